@@ -1,0 +1,149 @@
+//! The text of a client secret.
+//!
+//! `aidp_<credential id, 22 base62 digits>_<256 random bits, 43 digits><checksum, 6 digits>`: a
+//! prefix that secret scanners can know, the credential found in one look-up, and a CRC-32 that
+//! tells a typing error from a guess before any key is touched.
+
+use std::fmt;
+
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::base62;
+use crate::error::FieldError;
+use crate::id::CredentialId;
+
+/// What every client secret starts with.
+pub const PREFIX: &str = "aidp_";
+
+const ID_DIGITS: usize = 22;
+const RANDOM_DIGITS: usize = 43;
+const CHECKSUM_DIGITS: usize = 6;
+
+/// The length of a client secret in bytes.
+pub const LENGTH: usize = PREFIX.len() + ID_DIGITS + 1 + RANDOM_DIGITS + CHECKSUM_DIGITS;
+
+/// A well-formed client secret. Wiped from memory when dropped; never printed.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct ClientSecret {
+    text: String,
+    #[zeroize(skip)]
+    credential_id: CredentialId,
+}
+
+impl ClientSecret {
+    /// The secret of credential `credential_id` made from 256 random bits.
+    #[must_use]
+    pub fn new(credential_id: CredentialId, random: &[u8; 32]) -> Self {
+        let mut text = String::with_capacity(LENGTH);
+        text.push_str(PREFIX);
+        base62::encode(credential_id.as_bytes(), ID_DIGITS, &mut text);
+        text.push('_');
+        base62::encode(random, RANDOM_DIGITS, &mut text);
+        let checksum = crc32(text.as_bytes());
+        base62::encode(&checksum.to_be_bytes(), CHECKSUM_DIGITS, &mut text);
+        Self {
+            text,
+            credential_id,
+        }
+    }
+
+    /// Reads a secret.
+    ///
+    /// # Errors
+    ///
+    /// [`FieldError`] when the text is not of the form above or its checksum is wrong.
+    pub fn parse(text: &str) -> Result<Self, FieldError> {
+        const RULE: FieldError =
+            FieldError::new("client_secret", "is not a client secret of this server");
+        if text.len() != LENGTH || !text.is_ascii() {
+            return Err(RULE);
+        }
+        let (body, checksum) = text
+            .split_at_checked(LENGTH - CHECKSUM_DIGITS)
+            .ok_or(RULE)?;
+        let checksum = base62::decode::<4>(checksum).ok_or(RULE)?;
+        if u32::from_be_bytes(checksum) != crc32(body.as_bytes()) {
+            return Err(RULE);
+        }
+        let (id, random) = body
+            .strip_prefix(PREFIX)
+            .and_then(|rest| rest.split_once('_'))
+            .ok_or(RULE)?;
+        let id = Some(id)
+            .filter(|id| id.len() == ID_DIGITS)
+            .and_then(base62::decode::<16>)
+            .ok_or(RULE)?;
+        base62::decode::<32>(random).ok_or(RULE)?.zeroize();
+        Ok(Self {
+            text: text.to_owned(),
+            credential_id: CredentialId::from_bytes(id),
+        })
+    }
+
+    /// The credential that the secret says it belongs to.
+    #[must_use]
+    pub const fn credential_id(&self) -> CredentialId {
+        self.credential_id
+    }
+
+    /// The secret itself. For hashing it, and for showing it once.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Debug for ClientSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClientSecret({}, …)", self.credential_id)
+    }
+}
+
+/// CRC-32 as ISO 3309 has it (the one of gzip and PNG), so that a scanner can check it.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+            (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg())
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret() -> ClientSecret {
+        ClientSecret::new(CredentialId::from_bytes([0xab; 16]), &[0xcd; 32])
+    }
+
+    #[test]
+    fn crc32_has_the_published_check_value() {
+        assert_eq!(crc32(b"123456789"), 0xCBF4_3926);
+    }
+
+    #[test]
+    fn a_secret_names_its_credential() {
+        let secret = secret();
+        assert_eq!(secret.expose().len(), LENGTH);
+        let parsed = ClientSecret::parse(secret.expose()).unwrap();
+        assert_eq!(parsed.credential_id(), CredentialId::from_bytes([0xab; 16]));
+    }
+
+    #[test]
+    fn any_one_changed_character_is_noticed() {
+        let text = secret().expose().to_owned();
+        for at in 0..text.len() {
+            let mut bytes = text.clone().into_bytes();
+            bytes[at] = if bytes[at] == b'x' { b'y' } else { b'x' };
+            let changed = String::from_utf8(bytes).unwrap();
+            assert!(ClientSecret::parse(&changed).is_err(), "{at}");
+        }
+    }
+
+    #[test]
+    fn debug_output_does_not_hold_the_secret() {
+        let secret = secret();
+        let random = &secret.expose()[PREFIX.len() + ID_DIGITS..];
+        assert!(!format!("{secret:?}").contains(random));
+    }
+}
