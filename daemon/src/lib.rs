@@ -1,1 +1,22 @@
+//! The daemon of AgentIdP: keeps agents, credentials and the audit log, and gives agents tokens.
+//!
+//! [`run`] and its neighbours are what the command line offers. [`daemon`] puts the parts together.
+//! `service` does the work; `http` and `rpc` turn requests into calls of it; `store` keeps
+//! everything.
 
+pub mod args;
+pub mod config;
+pub mod lifecycle;
+pub mod telemetry;
+
+mod clock;
+mod commands;
+mod crypto;
+mod daemon;
+mod http;
+mod listeners;
+mod rpc;
+mod service;
+mod store;
+
+pub use commands::{check_store, dev, init, run};

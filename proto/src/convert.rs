@@ -21,11 +21,19 @@ pub fn timestamp(time: Timestamp) -> prost_types::Timestamp {
 /// A time from the wire, cut to milliseconds.
 #[must_use]
 pub fn to_domain_timestamp(time: prost_types::Timestamp) -> Timestamp {
-    Timestamp::from_millis(time.seconds.saturating_mul(1_000).saturating_add(i64::from(time.nanos / 1_000_000)))
+    Timestamp::from_millis(
+        time.seconds
+            .saturating_mul(1_000)
+            .saturating_add(i64::from(time.nanos / 1_000_000)),
+    )
 }
 
-fn required(time: Option<prost_types::Timestamp>, field: &'static str) -> Result<Timestamp, FieldError> {
-    time.map(to_domain_timestamp).ok_or(FieldError::new(field, "must be present"))
+fn required(
+    time: Option<prost_types::Timestamp>,
+    field: &'static str,
+) -> Result<Timestamp, FieldError> {
+    time.map(to_domain_timestamp)
+        .ok_or(FieldError::new(field, "must be present"))
 }
 
 impl From<domain::Organization> for v1::Organization {
@@ -174,7 +182,10 @@ impl TryFrom<v1::SigningKey> for domain::SigningKey {
 ///
 /// [`FieldError`] for one that is no scope, or too many.
 pub fn capabilities(list: Vec<String>) -> Result<ScopeSet, FieldError> {
-    let scopes: BTreeSet<_> = list.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
+    let scopes: BTreeSet<_> = list
+        .into_iter()
+        .map(TryInto::try_into)
+        .collect::<Result<_, _>>()?;
     scopes.try_into()
 }
 
@@ -184,7 +195,11 @@ pub fn capabilities(list: Vec<String>) -> Result<ScopeSet, FieldError> {
 ///
 /// [`FieldError`] for one that is no resource, or too many.
 pub fn audiences(list: Vec<String>) -> Result<Vec<domain::Resource>, FieldError> {
-    domain::agent::audiences(list.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?)
+    domain::agent::audiences(
+        list.into_iter()
+            .map(TryInto::try_into)
+            .collect::<Result<_, _>>()?,
+    )
 }
 
 /// Metadata from the wire.
@@ -192,6 +207,8 @@ pub fn audiences(list: Vec<String>) -> Result<Vec<domain::Resource>, FieldError>
 /// # Errors
 ///
 /// [`FieldError`] when it breaks [`domain::Metadata`]'s rules.
-pub fn metadata(entries: std::collections::HashMap<String, String>) -> Result<domain::Metadata, FieldError> {
+pub fn metadata(
+    entries: std::collections::HashMap<String, String>,
+) -> Result<domain::Metadata, FieldError> {
     entries.into_iter().collect::<BTreeMap<_, _>>().try_into()
 }

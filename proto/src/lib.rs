@@ -18,7 +18,6 @@ pub mod v1 {
     include!("generated/agentidp.operator.v1.rs");
 }
 
-
 /// The definitions, encoded, for the reflection service and for tests that walk every call.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("generated/operator.v1.bin");
 

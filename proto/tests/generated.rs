@@ -15,7 +15,9 @@ fn the_generated_code_is_up_to_date() {
 
     let mut compiler = protox::Compiler::new([root]).expect("the root of the definitions");
     compiler.include_source_info(true).include_imports(true);
-    compiler.open_file("operator/v1/operator.proto").expect("valid definitions");
+    compiler
+        .open_file("operator/v1/operator.proto")
+        .expect("valid definitions");
     let descriptors = compiler.file_descriptor_set();
 
     tonic_prost_build::configure()
@@ -26,16 +28,22 @@ fn the_generated_code_is_up_to_date() {
     // Reflection serves the definitions without their comments.
     let mut compiler = protox::Compiler::new([root]).expect("the root of the definitions");
     compiler.include_imports(true);
-    compiler.open_file("operator/v1/operator.proto").expect("valid definitions");
+    compiler
+        .open_file("operator/v1/operator.proto")
+        .expect("valid definitions");
     let bare = compiler.file_descriptor_set().encode_to_vec();
 
-    let code = std::fs::read(scratch.path().join("agentidp.operator.v1.rs")).expect("the generated file");
+    let code =
+        std::fs::read(scratch.path().join("agentidp.operator.v1.rs")).expect("the generated file");
     for (name, bytes) in [("agentidp.operator.v1.rs", code), ("operator.v1.bin", bare)] {
         let path = committed.join(name);
         if std::env::var_os("BLESS").is_some() {
             std::fs::write(&path, &bytes).expect("a writable checkout");
         }
         let now = std::fs::read(&path).unwrap_or_default();
-        assert!(now == bytes, "{name} is out of date: run this test with BLESS=1 and commit the result");
+        assert!(
+            now == bytes,
+            "{name} is out of date: run this test with BLESS=1 and commit the result"
+        );
     }
 }

@@ -5,8 +5,11 @@ use serde::{Deserialize, Serialize};
 use crate::error::FieldError;
 use crate::text::text_type;
 
+/// How many resources one request may name: an audit entry must hold them.
+pub const MAX_RESOURCES: usize = 4;
+
 /// An absolute `http` or `https` URI without fragment or user information (RFC 8707, section 2),
-/// at most 512 bytes, as the one who names it spells it.
+/// at most 256 bytes, as the one who names it spells it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Resource(String);
@@ -15,9 +18,9 @@ impl Resource {
     fn check(text: &str) -> Result<(), FieldError> {
         const RULE: FieldError = FieldError::new(
             "resource",
-            "must be an absolute http or https URI without fragment or user information, at most 512 bytes",
+            "must be an absolute http or https URI without fragment or user information, at most 256 bytes",
         );
-        if text.len() > 512 || !text.bytes().all(|b| b.is_ascii_graphic()) {
+        if text.len() > 256 || !text.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(RULE);
         }
         let url = url::Url::parse(text).map_err(|_| RULE)?;

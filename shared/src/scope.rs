@@ -60,7 +60,10 @@ pub const MANAGEMENT: &[&str] = &[
 /// How many scopes an agent may have, or a request ask for.
 pub const MAX_SCOPES: usize = 64;
 
-/// A set of at most [`MAX_SCOPES`] scopes, in alphabetical order.
+/// How many bytes a set of scopes may have when written: an audit entry must hold it.
+pub const MAX_SCOPES_BYTES: usize = 1_024;
+
+/// A set of at most [`MAX_SCOPES`] scopes and [`MAX_SCOPES_BYTES`], in alphabetical order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "BTreeSet<Scope>")]
 pub struct ScopeSet(BTreeSet<Scope>);
@@ -102,6 +105,13 @@ impl TryFrom<BTreeSet<Scope>> for ScopeSet {
     fn try_from(scopes: BTreeSet<Scope>) -> Result<Self, Self::Error> {
         if scopes.len() > MAX_SCOPES {
             return Err(FieldError::new("scope", "must be at most 64 scopes"));
+        }
+        let bytes: usize = scopes.iter().map(|scope| scope.as_str().len() + 1).sum();
+        if bytes > MAX_SCOPES_BYTES {
+            return Err(FieldError::new(
+                "scope",
+                "must be at most 1024 bytes in all",
+            ));
         }
         Ok(Self(scopes))
     }

@@ -73,7 +73,10 @@ impl ClientSecret {
             .filter(|id| id.len() == ID_DIGITS)
             .and_then(base62::decode::<16>)
             .ok_or(RULE)?;
-        base62::decode::<32>(random).ok_or(RULE)?.zeroize();
+        // The number itself is never needed: the text is what is hashed and compared.
+        if !random.bytes().all(|digit| digit.is_ascii_alphanumeric()) {
+            return Err(RULE);
+        }
         Ok(Self {
             text: text.to_owned(),
             credential_id: CredentialId::from_bytes(id),

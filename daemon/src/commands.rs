@@ -1,0 +1,141 @@
+//! What the command line offers, one function each.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+
+use crate::clock::{System, random};
+use crate::config::{Config, KeyEncryptionKey};
+use crate::daemon::{Daemon, check, create_store, store_exists};
+use crate::lifecycle::{Notifier, shutdown_signal};
+use crate::listeners::Listeners;
+
+/// Makes the store, and the key-encryption key when its file is configured and missing.
+///
+/// # Errors
+///
+/// When there is a store already, or the disk refuses.
+pub fn init(config: &Config) -> anyhow::Result<()> {
+    if store_exists(config) {
+        bail!("there is a store in {} already: it is left as it is", config.store.path.display());
+    }
+    let made = make_key_encryption_key(config)?;
+    create_store(config)?;
+    let mut out = io::stdout().lock();
+    writeln!(out, "made a store in {}", config.store.path.display())?;
+    if let Some(path) = made {
+        writeln!(out, "made the key-encryption key in {}", path.display())?;
+        writeln!(out, "keep a copy of it apart from the store: without it no signing key can be opened")?;
+    }
+    Ok(())
+}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// When the daemon cannot start: an address in use, a store that cannot be opened.
+pub fn run(config: &Config) -> anyhow::Result<()> {
+    config.require_issuer()?;
+    if !store_exists(config) {
+        bail!("there is no store in {}: make one with `agentidpd init`, or correct store.path", config.store.path.display());
+    }
+    serve(config, |_| Ok(()), false)
+}
+
+/// Serves for development: makes what is missing, and an organization with three agents.
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn dev(config: &Config) -> anyhow::Result<()> {
+    let folder = &config.store.path;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o750)
+        .create(folder)
+        .with_context(|| format!("cannot make {}", folder.display()))?;
+    if !store_exists(config) {
+        make_key_encryption_key(config)?;
+        create_store(config)?;
+    }
+    let socket = config.operator.socket.clone();
+    let tell = move |daemon: &Daemon| tell_what_next(daemon, &socket);
+    serve(config, tell, true)
+}
+
+/// Verifies the store and prints what was found; `false` when something is wrong.
+///
+/// # Errors
+///
+/// When the store cannot be read at all.
+pub fn check_store(config: &Config) -> anyhow::Result<bool> {
+    let report = check(config)?;
+    let mut out = io::stdout().lock();
+    for finding in &report.findings {
+        writeln!(out, "{finding}")?;
+    }
+    let verdict = if report.findings.is_empty() { "sound" } else { "NOT sound" };
+    writeln!(
+        out,
+        "the store is {verdict}: {} frames, {} audit entries, {} records",
+        report.frames, report.entries, report.records
+    )?;
+    Ok(report.findings.is_empty())
+}
+
+fn serve(
+    config: &Config,
+    tell: impl FnOnce(&Daemon) -> anyhow::Result<()>,
+    with_demo: bool,
+) -> anyhow::Result<()> {
+    // Before any thread is started: see `Listeners::bind`.
+    let listeners = Listeners::bind(config.http.listen, &config.operator.socket)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let shutdown = shutdown_signal()?;
+        let notifier = Notifier::from_environment();
+        let daemon = Daemon::build(config, listeners).await?;
+        if with_demo {
+            daemon.seed_demo().await?;
+        }
+        tell(&daemon)?;
+        daemon.run(shutdown, &notifier).await
+    })
+}
+
+/// Makes the file of the key-encryption key, if one is configured and missing.
+fn make_key_encryption_key(config: &Config) -> anyhow::Result<Option<&Path>> {
+    let Some(path) = config.keys.key_encryption_key_file().filter(|path| !path.exists()) else { return Ok(None) };
+    let key = KeyEncryptionKey::from_bytes(random(&System::default()));
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    made.and_then(|mut file| {
+        file.write_all(key.to_line().as_bytes())?;
+        file.sync_all()
+    })
+    .with_context(|| format!("cannot make the key-encryption key in {}", path.display()))?;
+    Ok(Some(path))
+}
+
+fn tell_what_next(daemon: &Daemon, socket: &Path) -> anyhow::Result<()> {
+    let serving = daemon.serving();
+    let (issuer, socket) = (&serving.issuer, socket.display());
+    let mut out = io::stdout().lock();
+    writeln!(
+        out,
+        "agentidpd serves {issuer}, and operators on {socket}
+
+Next, in another terminal:
+  agentidp --socket {socket}                      the console
+  agentidp --socket {socket} agent list           the agents
+  agentidp --socket {socket} credential issue screener@demo.example
+  curl -u CLIENT_ID:CLIENT_SECRET -d grant_type=client_credentials {issuer}/oauth2/token
+
+Ctrl-C ends it."
+    )?;
+    out.flush()?;
+    Ok(())
+}

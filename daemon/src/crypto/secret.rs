@@ -1,0 +1,176 @@
+//! Client secrets at rest: an argon2id hash, and before it a check that costs a microsecond.
+//!
+//! The check is the first 32 bits of an HMAC of the secret under a key of the server's. A wrong
+//! secret fails it, so a flood of guesses never reaches argon2; and 32 bits of 256 tell a thief of
+//! the store nothing. A secret that argon2 has accepted is remembered as the whole HMAC, in memory
+//! only, so that argon2 is asked once and not for every token.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agentidp_shared::{ClientSecret, CredentialId, Timestamp};
+use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
+use argon2::{Algorithm, Argon2, Params, Version};
+use aws_lc_rs::{constant_time, hmac};
+use lru::LruCache;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use super::CryptoError;
+
+/// How long a verified secret is remembered before argon2 is asked again.
+const REMEMBERED_FOR: Duration = Duration::from_secs(3_600);
+/// How many verified secrets are remembered.
+const REMEMBERED: usize = 100_000;
+/// How many may wait for argon2 before more are turned away.
+const WAITING: usize = 64;
+
+/// What verifying a secret came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is the credential's secret.
+    Right,
+    /// It is not.
+    Wrong,
+    /// Too many secrets are waiting to be verified.
+    Overloaded,
+}
+
+/// The HMAC of a secret.
+pub(crate) struct SecretMac(hmac::Tag);
+
+impl SecretMac {
+    /// The part that is stored beside the argon2 hash.
+    pub(crate) fn check(&self) -> [u8; 4] {
+        let mut check = [0; 4];
+        check.iter_mut().zip(self.0.as_ref()).for_each(|(slot, byte)| *slot = *byte);
+        check
+    }
+}
+
+struct Remembered {
+    mac: hmac::Tag,
+    /// The credential's revision: any change of it, and the secret is verified anew.
+    revision: u64,
+    until: Timestamp,
+}
+
+/// Hashes and verifies client secrets on a bounded pool.
+pub(crate) struct SecretHasher {
+    key: hmac::Key,
+    permits: Arc<Semaphore>,
+    places: Arc<Semaphore>,
+    remembered: Mutex<LruCache<CredentialId, Remembered>>,
+}
+
+impl SecretHasher {
+    /// A hasher whose checks are made with `check_key`.
+    pub(crate) fn new(check_key: &[u8]) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        // One core stays free for everybody who is known already.
+        let permits = cores.saturating_sub(1).max(1);
+        let capacity = NonZeroUsize::new(REMEMBERED).unwrap_or(NonZeroUsize::MIN);
+        Self {
+            key: hmac::Key::new(hmac::HMAC_SHA256, check_key),
+            permits: Arc::new(Semaphore::new(permits)),
+            places: Arc::new(Semaphore::new(permits + WAITING)),
+            remembered: Mutex::new(LruCache::new(capacity)),
+        }
+    }
+
+    /// The HMAC of any text that is presented as a secret.
+    pub(crate) fn mac(&self, text: &str) -> SecretMac {
+        SecretMac(hmac::sign(&self.key, text.as_bytes()))
+    }
+
+    /// Hashes a new secret: its argon2id PHC string.
+    pub(crate) async fn hash(&self, secret: ClientSecret) -> Result<String, CryptoError> {
+        const FAILED: CryptoError = CryptoError::Library("hash a secret");
+        let _permit = self.permits.clone().acquire_owned().await.map_err(|_| FAILED)?;
+        tokio::task::spawn_blocking(move || {
+            argon2()?.hash_password(secret.expose().as_bytes()).map(|hash| hash.to_string()).map_err(|_| FAILED)
+        })
+        .await
+        .map_err(|_| FAILED)?
+    }
+
+    /// Verifies `secret`, whose HMAC is `mac`, against a credential's stored check and hash.
+    pub(crate) async fn verify(
+        &self,
+        secret: &ClientSecret,
+        mac: &SecretMac,
+        (check, hash, revision): (&[u8; 4], &str, u64),
+        now: Timestamp,
+    ) -> Verdict {
+        if constant_time::verify_slices_are_equal(&mac.check(), check).is_err() {
+            return Verdict::Wrong;
+        }
+        if self.is_remembered(secret.credential_id(), mac, revision, now) {
+            return Verdict::Right;
+        }
+        let Ok(_place) = self.places.clone().try_acquire_owned() else {
+            return Verdict::Overloaded;
+        };
+        let Ok(_permit) = self.permits.clone().acquire_owned().await else {
+            return Verdict::Overloaded;
+        };
+        // Many requests with one new secret come at once; the first answers for the rest.
+        if self.is_remembered(secret.credential_id(), mac, revision, now) {
+            return Verdict::Right;
+        }
+        let (moved, phc) = (secret.clone(), hash.to_owned());
+        let right = tokio::task::spawn_blocking(move || {
+            argon2().is_ok_and(|argon2| argon2.verify_password(moved.expose().as_bytes(), phc.as_str()).is_ok())
+        })
+        .await
+        .unwrap_or(false);
+        if !right {
+            return Verdict::Wrong;
+        }
+        let remembered = Remembered { mac: mac.0, revision, until: now.plus(REMEMBERED_FOR) };
+        self.remembered.lock().put(secret.credential_id(), remembered);
+        Verdict::Right
+    }
+
+    fn is_remembered(&self, id: CredentialId, mac: &SecretMac, revision: u64, now: Timestamp) -> bool {
+        self.remembered.lock().get(&id).is_some_and(|it| {
+            it.revision == revision
+                && now < it.until
+                && constant_time::verify_slices_are_equal(it.mac.as_ref(), mac.0.as_ref()).is_ok()
+        })
+    }
+}
+
+/// argon2id with 19 MiB, two passes, one lane.
+fn argon2() -> Result<Argon2<'static>, CryptoError> {
+    let params = Params::new(19 * 1_024, 2, 1, None).map_err(|_| CryptoError::Library("set up argon2"))?;
+    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(random: u8) -> ClientSecret {
+        ClientSecret::new(CredentialId::from_bytes([9; 16]), &[random; 32])
+    }
+
+    #[tokio::test]
+    async fn only_the_secret_itself_is_right_and_a_change_of_the_credential_forgets_it() {
+        let hasher = SecretHasher::new(&[5; 32]);
+        let (right, wrong) = (secret(1), secret(2));
+        let hash = hasher.hash(right.clone()).await.unwrap();
+        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+        let check = hasher.mac(right.expose()).check();
+        let now = Timestamp::from_millis(0);
+        let verify = async |secret: &ClientSecret, hash: &str, revision| {
+            hasher.verify(secret, &hasher.mac(secret.expose()), (&check, hash, revision), now).await
+        };
+        assert_eq!(verify(&wrong, &hash, 1).await, Verdict::Wrong);
+        assert_eq!(verify(&right, &hash, 1).await, Verdict::Right);
+        // Remembered: the hash is not asked any more, until the revision moves on.
+        assert_eq!(verify(&right, "no hash", 1).await, Verdict::Right);
+        assert_eq!(verify(&right, "no hash", 2).await, Verdict::Wrong);
+    }
+}

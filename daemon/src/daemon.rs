@@ -1,0 +1,185 @@
+//! The daemon itself: the one place that names every part and puts them together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agentidp_shared::{Action, StoreId};
+use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Clock as _, System, random};
+use crate::config::Config;
+use crate::crypto::Sealer;
+use crate::http;
+use crate::lifecycle::Notifier;
+use crate::listeners::Listeners;
+use crate::rpc::{self, About, Operators};
+use crate::service::{Service, Settings, init};
+use crate::store::Store;
+use crate::store::durable::{JournaledStore, StoreOptions};
+
+/// How long requests under way are waited for when the daemon is to end. With what comes after it
+/// the daemon ends within ten seconds.
+const DRAIN: Duration = Duration::from_secs(7);
+/// How often what waits for its time is looked at.
+const TICK: Duration = Duration::from_secs(5);
+
+/// What the daemon tells those who start it, once it serves.
+#[derive(Debug, Clone)]
+pub(crate) struct Serving {
+    /// The issuer.
+    pub(crate) issuer: String,
+    /// Where agents find it.
+    pub(crate) http_address: std::net::SocketAddr,
+}
+
+/// A daemon whose parts are built and whose store is open.
+pub(crate) struct Daemon {
+    service: Arc<Service>,
+    store: Arc<JournaledStore>,
+    listeners: Listeners,
+    operators: Operators,
+    about: About,
+    stopping: CancellationToken,
+}
+
+fn options(config: &Config) -> StoreOptions {
+    StoreOptions { path: config.store.path.clone(), head_file: config.store.head_file.clone() }
+}
+
+/// Makes the store that `config` describes.
+///
+/// # Errors
+///
+/// When there is one already, or it cannot be made.
+pub(crate) fn create_store(config: &Config) -> anyhow::Result<()> {
+    let system = System::default();
+    let sealer = Sealer::new(config.keys.load_key_encryption_key()?.expose())?;
+    let now = system.now();
+    let first = init::first_commit(&sealer, &system, now)?;
+    JournaledStore::create(&options(config), StoreId::new(now, random(&system)), now, first)?;
+    Ok(())
+}
+
+/// Whether the store that `config` describes has been made.
+pub(crate) fn store_exists(config: &Config) -> bool {
+    JournaledStore::exists(&options(config))
+}
+
+/// Verifies the store that `config` describes, and tells what it found.
+///
+/// # Errors
+///
+/// When the store cannot be read at all.
+pub(crate) fn check(config: &Config) -> anyhow::Result<crate::store::durable::Report> {
+    Ok(crate::store::durable::check(&options(config))?)
+}
+
+impl Daemon {
+    /// Opens the store and puts the daemon together on `listeners`. It serves once it [`run`](Self::run)s.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be opened, or its keys do not open with the key-encryption key.
+    pub(crate) async fn build(config: &Config, listeners: Listeners) -> anyhow::Result<Self> {
+        let system = Arc::new(System::default());
+        let sealer = Sealer::new(config.keys.load_key_encryption_key()?.expose())?;
+        let http_address = listeners.http_address().context("the HTTP listener has no address")?;
+        let issuer = config.issuer.clone().unwrap_or_else(|| format!("http://{http_address}"));
+        let settings = Settings {
+            default_audience: config.tokens.default_audience.clone().unwrap_or_else(|| issuer.clone()),
+            issuer,
+            token_lifetime: config.tokens.lifetime,
+            algorithm: config.keys.algorithm,
+        };
+        let options = options(config);
+        let store = tokio::task::spawn_blocking(move || JournaledStore::open(&options)).await??;
+        let store = Arc::new(store);
+        let stopping = CancellationToken::new();
+        let service = Service::open(
+            settings,
+            Arc::clone(&store) as Arc<dyn Store>,
+            Arc::clone(&system) as _,
+            Arc::clone(&system) as _,
+            sealer,
+            stopping.clone(),
+        )
+        .await?;
+        Ok(Self {
+            about: About { started_at: service.now(), http_address },
+            service: Arc::new(service),
+            store,
+            listeners,
+            operators: Operators::new(config.operator.roles.clone()),
+            stopping,
+        })
+    }
+
+    /// What the daemon serves, for those who start it.
+    #[must_use]
+    pub(crate) fn serving(&self) -> Serving {
+        Serving { issuer: self.service.settings().issuer.clone(), http_address: self.about.http_address }
+    }
+
+    /// Makes the demonstration organization, in a store that has none.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub(crate) async fn seed_demo(&self) -> anyhow::Result<()> {
+        Ok(self.service.seed_demo().await?)
+    }
+
+    /// Serves until `shutdown`, then answers what is under way, and ends in good order.
+    ///
+    /// # Errors
+    ///
+    /// When a listener cannot be used, or the store cannot be closed.
+    pub(crate) async fn run(self, shutdown: impl Future<Output = ()>, notifier: &Notifier) -> anyhow::Result<()> {
+        let Self { service, store, listeners, operators, about, stopping } = self;
+        let http_listener = tokio::net::TcpListener::from_std(listeners.http)?;
+        let operator_listener = tokio::net::UnixListener::from_std(listeners.operator)?;
+        service.record(Action::DaemonStart).await?;
+
+        let serving = tokio::spawn(http::serve(http::App::new(Arc::clone(&service))?, http_listener, stopping.clone()));
+        let operating = rpc::serve(Arc::clone(&service), operators, about, operator_listener, stopping.clone());
+        let operating = tokio::spawn(operating);
+        let ticking = tokio::spawn(tick(Arc::clone(&service), stopping.clone()));
+        notifier.ready();
+        tracing::info!(issuer = service.settings().issuer, "serving");
+
+        shutdown.await;
+        tracing::info!("stopping");
+        notifier.stopping();
+        stopping.cancel();
+        let drained = tokio::time::timeout(DRAIN, async { tokio::join!(serving, operating, ticking) }).await;
+        match drained {
+            Ok((_, Ok(Err(error)), _)) => tracing::error!(%error, "the operators' interface failed"),
+            Ok(_) => {}
+            Err(_) => tracing::warn!("requests that were still under way were cut off"),
+        }
+        service.flush_denials(true);
+        if let Err(error) = service.record(Action::DaemonStop).await {
+            tracing::error!(%error, "the end could not be put into the audit log");
+        }
+        tokio::task::spawn_blocking(move || store.shutdown()).await?;
+        drop(listeners.socket);
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// Does what waits for its time: keys that are due, refusals of a minute that is over.
+async fn tick(service: Arc<Service>, stopping: CancellationToken) {
+    let mut ticks = tokio::time::interval(TICK);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stopping.cancelled() => return,
+        }
+        service.flush_denials(false);
+        if let Err(error) = service.advance_signing_keys().await {
+            tracing::error!(%error, "signing keys could not be moved on; it is tried again");
+        }
+    }
+}

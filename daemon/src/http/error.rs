@@ -1,0 +1,125 @@
+//! The one mapping from errors to answers of RFC 6749, section 5.2, and the answers to what is no
+//! route.
+
+use agentidp_shared::Code;
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+
+use crate::service::ServiceError;
+
+/// An OAuth error answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct OAuthError {
+    status: StatusCode,
+    error: &'static str,
+    description: String,
+    retry_after: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    error: &'a str,
+    error_description: &'a str,
+}
+
+impl OAuthError {
+    /// 400 `invalid_request` (RFC 6749, section 5.2). The description names no value.
+    pub(super) fn invalid_request(description: impl Into<String>) -> Self {
+        Self::bad_request("invalid_request", description)
+    }
+
+    /// 400 with another error of RFC 6749 or 8707.
+    pub(super) fn bad_request(error: &'static str, description: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, error, description: description.into(), retry_after: None }
+    }
+
+    /// `invalid_request` with a status that says more.
+    pub(super) fn with_status(status: StatusCode, description: impl Into<String>) -> Self {
+        Self { status, ..Self::invalid_request(description) }
+    }
+
+    fn unavailable(description: &'static str, retry_after: u32) -> Self {
+        Self {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            error: "temporarily_unavailable",
+            description: description.to_owned(),
+            retry_after: Some(retry_after),
+        }
+    }
+
+    /// 500 `server_error`.
+    pub(super) fn server_error() -> Self {
+        Self {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            error: "server_error",
+            description: "the server failed; its log has the request id".to_owned(),
+            retry_after: None,
+        }
+    }
+}
+
+impl From<ServiceError> for OAuthError {
+    fn from(error: ServiceError) -> Self {
+        match error.code {
+            // One answer for all of these, to the byte: it must not tell which clients there are.
+            Code::UnknownClient
+            | Code::WrongSecret
+            | Code::MalformedSecret
+            | Code::MissingAuthentication
+            | Code::CredentialRevoked
+            | Code::CredentialExpired
+            | Code::AgentSuspended
+            | Code::AgentEnded
+            | Code::OrganizationSuspended => Self {
+                status: StatusCode::UNAUTHORIZED,
+                error: "invalid_client",
+                description: "client authentication failed".to_owned(),
+                retry_after: None,
+            },
+            Code::ScopeNotAllowed => Self::bad_request("invalid_scope", error.message),
+            Code::ResourceNotAllowed => Self::bad_request("invalid_target", error.message),
+            Code::UnsupportedGrantType => Self::bad_request("unsupported_grant_type", error.message),
+            Code::InvalidRequest | Code::InvalidArgument => Self::invalid_request(error.message),
+            Code::Overloaded => Self::unavailable("the server is overloaded", 1),
+            Code::StoreUnavailable => Self::unavailable("no token can be issued now", 10),
+            Code::OrganizationNotFound
+            | Code::AgentNotFound
+            | Code::CredentialNotFound
+            | Code::AlreadyExists
+            | Code::RevisionConflict
+            | Code::InvalidState
+            | Code::PermissionDenied
+            | Code::LimitReached
+            | Code::Internal => Self::server_error(),
+        }
+    }
+}
+
+impl IntoResponse for OAuthError {
+    fn into_response(self) -> Response {
+        let body = Body { error: self.error, error_description: &self.description };
+        let mut response = (self.status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"agentidp\", charset=\"UTF-8\""));
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+/// 404, for what is not in the table.
+pub(super) async fn no_route() -> OAuthError {
+    OAuthError::with_status(StatusCode::NOT_FOUND, "there is nothing at this path")
+}
+
+/// 405, for a route with another method.
+pub(super) async fn wrong_method() -> OAuthError {
+    OAuthError::with_status(StatusCode::METHOD_NOT_ALLOWED, "this path does not answer to this method")
+}

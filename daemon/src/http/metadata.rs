@@ -1,0 +1,60 @@
+//! The authorization server's metadata (RFC 8414), on both paths where clients look for it.
+
+use std::sync::Arc;
+
+use agentidp_shared::SigningAlgorithm;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use serde::Serialize;
+
+use super::App;
+
+/// What the server offers. `scopes_supported` is empty because scopes are the agents' own, and a
+/// client that finds a list there asks for all of it.
+#[derive(Serialize)]
+struct Metadata<'a> {
+    issuer: &'a str,
+    authorization_endpoint: String,
+    token_endpoint: String,
+    jwks_uri: String,
+    scopes_supported: &'a [&'a str],
+    response_types_supported: &'a [&'a str],
+    grant_types_supported: &'a [&'a str],
+    token_endpoint_auth_methods_supported: &'a [&'a str],
+    code_challenge_methods_supported: &'a [&'a str],
+    authorization_response_iss_parameter_supported: bool,
+    access_token_signing_alg_values_supported: Vec<&'a str>,
+    // What OpenID Connect Discovery 1.0, section 3, requires of the second document.
+    subject_types_supported: &'a [&'a str],
+    id_token_signing_alg_values_supported: Vec<&'a str>,
+}
+
+/// The document, encoded.
+pub(super) fn document(issuer: &str) -> serde_json::Result<Bytes> {
+    let base = issuer.trim_end_matches('/');
+    let algorithms: Vec<_> = SigningAlgorithm::ALL.iter().map(|algorithm| algorithm.as_str()).collect();
+    let metadata = Metadata {
+        issuer,
+        authorization_endpoint: format!("{base}/oauth2/authorize"),
+        token_endpoint: format!("{base}/oauth2/token"),
+        jwks_uri: format!("{base}/.well-known/jwks.json"),
+        scopes_supported: &[],
+        response_types_supported: &["code"],
+        grant_types_supported: &["client_credentials"],
+        token_endpoint_auth_methods_supported: &["client_secret_basic", "client_secret_post"],
+        code_challenge_methods_supported: &["S256"],
+        authorization_response_iss_parameter_supported: false,
+        access_token_signing_alg_values_supported: algorithms.clone(),
+        subject_types_supported: &["public"],
+        id_token_signing_alg_values_supported: algorithms,
+    };
+    Ok(serde_json::to_vec(&metadata)?.into())
+}
+
+/// Answers with the document.
+pub(super) async fn metadata(State(app): State<Arc<App>>) -> Response {
+    let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "public, max-age=300")];
+    (headers, app.metadata.clone()).into_response()
+}

@@ -1,0 +1,46 @@
+//! The agents' interface: OAuth 2.0 over HTTP.
+//!
+//! A request passes [`server`] (limits, request id, headers that every answer has), the table of
+//! routes in [`route`], and then one adapter: parse → service → answer. [`error`] turns the
+//! service's errors into those of RFC 6749, in one place.
+
+mod authorize;
+mod client;
+mod error;
+mod form;
+mod health;
+mod jwks;
+mod metadata;
+mod route;
+mod server;
+mod token;
+
+use std::sync::Arc;
+
+use agentidp_shared::RequestId;
+use bytes::Bytes;
+
+use crate::service::Service;
+pub(crate) use server::serve;
+
+/// What every adapter has.
+pub(crate) struct App {
+    service: Arc<Service>,
+    /// The metadata document: it does not change while the daemon runs.
+    metadata: Bytes,
+}
+
+impl App {
+    /// The interface to `service`.
+    pub(crate) fn new(service: Arc<Service>) -> anyhow::Result<Self> {
+        let metadata = metadata::document(&service.settings().issuer)?;
+        Ok(Self { service, metadata })
+    }
+}
+
+/// What [`server`] knows of a request before it is routed.
+#[derive(Debug, Clone, Copy)]
+struct Arrival {
+    address: std::net::IpAddr,
+    request_id: RequestId,
+}

@@ -1,0 +1,148 @@
+//! The sockets that the daemon listens on, bound before anything is opened or written, so that a
+//! port or path in use leaves everything as it was.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use nix::sys::stat::{Mode, umask};
+
+/// Why a socket could not be bound.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BindError {
+    /// The TCP port, or its address, is not to be had.
+    #[error("cannot listen on {address} (http.listen): {source}; choose another address or end what uses it")]
+    Tcp {
+        /// What was to be bound.
+        address: SocketAddr,
+        /// Why it was not.
+        source: io::Error,
+    },
+    /// Another daemon answers on the Unix socket.
+    #[error("the operators' socket {} is in use: another daemon answers there; end it, or set another operator.socket", .0.display())]
+    InUse(PathBuf),
+    /// Something that is no socket stands where it should be.
+    #[error("{} (operator.socket) is there and is not a socket: move it away, or set another operator.socket", .0.display())]
+    NotASocket(PathBuf),
+    /// The Unix socket could not be bound.
+    #[error("cannot listen on {} (operator.socket): {source}; its directory must be there and writable", path.display())]
+    Unix {
+        /// What was to be bound.
+        path: PathBuf,
+        /// Why it was not.
+        source: io::Error,
+    },
+}
+
+/// Both sockets, bound. The operators' one is removed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    pub(crate) http: TcpListener,
+    pub(crate) operator: UnixListener,
+    pub(crate) socket: SocketFile,
+}
+
+/// The file of a Unix socket that this process made.
+#[derive(Debug)]
+pub(crate) struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Gone already is as good.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+impl Listeners {
+    /// Binds both sockets.
+    ///
+    /// Call it before any thread is started: the Unix socket gets its mode, 0660, from the
+    /// process's file mode creation mask, which all threads share. Setting the mode after binding
+    /// would leave a moment in which anyone could connect.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError`]; then neither is bound, and no file is left behind.
+    pub(crate) fn bind(address: SocketAddr, path: &Path) -> Result<Self, BindError> {
+        let tcp_error = |source| BindError::Tcp { address, source };
+        let http = TcpListener::bind(address).map_err(tcp_error)?;
+        http.set_nonblocking(true).map_err(tcp_error)?;
+        let operator = bind_unix(path)?;
+        Ok(Self { http, operator, socket: SocketFile(path.to_owned()) })
+    }
+
+    /// Where agents find the daemon, with the real port when port 0 was asked for.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system cannot tell.
+    pub(crate) fn http_address(&self) -> io::Result<SocketAddr> {
+        self.http.local_addr()
+    }
+}
+
+fn bind_unix(path: &Path) -> Result<UnixListener, BindError> {
+    use std::os::unix::fs::FileTypeExt as _;
+
+    let unix_error = |source| BindError::Unix { path: path.to_owned(), source };
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) if !metadata.file_type().is_socket() => return Err(BindError::NotASocket(path.to_owned())),
+        Ok(_) => match UnixStream::connect(path) {
+            // Left over from a daemon that was killed: nobody listens any more.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                std::fs::remove_file(path).map_err(unix_error)?;
+            }
+            Ok(_) => return Err(BindError::InUse(path.to_owned())),
+            Err(source) => return Err(unix_error(source)),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(source) => return Err(unix_error(source)),
+    }
+    let before = umask(Mode::from_bits_truncate(0o117));
+    let bound = UnixListener::bind(path);
+    umask(before);
+    let listener = bound.map_err(unix_error)?;
+    listener.set_nonblocking(true).map_err(unix_error)?;
+    Ok(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn loopback() -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], 0))
+    }
+
+    #[test]
+    fn the_socket_is_made_with_its_mode_and_removed_with_its_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("operator.sock");
+        let listeners = Listeners::bind(loopback(), &path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+        assert!(matches!(Listeners::bind(loopback(), &path), Err(BindError::InUse(_))));
+        drop(listeners);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_in_the_socket_s_place_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("operator.sock");
+        std::fs::write(&path, "precious").unwrap();
+        assert!(matches!(Listeners::bind(loopback(), &path), Err(BindError::NotASocket(_))));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+    }
+
+    #[test]
+    fn a_socket_that_nobody_listens_on_any_more_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("operator.sock");
+        drop(UnixListener::bind(&path).unwrap());
+        assert!(path.exists());
+        assert!(Listeners::bind(loopback(), &path).is_ok());
+    }
+}

@@ -1,0 +1,114 @@
+//! The gate before every call: who is it, may they, and under which request id.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use agentidp_proto::REQUEST_ID_METADATA;
+use agentidp_shared::{Action, Code, RequestId};
+use http::{HeaderValue, Request, Response};
+use tonic::body::Body;
+use tower::{Layer, Service as TowerService};
+use tracing::Instrument as _;
+
+use super::error::status;
+use super::peer::Peer;
+use super::policy::{Operators, rule_of};
+use crate::service::{Caller, Service, ServiceError};
+
+/// Puts the gate before a server.
+#[derive(Clone)]
+pub(super) struct AccessLayer {
+    service: Arc<Service>,
+    operators: Operators,
+}
+
+impl AccessLayer {
+    /// A gate that lets `operators` through.
+    pub(super) const fn new(service: Arc<Service>, operators: Operators) -> Self {
+        Self { service, operators }
+    }
+
+    /// Lets the call through as `caller`, or says why not.
+    fn admit(&self, path: &str, peer: Option<&Arc<Peer>>, caller: &Caller) -> Result<(), ServiceError> {
+        let refuse = |action, message: String| {
+            let error = ServiceError::new(Code::PermissionDenied, message);
+            self.service.deny_operator(caller, action, &error);
+            Err(error)
+        };
+        let role = peer.and_then(|peer| self.operators.role_of(peer));
+        let name = caller.actor.name.as_deref().or(caller.actor.id.as_deref()).unwrap_or("nobody");
+        match (rule_of(path), role) {
+            (rule, None) => refuse(
+                rule.map_or(Action::UnknownCall, |rule| rule.action),
+                format!("{name} has no role here: an administrator gives one under [[operator.roles]] in the configuration"),
+            ),
+            (None, Some(_)) => refuse(Action::UnknownCall, "this daemon has no such call".to_owned()),
+            (Some(rule), Some(role)) if role < rule.role => refuse(
+                rule.action,
+                format!("{name} has the role {role}; {} takes the role {}", rule.action, rule.role),
+            ),
+            (Some(_), Some(_)) => Ok(()),
+        }
+    }
+}
+
+impl<S> Layer<S> for AccessLayer {
+    type Service = Access<S>;
+
+    fn layer(&self, inner: S) -> Access<S> {
+        Access { inner, gate: self.clone() }
+    }
+}
+
+/// A server behind the gate.
+#[derive(Clone)]
+pub(super) struct Access<S> {
+    inner: S,
+    gate: AccessLayer,
+}
+
+impl<S, B> TowerService<Request<B>> for Access<S>
+where
+    S: TowerService<Request<B>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let service = &self.gate.service;
+        let named = request.headers().get(REQUEST_ID_METADATA).and_then(|id| id.to_str().ok()?.parse::<RequestId>().ok());
+        let request_id = named.unwrap_or_else(|| service.new_request_id());
+        let peer = request.extensions().get::<Arc<Peer>>().cloned();
+        let actor = peer.as_ref().map_or_else(agentidp_shared::Actor::system, |peer| peer.actor());
+        let caller = Caller { actor, request_id };
+        let span = tracing::info_span!(
+            "rpc", request_id = %request_id, path = request.uri().path(),
+            user = caller.actor.name.as_deref().unwrap_or_default()
+        );
+        let admitted = span.in_scope(|| self.gate.admit(request.uri().path(), peer.as_ref(), &caller));
+        request.extensions_mut().insert(caller);
+        // The clone that was polled ready serves this call; the fresh one waits for the next.
+        let fresh = self.inner.clone();
+        let mut ready = std::mem::replace(&mut self.inner, fresh);
+        let answer = async move {
+            let mut response = match admitted {
+                Ok(()) => ready.call(request).await?,
+                Err(error) => status(&error).into_http(),
+            };
+            if let Ok(id) = HeaderValue::from_str(&request_id.to_string()) {
+                response.headers_mut().insert(REQUEST_ID_METADATA, id);
+            }
+            Ok(response)
+        };
+        Box::pin(answer.instrument(span))
+    }
+}

@@ -1,0 +1,76 @@
+//! Credentials over gRPC.
+
+use std::sync::Arc;
+
+use agentidp_proto::v1;
+use agentidp_proto::v1::credential_service_server::CredentialService;
+use tonic::{Request, Response, Status};
+
+use super::error::{invalid, status};
+use super::{caller, duration, present};
+use crate::service::Service;
+use crate::service::credential::Issued;
+
+pub(super) struct Adapter(pub(super) Arc<Service>);
+
+fn answer(issued: Issued) -> Response<v1::IssuedCredential> {
+    Response::new(v1::IssuedCredential {
+        client_id: issued.credential.agent_id.to_string(),
+        credential: Some(issued.credential.into()),
+        retiring: issued.retiring.map(Into::into),
+        client_secret: issued.secret.expose().to_owned(),
+        audit_seq: issued.audit_seq,
+    })
+}
+
+#[tonic::async_trait]
+impl CredentialService for Adapter {
+    async fn issue(
+        &self,
+        request: Request<v1::IssueCredentialRequest>,
+    ) -> Result<Response<v1::IssuedCredential>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let expires_in = duration(request.expires_in, "expires_in").map_err(invalid)?;
+        let issued = self.0.issue_credential(&caller, &request.agent, expires_in).await;
+        issued.map(answer).map_err(|error| status(&error))
+    }
+
+    async fn rotate(
+        &self,
+        request: Request<v1::RotateCredentialRequest>,
+    ) -> Result<Response<v1::IssuedCredential>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let id = request.credential_id.parse().map_err(invalid)?;
+        let grace = duration(request.grace, "grace").map_err(invalid)?;
+        let issued = self.0.rotate_credential(&caller, id, grace, request.revision).await;
+        issued.map(answer).map_err(|error| status(&error))
+    }
+
+    async fn revoke(
+        &self,
+        request: Request<v1::RevokeCredentialRequest>,
+    ) -> Result<Response<v1::CredentialChange>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let id = request.credential_id.parse().map_err(invalid)?;
+        let reason = present(request.reason).map(TryInto::try_into).transpose().map_err(invalid)?;
+        let changed = self.0.revoke_credential(&caller, id, reason, request.revision).await;
+        let changed = changed.map_err(|error| status(&error))?;
+        Ok(Response::new(v1::CredentialChange {
+            credential: Some(changed.record.into()),
+            audit_seq: changed.audit_seq,
+        }))
+    }
+
+    async fn list(
+        &self,
+        request: Request<v1::ListCredentialsRequest>,
+    ) -> Result<Response<v1::ListCredentialsResponse>, Status> {
+        let credentials = self.0.list_credentials(&request.into_inner().agent).map_err(|error| status(&error))?;
+        Ok(Response::new(v1::ListCredentialsResponse {
+            credentials: credentials.into_iter().map(Into::into).collect(),
+        }))
+    }
+}

@@ -1,0 +1,43 @@
+//! The one mapping from the service's errors to gRPC statuses.
+
+use agentidp_proto::CODE_METADATA;
+use agentidp_shared::{Code, FieldError};
+use tonic::metadata::MetadataValue;
+use tonic::{Code as Grpc, Status};
+
+use crate::service::ServiceError;
+
+/// The status of an error, with its code in the metadata.
+pub(super) fn status(error: &ServiceError) -> Status {
+    let mut status = Status::new(grpc_code(error.code), error.message.clone());
+    status.metadata_mut().insert(CODE_METADATA, MetadataValue::from_static(error.code.as_str()));
+    status
+}
+
+/// The status of a field that broke a rule.
+pub(super) fn invalid(error: FieldError) -> Status {
+    status(&error.into())
+}
+
+const fn grpc_code(code: Code) -> Grpc {
+    match code {
+        Code::InvalidArgument | Code::InvalidRequest | Code::UnsupportedGrantType => Grpc::InvalidArgument,
+        Code::OrganizationNotFound | Code::AgentNotFound | Code::CredentialNotFound => Grpc::NotFound,
+        Code::AlreadyExists => Grpc::AlreadyExists,
+        Code::RevisionConflict => Grpc::Aborted,
+        Code::InvalidState => Grpc::FailedPrecondition,
+        Code::PermissionDenied | Code::ScopeNotAllowed | Code::ResourceNotAllowed => Grpc::PermissionDenied,
+        Code::LimitReached => Grpc::ResourceExhausted,
+        Code::Overloaded | Code::StoreUnavailable => Grpc::Unavailable,
+        Code::Internal => Grpc::Internal,
+        Code::UnknownClient
+        | Code::WrongSecret
+        | Code::MalformedSecret
+        | Code::MissingAuthentication
+        | Code::CredentialRevoked
+        | Code::CredentialExpired
+        | Code::AgentSuspended
+        | Code::AgentEnded
+        | Code::OrganizationSuspended => Grpc::Unauthenticated,
+    }
+}

@@ -1,0 +1,103 @@
+//! The operators' interface: gRPC on a Unix socket.
+//!
+//! A call passes [`access`], which asks the kernel who is calling ([`peer`]) and the table what
+//! that takes ([`policy`]), and then one adapter: request → service → answer. To add a call, add it
+//! to the definitions, to the table, and to the adapter of its noun; a test holds the three
+//! together.
+
+mod access;
+mod agent;
+mod audit;
+mod credential;
+mod error;
+mod key;
+mod organization;
+pub(crate) mod peer;
+pub(crate) mod policy;
+mod state;
+
+use std::sync::Arc;
+
+use agentidp_proto::v1::agent_service_server::AgentServiceServer;
+use agentidp_proto::v1::audit_service_server::AuditServiceServer;
+use agentidp_proto::v1::credential_service_server::CredentialServiceServer;
+use agentidp_proto::v1::organization_service_server::OrganizationServiceServer;
+use agentidp_proto::v1::signing_key_service_server::SigningKeyServiceServer;
+use agentidp_proto::v1::status_service_server::StatusServiceServer;
+use tokio::net::UnixListener;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+
+use crate::service::{Caller, Service, ServiceError};
+pub(crate) use policy::Operators;
+pub(crate) use state::About;
+
+/// How many accepted connections may wait to be served.
+const ACCEPTED: usize = 64;
+
+/// Serves operators on `listener` until `stopping`, and then until their calls have ended.
+///
+/// # Errors
+///
+/// When the server itself fails.
+pub(crate) async fn serve(
+    service: Arc<Service>,
+    operators: Operators,
+    about: About,
+    listener: UnixListener,
+    stopping: CancellationToken,
+) -> anyhow::Result<()> {
+    let (health, health_server) = tonic_health::server::health_reporter();
+    health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(agentidp_proto::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+
+    let (connections, incoming) = tokio::sync::mpsc::channel(ACCEPTED);
+    tokio::spawn(peer::accept(listener, connections, stopping.clone()));
+    Server::builder()
+        .layer(access::AccessLayer::new(Arc::clone(&service), operators.clone()))
+        .add_service(OrganizationServiceServer::new(organization::Adapter(Arc::clone(&service))))
+        .add_service(AgentServiceServer::new(agent::Adapter(Arc::clone(&service))))
+        .add_service(CredentialServiceServer::new(credential::Adapter(Arc::clone(&service))))
+        .add_service(SigningKeyServiceServer::new(key::Adapter(Arc::clone(&service))))
+        .add_service(AuditServiceServer::new(audit::Adapter(Arc::clone(&service))))
+        .add_service(StatusServiceServer::new(state::Adapter { service, operators, about }))
+        .add_service(health_server)
+        .add_service(reflection)
+        .serve_with_incoming_shutdown(ReceiverStream::new(incoming), stopping.cancelled_owned())
+        .await?;
+    Ok(())
+}
+
+/// The page size that a request's `limit` stands for.
+fn page_size(limit: u32) -> usize {
+    match limit {
+        0 => 100,
+        limit => usize::try_from(limit).unwrap_or(usize::MAX).min(1_000),
+    }
+}
+
+/// `None` for an absent text: on the wire that is the empty one.
+fn present(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// The caller of a request that has passed [`access`].
+fn caller<T>(request: &tonic::Request<T>) -> Result<Caller, tonic::Status> {
+    request.extensions().get::<Caller>().cloned().ok_or_else(|| {
+        error::status(&ServiceError::new(agentidp_shared::Code::PermissionDenied, "the call has no caller"))
+    })
+}
+
+fn duration(
+    duration: Option<prost_types::Duration>,
+    field: &'static str,
+) -> Result<Option<std::time::Duration>, agentidp_shared::FieldError> {
+    duration
+        .map(std::time::Duration::try_from)
+        .transpose()
+        .map_err(|_| agentidp_shared::FieldError::new(field, "must not be negative"))
+}

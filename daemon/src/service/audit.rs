@@ -1,0 +1,98 @@
+//! Reading the audit log: pages of it, and following it.
+
+use std::time::Duration;
+
+use agentidp_shared::Entry;
+use tokio::sync::mpsc;
+
+use super::{Service, ServiceError};
+use crate::store::{EntryFilter, EntryPage, StoredEntry};
+
+/// How many entries are read at a time for one who follows.
+const BATCH: usize = 256;
+/// How long one who follows waits before hearing that nothing happened.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// What one who follows the log is told.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum TailEvent {
+    /// The next entry.
+    Entry(StoredEntry),
+    /// Entries `from` to `to`, inclusive, are skipped, because the reader fell too far behind.
+    Gap {
+        /// The first that is skipped.
+        from: u64,
+        /// The last that is skipped.
+        to: u64,
+    },
+    /// Everything before this place has been told.
+    Position(u64),
+}
+
+impl Service {
+    /// A page of the log, newest first.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub(crate) fn list_entries(
+        &self,
+        before: Option<u64>,
+        filter: &EntryFilter,
+        limit: usize,
+    ) -> Result<EntryPage, ServiceError> {
+        Ok(self.store.entries_before(before, filter, limit)?)
+    }
+
+    /// Follows the log from `from` (absent: from the next entry) into `events` until the receiver
+    /// is gone or the daemon stops. The log itself is the buffer: a slow reader holds up nobody,
+    /// and one that is more than `max_lag` entries behind (0: never) is told of a gap.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub(crate) async fn tail(
+        &self,
+        from: Option<u64>,
+        filter: &EntryFilter,
+        max_lag: u64,
+        events: &mpsc::Sender<TailEvent>,
+    ) -> Result<(), ServiceError> {
+        let mut head = self.store.head();
+        let mut next = from.unwrap_or_else(|| *head.borrow());
+        loop {
+            let end = *head.borrow_and_update();
+            if max_lag > 0 && end.saturating_sub(next) > max_lag {
+                let to = end - max_lag - 1;
+                if events.send(TailEvent::Gap { from: next, to }).await.is_err() {
+                    return Ok(());
+                }
+                next = to + 1;
+            }
+            let batch = self.store.entries_from(next, BATCH)?;
+            let caught_up = batch.is_empty();
+            for entry in batch {
+                next = entry.seq + 1;
+                let passes = filter.is_empty() || is_match(filter, &entry);
+                if passes && events.send(TailEvent::Entry(entry)).await.is_err() {
+                    return Ok(());
+                }
+            }
+            if caught_up {
+                if events.send(TailEvent::Position(next)).await.is_err() {
+                    return Ok(());
+                }
+                tokio::select! {
+                    changed = head.changed() => if changed.is_err() { return Ok(()) },
+                    () = tokio::time::sleep(HEARTBEAT) => {}
+                    () = events.closed() => return Ok(()),
+                    () = self.stopping.cancelled() => return Ok(()),
+                }
+            }
+        }
+    }
+}
+
+fn is_match(filter: &EntryFilter, entry: &StoredEntry) -> bool {
+    serde_json::from_slice::<Entry>(&entry.json).is_ok_and(|entry| filter.matches(&entry))
+}

@@ -1,0 +1,193 @@
+//! Refusals in the audit log, within bounds.
+//!
+//! A refusal gives nothing out, so its entry is not waited for. An agent's or operator's refusals are entries of
+//! their own up to [`PER_ACTOR`] a minute; strangers' are one entry for each reason and address
+//! prefix when they begin. What comes after that is counted and stands in one entry at the end of
+//! the minute, so nobody can fill the disk with noise, and none goes uncounted.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use agentidp_shared::{Action, Actor, ActorKind, AgentId, Code, Entry, Outcome, RequestId, Timestamp, Via};
+use parking_lot::Mutex;
+
+use super::{Caller, Service, ServiceError};
+use crate::store::Commit;
+
+/// How many refusals of one agent or operator are entries of their own in a minute.
+const PER_ACTOR: u64 = 10;
+/// How many kinds of refusal are told apart in a minute; the rest is counted as one kind a reason.
+const KINDS: usize = 4_096;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Kind {
+    Agent(AgentId, Code),
+    Operator(Option<String>, Code),
+    Stranger(Code, IpAddr),
+    Other(Code),
+}
+
+#[derive(Debug)]
+struct Counted {
+    seen: u64,
+    unwritten: u64,
+    /// The newest entry that was counted and not written.
+    last: Option<Entry>,
+}
+
+/// The refusals of the minute under way.
+#[derive(Debug, Default)]
+pub(crate) struct Denials(Mutex<Minute>);
+
+#[derive(Debug, Default)]
+struct Minute {
+    number: i64,
+    kinds: HashMap<Kind, Counted>,
+}
+
+impl Denials {
+    /// Counts `entry`; gives back what is to be written now.
+    fn count(&self, mut kind: Kind, code: Code, entry: Entry) -> Vec<Entry> {
+        let mut minute = self.0.lock();
+        let mut write = minute.roll(entry.time);
+        if minute.kinds.len() >= KINDS && !minute.kinds.contains_key(&kind) {
+            kind = Kind::Other(code);
+        }
+        let allowed = match kind {
+            Kind::Agent(..) | Kind::Operator(..) => PER_ACTOR,
+            Kind::Stranger(..) | Kind::Other(_) => 1,
+        };
+        let counted = minute.kinds.entry(kind).or_insert(Counted { seen: 0, unwritten: 0, last: None });
+        counted.seen += 1;
+        if counted.seen <= allowed {
+            write.push(entry);
+        } else {
+            counted.unwritten += 1;
+            counted.last = Some(entry);
+        }
+        write
+    }
+
+    /// What is to be written of a minute that is over at `now`.
+    fn over(&self, now: Timestamp) -> Vec<Entry> {
+        self.0.lock().roll(now)
+    }
+}
+
+impl Minute {
+    fn roll(&mut self, now: Timestamp) -> Vec<Entry> {
+        let number = now.as_millis() / 60_000;
+        if number == self.number {
+            return Vec::new();
+        }
+        self.number = number;
+        let summarize = |counted: Counted| {
+            let mut entry = counted.last?;
+            entry.request_id = None;
+            entry.count = Some(counted.unwritten);
+            Some(entry)
+        };
+        std::mem::take(&mut self.kinds).into_values().filter_map(summarize).collect()
+    }
+}
+
+impl Service {
+    /// Puts the refusal of a known agent into the log, or counts it.
+    pub(super) fn deny(&self, entry: Entry, agent: AgentId) {
+        let code = entry.code.unwrap_or(Code::Internal);
+        self.write_denials(self.denials.count(Kind::Agent(agent, code), code, entry));
+    }
+
+    /// Puts the refusal of an operator's call into the log, or counts it.
+    pub(crate) fn deny_operator(&self, caller: &Caller, action: Action, error: &ServiceError) {
+        let mut entry = self.entry(caller, action, Outcome::Denied);
+        entry.code = Some(error.code);
+        tracing::warn!(code = %error.code, %action, "an operator's call was refused");
+        let kind = Kind::Operator(caller.actor.id.clone(), error.code);
+        self.write_denials(self.denials.count(kind, error.code, entry));
+    }
+
+    /// Puts the refusal of someone who is nobody known into the log, or counts it.
+    pub(crate) fn deny_stranger(&self, address: IpAddr, code: Code, request_id: Option<RequestId>) {
+        let prefix = prefix(address);
+        let actor = Actor {
+            kind: ActorKind::Agent,
+            id: None,
+            name: None,
+            login: None,
+            via: Via::Http,
+            address: Some(match prefix {
+                IpAddr::V4(prefix) => format!("{prefix}/24"),
+                IpAddr::V6(prefix) => format!("{prefix}/48"),
+            }),
+        };
+        let mut entry = Entry::new(self.now(), actor, Action::TokenIssue, Outcome::Denied);
+        entry.code = Some(code);
+        entry.request_id = request_id;
+        self.write_denials(self.denials.count(Kind::Stranger(code, prefix), code, entry));
+    }
+
+    /// Writes the counts of a minute that is over; with `all`, of the minute under way too.
+    pub(crate) fn flush_denials(&self, all: bool) {
+        let now = self.now();
+        let until = if all { now.plus(std::time::Duration::from_secs(60)) } else { now };
+        self.write_denials(self.denials.over(until));
+    }
+
+    fn write_denials(&self, entries: Vec<Entry>) {
+        for entry in entries {
+            self.store.commit_later(Commit::new(entry));
+        }
+    }
+}
+
+/// The network that an address is counted with: 24 bits of IPv4, 48 of IPv6.
+fn prefix(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => Ipv4Addr::from(u32::from(address) & 0xffff_ff00).into(),
+        IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) & (u128::MAX << 80)).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(millis: i64) -> Entry {
+        Entry::new(Timestamp::from_millis(millis), Actor::system(), Action::TokenIssue, Outcome::Denied)
+    }
+
+    #[test]
+    fn a_flood_of_strangers_is_two_entries_a_minute_and_all_are_counted() {
+        let denials = Denials::default();
+        let kind = || Kind::Stranger(Code::UnknownClient, prefix("192.0.2.7".parse().unwrap()));
+        let mut written = Vec::new();
+        for _ in 0..1_000 {
+            written.extend(denials.count(kind(), Code::UnknownClient, entry(60_000)));
+        }
+        written.extend(denials.over(Timestamp::from_millis(120_000)));
+        let counts: Vec<_> = written.iter().map(|entry| entry.count).collect();
+        assert_eq!(counts, [None, Some(999)]);
+    }
+
+    #[test]
+    fn a_flood_of_kinds_stays_bounded() {
+        let denials = Denials::default();
+        for number in 0..10_000_u32 {
+            let kind = Kind::Stranger(Code::UnknownClient, IpAddr::V4(Ipv4Addr::from(number << 8)));
+            denials.count(kind, Code::UnknownClient, entry(60_000));
+        }
+        assert!(denials.0.lock().kinds.len() <= KINDS + 1);
+    }
+
+    #[test]
+    fn addresses_of_one_network_are_counted_together() {
+        for (address, network) in [
+            ("192.0.2.7", "192.0.2.0"),
+            ("::ffff:192.0.2.7", "192.0.2.0"),
+            ("2001:db8:1:2::3", "2001:db8:1::"),
+        ] {
+            assert_eq!(prefix(address.parse().unwrap()), network.parse::<IpAddr>().unwrap());
+        }
+    }
+}

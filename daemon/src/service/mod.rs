@@ -1,0 +1,212 @@
+//! What the product does, between the interfaces and the store.
+//!
+//! Every function here takes parsed values, decides with the rules of `agentidp-shared`, and makes
+//! one [`Commit`](crate::store::Commit) whose entry accounts for it. `http` and `rpc` turn requests
+//! into calls and answers into bytes; nothing of either is known here.
+//!
+//! The token path: [`token::Service::issue`](Service::issue) → [`authenticate`] → the grant
+//! (`agentidp_shared::token::grant`) → [`Signer::sign`](crate::crypto::Signer::sign) → one commit.
+
+pub(crate) mod agent;
+pub(crate) mod audit;
+pub(crate) mod authenticate;
+pub(crate) mod credential;
+mod demo;
+pub(crate) mod denial;
+pub(crate) mod error;
+pub(crate) mod init;
+pub(crate) mod key;
+pub(crate) mod organization;
+pub(crate) mod token;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agentidp_shared::{
+    Action, Actor, Agent, AgentId, Email, Entry, Organization, OrganizationId, OrganizationName, Outcome, RequestId,
+    SigningAlgorithm, Timestamp,
+};
+use arc_swap::ArcSwap;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Clock, Random, random};
+use crate::crypto::{Keyring, Sealer, SecretHasher};
+use crate::store::{Store, Stored};
+use denial::Denials;
+pub(crate) use error::ServiceError;
+
+/// How often a change is decided anew when another came in between.
+const ATTEMPTS: usize = 5;
+
+/// What the configuration says about tokens and keys.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// The issuer, exactly as the metadata spells it.
+    pub(crate) issuer: String,
+    /// The audience of a token for which none is asked.
+    pub(crate) default_audience: String,
+    /// How long a token lives.
+    pub(crate) token_lifetime: Duration,
+    /// What new signing keys sign with.
+    pub(crate) algorithm: SigningAlgorithm,
+}
+
+/// Who asks, and under which id.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    /// Who asks, as the audit log names them.
+    pub(crate) actor: Actor,
+    /// The request.
+    pub(crate) request_id: RequestId,
+}
+
+/// The product, on a store.
+pub(crate) struct Service {
+    settings: Settings,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    sealer: Sealer,
+    secrets: SecretHasher,
+    keyring: ArcSwap<Keyring>,
+    denials: Denials,
+    /// Ends what lasts: streams and timers.
+    stopping: CancellationToken,
+}
+
+impl Service {
+    /// The product on a store that [`init::initialize`] has filled.
+    ///
+    /// # Errors
+    ///
+    /// When the store's keys cannot be read or opened.
+    pub(crate) async fn open(
+        settings: Settings,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        sealer: Sealer,
+        stopping: CancellationToken,
+    ) -> Result<Self, ServiceError> {
+        let secrets = SecretHasher::new(&init::secret_check_key(store.as_ref(), &sealer)?);
+        let keyring = key::prepare(store.as_ref(), &sealer, random.as_ref(), &settings, clock.now()).await?;
+        Ok(Self {
+            settings,
+            store,
+            clock,
+            random,
+            sealer,
+            secrets,
+            keyring: ArcSwap::from_pointee(keyring),
+            denials: Denials::default(),
+            stopping,
+        })
+    }
+
+    /// What the configuration says.
+    pub(crate) const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The store, to be asked for its state.
+    pub(crate) fn store(&self) -> &dyn Store {
+        self.store.as_ref()
+    }
+
+    /// The keys in use.
+    pub(crate) fn keyring(&self) -> arc_swap::Guard<Arc<Keyring>> {
+        self.keyring.load()
+    }
+
+    /// The time.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// A name for a request that brought none.
+    pub(crate) fn new_request_id(&self) -> RequestId {
+        RequestId::new(self.now(), random(self.random.as_ref()))
+    }
+
+    /// Why the daemon cannot serve, if it cannot.
+    pub(crate) fn not_ready_reason(&self) -> Option<String> {
+        if self.stopping.is_cancelled() {
+            return Some("the daemon is stopping".to_owned());
+        }
+        self.store.status().failure
+    }
+
+    /// Puts an entry of the daemon's own into the log.
+    pub(crate) async fn record(&self, action: Action) -> Result<(), ServiceError> {
+        let entry = Entry::new(self.now(), Actor::system(), action, Outcome::Success);
+        self.store.commit(crate::store::Commit::new(entry)).await?;
+        Ok(())
+    }
+
+    /// An entry of `action` by `caller`, now.
+    fn entry(&self, caller: &Caller, action: Action, outcome: Outcome) -> Entry {
+        let mut entry = Entry::new(self.now(), caller.actor.clone(), action, outcome);
+        entry.request_id = Some(caller.request_id);
+        entry
+    }
+
+    fn require_organization(&self, id: OrganizationId) -> Result<Arc<Stored<Organization>>, ServiceError> {
+        self.store.organization(id)?.ok_or_else(ServiceError::organization_not_found)
+    }
+
+    fn require_agent(&self, id: AgentId) -> Result<Arc<Stored<Agent>>, ServiceError> {
+        self.store.agent(id)?.ok_or_else(ServiceError::agent_not_found)
+    }
+
+    /// Finds an organization by id or name.
+    ///
+    /// # Errors
+    ///
+    /// `ORGANIZATION_NOT_FOUND`.
+    pub(crate) fn find_organization(&self, text: &str) -> Result<Arc<Stored<Organization>>, ServiceError> {
+        let id = match text.parse::<OrganizationId>() {
+            Ok(id) => Some(id),
+            Err(_) => match text.parse::<OrganizationName>() {
+                Ok(name) => self.store.organization_by_name(&name)?,
+                Err(_) => None,
+            },
+        };
+        self.require_organization(id.ok_or_else(ServiceError::organization_not_found)?)
+    }
+
+    /// Finds an agent by id or e-mail.
+    ///
+    /// # Errors
+    ///
+    /// `AGENT_NOT_FOUND`.
+    pub(crate) fn find_agent(&self, text: &str) -> Result<Arc<Stored<Agent>>, ServiceError> {
+        let id = match text.parse::<AgentId>() {
+            Ok(id) => Some(id),
+            Err(_) => match text.parse::<Email>() {
+                Ok(email) => self.store.agent_by_email(&email)?,
+                Err(_) => None,
+            },
+        };
+        self.require_agent(id.ok_or_else(ServiceError::agent_not_found)?)
+    }
+}
+
+/// Whether the caller saw the revision that the record has. 0 stands for any.
+fn check_revision(seen: u64, current: u64) -> Result<(), ServiceError> {
+    if seen == 0 || seen == current {
+        return Ok(());
+    }
+    Err(ServiceError::new(
+        agentidp_shared::Code::RevisionConflict,
+        format!("the record has revision {current} now, not {seen}: look at it again and repeat"),
+    ))
+}
+
+/// A record after an operator's action, and the audit entry that says so.
+#[derive(Debug, Clone)]
+pub(crate) struct Changed<T> {
+    /// The record.
+    pub(crate) record: T,
+    /// The entry.
+    pub(crate) audit_seq: u64,
+}

@@ -1,0 +1,170 @@
+//! Issuing access tokens: the path that everything else is kept out of the way of.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use agentidp_shared::token::{Claims, TokenRequest, grant};
+use agentidp_shared::{
+    Action, Actor, ActorKind, Code, Entry, Outcome, RequestId, ScopeSet, Timestamp, TokenId, Via,
+};
+use zeroize::Zeroizing;
+
+use super::authenticate::{Authenticated, Failure, Presented};
+use super::{ATTEMPTS, Service, ServiceError};
+use crate::clock::random;
+use crate::store::{Commit, RecordKey};
+
+/// A request for a token, parsed.
+#[derive(Debug)]
+pub(crate) struct IssueRequest {
+    /// The client authentication.
+    pub(crate) client: Presented,
+    /// What is asked for.
+    pub(crate) token: TokenRequest,
+    /// Where the request came from.
+    pub(crate) address: IpAddr,
+    /// The request's id.
+    pub(crate) request_id: RequestId,
+}
+
+/// A token, to be given out: its issuance is durable.
+#[derive(Debug)]
+pub(crate) struct IssuedToken {
+    /// The token.
+    pub(crate) access_token: Zeroizing<String>,
+    /// How long it lives.
+    pub(crate) expires_in: Duration,
+    /// What it grants.
+    pub(crate) scope: ScopeSet,
+}
+
+impl Service {
+    /// Issues an access token, once its audit entry is durable.
+    ///
+    /// # Errors
+    ///
+    /// One of the codes of client authentication, `SCOPE_NOT_ALLOWED`, `RESOURCE_NOT_ALLOWED`,
+    /// `OVERLOADED`, `STORE_UNAVAILABLE`.
+    pub(crate) async fn issue(&self, request: &IssueRequest) -> Result<IssuedToken, ServiceError> {
+        for _ in 0..ATTEMPTS {
+            let now = self.now();
+            let client = match self.authenticate(&request.client, now).await? {
+                Ok(client) => client,
+                Err(failure) => {
+                    self.deny_authentication(request, now, &failure);
+                    return Err(ServiceError::new(failure.code, "client authentication failed"));
+                }
+            };
+            match self.issue_to(request, &client, now).await {
+                // A record changed while the token was made: it is decided anew on what is true now.
+                Err(error) if error.code == Code::RevisionConflict => {}
+                other => return other,
+            }
+        }
+        Err(ServiceError::new(Code::Overloaded, "the agent's records keep changing: try again in a second"))
+    }
+
+    async fn issue_to(
+        &self,
+        request: &IssueRequest,
+        client: &Authenticated,
+        now: Timestamp,
+    ) -> Result<IssuedToken, ServiceError> {
+        let (agent, credential) = (&client.agent.record, &client.credential.record.credential);
+        let grant = match grant(agent, &request.token, &self.settings.default_audience) {
+            Ok(grant) => grant,
+            Err(code) => {
+                self.deny_grant(request, client, now, code);
+                return Err(ServiceError::new(code, grant_refusal(code)));
+            }
+        };
+        let jti = TokenId::new(now, random(self.random.as_ref()));
+        let expires = now.plus(self.settings.token_lifetime);
+        let (scope, version) = (grant.scope.to_string(), agent.version.to_string());
+        let access_token = self.keyring().active().sign(&Claims {
+            iss: &self.settings.issuer,
+            sub: agent.id,
+            client_id: agent.id,
+            aud: &grant.audience,
+            exp: expires.as_secs(),
+            iat: now.as_secs(),
+            jti,
+            scope: &scope,
+            organization_id: agent.organization_id,
+            agent_type: agent.agent_type.as_str(),
+            agent_version: &version,
+            cid: credential.id,
+        })?;
+
+        let mut entry = self.token_entry(request, client, now, Outcome::Success);
+        entry.jti = Some(jti);
+        entry.scope = Some(scope);
+        entry.audience = grant.audience;
+        entry.expires_at = Some(expires);
+        let organization = &client.organization.record;
+        let commit = Commit::new(entry)
+            .require(RecordKey::Organization(organization.id), organization.revision)
+            .require(RecordKey::Agent(agent.id), agent.revision)
+            .require(RecordKey::Credential(credential.id), credential.revision);
+        self.store.commit(commit).await?;
+        Ok(IssuedToken { access_token, expires_in: self.settings.token_lifetime, scope: grant.scope })
+    }
+
+    fn token_entry(&self, request: &IssueRequest, client: &Authenticated, now: Timestamp, outcome: Outcome) -> Entry {
+        let agent = &client.agent.record;
+        let actor = Actor {
+            kind: ActorKind::Agent,
+            id: Some(agent.id.to_string()),
+            name: Some(agent.email.to_string()),
+            login: None,
+            via: Via::Http,
+            address: Some(request.address.to_string()),
+        };
+        let mut entry = Entry::new(now, actor, Action::TokenIssue, outcome);
+        entry.organization_id = Some(agent.organization_id);
+        entry.credential_id = Some(client.credential.record.credential.id);
+        entry.request_id = Some(request.request_id);
+        entry
+    }
+
+    fn deny_grant(&self, request: &IssueRequest, client: &Authenticated, now: Timestamp, code: Code) {
+        let mut entry = self.token_entry(request, client, now, Outcome::Denied);
+        entry.code = Some(code);
+        match code {
+            Code::ScopeNotAllowed => entry.scope = request.token.scope.as_ref().map(ToString::to_string),
+            _ => entry.audience = request.token.resources.iter().map(ToString::to_string).collect(),
+        }
+        self.deny(entry, client.agent.record.id);
+    }
+
+    fn deny_authentication(&self, request: &IssueRequest, now: Timestamp, failure: &Failure) {
+        match &failure.agent {
+            Some(agent) => {
+                // Nobody proved to be the agent, so the entry concerns it and does not name it as actor.
+                let actor = Actor {
+                    kind: ActorKind::Agent,
+                    id: None,
+                    name: None,
+                    login: None,
+                    via: Via::Http,
+                    address: Some(request.address.to_string()),
+                };
+                let mut entry = Entry::new(now, actor, Action::TokenIssue, Outcome::Denied);
+                entry.organization_id = Some(agent.record.organization_id);
+                entry.agent_id = Some(agent.record.id);
+                entry.credential_id = failure.credential_id;
+                entry.code = Some(failure.code);
+                entry.request_id = Some(request.request_id);
+                self.deny(entry, agent.record.id);
+            }
+            None => self.deny_stranger(request.address, failure.code, Some(request.request_id)),
+        }
+    }
+}
+
+const fn grant_refusal(code: Code) -> &'static str {
+    match code {
+        Code::ScopeNotAllowed => "the scope is beyond the agent's capabilities",
+        _ => "the resource is not one that the agent may ask tokens for; an agent with several must name one",
+    }
+}

@@ -1,0 +1,137 @@
+//! Audit entries in bundles of 256: the unit in which the index keeps them, compressed, each with
+//! a summary that tells a query whether the bundle is worth opening.
+
+use agentidp_shared::{ActorKind, AgentId, Entry, TargetKind};
+use bytes::Bytes;
+
+use super::frame::Reader;
+use crate::store::{EntryFilter, ReadError, StoredEntry};
+
+/// How many entries a bundle has; C2SP's tlog-tiles has the same.
+pub(super) const ENTRIES: u64 = 256;
+/// zstd's fastest ordinary level: the entries of a bundle are much alike.
+const LEVEL: i32 = 1;
+
+/// The compressed form of a full bundle.
+pub(super) fn pack(entries: &[StoredEntry]) -> Result<Vec<u8>, ReadError> {
+    let mut plain = Vec::with_capacity(entries.iter().map(|entry| entry.json.len() + 4).sum());
+    for entry in entries {
+        let length = u32::try_from(entry.json.len()).unwrap_or(u32::MAX);
+        plain.extend_from_slice(&length.to_le_bytes());
+        plain.extend_from_slice(&entry.json);
+    }
+    zstd::encode_all(plain.as_slice(), LEVEL).map_err(|error| ReadError(format!("compressing audit entries failed: {error}")))
+}
+
+/// The entries of bundle `number`.
+pub(super) fn unpack(number: u64, packed: &[u8]) -> Result<Vec<StoredEntry>, ReadError> {
+    let damaged = || ReadError(format!("bundle {number} of the audit log is damaged in the index: delete the index to have it rebuilt"));
+    let plain = zstd::decode_all(packed).map_err(|_| damaged())?;
+    let plain = Bytes::from(plain);
+    let mut reader = Reader(&plain);
+    let mut entries = Vec::new();
+    while !reader.0.is_empty() {
+        let json = plain.slice_ref(reader.counted().map_err(|_| damaged())?);
+        entries.push(StoredEntry { seq: number * ENTRIES + entries.len() as u64, json });
+    }
+    Ok(entries)
+}
+
+/// A Bloom filter over what queries ask for. 1 KiB and four hashes: with the eight hundred values
+/// that a bundle has at the most, one bundle in a hundred is opened in vain.
+#[derive(Debug, Clone)]
+pub(super) struct Summary(Vec<u8>);
+
+const SUMMARY_BYTES: usize = 1_024;
+
+impl Summary {
+    /// The summary of no entries.
+    pub(super) fn new() -> Self {
+        Self(vec![0; SUMMARY_BYTES])
+    }
+
+    /// The stored form.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Adds an entry.
+    pub(super) fn add(&mut self, entry: &Entry) {
+        self.insert(b'a', entry.action.as_str().as_bytes());
+        self.insert(b'o', entry.outcome.as_str().as_bytes());
+        if let Some(agent) = entry.agent_id {
+            self.insert(b'g', agent.to_string().as_bytes());
+        }
+        if let (ActorKind::Agent, Some(id)) = (entry.actor.kind, &entry.actor.id) {
+            self.insert(b'g', id.as_bytes());
+        }
+        if let Some(target) = entry.target.as_ref().filter(|target| target.kind == TargetKind::Agent) {
+            self.insert(b'g', target.id.as_bytes());
+        }
+        if let Some(jti) = entry.jti {
+            self.insert(b'j', jti.to_string().as_bytes());
+        }
+    }
+
+    fn insert(&mut self, kind: u8, value: &[u8]) {
+        for bit in bits(kind, value) {
+            if let Some(byte) = self.0.get_mut(bit / 8) {
+                *byte |= 1 << (bit % 8);
+            }
+        }
+    }
+}
+
+/// Whether a bundle with this stored summary can hold an entry that `filter` lets through.
+pub(super) fn may_match(summary: &[u8], filter: &EntryFilter) -> bool {
+    let has = |kind, value: &str| {
+        bits(kind, value.as_bytes()).into_iter().all(|bit| summary.get(bit / 8).is_none_or(|byte| byte & (1 << (bit % 8)) != 0))
+    };
+    filter.action.is_none_or(|action| has(b'a', action.as_str()))
+        && filter.outcome.is_none_or(|outcome| has(b'o', outcome.as_str()))
+        && filter.agent.is_none_or(|agent: AgentId| has(b'g', &agent.to_string()))
+}
+
+/// Four bits of the filter for a value. CRC-32C twice: stored summaries must mean the same to every
+/// later version, which the standard library's hashers do not promise.
+fn bits(kind: u8, value: &[u8]) -> [usize; 4] {
+    let first = crc32c::crc32c_append(u32::from(kind), value);
+    let second = crc32c::crc32c_append(first.rotate_left(13) ^ 0x9E37_79B9, value) | 1;
+    [0, 1, 2, 3].map(|step: u32| (first.wrapping_add(step.wrapping_mul(second)).wrapping_mul(0x85EB_CA6B) >> 19) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use agentidp_shared::{Action, Actor, Outcome, Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn a_bundle_is_read_as_it_was_written() {
+        let entries: Vec<_> = (512..768)
+            .map(|seq| StoredEntry { seq, json: Bytes::from(format!("{{\"seq\":{seq}}}")) })
+            .collect();
+        assert_eq!(unpack(2, &pack(&entries).unwrap()).unwrap(), entries);
+        assert!(unpack(2, b"nonsense").is_err());
+    }
+
+    #[test]
+    fn a_summary_never_hides_an_entry_and_rules_most_others_out() {
+        let mut summary = Summary::new();
+        let agent = |number: u64| {
+            let mut bytes = [0; 16];
+            bytes[8..].copy_from_slice(&number.to_be_bytes());
+            AgentId::from_bytes(bytes)
+        };
+        for number in 0..256 {
+            let mut entry =
+                Entry::new(Timestamp::from_millis(0), Actor::system(), Action::TokenIssue, Outcome::Success);
+            entry.agent_id = Some(agent(number));
+            summary.add(&entry);
+        }
+        let asks = |number| EntryFilter { agent: Some(agent(number)), ..EntryFilter::default() };
+        assert!((0..256).all(|number| may_match(summary.as_bytes(), &asks(number))));
+        let in_vain = (256..10_256).filter(|number| may_match(summary.as_bytes(), &asks(*number))).count();
+        assert!(in_vain < 200, "{in_vain} of 10,000");
+    }
+}

@@ -1,0 +1,316 @@
+//! The index: what the journal says, in sled, where it is found fast. It can be deleted at any time
+//! and is rebuilt from the journal.
+//!
+//! sled loses what it has acknowledged when power fails, unless its file is synced by us; it
+//! panics on damage that it notices. So nothing here is ever the only copy, everything that is
+//! applied is absolute and may be applied again, and opening is guarded.
+
+use std::fs::File;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+
+use agentidp_shared::{AgentId, Email, OrganizationName, StoreId, Timestamp};
+use serde::{Deserialize, Serialize};
+use sled::{Batch, Db, Tree};
+
+use super::bundle::Summary;
+use super::layout::{read_json, write_json};
+use crate::store::{ReadError, Record, RecordKey, Stored, form};
+
+/// How much memory sled may use for its pages.
+const CACHE_BYTES: u64 = 64 * 1_024 * 1_024;
+/// The largest value that is put in one piece: larger ones go to files of sled's that it never
+/// syncs.
+const MAX_VALUE: usize = 60 * 1_024;
+
+type Read<T> = Result<T, ReadError>;
+
+/// How far the index is known to be on the disk, and so from where it is to be brought up to date.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Mark {
+    /// The store that the index belongs to.
+    pub(super) store_id: StoreId,
+    /// The sled database that the mark belongs to.
+    pub(super) generation: u64,
+    /// Every frame before this one is in the index.
+    pub(super) frame: u64,
+    /// The first entry of the bundle that is not full yet.
+    pub(super) open_seq: u64,
+}
+
+/// The sled database and its trees.
+pub(super) struct Index {
+    folder: PathBuf,
+    db: Db,
+    records: Tree,
+    names: Tree,
+    agent_credentials: Tree,
+    usage: Tree,
+    bundles: Tree,
+    summaries: Tree,
+    generation: u64,
+}
+
+// The kinds of records share a tree; the first byte of a key tells them apart.
+const ORGANIZATION: u8 = b'o';
+const AGENT: u8 = b'a';
+const CREDENTIAL: u8 = b'c';
+const SIGNING_KEY: u8 = b'k';
+const SERVER_SECRET: u8 = b's';
+// What a name is the name of.
+const NAME: u8 = b'n';
+const EMAIL: u8 = b'e';
+
+fn key_bytes(key: &RecordKey) -> Vec<u8> {
+    let (kind, id): (u8, &[u8]) = match key {
+        RecordKey::Organization(id) => (ORGANIZATION, id.as_bytes()),
+        RecordKey::Agent(id) => (AGENT, id.as_bytes()),
+        RecordKey::Credential(id) => (CREDENTIAL, id.as_bytes()),
+        RecordKey::SigningKey(kid) => (SIGNING_KEY, kid.as_bytes()),
+        RecordKey::ServerSecret(name) => (SERVER_SECRET, name.as_str().as_bytes()),
+    };
+    let mut bytes = Vec::with_capacity(1 + id.len());
+    bytes.push(kind);
+    bytes.extend_from_slice(id);
+    bytes
+}
+
+fn tagged(tag: u8, text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(1 + text.len());
+    bytes.push(tag);
+    bytes.extend_from_slice(text.as_bytes());
+    bytes
+}
+
+fn failed(error: sled::Error) -> ReadError {
+    ReadError(format!("the index failed: {error}"))
+}
+
+fn damaged() -> ReadError {
+    ReadError("a record in the index is damaged: stop the daemon and delete the index to have it rebuilt".to_owned())
+}
+
+impl Index {
+    /// Opens the database in `folder`, or makes it.
+    ///
+    /// # Errors
+    ///
+    /// When sled cannot or panics.
+    pub(super) fn open(folder: &Path) -> Read<Self> {
+        let open = || -> sled::Result<Self> {
+            let path = folder.join("sled");
+            let db = sled::Config::new()
+                .path(&path)
+                .cache_capacity(CACHE_BYTES)
+                .use_compression(false)
+                // Flushing is ours to order.
+                .flush_every_ms(None)
+                .mode(sled::Mode::HighThroughput)
+                .open()?;
+            let meta = db.open_tree("meta")?;
+            let generation = match meta.get("generation")?.and_then(|bytes| bytes.as_ref().try_into().ok()) {
+                Some(bytes) => u64::from_be_bytes(bytes),
+                None => {
+                    let fresh = db.generate_id()? ^ u64::from(std::process::id()).rotate_left(32) ^ entropy();
+                    meta.insert("generation", &fresh.to_be_bytes())?;
+                    fresh
+                }
+            };
+            Ok(Self {
+                folder: folder.to_owned(),
+                records: db.open_tree("records")?,
+                names: db.open_tree("names")?,
+                agent_credentials: db.open_tree("agent_credentials")?,
+                usage: db.open_tree("usage")?,
+                bundles: db.open_tree("bundles")?,
+                summaries: db.open_tree("summaries")?,
+                generation,
+                db,
+            })
+        };
+        match std::panic::catch_unwind(AssertUnwindSafe(open)) {
+            Ok(opened) => opened.map_err(failed),
+            Err(_) => Err(ReadError("the index is damaged: sled gave up on it".to_owned())),
+        }
+    }
+
+    /// The mark of the index in `folder`, if it has one that is whole.
+    pub(super) fn read_mark(folder: &Path) -> Option<Mark> {
+        read_json(&folder.join("mark.json")).ok()
+    }
+
+    /// Whether `mark` belongs to this database.
+    pub(super) const fn is_marked_by(&self, mark: &Mark) -> bool {
+        mark.generation == self.generation
+    }
+
+    /// Makes everything that was applied durable, and then says so in the mark.
+    ///
+    /// # Errors
+    ///
+    /// When the disk does not take it; the mark then stays where it was.
+    pub(super) fn flush(&self, store_id: StoreId, frame: u64, open_seq: u64) -> Read<()> {
+        self.db.flush().map_err(failed)?;
+        // On Linux sled's flush hands the pages to the kernel and does not wait for the disk.
+        let path = self.folder.join("sled").join("db");
+        let synced = File::open(&path).and_then(|file| file.sync_data());
+        let mark = Mark { store_id, generation: self.generation, frame, open_seq };
+        synced
+            .and_then(|()| write_json(&self.folder.join("mark.json"), &mark))
+            .map_err(|error| ReadError(format!("the index could not be synced: {error}")))
+    }
+
+    /// Puts a record, in its stored form, with the audit entry that accounts for it.
+    pub(super) fn put(&self, record: &Record, stored: &[u8], audit_seq: u64) -> Read<()> {
+        let key = key_bytes(&record.key());
+        let mut value = Vec::with_capacity(8 + stored.len());
+        value.extend_from_slice(&audit_seq.to_be_bytes());
+        value.extend_from_slice(stored);
+        self.records.insert(&key, value).map_err(failed)?;
+        let id = key.get(1..).unwrap_or_default();
+        match record {
+            Record::Organization(it) => self.names.insert(tagged(NAME, it.name.as_str()), id).map_err(failed)?,
+            Record::Agent(it) => self.names.insert(tagged(EMAIL, it.email.as_str()), id).map_err(failed)?,
+            Record::Credential(it) => {
+                let mut pair = it.credential.agent_id.as_bytes().to_vec();
+                pair.extend_from_slice(id);
+                self.agent_credentials.insert(pair, &[]).map_err(failed)?
+            }
+            Record::SigningKey(_) | Record::ServerSecret(_) => None,
+        };
+        Ok(())
+    }
+
+    /// A record.
+    pub(super) fn get(&self, key: &RecordKey) -> Read<Option<Stored<Record>>> {
+        let value = self.records.get(key_bytes(key)).map_err(failed)?;
+        value.map(|value| decode(&value)).transpose()
+    }
+
+    /// Who has the name.
+    pub(super) fn organization_by_name(&self, name: &OrganizationName) -> Read<Option<[u8; 16]>> {
+        self.id_of(&tagged(NAME, name.as_str()))
+    }
+
+    /// Who has the e-mail.
+    pub(super) fn agent_by_email(&self, email: &Email) -> Read<Option<[u8; 16]>> {
+        self.id_of(&tagged(EMAIL, email.as_str()))
+    }
+
+    fn id_of(&self, key: &[u8]) -> Read<Option<[u8; 16]>> {
+        let id = self.names.get(key).map_err(failed)?;
+        id.map(|id| id.as_ref().try_into().map_err(|_| damaged())).transpose()
+    }
+
+    /// At most `limit` records of the kind of `end`, in descending order, before `end`.
+    pub(super) fn before(&self, end: &RecordKey, limit: usize) -> Read<Vec<Stored<Record>>> {
+        self.descending(key_bytes(end), limit)
+    }
+
+    /// At most `limit` organizations, newest first.
+    pub(super) fn newest_organizations(&self, limit: usize) -> Read<Vec<Stored<Record>>> {
+        self.descending(vec![ORGANIZATION + 1], limit)
+    }
+
+    /// At most `limit` agents, newest first.
+    pub(super) fn newest_agents(&self, limit: usize) -> Read<Vec<Stored<Record>>> {
+        self.descending(vec![AGENT + 1], limit)
+    }
+
+    /// All signing keys.
+    pub(super) fn signing_keys(&self) -> Read<Vec<Stored<Record>>> {
+        self.descending(vec![SIGNING_KEY + 1], usize::MAX)
+    }
+
+    fn descending(&self, end: Vec<u8>, limit: usize) -> Read<Vec<Stored<Record>>> {
+        // An end that is only a kind's successor still has the kind before it.
+        let kind = if end.len() == 1 { end.first().map_or(0, |tag| tag - 1) } else { end.first().copied().unwrap_or(0) };
+        let range = self.records.range(vec![kind]..end).rev().take(limit);
+        range.map(|pair| decode(&pair.map_err(failed)?.1)).collect()
+    }
+
+    /// The credentials of an agent, newest first.
+    pub(super) fn credentials_of(&self, agent: AgentId) -> Read<Vec<[u8; 16]>> {
+        let ids = self.agent_credentials.scan_prefix(agent.as_bytes()).keys().rev();
+        ids.map(|key| {
+            let key = key.map_err(failed)?;
+            key.get(16..).and_then(|id| id.try_into().ok()).ok_or_else(damaged)
+        })
+        .collect()
+    }
+
+    /// Puts a full bundle of audit entries.
+    pub(super) fn put_bundle(&self, number: u64, packed: &[u8], summary: &Summary) -> Read<()> {
+        let mut batch = Batch::default();
+        for (part, chunk) in packed.chunks(MAX_VALUE).enumerate() {
+            batch.insert(bundle_key(number, u8::try_from(part).unwrap_or(u8::MAX)).as_slice(), chunk);
+        }
+        self.bundles.apply_batch(batch).map_err(failed)?;
+        self.summaries.insert(number.to_be_bytes(), summary.as_bytes()).map_err(failed)?;
+        Ok(())
+    }
+
+    /// The compressed form of a bundle.
+    pub(super) fn bundle(&self, number: u64) -> Read<Vec<u8>> {
+        let mut packed = Vec::new();
+        for part in self.bundles.scan_prefix(number.to_be_bytes()).values() {
+            packed.extend_from_slice(&part.map_err(failed)?);
+        }
+        Ok(packed)
+    }
+
+    /// The stored summary of a bundle; empty when it is missing, which rules nothing out.
+    pub(super) fn summary(&self, number: u64) -> Read<sled::IVec> {
+        Ok(self.summaries.get(number.to_be_bytes()).map_err(failed)?.unwrap_or_default())
+    }
+
+    /// Puts when records were last used.
+    pub(super) fn put_usage(&self, usage: impl Iterator<Item = (RecordKey, Timestamp)>) -> Read<()> {
+        let mut batch = Batch::default();
+        for (key, time) in usage {
+            batch.insert(key_bytes(&key), &time.as_millis().to_be_bytes());
+        }
+        self.usage.apply_batch(batch).map_err(failed)
+    }
+
+    /// When a record was last used.
+    pub(super) fn usage(&self, key: &RecordKey) -> Read<Option<Timestamp>> {
+        let millis = self.usage.get(key_bytes(key)).map_err(failed)?;
+        millis
+            .map(|bytes| bytes.as_ref().try_into().map(i64::from_be_bytes).map(Timestamp::from_millis).map_err(|_| damaged()))
+            .transpose()
+    }
+
+    /// Every record with its stored form: what `store check` compares.
+    pub(super) fn all_records(&self) -> impl Iterator<Item = Read<(Vec<u8>, Vec<u8>)>> {
+        self.records.iter().map(|pair| pair.map(|(key, value)| (key.to_vec(), value.to_vec())).map_err(failed))
+    }
+}
+
+/// The form in which a record stands in the index: what [`Index::all_records`] gives for it.
+pub(super) fn stored_pair(record: &Record, stored: &[u8], audit_seq: u64) -> (Vec<u8>, Vec<u8>) {
+    let mut value = audit_seq.to_be_bytes().to_vec();
+    value.extend_from_slice(stored);
+    (key_bytes(&record.key()), value)
+}
+
+fn bundle_key(number: u64, part: u8) -> Vec<u8> {
+    let mut key = number.to_be_bytes().to_vec();
+    key.push(part);
+    key
+}
+
+fn decode(value: &[u8]) -> Read<Stored<Record>> {
+    let (seq, stored) = value.split_first_chunk::<8>().ok_or_else(damaged)?;
+    let record = form::decode(stored).map_err(|_| damaged())?;
+    Ok(Stored { record, audit_seq: u64::from_be_bytes(*seq) })
+}
+
+/// A number that another database is most unlikely to have drawn.
+fn entropy() -> u64 {
+    use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
+    let mut bytes = [0; 8];
+    // Zeros would do: the number guards against mistakes, not against people.
+    let _ = SystemRandom::new().fill(&mut bytes);
+    u64::from_be_bytes(bytes)
+}

@@ -1,0 +1,292 @@
+//! The journal: segments of frames, appended to and synced before anything is acknowledged.
+//!
+//! A segment is named for its first frame and begins with a header that ties it to its store and
+//! to the frame before. It is made whole, synced and renamed into place before it is used, so a
+//! header is never torn; only the end of the last segment can be.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use agentidp_shared::StoreId;
+
+use super::OpenError;
+use super::frame::{self, Frame, FrameError, FrameItem, Hash, Reader};
+use super::layout::sync_folder;
+
+const MAGIC: &[u8; 8] = b"AIDPJRNL";
+const FORMAT: u32 = 1;
+/// Magic, format, store, first frame, entries and hash before it, CRC.
+const HEADER: usize = 8 + 4 + 16 + 8 + 8 + 32 + 4;
+/// The size from which on a new segment is begun.
+const SEGMENT_BYTES: u64 = 64 * 1_024 * 1_024;
+
+/// Where the journal stands: after which frame, with which hash, and at which entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Position {
+    /// The last frame; 0 for none.
+    pub(super) frame: u64,
+    /// Its hash; zeros for none.
+    pub(super) hash: Hash,
+    /// How many entries there are.
+    pub(super) entries: u64,
+}
+
+impl Position {
+    /// Before the first frame.
+    pub(super) const START: Self = Self { frame: 0, hash: [0; 32], entries: 0 };
+
+    fn after(frame: &Frame) -> Self {
+        let count = u64::try_from(frame.items.len()).unwrap_or(u64::MAX);
+        Self { frame: frame.number, hash: frame.hash, entries: frame.first_seq + count }
+    }
+}
+
+/// What is written to: a file, or in tests one that fails.
+pub(super) trait Output: Send {
+    /// Writes all of `bytes` at the end.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Makes what was written durable.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+impl Output for File {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+/// The journal's end, to be appended to.
+pub(super) struct Journal {
+    folder: PathBuf,
+    store_id: StoreId,
+    output: Box<dyn Output>,
+    segment_bytes: u64,
+    position: Position,
+    buffer: Vec<u8>,
+    /// Bytes in all segments, and how many segments there are.
+    size: (u64, u64),
+}
+
+impl Journal {
+    /// Makes the first segment of a new journal.
+    pub(super) fn create(folder: &Path, store_id: StoreId) -> io::Result<()> {
+        std::fs::create_dir(folder)?;
+        new_segment(folder, store_id, Position::START).map(drop)
+    }
+
+    /// Opens the journal at the end that [`scan`] found, and cuts off what is torn.
+    pub(super) fn open(folder: &Path, store_id: StoreId, end: &End) -> io::Result<Self> {
+        let file = OpenOptions::new().append(true).open(&end.segment)?;
+        if end.torn > 0 {
+            tracing::warn!(bytes = end.torn, "the last write was cut off before it was acknowledged, and is removed");
+            file.set_len(end.segment_bytes)?;
+            file.sync_all()?;
+        }
+        Ok(Self {
+            folder: folder.to_owned(),
+            store_id,
+            output: Box::new(file),
+            segment_bytes: end.segment_bytes,
+            position: end.position,
+            buffer: Vec::new(),
+            size: (end.bytes - end.torn, end.segments),
+        })
+    }
+
+    /// Where the journal stands.
+    pub(super) const fn position(&self) -> Position {
+        self.position
+    }
+
+    /// Bytes in all segments, and how many segments there are.
+    pub(super) const fn size(&self) -> (u64, u64) {
+        self.size
+    }
+
+    /// Replaces what is written to.
+    #[cfg(test)]
+    pub(super) fn set_output(&mut self, output: Box<dyn Output>) {
+        self.output = output;
+    }
+
+    /// Appends one frame and makes it durable.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the disk says. The end of the journal is then unknown: nothing may be appended any
+    /// more.
+    pub(super) fn append(&mut self, items: &[FrameItem]) -> io::Result<Position> {
+        if self.segment_bytes >= SEGMENT_BYTES {
+            self.output = Box::new(new_segment(&self.folder, self.store_id, self.position)?);
+            self.segment_bytes = HEADER as u64;
+            self.size = (self.size.0 + HEADER as u64, self.size.1 + 1);
+        }
+        self.buffer.clear();
+        let (number, first_seq) = (self.position.frame + 1, self.position.entries);
+        let hash = frame::encode(&mut self.buffer, number, first_seq, &self.position.hash, items)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        self.output.append(&self.buffer)?;
+        self.output.sync()?;
+        let written = self.buffer.len() as u64;
+        self.segment_bytes += written;
+        self.size.0 += written;
+        let entries = first_seq + items.len() as u64;
+        self.position = Position { frame: number, hash, entries };
+        Ok(self.position)
+    }
+}
+
+fn segment_name(first_frame: u64) -> String {
+    format!("{first_frame:020}.journal")
+}
+
+/// Makes a segment whose first frame comes after `before`.
+fn new_segment(folder: &Path, store_id: StoreId, before: Position) -> io::Result<File> {
+    let mut header = Vec::with_capacity(HEADER);
+    header.extend_from_slice(MAGIC);
+    header.extend_from_slice(&FORMAT.to_le_bytes());
+    header.extend_from_slice(store_id.as_bytes());
+    header.extend_from_slice(&(before.frame + 1).to_le_bytes());
+    header.extend_from_slice(&before.entries.to_le_bytes());
+    header.extend_from_slice(&before.hash);
+    header.extend_from_slice(&crc32c::crc32c(&header).to_le_bytes());
+    let path = folder.join(segment_name(before.frame + 1));
+    let temporary = path.with_extension("new");
+    let mut file = File::create(&temporary)?;
+    file.write_all(&header)?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, &path)?;
+    sync_folder(folder)?;
+    Ok(file)
+}
+
+/// The end of a journal, as [`scan`] found it.
+#[derive(Debug)]
+pub(super) struct End {
+    /// After the last whole frame.
+    pub(super) position: Position,
+    /// The last segment.
+    segment: PathBuf,
+    /// How many bytes of it are whole frames.
+    segment_bytes: u64,
+    /// How many bytes after them are a torn frame.
+    pub(super) torn: u64,
+    /// Bytes in all segments.
+    bytes: u64,
+    /// How many segments there are.
+    segments: u64,
+}
+
+/// Reads all frames from the segment on that holds frame `from`, verifies their chain, and shows
+/// each to `visit`. Changes nothing.
+///
+/// # Errors
+///
+/// [`OpenError::Damaged`] when a frame is not what was written and is not the torn end either;
+/// whatever `visit` gives.
+pub(super) fn scan(
+    folder: &Path,
+    store_id: StoreId,
+    from: u64,
+    visit: &mut dyn FnMut(&Frame) -> Result<(), OpenError>,
+) -> Result<End, OpenError> {
+    let segments = segments(folder)?;
+    let first = segments.partition_point(|(number, _)| *number <= from).saturating_sub(1);
+    let mut bytes = 0;
+    for (_, path) in &segments {
+        bytes += std::fs::metadata(path).map_err(OpenError::io(path))?.len();
+    }
+    let mut position = None;
+    let mut end = None;
+    for (index, (number, path)) in segments.iter().enumerate().skip(first) {
+        let content = std::fs::read(path).map_err(OpenError::io(path))?;
+        let damaged = |offset: usize, cause: &str| OpenError::Damaged {
+            segment: path.clone(),
+            offset: offset as u64,
+            cause: cause.to_owned(),
+        };
+        let before = read_header(&content, store_id, *number).map_err(|cause| damaged(0, cause))?;
+        let mut at = before;
+        if position.is_some_and(|position| position != before) {
+            return Err(damaged(0, "the segment does not follow the one before it"));
+        }
+        let mut offset = HEADER;
+        while let Some(rest) = content.get(offset..).filter(|rest| !rest.is_empty()) {
+            match frame::decode(rest) {
+                Ok((frame, length)) => {
+                    if (frame.number, frame.first_seq, frame.previous) != (at.frame + 1, at.entries, at.hash) {
+                        return Err(damaged(offset, "the frame does not follow the one before it"));
+                    }
+                    visit(&frame)?;
+                    at = Position::after(&frame);
+                    offset += length;
+                }
+                Err(error) => {
+                    let is_last = index + 1 == segments.len();
+                    if error == FrameError::Form || !is_last || frame_follows(rest, at.frame) {
+                        return Err(damaged(offset, &error.to_string()));
+                    }
+                    break;
+                }
+            }
+        }
+        position = Some(at);
+        let (whole, torn) = (offset as u64, (content.len() - offset) as u64);
+        end = Some((path.clone(), whole, torn));
+    }
+    let (Some(position), Some((segment, segment_bytes, torn))) = (position, end) else {
+        return Err(OpenError::NoJournal(folder.to_owned()));
+    };
+    Ok(End { position, segment, segment_bytes, torn, bytes, segments: segments.len() as u64 })
+}
+
+/// Whether a whole frame stands somewhere in `bytes`: then what is before it was not torn by a
+/// crash but damaged later, for nothing is appended behind an unfinished frame.
+fn frame_follows(bytes: &[u8], last: u64) -> bool {
+    (1..bytes.len()).filter_map(|at| bytes.get(at..)).any(|rest| {
+        frame::peek_number(rest).is_some_and(|number| number > last && number < last + 1_000_000)
+            && frame::decode(rest).is_ok()
+    })
+}
+
+/// Where the journal stands before the first frame of a segment.
+fn read_header(content: &[u8], store_id: StoreId, number: u64) -> Result<Position, &'static str> {
+    const SHORT: fn(FrameError) -> &'static str = |_| "the segment has no header";
+    let mut reader = Reader(content);
+    let body = reader.take(HEADER - 4).map_err(SHORT)?;
+    let crc = reader.u32().map_err(SHORT)?;
+    if crc32c::crc32c(body) != crc {
+        return Err("the segment's header is damaged");
+    }
+    let mut reader = Reader(body);
+    if reader.array::<8>().map_err(SHORT)? != *MAGIC || reader.u32().map_err(SHORT)? != FORMAT {
+        return Err("the segment is not of a form that this version knows");
+    }
+    if StoreId::from_bytes(reader.array().map_err(SHORT)?) != store_id {
+        return Err("the segment belongs to another store");
+    }
+    if reader.u64().map_err(SHORT)? != number || number == 0 {
+        return Err("the segment is not the one that its name says");
+    }
+    Ok(Position { frame: number - 1, entries: reader.u64().map_err(SHORT)?, hash: reader.array().map_err(SHORT)? })
+}
+
+/// The segments, in order, each with the number of its first frame.
+fn segments(folder: &Path) -> Result<Vec<(u64, PathBuf)>, OpenError> {
+    let mut segments = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(OpenError::io(folder))? {
+        let path = entry.map_err(OpenError::io(folder))?.path();
+        let is_segment = path.extension().is_some_and(|extension| extension == "journal");
+        let number = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
+        if let (true, Some(number)) = (is_segment, number) {
+            segments.push((number, path));
+        }
+    }
+    segments.sort_unstable();
+    Ok(segments)
+}

@@ -1,0 +1,252 @@
+//! The daemon's store: a journal that is the truth, and sled as its index.
+//!
+//! A commit goes through the one [`sequencer`] into a frame of the [`journal`], is synced, applied
+//! to the [`state`] (the [`index`] and what is in memory), and only then answered. The [`keeper`]
+//! makes the index durable from time to time, and writes the head file, which lives outside both
+//! and contradicts a store that is put back from yesterday. docs/decisions/0001 says why.
+
+mod bundle;
+mod check;
+mod frame;
+mod index;
+mod journal;
+mod keeper;
+mod layout;
+mod open;
+mod sequencer;
+mod state;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use agentidp_shared::{
+    Agent, AgentId, CredentialId, Email, Entry, Organization, OrganizationId, OrganizationName, StoreId, Timestamp,
+};
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{
+    Commit, CommitError, Committed, CredentialRecord, EntryFilter, EntryPage, Read, Record, RecordKey, ServerSecret,
+    ServerSecretName, SigningKeyRecord, Store, StoreStatus, Stored, StoredEntry,
+};
+pub(crate) use check::{Report, check};
+use keeper::Keeper;
+pub(crate) use open::OpenError;
+use sequencer::Waiting;
+use state::State;
+
+/// How many commits may wait for the sequencer.
+const QUEUE: usize = 4_096;
+/// How many bundles one page opens when a filter lets little through.
+const BUNDLES_PER_PAGE: usize = 64;
+/// How many summaries one page looks at.
+const SUMMARIES_PER_PAGE: usize = 4_096;
+
+/// Where a store is.
+#[derive(Debug, Clone)]
+pub(crate) struct StoreOptions {
+    /// Its folder.
+    pub(crate) path: PathBuf,
+    /// Its head file.
+    pub(crate) head_file: PathBuf,
+}
+
+/// The store. Dropping it without [`shutdown`](Self::shutdown) is what a crash is: nothing that
+/// was acknowledged is lost.
+pub(crate) struct JournaledStore {
+    id: StoreId,
+    path: String,
+    state: Arc<State>,
+    /// `None` once the store is being shut down.
+    queue: Mutex<Option<mpsc::Sender<Waiting>>>,
+    threads: Mutex<Option<(JoinHandle<()>, Keeper)>>,
+    /// Held for as long as the store is open.
+    _lock: nix::fcntl::Flock<std::fs::File>,
+}
+
+impl JournaledStore {
+    /// Takes no more commits, finishes those that it has taken, and leaves everything durable.
+    pub(crate) fn shutdown(&self) {
+        drop(self.queue.lock().take());
+        let Some((sequencer, keeper)) = self.threads.lock().take() else { return };
+        if sequencer.join().is_err() {
+            tracing::error!("the sequencer panicked");
+        }
+        keeper.finish();
+    }
+
+    fn hand_in(&self, waiting: Waiting) -> Result<(), CommitError> {
+        let queue = self.queue.lock();
+        let queue = queue.as_ref().ok_or_else(|| CommitError::Unavailable("the store is shut down".to_owned()))?;
+        queue.try_send(waiting).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => CommitError::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => CommitError::Unavailable("the sequencer has ended".to_owned()),
+        })
+    }
+}
+
+impl Store for JournaledStore {
+    fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>> {
+        let (answer, answered) = oneshot::channel();
+        let handed_in = self.hand_in(Waiting { commit, answer: Some(answer) });
+        Box::pin(async move {
+            handed_in?;
+            answered.await.unwrap_or_else(|_| Err(CommitError::Unavailable("the sequencer has ended".to_owned())))
+        })
+    }
+
+    fn commit_later(&self, commit: Commit) {
+        if let Err(error) = self.hand_in(Waiting { commit, answer: None }) {
+            tracing::warn!(%error, "an audit entry that nobody waits for was not written");
+        }
+    }
+
+    fn organization(&self, id: OrganizationId) -> Read<Option<Arc<Stored<Organization>>>> {
+        self.state.organization(id)
+    }
+
+    fn organization_by_name(&self, name: &OrganizationName) -> Read<Option<OrganizationId>> {
+        Ok(self.state.index.organization_by_name(name)?.map(OrganizationId::from_bytes))
+    }
+
+    fn organizations(&self, before: Option<OrganizationId>, limit: usize) -> Read<Vec<Arc<Stored<Organization>>>> {
+        let records = match before {
+            Some(id) => self.state.index.before(&RecordKey::Organization(id), limit)?,
+            None => self.state.index.newest_organizations(limit)?,
+        };
+        Ok(of_kind(records, Record::into_organization))
+    }
+
+    fn agent(&self, id: AgentId) -> Read<Option<Arc<Stored<Agent>>>> {
+        self.state.agent(id)
+    }
+
+    fn agent_by_email(&self, email: &Email) -> Read<Option<AgentId>> {
+        Ok(self.state.index.agent_by_email(email)?.map(AgentId::from_bytes))
+    }
+
+    fn agents(&self, before: Option<AgentId>, limit: usize) -> Read<Vec<Arc<Stored<Agent>>>> {
+        let records = match before {
+            Some(id) => self.state.index.before(&RecordKey::Agent(id), limit)?,
+            None => self.state.index.newest_agents(limit)?,
+        };
+        Ok(of_kind(records, Record::into_agent))
+    }
+
+    fn credential(&self, id: CredentialId) -> Read<Option<Arc<Stored<CredentialRecord>>>> {
+        self.state.credential(id)
+    }
+
+    fn credentials_of(&self, agent: AgentId) -> Read<Vec<Arc<Stored<CredentialRecord>>>> {
+        let mut credentials = Vec::new();
+        for id in self.state.index.credentials_of(agent)? {
+            credentials.extend(self.state.credential(CredentialId::from_bytes(id))?);
+        }
+        Ok(credentials)
+    }
+
+    fn last_used(&self, key: &RecordKey) -> Read<Option<Timestamp>> {
+        self.state.last_used(key)
+    }
+
+    fn signing_keys(&self) -> Read<Vec<Arc<Stored<SigningKeyRecord>>>> {
+        let mut keys = of_kind(self.state.index.signing_keys()?, Record::into_signing_key);
+        keys.sort_by_key(|stored| std::cmp::Reverse((stored.record.key.created_at, stored.audit_seq)));
+        Ok(keys)
+    }
+
+    fn server_secret(&self, name: ServerSecretName) -> Read<Option<Arc<Stored<ServerSecret>>>> {
+        let found = self.state.index.get(&RecordKey::ServerSecret(name))?;
+        Ok(of_kind(found.into_iter().collect(), Record::into_server_secret).pop())
+    }
+
+    fn entries_from(&self, from: u64, limit: usize) -> Read<Vec<StoredEntry>> {
+        let end = *self.state.head.borrow();
+        let mut entries = Vec::new();
+        let mut next = from;
+        while next < end && entries.len() < limit {
+            let bundle = self.state.bundle_of(next)?;
+            let fresh = bundle.into_iter().filter(|entry| (next..end).contains(&entry.seq));
+            entries.extend(fresh.take(limit - entries.len()));
+            match entries.last() {
+                Some(last) if last.seq >= next => next = last.seq + 1,
+                _ => break,
+            }
+        }
+        Ok(entries)
+    }
+
+    fn entries_before(&self, before: Option<u64>, filter: &EntryFilter, limit: usize) -> Read<EntryPage> {
+        let end = *self.state.head.borrow();
+        let mut end = before.map_or(end, |before| before.min(end));
+        let mut page = EntryPage::default();
+        let (mut opened, mut looked_at) = (0, 0);
+        while end > 0 {
+            if opened == BUNDLES_PER_PAGE || looked_at == SUMMARIES_PER_PAGE || page.entries.len() == limit {
+                page.next_before = Some(end);
+                break;
+            }
+            let start = (end - 1) / bundle::ENTRIES * bundle::ENTRIES;
+            looked_at += 1;
+            if self.may_match(start, filter)? {
+                opened += 1;
+                for entry in self.state.bundle_of(start)?.into_iter().rev().filter(|entry| entry.seq < end) {
+                    if page.entries.len() == limit {
+                        page.next_before = Some(entry.seq + 1);
+                        return Ok(page);
+                    }
+                    if filter.is_empty() || is_match(filter, &entry) {
+                        page.entries.push(entry);
+                    }
+                }
+            }
+            end = start;
+        }
+        Ok(page)
+    }
+
+    fn head(&self) -> watch::Receiver<u64> {
+        self.state.head.subscribe()
+    }
+
+    fn status(&self) -> StoreStatus {
+        let (position, (journal_bytes, journal_segments)) = *self.state.journal.lock();
+        StoreStatus {
+            id: self.id,
+            path: self.path.clone(),
+            format: layout::FORMAT,
+            entries: position.entries,
+            journal_bytes,
+            journal_segments,
+            failure: self.state.failure.read().clone(),
+        }
+    }
+}
+
+impl JournaledStore {
+    /// Whether the bundle that begins at `start` can hold what `filter` lets through.
+    fn may_match(&self, start: u64, filter: &EntryFilter) -> Read<bool> {
+        if filter.is_empty() || start >= self.state.open.read().first_seq {
+            return Ok(true);
+        }
+        let summary = self.state.index.summary(start / bundle::ENTRIES)?;
+        Ok(bundle::may_match(&summary, filter))
+    }
+}
+
+fn is_match(filter: &EntryFilter, entry: &StoredEntry) -> bool {
+    serde_json::from_slice::<Entry>(&entry.json).is_ok_and(|entry| filter.matches(&entry))
+}
+
+fn of_kind<T>(records: Vec<Stored<Record>>, kind: impl Fn(Record) -> Option<T>) -> Vec<Arc<Stored<T>>> {
+    let of_kind = |stored: Stored<Record>| {
+        let audit_seq = stored.audit_seq;
+        kind(stored.record).map(|record| Arc::new(Stored { record, audit_seq }))
+    };
+    records.into_iter().filter_map(of_kind).collect()
+}

@@ -1,0 +1,263 @@
+//! Making a store, and opening one: the order of it is what makes a crash, a torn write, a lost
+//! index or a store put back from yesterday harmless or visible.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use agentidp_shared::{Entry, StoreId, Timestamp};
+use tokio::sync::mpsc;
+
+use super::frame::{Frame, Hash};
+use super::index::{Index, Mark};
+use super::journal::{self, End, Journal, Position};
+use super::keeper::Keeper;
+use super::layout::{FORMAT, Head, Identity, Layout, sync_folder, write_json};
+use super::sequencer::{Sequencer, seal};
+use super::state::{Applied, State};
+use super::{JournaledStore, QUEUE, StoreOptions};
+use crate::store::{Commit, CommitError, ReadError, form};
+
+/// Why a store cannot be made or opened. In every case it is left as it was.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    /// There is none.
+    #[error("there is no store in {}: make one with `agentidpd init`, or correct store.path", .0.display())]
+    Missing(PathBuf),
+    /// There is one already.
+    #[error("there is a store in {} already: it is left as it is", .0.display())]
+    Exists(PathBuf),
+    /// The folder has other things in it.
+    #[error("{} is not empty: a store is made in a folder of its own", .0.display())]
+    NotEmpty(PathBuf),
+    /// Another process has it open.
+    #[error("another daemon has the store in {} open: only one may", .0.display())]
+    Locked(PathBuf),
+    /// It is of another version.
+    #[error("{} says that the store has format {found}; this daemon knows format {FORMAT}: use the version of the daemon that made it, or a newer one", path.display())]
+    Format {
+        /// The file that says so.
+        path: PathBuf,
+        /// The format.
+        found: u32,
+    },
+    /// The journal is not what was written.
+    #[error("{} is damaged at byte {offset}: {cause}; restore the store from a backup", segment.display())]
+    Damaged {
+        /// The segment.
+        segment: PathBuf,
+        /// Where in it.
+        offset: u64,
+        /// How.
+        cause: String,
+    },
+    /// The journal has no segment.
+    #[error("{} has no segment: the journal is lost; restore the store from a backup", .0.display())]
+    NoJournal(PathBuf),
+    /// The store and its head file contradict each other.
+    #[error("the store is not the one that its head file remembers: the head file has {head}, the store has {store}; it was put back from an earlier time, or is another one")]
+    Head {
+        /// What the head file says.
+        head: Head,
+        /// What the store is.
+        store: Head,
+    },
+    /// A small file of the store is not what was written.
+    #[error("{} cannot be read: {cause}; restore it from a backup", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: String,
+    },
+    /// The operating system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The index failed right after it was made anew.
+    #[error("{0}")]
+    Index(#[from] ReadError),
+    /// The first commit cannot be made.
+    #[error("{0}")]
+    First(#[from] CommitError),
+}
+
+impl OpenError {
+    /// An operating system's error about `path`.
+    pub(super) fn io(path: &Path) -> impl Fn(io::Error) -> Self {
+        move |source| Self::Io { path: path.to_owned(), source }
+    }
+}
+
+impl JournaledStore {
+    /// Whether a store has been made at the place.
+    pub(crate) fn exists(options: &StoreOptions) -> bool {
+        Layout::new(options).exists()
+    }
+
+    /// Makes a store whose first commit is `first`.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] when there is a store, or something else, already, or the disk refuses.
+    pub(crate) fn create(
+        options: &StoreOptions,
+        id: StoreId,
+        created_at: Timestamp,
+        first: Commit,
+    ) -> Result<(), OpenError> {
+        let layout = Layout::new(options);
+        let (root, journal) = (layout.root(), layout.journal());
+        if layout.exists() || journal.exists() {
+            return Err(OpenError::Exists(root.to_owned()));
+        }
+        std::fs::create_dir_all(root).map_err(OpenError::io(root))?;
+        let _lock = layout.lock()?;
+        Journal::create(&journal, id).map_err(OpenError::io(&journal))?;
+        let end = journal::scan(&journal, id, 1, &mut |_| Ok(()))?;
+        let mut writer = Journal::open(&journal, id, &end).map_err(OpenError::io(&journal))?;
+        let frame = seal(&mut first.into_items(), 0)?;
+        let position = writer.append(&frame).map_err(OpenError::io(&journal))?;
+        layout.write_head(&Head::new(id, &position)).map_err(OpenError::io(root))?;
+        // Last, because it is what makes the folder a store.
+        let identity = Identity { format: FORMAT, id, created_at };
+        write_json(&layout.identity(), &identity).map_err(OpenError::io(root))?;
+        sync_folder(root).map_err(OpenError::io(root))
+    }
+
+    /// Opens a store.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`].
+    pub(crate) fn open(options: &StoreOptions) -> Result<Self, OpenError> {
+        let layout = Layout::new(options);
+        let identity = layout.read_identity()?;
+        let lock = layout.lock()?;
+        let mark = Index::read_mark(&layout.index()).filter(|mark| mark.store_id == identity.id);
+        let end = verify(&layout, identity.id, mark.as_ref())?;
+        let journal_folder = layout.journal();
+        let journal = Journal::open(&journal_folder, identity.id, &end).map_err(OpenError::io(&journal_folder))?;
+        let state = up_to_date(&layout, identity.id, mark, &end)?;
+        *state.journal.lock() = (journal.position(), journal.size());
+        state.head.send_replace(journal.position().entries);
+
+        let state = Arc::new(state);
+        let (queue, waiting) = mpsc::channel(QUEUE);
+        let sequencer = Sequencer { queue: waiting, journal, state: Arc::clone(&state) };
+        let thread = std::thread::Builder::new().name("sequencer".to_owned()).spawn(move || sequencer.run());
+        let thread = thread.map_err(OpenError::io(layout.root()))?;
+        let keeper = Keeper::start(Arc::clone(&state), layout.clone(), identity.id);
+        let keeper = keeper.map_err(OpenError::io(layout.root()))?;
+        Ok(Self {
+            id: identity.id,
+            path: layout.root().display().to_string(),
+            state,
+            queue: parking_lot::Mutex::new(Some(queue)),
+            threads: parking_lot::Mutex::new(Some((thread, keeper))),
+            _lock: lock,
+        })
+    }
+}
+
+/// Verifies the journal from the mark or the head on, whichever is earlier, and holds it against
+/// the head file. Changes nothing.
+fn verify(layout: &Layout, id: StoreId, mark: Option<&Mark>) -> Result<End, OpenError> {
+    let head = layout.read_head()?;
+    let from = head.as_ref().map_or(1, |head| head.frame).min(mark.map_or(1, |mark| mark.frame));
+    let mut at_head: Option<Hash> = None;
+    let end = journal::scan(&layout.journal(), id, from, &mut |frame: &Frame| {
+        if head.as_ref().is_some_and(|head| head.frame == frame.number) {
+            at_head = Some(frame.hash);
+        }
+        Ok(())
+    })?;
+    check_head(head, id, at_head, &end.position)?;
+    Ok(end)
+}
+
+/// Holds the journal against the head file: the store must be the same, and the frame that the
+/// file remembers must be there with the same hash.
+pub(super) fn check_head(
+    head: Option<Head>,
+    id: StoreId,
+    at_head: Option<Hash>,
+    position: &Position,
+) -> Result<(), OpenError> {
+    let Some(head) = head else {
+        tracing::warn!("the store has no head file: whether it was put back from an earlier time cannot be told");
+        return Ok(());
+    };
+    let agrees = head.store_id == id && at_head.is_some_and(|hash| super::layout::hex(&hash) == head.hash);
+    if agrees { Ok(()) } else { Err(OpenError::Head { head, store: Head::new(id, position) }) }
+}
+
+/// The state, with the index brought up to date from the journal; made anew if it must be.
+fn up_to_date(layout: &Layout, id: StoreId, mark: Option<Mark>, end: &End) -> Result<State, OpenError> {
+    let folder = layout.index();
+    if let Some(mark) = mark {
+        match Index::open(&folder) {
+            Ok(index) if index.is_marked_by(&mark) => {
+                let state = State::new(index, mark.open_seq, mark.frame);
+                match replay(layout, id, mark.frame, &state, end) {
+                    Err(OpenError::Index(error)) => tracing::error!(%error, "the index is damaged"),
+                    replayed => return replayed.map(|()| state),
+                }
+            }
+            Ok(_) => tracing::warn!("the index is not the one that its mark belongs to"),
+            Err(error) => tracing::error!(%error, "the index cannot be opened"),
+        }
+    }
+    if folder.exists() {
+        set_aside(&folder)?;
+    }
+    tracing::info!(entries = end.position.entries, "the index is being made from the journal");
+    std::fs::create_dir_all(&folder).map_err(OpenError::io(&folder))?;
+    let state = State::new(Index::open(&folder)?, 0, 1);
+    replay(layout, id, 1, &state, end)?;
+    state.flush(id)?;
+    Ok(state)
+}
+
+/// Keeps one damaged index for whoever wants to look into it.
+fn set_aside(folder: &Path) -> Result<(), OpenError> {
+    let aside = folder.with_extension("damaged");
+    if aside.exists() {
+        std::fs::remove_dir_all(&aside).map_err(OpenError::io(&aside))?;
+    }
+    std::fs::rename(folder, &aside).map_err(OpenError::io(folder))?;
+    tracing::warn!(folder = %aside.display(), "the old index is kept there until another is set aside; it can be deleted");
+    Ok(())
+}
+
+/// Applies the journal from frame `from` on.
+fn replay(layout: &Layout, id: StoreId, from: u64, state: &State, end: &End) -> Result<(), OpenError> {
+    /// How many entries lie between two words about how far it is.
+    const PROGRESS: u64 = 250_000;
+    let mut told = 0;
+    journal::scan(&layout.journal(), id, from, &mut |frame| {
+        if frame.number < from {
+            return Ok(());
+        }
+        for item in &frame.items {
+            let entry: Entry = serde_json::from_slice(&item.entry).map_err(|_| damaged())?;
+            let record = item.change.as_ref().map(|stored| form::decode(stored)).transpose().map_err(|_| damaged())?;
+            let change = record.as_ref().zip(item.change.as_deref());
+            state.apply(frame.number, Applied { entry: &entry, json: item.entry.clone(), change })?;
+        }
+        if frame.first_seq >= told + PROGRESS {
+            told = frame.first_seq;
+            tracing::info!(entries = told, of = end.position.entries, "reading the journal");
+        }
+        Ok(())
+    })?;
+    Ok(())
+}
+
+fn damaged() -> ReadError {
+    ReadError("the journal holds an entry or record that this version cannot read: use the version that wrote it".to_owned())
+}

@@ -1,0 +1,226 @@
+//! The one writer: takes what is waiting, decides on each in turn, writes one frame, syncs it,
+//! applies it, and answers all.
+//!
+//! It is a thread of its own, because it waits for the disk. While it syncs, the next batch
+//! gathers in its queue; under load a sync is shared by as many commits as came in during the one
+//! before.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use agentidp_shared::audit::MAX_ENTRY_BYTES;
+use agentidp_shared::{AgentId, Email, OrganizationId, OrganizationName};
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use super::frame::{FrameItem, sha256};
+use super::journal::Journal;
+use super::layout::hex;
+use super::state::{Applied, State};
+use crate::store::check::{Current, check};
+use crate::store::{Commit, CommitError, Committed, Item, ReadError, Record, RecordKey, form};
+
+/// How many commits one frame holds at the most.
+const BATCH: usize = 1_024;
+
+/// A commit that waits for its turn.
+pub(super) struct Waiting {
+    /// The commit.
+    pub(super) commit: Commit,
+    /// Where the answer goes; `None` when nobody waits for it.
+    pub(super) answer: Option<oneshot::Sender<Result<Committed, CommitError>>>,
+}
+
+impl Waiting {
+    fn answer(self, result: Result<Committed, CommitError>) {
+        match (self.answer, result) {
+            // Whoever asked may have gone away; what is committed stays committed.
+            (Some(answer), result) => drop(answer.send(result)),
+            (None, Err(error)) => tracing::warn!(%error, "an audit entry that nobody waits for was not written"),
+            (None, Ok(_)) => {}
+        }
+    }
+}
+
+/// The writer.
+pub(super) struct Sequencer {
+    /// Where commits come from; it ends when that is closed.
+    pub(super) queue: mpsc::Receiver<Waiting>,
+    /// Where they go.
+    pub(super) journal: Journal,
+    /// What readers see.
+    pub(super) state: Arc<State>,
+}
+
+/// What the batch under way will have changed, on top of the state.
+struct Overlay<'a> {
+    state: &'a State,
+    revisions: HashMap<RecordKey, u64>,
+    names: HashMap<OrganizationName, OrganizationId>,
+    emails: HashMap<Email, AgentId>,
+}
+
+impl Current for Overlay<'_> {
+    fn revision(&self, key: &RecordKey) -> Result<Option<u64>, ReadError> {
+        if let Some(revision) = self.revisions.get(key) {
+            return Ok(Some(*revision));
+        }
+        self.state.revision(key)
+    }
+
+    fn organization_by_name(&self, name: &OrganizationName) -> Result<Option<OrganizationId>, ReadError> {
+        match self.names.get(name) {
+            Some(id) => Ok(Some(*id)),
+            None => Ok(self.state.index.organization_by_name(name)?.map(OrganizationId::from_bytes)),
+        }
+    }
+
+    fn agent_by_email(&self, email: &Email) -> Result<Option<AgentId>, ReadError> {
+        match self.emails.get(email) {
+            Some(id) => Ok(Some(*id)),
+            None => Ok(self.state.index.agent_by_email(email)?.map(AgentId::from_bytes)),
+        }
+    }
+}
+
+impl Overlay<'_> {
+    fn note(&mut self, record: &Record) {
+        self.revisions.insert(record.key(), record.revision());
+        match record {
+            Record::Organization(it) => drop(self.names.insert(it.name.clone(), it.id)),
+            Record::Agent(it) => drop(self.emails.insert(it.email.clone(), it.id)),
+            Record::Credential(_) | Record::SigningKey(_) | Record::ServerSecret(_) => {}
+        }
+    }
+}
+
+/// Completes the entries of a commit from `seq` on, and brings them and the records into their
+/// stored form.
+pub(super) fn seal(items: &mut [Item], seq: u64) -> Result<Vec<FrameItem>, CommitError> {
+    let mut sealed = Vec::with_capacity(items.len());
+    for (Item { entry, change }, seq) in items.iter_mut().zip(seq..) {
+        entry.seq = seq;
+        let stored = match change {
+            Some(record) => {
+                let stored = form::encode(record).map_err(|error| CommitError::Unavailable(error.to_string()))?;
+                if let Some(target) = &mut entry.target {
+                    target.revision = Some(record.revision());
+                    target.digest = Some(hex(&sha256(&stored)));
+                }
+                Some(Bytes::from(stored))
+            }
+            None => None,
+        };
+        let mut json = Vec::with_capacity(512);
+        serde_json::to_writer(&mut json, entry).map_err(|error| CommitError::Unavailable(error.to_string()))?;
+        if json.len() > MAX_ENTRY_BYTES {
+            return Err(CommitError::TooLarge);
+        }
+        sealed.push(FrameItem { entry: json.into(), change: stored });
+    }
+    Ok(sealed)
+}
+
+impl Sequencer {
+    /// Works until the queue is closed and empty.
+    pub(super) fn run(mut self) {
+        let mut batch = Vec::new();
+        while let Some(first) = self.queue.blocking_recv() {
+            batch.push(first);
+            while batch.len() < BATCH {
+                let Ok(next) = self.queue.try_recv() else { break };
+                batch.push(next);
+            }
+            self.commit(&mut batch);
+        }
+    }
+
+    fn commit(&mut self, batch: &mut Vec<Waiting>) {
+        let failure = self.state.failure.read().clone();
+        if let Some(cause) = failure {
+            for waiting in batch.drain(..) {
+                waiting.answer(Err(CommitError::Unavailable(cause.clone())));
+            }
+            return;
+        }
+        let first_seq = self.journal.position().entries;
+        let mut overlay = Overlay {
+            state: &self.state,
+            revisions: HashMap::new(),
+            names: HashMap::new(),
+            emails: HashMap::new(),
+        };
+        let mut frame: Vec<FrameItem> = Vec::with_capacity(batch.len());
+        let mut items: Vec<Item> = Vec::with_capacity(batch.len());
+        let mut accepted = Vec::with_capacity(batch.len());
+        for waiting in batch.drain(..) {
+            let seq = first_seq + frame.len() as u64;
+            let Waiting { commit, answer } = waiting;
+            match admit(&commit, &overlay) {
+                Ok(()) => {}
+                Err(error) => {
+                    Waiting { commit, answer }.answer(Err(error));
+                    continue;
+                }
+            }
+            let mut own = commit.into_items();
+            match seal(&mut own, seq) {
+                Ok(sealed) => {
+                    own.iter().filter_map(|item| item.change.as_ref()).for_each(|record| overlay.note(record));
+                    frame.extend(sealed);
+                    items.append(&mut own);
+                    accepted.push((answer, seq));
+                }
+                Err(error) => {
+                    if let Some(answer) = answer {
+                        drop(answer.send(Err(error)));
+                    }
+                }
+            }
+        }
+        if frame.is_empty() {
+            return;
+        }
+        let result = self.write(&frame, &items);
+        for (answer, seq) in accepted {
+            if let Some(answer) = answer {
+                drop(answer.send(result.clone().map(|()| Committed { seq })));
+            }
+        }
+    }
+
+    /// Makes a frame durable and visible.
+    fn write(&mut self, frame: &[FrameItem], items: &[Item]) -> Result<(), CommitError> {
+        let position = match self.journal.append(frame) {
+            Ok(position) => position,
+            Err(error) => return Err(self.fail(format!("the journal could not be written: {error}"))),
+        };
+        for (sealed, item) in frame.iter().zip(items) {
+            let applied = Applied {
+                entry: &item.entry,
+                json: sealed.entry.clone(),
+                change: item.change.as_ref().zip(sealed.change.as_deref()),
+            };
+            if let Err(error) = self.state.apply(position.frame, applied) {
+                // It is durable in the journal; what cannot be trusted any more is what is read.
+                return Err(self.fail(error.to_string()));
+            }
+        }
+        *self.state.journal.lock() = (position, self.journal.size());
+        self.state.head.send_replace(position.entries);
+        Ok(())
+    }
+
+    fn fail(&self, cause: String) -> CommitError {
+        tracing::error!(%cause, "the store takes no more writes");
+        *self.state.failure.write() = Some(cause.clone());
+        CommitError::Unavailable(cause)
+    }
+}
+
+fn admit(commit: &Commit, overlay: &Overlay<'_>) -> Result<(), CommitError> {
+    match check(commit, overlay) {
+        Ok(fits) => Ok(fits?),
+        Err(error) => Err(CommitError::Unavailable(error.to_string())),
+    }
+}

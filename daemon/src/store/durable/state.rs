@@ -1,0 +1,243 @@
+//! What readers see: the index, and in memory what is not in it yet or is wanted often.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use agentidp_shared::{
+    Action, ActorKind, Agent, AgentId, CredentialId, Entry, Organization, OrganizationId, Outcome, StoreId, Timestamp,
+};
+use lru::LruCache;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
+
+use super::bundle::{self, Summary};
+use super::index::Index;
+use super::journal::Position;
+use crate::store::{CredentialRecord, ReadError, Record, RecordKey, Stored, StoredEntry};
+
+/// How many records of each kind are kept in memory.
+const CACHED: usize = 10_000;
+
+type Read<T> = Result<T, ReadError>;
+
+/// The bundle that is not full yet.
+pub(super) struct OpenBundle {
+    /// The `seq` of its first entry; a multiple of a bundle's size.
+    pub(super) first_seq: u64,
+    /// The frame that its first entry came with, or will.
+    pub(super) frame: u64,
+    /// Its entries.
+    pub(super) entries: Vec<StoredEntry>,
+    summary: Summary,
+}
+
+impl OpenBundle {
+    /// An empty bundle whose first entry will be `first_seq` and come with `frame`.
+    pub(super) fn new(first_seq: u64, frame: u64) -> Self {
+        Self { first_seq, frame, entries: Vec::new(), summary: Summary::new() }
+    }
+
+    fn end(&self) -> u64 {
+        self.first_seq + self.entries.len() as u64
+    }
+}
+
+/// Records of one kind that are in use, decoded.
+pub(super) struct Cache<K: Hash + Eq, V> {
+    records: LruCache<K, Arc<Stored<V>>>,
+    /// Counts the changes. Who missed and read the index keeps what it found only if this is still
+    /// what it was before; else it may have read what has been replaced since.
+    epoch: u64,
+}
+
+impl<K: Hash + Eq + Copy, V> Cache<K, V> {
+    fn new() -> Mutex<Self> {
+        let capacity = NonZeroUsize::new(CACHED).unwrap_or(NonZeroUsize::MIN);
+        Mutex::new(Self { records: LruCache::new(capacity), epoch: 0 })
+    }
+
+    fn put(cache: &Mutex<Self>, key: K, record: V, audit_seq: u64) {
+        let mut cache = cache.lock();
+        cache.epoch += 1;
+        cache.records.put(key, Arc::new(Stored { record, audit_seq }));
+    }
+}
+
+/// The state that the sequencer writes and everyone reads.
+pub(super) struct State {
+    /// The index.
+    pub(super) index: Index,
+    /// The bundle that is not full yet.
+    pub(super) open: RwLock<OpenBundle>,
+    /// Organizations in use.
+    pub(super) organizations: Mutex<Cache<OrganizationId, Organization>>,
+    /// Agents in use.
+    pub(super) agents: Mutex<Cache<AgentId, Agent>>,
+    /// Credentials in use.
+    pub(super) credentials: Mutex<Cache<CredentialId, CredentialRecord>>,
+    /// When records were last used, where the index does not have it yet.
+    usage: Mutex<HashMap<RecordKey, Timestamp>>,
+    /// How many entries are durable.
+    pub(super) head: watch::Sender<u64>,
+    /// Why nothing can be written any more.
+    pub(super) failure: RwLock<Option<String>>,
+    /// Where the journal stands, and how many bytes and segments it has.
+    pub(super) journal: Mutex<(Position, (u64, u64))>,
+}
+
+/// An item of a frame, with its entry read.
+pub(super) struct Applied<'a> {
+    /// The entry.
+    pub(super) entry: &'a Entry,
+    /// Its stored bytes.
+    pub(super) json: bytes::Bytes,
+    /// The record, and its stored form.
+    pub(super) change: Option<(&'a Record, &'a [u8])>,
+}
+
+impl State {
+    /// The state of `index`, which is up to date to the entry `open_seq` and the frame `frame`.
+    pub(super) fn new(index: Index, open_seq: u64, frame: u64) -> Self {
+        Self {
+            index,
+            open: RwLock::new(OpenBundle::new(open_seq, frame)),
+            organizations: Cache::new(),
+            agents: Cache::new(),
+            credentials: Cache::new(),
+            usage: Mutex::new(HashMap::new()),
+            head: watch::Sender::new(open_seq),
+            failure: RwLock::new(None),
+            journal: Mutex::new((Position::START, (0, 0))),
+        }
+    }
+
+    /// Applies one item of frame `frame`. Applying it again changes nothing.
+    pub(super) fn apply(&self, frame: u64, item: Applied<'_>) -> Read<()> {
+        let seq = item.entry.seq;
+        if let Some((record, stored)) = item.change {
+            self.index.put(record, stored, seq)?;
+            match record {
+                Record::Organization(it) => Cache::put(&self.organizations, it.id, it.clone(), seq),
+                Record::Agent(it) => Cache::put(&self.agents, it.id, it.clone(), seq),
+                Record::Credential(it) => Cache::put(&self.credentials, it.credential.id, it.clone(), seq),
+                Record::SigningKey(_) | Record::ServerSecret(_) => {}
+            }
+        }
+        self.note_usage(item.entry);
+        let mut open = self.open.write();
+        // Replay begins with the frame that the bundle begins in, and so with entries before it.
+        if seq != open.end() {
+            return Ok(());
+        }
+        open.summary.add(item.entry);
+        open.entries.push(StoredEntry { seq, json: item.json });
+        if open.entries.len() as u64 == bundle::ENTRIES {
+            let packed = bundle::pack(&open.entries)?;
+            self.index.put_bundle(open.first_seq / bundle::ENTRIES, &packed, &open.summary)?;
+            *open = OpenBundle::new(open.end(), frame);
+        } else if open.entries.len() == 1 {
+            open.frame = frame;
+        }
+        Ok(())
+    }
+
+    fn note_usage(&self, entry: &Entry) {
+        if entry.action != Action::TokenIssue || entry.outcome != Outcome::Success {
+            return;
+        }
+        let agent = entry.actor.id.as_ref().filter(|_| entry.actor.kind == ActorKind::Agent);
+        let agent = agent.and_then(|id| id.parse().ok()).map(RecordKey::Agent);
+        let mut usage = self.usage.lock();
+        for key in agent.into_iter().chain(entry.credential_id.map(RecordKey::Credential)) {
+            usage.insert(key, entry.time);
+        }
+    }
+
+    /// When a record was last used.
+    pub(super) fn last_used(&self, key: &RecordKey) -> Read<Option<Timestamp>> {
+        let fresh = self.usage.lock().get(key).copied();
+        fresh.map_or_else(|| self.index.usage(key), |time| Ok(Some(time)))
+    }
+
+    /// Makes the index durable as far as it has got.
+    pub(super) fn flush(&self, store_id: StoreId) -> Read<()> {
+        // Everything that was applied before this moment is in what sled flushes after it.
+        let (frame, open_seq) = {
+            let open = self.open.read();
+            (open.frame, open.first_seq)
+        };
+        let usage = self.usage.lock().clone();
+        self.index.put_usage(usage.iter().map(|(key, time)| (key.clone(), *time)))?;
+        self.index.flush(store_id, frame, open_seq)?;
+        self.usage.lock().retain(|key, time| usage.get(key) != Some(time));
+        Ok(())
+    }
+
+    /// A record that is cached by kind.
+    pub(super) fn cached<K: Hash + Eq + Copy, V>(
+        &self,
+        cache: &Mutex<Cache<K, V>>,
+        id: K,
+        key: impl FnOnce(K) -> RecordKey,
+        of_kind: impl FnOnce(Record) -> Option<V>,
+    ) -> Read<Option<Arc<Stored<V>>>> {
+        let epoch = {
+            let mut cache = cache.lock();
+            if let Some(found) = cache.records.get(&id) {
+                return Ok(Some(Arc::clone(found)));
+            }
+            cache.epoch
+        };
+        let Some(Stored { record, audit_seq }) = self.index.get(&key(id))? else { return Ok(None) };
+        let Some(record) = of_kind(record) else { return Ok(None) };
+        let found = Arc::new(Stored { record, audit_seq });
+        let mut cache = cache.lock();
+        if cache.epoch == epoch {
+            cache.records.put(id, Arc::clone(&found));
+        }
+        Ok(Some(found))
+    }
+
+    /// The entries of the bundle that `seq` is in, as far as they are durable.
+    pub(super) fn bundle_of(&self, seq: u64) -> Read<Vec<StoredEntry>> {
+        {
+            let open = self.open.read();
+            if seq >= open.first_seq {
+                return Ok(open.entries.clone());
+            }
+        }
+        let number = seq / bundle::ENTRIES;
+        bundle::unpack(number, &self.index.bundle(number)?)
+    }
+}
+
+impl State {
+    /// The revision of a record; `None` when there is none.
+    pub(super) fn revision(&self, key: &RecordKey) -> Read<Option<u64>> {
+        Ok(match key {
+            RecordKey::Organization(id) => self.organization(*id)?.map(|stored| stored.record.revision),
+            RecordKey::Agent(id) => self.agent(*id)?.map(|stored| stored.record.revision),
+            RecordKey::Credential(id) => self.credential(*id)?.map(|stored| stored.record.credential.revision),
+            RecordKey::SigningKey(_) | RecordKey::ServerSecret(_) => {
+                self.index.get(key)?.map(|stored| stored.record.revision())
+            }
+        })
+    }
+
+    /// An organization.
+    pub(super) fn organization(&self, id: OrganizationId) -> Read<Option<Arc<Stored<Organization>>>> {
+        self.cached(&self.organizations, id, RecordKey::Organization, Record::into_organization)
+    }
+
+    /// An agent.
+    pub(super) fn agent(&self, id: AgentId) -> Read<Option<Arc<Stored<Agent>>>> {
+        self.cached(&self.agents, id, RecordKey::Agent, Record::into_agent)
+    }
+
+    /// A credential.
+    pub(super) fn credential(&self, id: CredentialId) -> Read<Option<Arc<Stored<CredentialRecord>>>> {
+        self.cached(&self.credentials, id, RecordKey::Credential, Record::into_credential)
+    }
+}

@@ -1,0 +1,30 @@
+//! The stored form of records: a version byte, then postcard.
+//!
+//! The digest of a record in the audit log is that of these bytes.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The version of the form that this code writes.
+const VERSION: u8 = 1;
+
+/// Bytes are not of the stored form, or a value cannot be brought into it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a stored value is not of a form that this version knows")]
+pub(crate) struct FormError;
+
+/// The stored form of a value.
+pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, FormError> {
+    postcard::to_extend(value, vec![VERSION]).map_err(|_| FormError)
+}
+
+/// The value of a stored form.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, FormError> {
+    match bytes.split_first() {
+        Some((&VERSION, body)) => {
+            let (value, rest) = postcard::take_from_bytes(body).map_err(|_| FormError)?;
+            if rest.is_empty() { Ok(value) } else { Err(FormError) }
+        }
+        _ => Err(FormError),
+    }
+}

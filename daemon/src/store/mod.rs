@@ -1,0 +1,167 @@
+// STORAGE HELPER: read store/journaled/00-READ-ME-FIRST.txt before anything else.
+//! Where everything is kept: the [`Store`] trait, and what implements it.
+//!
+//! The one way to write is [`Store::commit`]: records and the audit entries that account for them,
+//! atomic and durable before it returns. [`durable`] is the store of the daemon (a journal as the
+//! truth, sled as its index); [`memory`] is a plain model of the same behaviour for tests.
+//! [`conformance`] is what both, and any that comes after them, must pass.
+//!
+//! To add a store: implement [`Store`], call the suite in `conformance` from a test of yours, and
+//! build it in `Daemon::build`. What may be committed is decided in one place for all of them,
+//! [`check`].
+
+pub(crate) mod check;
+pub(crate) mod form;
+pub(crate) mod commit;
+pub(crate) mod durable;
+pub(crate) mod record;
+
+#[cfg(test)]
+pub(crate) mod conformance;
+#[cfg(test)]
+pub(crate) mod memory;
+
+use std::sync::Arc;
+
+use agentidp_shared::{
+    Action, Agent, AgentId, CredentialId, Email, Entry, Organization, OrganizationId, OrganizationName, Outcome,
+    StoreId, Timestamp,
+};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+
+pub(crate) use commit::{Commit, CommitError, Committed, Conflict, Item};
+pub(crate) use record::{CredentialRecord, Record, RecordKey, Sealed, ServerSecret, ServerSecretName, SigningKeyRecord, Stored};
+
+/// Reading failed: the index is damaged or its disk is. The daemon's fault, never the caller's.
+#[derive(Debug, thiserror::Error)]
+#[error("reading the store failed: {0}")]
+pub(crate) struct ReadError(pub(crate) String);
+
+type Read<T> = Result<T, ReadError>;
+
+/// An audit entry as it is stored: the bytes that were hashed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StoredEntry {
+    /// Its place in the log.
+    pub(crate) seq: u64,
+    /// The JSON object.
+    pub(crate) json: Bytes,
+}
+
+/// Which audit entries to list.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct EntryFilter {
+    /// Only this action.
+    pub(crate) action: Option<Action>,
+    /// Only this outcome.
+    pub(crate) outcome: Option<Outcome>,
+    /// Only what concerns this agent.
+    pub(crate) agent: Option<AgentId>,
+}
+
+impl EntryFilter {
+    /// Whether it lets everything through.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.action.is_none() && self.outcome.is_none() && self.agent.is_none()
+    }
+
+    /// Whether it lets `entry` through.
+    pub(crate) fn matches(&self, entry: &Entry) -> bool {
+        self.action.is_none_or(|action| entry.action == action)
+            && self.outcome.is_none_or(|outcome| entry.outcome == outcome)
+            && self.agent.is_none_or(|agent| entry.concerns_agent(agent))
+    }
+}
+
+/// A page of audit entries, newest first.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct EntryPage {
+    /// The entries; may be fewer than asked for though there are more.
+    pub(crate) entries: Vec<StoredEntry>,
+    /// Where the next page begins: only entries before this one. `None`: there is no more.
+    pub(crate) next_before: Option<u64>,
+}
+
+/// What `status` says of the store.
+#[derive(Debug, Clone)]
+pub(crate) struct StoreStatus {
+    /// The store's name for itself.
+    pub(crate) id: StoreId,
+    /// Where it is.
+    pub(crate) path: String,
+    /// The version of its form.
+    pub(crate) format: u32,
+    /// How many audit entries the log has.
+    pub(crate) entries: u64,
+    /// Size of the journal.
+    pub(crate) journal_bytes: u64,
+    /// How many segments the journal has.
+    pub(crate) journal_segments: u64,
+    /// Why nothing can be written any more; `None`: it can.
+    pub(crate) failure: Option<String>,
+}
+
+/// A durable store of records and of the audit log that accounts for them.
+///
+/// Reads see everything that was acknowledged. When an agent or credential was last used is not
+/// part of its record: [`Store::last_used`] draws it from the log.
+pub(crate) trait Store: Send + Sync + 'static {
+    /// Makes `commit` durable, all of it or nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`CommitError`]; then nothing of it is acknowledged to anyone, and nothing has changed.
+    fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>>;
+
+    /// Hands in `commit` without waiting until it is durable: for the entries of refusals, which
+    /// give nothing out. Its conflicts and failures are only logged.
+    fn commit_later(&self, commit: Commit);
+
+    /// An organization by id.
+    fn organization(&self, id: OrganizationId) -> Read<Option<Arc<Stored<Organization>>>>;
+
+    /// An organization's id by name.
+    fn organization_by_name(&self, name: &OrganizationName) -> Read<Option<OrganizationId>>;
+
+    /// At most `limit` organizations, newest first, older than `before`.
+    fn organizations(&self, before: Option<OrganizationId>, limit: usize) -> Read<Vec<Arc<Stored<Organization>>>>;
+
+    /// An agent by id.
+    fn agent(&self, id: AgentId) -> Read<Option<Arc<Stored<Agent>>>>;
+
+    /// An agent's id by e-mail.
+    fn agent_by_email(&self, email: &Email) -> Read<Option<AgentId>>;
+
+    /// At most `limit` agents, newest first, older than `before`.
+    fn agents(&self, before: Option<AgentId>, limit: usize) -> Read<Vec<Arc<Stored<Agent>>>>;
+
+    /// A credential by id.
+    fn credential(&self, id: CredentialId) -> Read<Option<Arc<Stored<CredentialRecord>>>>;
+
+    /// All credentials of an agent, newest first.
+    fn credentials_of(&self, agent: AgentId) -> Read<Vec<Arc<Stored<CredentialRecord>>>>;
+
+    /// When an agent last got a token, or a token was last issued for a credential: the time of its
+    /// last successful `token.issue` entry.
+    fn last_used(&self, key: &RecordKey) -> Read<Option<Timestamp>>;
+
+    /// All signing keys, newest first.
+    fn signing_keys(&self) -> Read<Vec<Arc<Stored<SigningKeyRecord>>>>;
+
+    /// A secret of the server's own.
+    fn server_secret(&self, name: ServerSecretName) -> Read<Option<Arc<Stored<ServerSecret>>>>;
+
+    /// At most `limit` entries from `from` on, in order.
+    fn entries_from(&self, from: u64, limit: usize) -> Read<Vec<StoredEntry>>;
+
+    /// At most `limit` entries that `filter` lets through, newest first, before `before`.
+    fn entries_before(&self, before: Option<u64>, filter: &EntryFilter, limit: usize) -> Read<EntryPage>;
+
+    /// How many entries are durable, now and whenever that changes.
+    fn head(&self) -> watch::Receiver<u64>;
+
+    /// The store's state.
+    fn status(&self) -> StoreStatus;
+}
