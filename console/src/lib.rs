@@ -1,1 +1,60 @@
+//! The operators' program of `AgentIdP`: a full-screen console when called without a subcommand,
+//! and a command line for scripts with one. Both drive the same [`client`].
+//!
+//! A new subcommand stands in [`args`], in the file of its noun under [`cli`], and in the client;
+//! a new screen in `tui`, whose module says how.
 
+pub mod args;
+pub mod cli;
+pub mod client;
+pub mod error;
+pub mod socket;
+
+mod audit_text;
+mod backoff;
+mod clock;
+mod command_line;
+mod duration;
+mod secret_file;
+mod text;
+mod tui;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::Args;
+use crate::error::Error;
+
+/// Runs the program with the arguments of the process, and gives its exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    let result = runtime().and_then(|runtime| {
+        let result = runtime.block_on(run(args));
+        // A prompt or a terminal that hangs must not keep the program from ending.
+        runtime.shutdown_background();
+        result
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error::report(&error),
+    }
+}
+
+async fn run(args: Args) -> Result<(), Error> {
+    let socket = args.socket();
+    match args.command {
+        Some(command) => cli::run(command, args.output, &socket).await,
+        None => tui::run(socket).await,
+    }
+}
+
+/// Two threads: one that draws, and one that can still act when a terminal takes no more bytes.
+fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(Error::io("cannot start"))
+}

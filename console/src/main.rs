@@ -1,1 +1,7 @@
-fn main() {}
+//! `agentidp`: see the library for what it is made of.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    agentidp_console::main()
+}

@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
@@ -53,11 +53,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
 /// As [`run`].
 pub fn dev(config: &Config) -> anyhow::Result<()> {
     let folder = &config.store.path;
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o750)
-        .create(folder)
-        .with_context(|| format!("cannot make {}", folder.display()))?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     if !store_exists(config) {
         make_key_encryption_key(config)?;
         create_store(config)?;
@@ -97,7 +93,7 @@ fn serve(
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let shutdown = shutdown_signal()?;
-        let notifier = Notifier::from_environment();
+        let notifier = Notifier::new();
         let daemon = Daemon::build(config, listeners).await?;
         if with_demo {
             daemon.seed_demo().await?;
@@ -121,8 +117,7 @@ fn make_key_encryption_key(config: &Config) -> anyhow::Result<Option<&Path>> {
 }
 
 fn tell_what_next(daemon: &Daemon, socket: &Path) -> anyhow::Result<()> {
-    let serving = daemon.serving();
-    let (issuer, socket) = (&serving.issuer, socket.display());
+    let (issuer, socket) = (daemon.issuer(), socket.display());
     let mut out = io::stdout().lock();
     writeln!(
         out,

@@ -24,15 +24,6 @@ const DRAIN: Duration = Duration::from_secs(7);
 /// How often what waits for its time is looked at.
 const TICK: Duration = Duration::from_secs(5);
 
-/// What the daemon tells those who start it, once it serves.
-#[derive(Debug, Clone)]
-pub(crate) struct Serving {
-    /// The issuer.
-    pub(crate) issuer: String,
-    /// Where agents find it.
-    pub(crate) http_address: std::net::SocketAddr,
-}
-
 /// A daemon whose parts are built and whose store is open.
 pub(crate) struct Daemon {
     service: Arc<Service>,
@@ -115,10 +106,9 @@ impl Daemon {
         })
     }
 
-    /// What the daemon serves, for those who start it.
-    #[must_use]
-    pub(crate) fn serving(&self) -> Serving {
-        Serving { issuer: self.service.settings().issuer.clone(), http_address: self.about.http_address }
+    /// The issuer that it serves as.
+    pub(crate) fn issuer(&self) -> &str {
+        &self.service.settings().issuer
     }
 
     /// Makes the demonstration organization, in a store that has none.
@@ -135,7 +125,7 @@ impl Daemon {
     /// # Errors
     ///
     /// When a listener cannot be used, or the store cannot be closed.
-    pub(crate) async fn run(self, shutdown: impl Future<Output = ()>, notifier: &Notifier) -> anyhow::Result<()> {
+    pub(crate) async fn run(self, shutdown: impl Future<Output = &'static str>, notifier: &Notifier) -> anyhow::Result<()> {
         let Self { service, store, listeners, operators, about, stopping } = self;
         let http_listener = tokio::net::TcpListener::from_std(listeners.http)?;
         let operator_listener = tokio::net::UnixListener::from_std(listeners.operator)?;
@@ -145,11 +135,12 @@ impl Daemon {
         let operating = rpc::serve(Arc::clone(&service), operators, about, operator_listener, stopping.clone());
         let operating = tokio::spawn(operating);
         let ticking = tokio::spawn(tick(Arc::clone(&service), stopping.clone()));
+        let watchdog = notifier.feed_watchdog();
         notifier.ready();
         tracing::info!(issuer = service.settings().issuer, "serving");
 
-        shutdown.await;
-        tracing::info!("stopping");
+        let signal = shutdown.await;
+        tracing::info!(signal, "stopping");
         notifier.stopping();
         stopping.cancel();
         let drained = tokio::time::timeout(DRAIN, async { tokio::join!(serving, operating, ticking) }).await;
@@ -163,6 +154,9 @@ impl Daemon {
             tracing::error!(%error, "the end could not be put into the audit log");
         }
         tokio::task::spawn_blocking(move || store.shutdown()).await?;
+        if let Some(watchdog) = watchdog {
+            watchdog.abort();
+        }
         drop(listeners.socket);
         tracing::info!("stopped");
         Ok(())

@@ -1,1 +1,81 @@
-fn main() {}
+//! `agentidpd`: the daemon.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use agentidp_daemon::args::{Arguments, Command, ConfigCommand, ConfigFile, DevArguments, StoreCommand};
+use agentidp_daemon::config::{Config, Environment, Warning, default_toml};
+use agentidp_daemon::{check_store, dev, init, lifecycle, run, telemetry};
+use clap::{CommandFactory as _, Parser as _};
+
+fn main() -> ExitCode {
+    lifecycle::keep_files_private();
+    let done = match Arguments::parse().command {
+        Command::Init(file) => load(&file).and_then(|config| init(&config)),
+        Command::Run(file) => load(&file).and_then(|config| serve(&config, run)),
+        Command::Dev(arguments) => load_dev(&arguments).and_then(|config| serve(&config, dev)),
+        Command::Config(ConfigCommand::Check(file)) => check_config(&file),
+        Command::Config(ConfigCommand::Default) => print(default_toml().as_bytes()),
+        Command::Store(StoreCommand::Check(file)) => return verdict(load(&file).and_then(|config| check_store(&config))),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "agentidpd", &mut script);
+            print(&script)
+        }
+    };
+    verdict(done.map(|()| true))
+}
+
+/// 0 when it is done and well, else 1; an error is one line.
+fn verdict(done: anyhow::Result<bool>) -> ExitCode {
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(config: &Config, serve: impl FnOnce(&Config) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    lifecycle::forbid_core_dumps()?;
+    let _telemetry = telemetry::start(&config.log)?;
+    serve(config)
+}
+
+fn load(file: &ConfigFile) -> anyhow::Result<Config> {
+    let (config, warnings) = Config::load(&file.path, &Environment::of_process())?;
+    warn(&warnings);
+    Ok(config)
+}
+
+fn load_dev(arguments: &DevArguments) -> anyhow::Result<Config> {
+    let environment = Environment::of_process();
+    let (config, warnings) = Config::dev(&arguments.dir, arguments.listen, &arguments.socket(), &environment)?;
+    warn(&warnings);
+    Ok(config)
+}
+
+fn check_config(file: &ConfigFile) -> anyhow::Result<()> {
+    warn(&load(file)?.check()?);
+    print(format!("{} is valid\n", file.path.display()).as_bytes())
+}
+
+fn warn(warnings: &[Warning]) {
+    for warning in warnings {
+        say(&format!("warning: {warning}"));
+    }
+}
+
+fn say(line: &str) {
+    // When standard error is closed there is nobody to tell.
+    let _ = writeln!(io::stderr(), "agentidpd: {line}");
+}
+
+fn print(bytes: &[u8]) -> anyhow::Result<()> {
+    match io::stdout().write_all(bytes) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}

@@ -12,6 +12,7 @@ pub mod convert;
     missing_docs,
     clippy::pedantic,
     clippy::all,
+    clippy::allow_attributes_without_reason,
     reason = "generated code; the documentation is in the definitions"
 )]
 pub mod v1 {

@@ -1,1 +1,48 @@
-fn main() {}
+//! The project's own chores, started through cargo: `cargo dev`, `cargo ci`, `cargo xtask bench`.
+//!
+//! Everything here calls the programs a person would call by hand and adds nothing to what they
+//! do, so that a chore can always be repeated without this package.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "these commands exist to print to the terminal"
+)]
+
+mod bench;
+mod ci;
+mod daemon;
+mod dev;
+mod project;
+mod signals;
+
+use clap::{Parser, Subcommand};
+
+/// Chores of the AgentIdP workspace.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Build, start a development daemon and open the console on it.
+    Dev(dev::Arguments),
+    /// Run every check that a change must pass.
+    Ci,
+    /// Install the third-party clients that the end-to-end tests run.
+    Clients,
+    /// Measure the release build.
+    #[command(subcommand)]
+    Bench(bench::Subject),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().chore {
+        Chore::Dev(arguments) => dev::run(&arguments),
+        Chore::Ci => ci::run(),
+        Chore::Clients => ci::clients(),
+        Chore::Bench(subject) => bench::run(&subject),
+    }
+}

@@ -16,10 +16,6 @@ pub(crate) mod commit;
 pub(crate) mod durable;
 pub(crate) mod record;
 
-#[cfg(test)]
-pub(crate) mod conformance;
-#[cfg(test)]
-pub(crate) mod memory;
 
 use std::sync::Arc;
 

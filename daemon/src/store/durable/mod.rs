@@ -16,9 +16,6 @@ mod open;
 mod sequencer;
 mod state;
 
-#[cfg(test)]
-mod tests;
-
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;

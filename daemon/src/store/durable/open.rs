@@ -27,9 +27,6 @@ pub(crate) enum OpenError {
     /// There is one already.
     #[error("there is a store in {} already: it is left as it is", .0.display())]
     Exists(PathBuf),
-    /// The folder has other things in it.
-    #[error("{} is not empty: a store is made in a folder of its own", .0.display())]
-    NotEmpty(PathBuf),
     /// Another process has it open.
     #[error("another daemon has the store in {} open: only one may", .0.display())]
     Locked(PathBuf),
@@ -58,9 +55,9 @@ pub(crate) enum OpenError {
     #[error("the store is not the one that its head file remembers: the head file has {head}, the store has {store}; it was put back from an earlier time, or is another one")]
     Head {
         /// What the head file says.
-        head: Head,
+        head: String,
         /// What the store is.
-        store: Head,
+        store: String,
     },
     /// A small file of the store is not what was written.
     #[error("{} cannot be read: {cause}; restore it from a backup", path.display())]
@@ -193,7 +190,7 @@ pub(super) fn check_head(
         return Ok(());
     };
     let agrees = head.store_id == id && at_head.is_some_and(|hash| super::layout::hex(&hash) == head.hash);
-    if agrees { Ok(()) } else { Err(OpenError::Head { head, store: Head::new(id, position) }) }
+    if agrees { Ok(()) } else { Err(OpenError::Head { head: head.to_string(), store: Head::new(id, position).to_string() }) }
 }
 
 /// The state, with the index brought up to date from the journal; made anew if it must be.

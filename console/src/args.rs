@@ -1,0 +1,415 @@
+//! The command line: its words, its options and its help.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+use crate::duration;
+use crate::socket::SocketChoice;
+
+/// How the command line answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Aligned columns for people
+    Table,
+    /// One JSON document, indented
+    Json,
+    /// One JSON object a line, as it comes
+    Ndjson,
+}
+
+const ABOUT: &str = "The operators' console and command line of AgentIdP";
+
+const AFTER_HELP: &str = "\
+Without a command, agentidp opens the full-screen console.
+
+Examples:
+  agentidp org create acme
+  agentidp agent register --org acme --email screener-001@acme.example --type screener \\
+      --version 1.0.0 --capability resume:read --owner team-a --env production
+  agentidp credential issue screener-001@acme.example --secret-out screener.secret
+  agentidp agent suspend screener-001@acme.example --reason 'odd requests' --yes
+  agentidp audit tail -o ndjson
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 not permitted,
+5 conflict (revision changed, name taken, state does not allow it), 6 daemon unreachable.";
+
+/// The operators' console and command line of `AgentIdP`.
+#[derive(Debug, Parser)]
+#[command(name = "agentidp", version, about = ABOUT, after_help = AFTER_HELP, max_term_width = 100)]
+pub struct Args {
+    #[command(flatten)]
+    socket: SocketArgs,
+
+    /// How to answer
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        default_value = "table",
+        value_name = "FORMAT"
+    )]
+    pub output: Format,
+
+    /// What to do; nothing: the full-screen console.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Debug, ClapArgs)]
+struct SocketArgs {
+    /// The daemon's socket [default: /run/agentidp/operator.sock, then ./.agentidp/operator.sock]
+    #[arg(
+        long,
+        global = true,
+        env = "AGENTIDP_SOCKET",
+        value_name = "PATH",
+        hide_env_values = true
+    )]
+    socket: Option<PathBuf>,
+}
+
+impl Args {
+    /// The socket that was named, if one was.
+    #[must_use]
+    pub fn socket(&self) -> SocketChoice {
+        SocketChoice::new(self.socket.socket.clone())
+    }
+}
+
+/// A noun of the command line.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Organizations: the tenants
+    #[command(subcommand)]
+    Org(OrgCommand),
+    /// Agents and their lifecycle
+    #[command(subcommand)]
+    Agent(AgentCommand),
+    /// What agents prove themselves with
+    #[command(subcommand)]
+    Credential(CredentialCommand),
+    /// The audit log
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Keys that sign access tokens
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// The daemon's state, and who you are to it
+    Status,
+    /// Prints completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How much of a list to give.
+#[derive(Debug, Clone, Copy, ClapArgs)]
+pub struct Limit {
+    /// How many to give at most; any number
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: u64,
+}
+
+/// What `org` can do.
+#[derive(Debug, Subcommand)]
+pub enum OrgCommand {
+    /// Creates an organization
+    Create {
+        /// Its name: lower-case letters, digits and hyphens
+        name: String,
+    },
+    /// Lists organizations, newest first
+    List {
+        /// How many.
+        #[command(flatten)]
+        limit: Limit,
+    },
+}
+
+/// What `agent` can do.
+#[derive(Debug, Subcommand)]
+pub enum AgentCommand {
+    /// Registers an agent
+    #[command(after_help = "\
+Example:
+  agentidp agent register --org acme --email screener-001@acme.example --type screener \\
+      --version 1.0.0 --capability resume:read --capability resume:write \\
+      --owner team-a --env production --audience https://mcp.example/ --metadata ticket=OPS-7")]
+    Register(RegisterArgs),
+    /// Lists agents, newest first
+    #[command(after_help = "\
+Example:
+  agentidp agent list --org acme --status suspended --limit 100000 -o ndjson")]
+    List(AgentListArgs),
+    /// Shows one agent
+    Show {
+        /// The agent's id or e-mail
+        agent: String,
+    },
+    /// Suspends an agent: no token until it is resumed; those it has stay dead for good
+    #[command(after_help = "\
+Example:
+  agentidp agent suspend screener-001@acme.example --reason 'odd requests' --yes")]
+    Suspend(EndingArgs),
+    /// Lets a suspended agent ask for tokens again
+    Resume(ResumeArgs),
+    /// Ends an agent after an incident, with its credentials and tokens, for good
+    Revoke(EndingArgs),
+    /// Ends an agent at the end of its life, with its credentials and tokens, for good
+    Decommission(EndingArgs),
+}
+
+/// What an agent is registered with.
+#[derive(Debug, ClapArgs)]
+pub struct RegisterArgs {
+    /// Id or name of its organization
+    #[arg(long, value_name = "ORG")]
+    pub org: String,
+    /// Its e-mail, unique in the installation
+    #[arg(long)]
+    pub email: String,
+    /// What it does: screener, classifier, orchestrator, extractor, summarizer, router, monitor
+    /// or custom
+    #[arg(long = "type", value_name = "TYPE")]
+    pub agent_type: String,
+    /// Its version, such as 1.0.0
+    #[arg(long)]
+    pub version: String,
+    /// A scope it may be granted, as resource:action; may be repeated
+    #[arg(long = "capability", value_name = "SCOPE")]
+    pub capabilities: Vec<String>,
+    /// Who answers for it
+    #[arg(long)]
+    pub owner: String,
+    /// Where it runs: development, staging or production
+    #[arg(long)]
+    pub env: String,
+    /// A resource it may ask tokens for; may be repeated. None: the issuer's default
+    #[arg(long = "audience", value_name = "URI")]
+    pub audiences: Vec<String>,
+    /// A note about it; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = name_and_value)]
+    pub metadata: Vec<(String, String)>,
+}
+
+/// Which agents to list.
+#[derive(Debug, ClapArgs)]
+pub struct AgentListArgs {
+    /// Only those of this organization, by id or name
+    #[arg(long, value_name = "ORG")]
+    pub org: Option<String>,
+    /// Only those of this status [default: all but archived]
+    #[arg(long)]
+    pub status: Option<String>,
+    /// Only those that this owner answers for
+    #[arg(long)]
+    pub owner: Option<String>,
+    /// How many.
+    #[command(flatten)]
+    pub limit: Limit,
+}
+
+/// How to take something away from an agent.
+#[derive(Debug, ClapArgs)]
+pub struct EndingArgs {
+    /// The agent's id or e-mail
+    pub agent: String,
+    /// Reason and consent.
+    #[command(flatten)]
+    pub consent: Consent,
+}
+
+/// What a command that is hard to undo asks for.
+#[derive(Debug, ClapArgs)]
+pub struct Consent {
+    /// Why, for the audit log; asked for on a terminal
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Only if the record still has this revision
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub rev: Option<u64>,
+    /// Do it without asking
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// How to resume an agent.
+#[derive(Debug, ClapArgs)]
+pub struct ResumeArgs {
+    /// The agent's id or e-mail
+    pub agent: String,
+    /// Why, for the audit log
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Only if the record still has this revision
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub rev: Option<u64>,
+    /// Accepted for symmetry: resuming never asks
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// What `credential` can do.
+#[derive(Debug, Subcommand)]
+pub enum CredentialCommand {
+    /// Issues a client secret, which is shown once
+    #[command(after_help = "\
+Examples:
+  agentidp credential issue screener-001@acme.example --expires-in 90d --secret-out s.secret
+  agentidp credential issue screener-001@acme.example -o json | jq -r .client_secret")]
+    Issue {
+        /// The agent's id or e-mail
+        agent: String,
+        /// How long it is accepted, such as 90d or 1h30m [default: until it is revoked]
+        #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+        expires_in: Option<Duration>,
+        /// Write the secret to this new file (mode 0600) and do not show it
+        #[arg(long, value_name = "FILE")]
+        secret_out: Option<PathBuf>,
+    },
+    /// Issues a successor; the old secret is accepted until its grace is over
+    Rotate {
+        /// The credential's id
+        credential: String,
+        /// How long the old secret is still accepted; 0s: not at all [default: 24h]
+        #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+        grace: Option<Duration>,
+        /// Only if the credential still has this revision
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        rev: Option<u64>,
+        /// Write the secret to this new file (mode 0600) and do not show it
+        #[arg(long, value_name = "FILE")]
+        secret_out: Option<PathBuf>,
+    },
+    /// Cuts a credential off, and the tokens it got, for good
+    Revoke {
+        /// The credential's id
+        credential: String,
+        /// Reason and consent.
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Lists an agent's credentials, newest first
+    List {
+        /// The agent's id or e-mail
+        agent: String,
+    },
+}
+
+/// What `audit` can do.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Lists entries, newest first
+    #[command(after_help = "\
+Example:
+  agentidp audit list --outcome denied --agent screener-001@acme.example --limit 1000 -o ndjson")]
+    List {
+        /// Which ones.
+        #[command(flatten)]
+        filter: AuditFilterArgs,
+        /// How many.
+        #[command(flatten)]
+        limit: Limit,
+    },
+    /// Follows the log until it is interrupted, over restarts of the daemon too
+    #[command(after_help = "\
+Entries are printed as they are stored. Entries that the daemon could not send are named: with
+-o ndjson as {\"gap\":{\"from\":FIRST,\"to\":LAST}}.
+
+Example:
+  agentidp audit tail --from 0 -o ndjson > audit.ndjson")]
+    Tail {
+        /// The first entry wanted [default: the next one that is written]
+        #[arg(long, value_name = "SEQ")]
+        from: Option<u64>,
+        /// Which ones.
+        #[command(flatten)]
+        filter: AuditFilterArgs,
+    },
+}
+
+/// Which audit entries.
+#[derive(Debug, ClapArgs)]
+pub struct AuditFilterArgs {
+    /// Only this action.
+    #[arg(long, help = "Only this action, such as token.issue")]
+    pub action: Option<String>,
+    /// Only this outcome: success, denied or failed
+    #[arg(long)]
+    pub outcome: Option<String>,
+    /// Only those that concern this agent, by id or e-mail
+    #[arg(long)]
+    pub agent: Option<String>,
+}
+
+/// What `key` can do.
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Lists signing keys, newest first
+    List,
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    text.split_once('=')
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .ok_or_else(|| "must be NAME=VALUE".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_lines_that_scripts_rely_on_are_understood() {
+        for line in [
+            "agentidp",
+            "agentidp --socket /x/operator.sock",
+            "agentidp org create acme -o json",
+            "agentidp agent register --org acme --email a@acme.example --type screener --version 1.0.0 --capability resume:read --capability resume:write --owner team-a --env production --audience https://mcp.example/ --metadata k=v -o json",
+            "agentidp credential issue a@acme.example --expires-in 90d --secret-out f -o json",
+            "agentidp credential rotate c --grace 24h -o json",
+            "agentidp credential revoke c --reason text --yes",
+            "agentidp agent suspend a --reason text --yes -o json",
+            "agentidp agent resume a --reason text --yes -o json",
+            "agentidp agent resume a",
+            "agentidp agent revoke a --reason text --rev 4 --yes -o json",
+            "agentidp agent decommission a --reason text --yes -o json",
+            "agentidp agent list --org o --status active --owner x --limit 5000000 -o ndjson",
+            "agentidp agent show a -o json",
+            "agentidp audit list --action token.issue --outcome denied --agent a --limit 7 -o ndjson",
+            "agentidp audit tail --from 0 -o ndjson",
+            "agentidp key list",
+            "agentidp -o json status",
+            "agentidp completions bash",
+        ] {
+            let parsed = Args::try_parse_from(line.split(' '));
+            assert!(parsed.is_ok(), "{line}: {parsed:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        for line in [
+            "agentidp agent list --limit 0",
+            "agentidp agent list --limit -1",
+            "agentidp credential issue a --expires-in 90",
+            "agentidp agent register --metadata k",
+            "agentidp agent suspend a --rev 0",
+            "agentidp audit tail --from x",
+            "agentidp status -o yaml",
+        ] {
+            assert!(Args::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+}

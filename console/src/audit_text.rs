@@ -1,0 +1,93 @@
+//! Audit entries in a few words, for tables and screens. Not made inert here: whoever shows the
+//! text does that.
+
+use agentidp_shared::{ActorKind, Entry, TargetKind};
+
+/// Who did it: the name if there is one.
+pub(crate) fn actor(entry: &Entry) -> String {
+    let actor = &entry.actor;
+    match (&actor.name, &actor.id, &actor.address) {
+        (Some(name), ..) => name.clone(),
+        (None, Some(id), _) => id.clone(),
+        (None, None, Some(address)) => address.clone(),
+        (None, None, None) => actor.kind.to_string(),
+    }
+}
+
+/// What else there is to say: why it did not succeed, what it was done to, what was given out.
+pub(crate) fn details(entry: &Entry) -> String {
+    details_with(entry, str::to_owned)
+}
+
+/// As [`details`], with agents named by `name_agent` from their id.
+pub(crate) fn details_with(entry: &Entry, name_agent: impl Fn(&str) -> String) -> String {
+    let mut words = Vec::new();
+    if let Some(code) = entry.code {
+        words.push(code.to_string());
+    }
+    if let Some(target) = &entry.target
+        && target.kind != TargetKind::Token
+    {
+        words.push(match target.kind {
+            TargetKind::Agent => name_agent(&target.id),
+            kind => format!("{kind} {}", short_id(&target.id)),
+        });
+    }
+    // Of an entry that an agent made, the actor says which.
+    if let Some(agent) = entry.agent_id
+        && entry.actor.kind != ActorKind::Agent
+    {
+        words.push(format!("of {}", name_agent(&agent.to_string())));
+    }
+    if let Some(scope) = &entry.scope {
+        words.push(format!("scope {scope}"));
+    }
+    if !entry.audience.is_empty() {
+        words.push(format!("for {}", entry.audience.join(" ")));
+    }
+    if let Some(reason) = &entry.reason {
+        words.push(format!("\"{reason}\""));
+    }
+    if let Some(count) = entry.count {
+        words.push(format!("{count} times"));
+    }
+    words.join(" ")
+}
+
+/// The last characters of an id, which tell neighbours apart: the first ones are their time.
+pub(crate) fn short_id(id: &str) -> &str {
+    let start = id.len().saturating_sub(6);
+    id.get(start..).unwrap_or(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use agentidp_shared::{Action, Actor, Code, Outcome, Target, Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn an_entry_says_why_to_what_and_for_what_reason() {
+        let mut entry = Entry::new(
+            Timestamp::from_millis(0),
+            Actor::system(),
+            Action::CredentialRevoke,
+            Outcome::Denied,
+        );
+        entry.code = Some(Code::PermissionDenied);
+        entry.target = Some(Target {
+            kind: TargetKind::Credential,
+            id: "01936f2c-0000-7000-8000-00000051c0de".to_owned(),
+            revision: None,
+            digest: None,
+        });
+        entry.agent_id = Some(agentidp_shared::AgentId::from_bytes([1; 16]));
+        entry.reason = Some("leaked".parse().unwrap());
+        let text = details_with(&entry, |id| short_id(id).to_owned());
+        assert_eq!(
+            text,
+            "PERMISSION_DENIED credential 51c0de of 010101 \"leaked\""
+        );
+        assert_eq!(actor(&entry), "system");
+    }
+}

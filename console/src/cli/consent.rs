@@ -1,0 +1,134 @@
+//! Asking before something is done that is hard to undo.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+
+use crate::args::Consent;
+use crate::error::Error;
+
+/// Makes sure that there is a reason and a yes; asks for what is missing on a terminal. Gives the
+/// reason. `what` is the question, such as "Suspend a@acme.example?".
+pub(super) fn obtain(consent: &Consent, what: &str) -> Result<String, Error> {
+    obtain_from(consent, what, &mut Terminal)
+}
+
+/// Someone who can be asked.
+trait Person {
+    fn is_there(&self) -> bool;
+    fn ask(&mut self, question: &str) -> Result<String, Error>;
+}
+
+struct Terminal;
+
+impl Person for Terminal {
+    fn is_there(&self) -> bool {
+        io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
+    fn ask(&mut self, question: &str) -> Result<String, Error> {
+        let failed = || Error::io("cannot ask");
+        let mut stderr = io::stderr().lock();
+        stderr
+            .write_all(question.as_bytes())
+            .and_then(|()| stderr.flush())
+            .map_err(failed())?;
+        let mut answer = String::new();
+        io::stdin()
+            .lock()
+            .read_line(&mut answer)
+            .map_err(failed())?;
+        Ok(answer.trim().to_owned())
+    }
+}
+
+fn obtain_from(consent: &Consent, what: &str, person: &mut impl Person) -> Result<String, Error> {
+    let reason = match &consent.reason {
+        Some(reason) => reason.clone(),
+        None if person.is_there() => person.ask("Reason, for the audit log: ")?,
+        None => {
+            return Err(Error::usage(
+                "this needs a reason for the audit log",
+                "add --reason TEXT",
+            ));
+        }
+    };
+    if reason.trim().is_empty() {
+        return Err(Error::usage(
+            "the reason is empty",
+            "say in a few words why, for whoever reads the audit log",
+        ));
+    }
+    if consent.yes {
+        return Ok(reason);
+    }
+    if !person.is_there() {
+        return Err(Error::usage(
+            "this is hard to undo and there is no terminal to ask on",
+            "add --yes to do it without asking",
+        ));
+    }
+    let answer = person.ask(&format!("{what} [y/N] "))?;
+    if matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes") {
+        Ok(reason)
+    } else {
+        Err(Error::usage("nothing was done", "answer y to do it"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fake(Option<Vec<&'static str>>);
+
+    impl Person for Fake {
+        fn is_there(&self) -> bool {
+            self.0.is_some()
+        }
+
+        fn ask(&mut self, _: &str) -> Result<String, Error> {
+            Ok(self.0.as_mut().unwrap().remove(0).to_owned())
+        }
+    }
+
+    fn obtained(
+        reason: Option<&str>,
+        yes: bool,
+        answers: Option<&[&'static str]>,
+    ) -> Result<String, u8> {
+        let consent = Consent {
+            reason: reason.map(str::to_owned),
+            rev: None,
+            yes,
+        };
+        let mut person = Fake(answers.map(<[_]>::to_vec));
+        obtain_from(&consent, "Suspend?", &mut person).map_err(|error| error.exit_code())
+    }
+
+    #[test]
+    fn a_script_says_both_or_is_refused() {
+        assert_eq!(obtained(Some("leak"), true, None), Ok("leak".to_owned()));
+        assert_eq!(obtained(None, true, None), Err(2));
+        assert_eq!(obtained(Some("leak"), false, None), Err(2));
+        assert_eq!(obtained(Some(" "), true, None), Err(2));
+    }
+
+    #[test]
+    fn a_person_is_asked_for_what_is_missing() {
+        assert_eq!(obtained(None, true, Some(&["leak"])), Ok("leak".to_owned()));
+        assert_eq!(
+            obtained(None, false, Some(&["leak", "Y"])),
+            Ok("leak".to_owned())
+        );
+        assert_eq!(
+            obtained(Some("leak"), false, Some(&["yes"])),
+            Ok("leak".to_owned())
+        );
+    }
+
+    #[test]
+    fn anything_but_yes_is_no() {
+        for answer in ["", "n", "yy", "suspend"] {
+            assert_eq!(obtained(Some("leak"), false, Some(&[answer])), Err(2));
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! `agentidp credential`.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use agentidp_shared::Credential;
+use serde::Serialize;
+
+use crate::args::CredentialCommand;
+use crate::client::{Client, Issued};
+use crate::error::Error;
+use crate::secret_file::SecretFile;
+use crate::text::inert;
+
+use super::output::{Output, Record};
+use super::{consent, tell};
+
+pub(super) async fn run(
+    command: CredentialCommand,
+    connect: impl AsyncFnOnce() -> Result<Client, Error>,
+    output: &mut Output<impl Write>,
+) -> Result<(), Error> {
+    match command {
+        CredentialCommand::Issue {
+            agent,
+            expires_in,
+            secret_out,
+        } => {
+            let client = connect().await?;
+            let file = secret_file(secret_out)?;
+            let issued = client.issue_credential(agent, expires_in).await?;
+            hand_over(&issued, file, output)
+        }
+        CredentialCommand::Rotate {
+            credential,
+            grace,
+            rev,
+            secret_out,
+        } => {
+            let client = connect().await?;
+            let file = secret_file(secret_out)?;
+            let issued = client
+                .rotate_credential(credential, grace, rev.unwrap_or(0))
+                .await?;
+            hand_over(&issued, file, output)
+        }
+        CredentialCommand::Revoke {
+            credential,
+            consent: args,
+        } => {
+            let question = format!("Revoke credential {} for good?", inert(&credential));
+            let reason = consent::obtain(&args, &question)?;
+            let revoked = connect()
+                .await?
+                .revoke_credential(credential, reason, args.rev.unwrap_or(0))
+                .await?;
+            output.one(&revoked.record)?;
+            tell(&format!("revoked (audit {})", revoked.audit_seq));
+            Ok(())
+        }
+        CredentialCommand::List { agent } => {
+            let credentials = connect().await?.credentials(agent).await?;
+            let mut list = output.list()?;
+            list.page(&credentials)?;
+            list.end()
+        }
+    }
+}
+
+fn secret_file(path: Option<PathBuf>) -> Result<Option<(SecretFile, PathBuf)>, Error> {
+    path.map(|path| Ok((SecretFile::create(&path)?, path)))
+        .transpose()
+}
+
+/// Gives a new credential to whoever asked: the secret goes to the file or to the output, and to
+/// one of them only.
+fn hand_over(
+    issued: &Issued,
+    file: Option<(SecretFile, PathBuf)>,
+    output: &mut Output<impl Write>,
+) -> Result<(), Error> {
+    let mut answer = Answer {
+        credential: &issued.credential,
+        retiring: issued.retiring.as_ref(),
+        client_id: &issued.client_id,
+        client_secret: None,
+    };
+    let mut written_to = None;
+    match file.map(|(file, path)| (file.write(&issued.client_secret), path)) {
+        Some((Ok(()), path)) => written_to = Some(path),
+        Some((Err(error), _)) => {
+            // A full disk must not cost the secret: it goes where it would have gone without a
+            // file, and the failure is told.
+            tell(&format!(
+                "{error}: the secret follows on the output instead"
+            ));
+            answer.client_secret = Some(&issued.client_secret);
+        }
+        None => answer.client_secret = Some(&issued.client_secret),
+    }
+    output.one(&answer)?;
+    match written_to {
+        Some(path) => tell(&format!(
+            "the secret is in {} (audit {})",
+            path.display(),
+            issued.audit_seq
+        )),
+        None => tell(&format!(
+            "the secret is shown this once: store it now (audit {})",
+            issued.audit_seq
+        )),
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    credential: &'a Credential,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retiring: Option<&'a Credential>,
+    client_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_secret: Option<&'a str>,
+}
+
+impl Record for Answer<'_> {
+    const HEADINGS: &'static [&'static str] = &[];
+
+    fn cells(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn fields(&self) -> Vec<(&'static str, String)> {
+        let mut fields = vec![("client_id", self.client_id.to_owned())];
+        if let Some(secret) = self.client_secret {
+            fields.push(("client_secret", secret.to_owned()));
+        }
+        fields.push(("credential", self.credential.id.to_string()));
+        if let Some(time) = self.credential.expires_at {
+            fields.push(("expires_at", time.to_string()));
+        }
+        if let Some(retiring) = self.retiring {
+            fields.push(("retiring", retiring.id.to_string()));
+            if let Some(time) = retiring.retires_at {
+                fields.push(("retires_at", time.to_string()));
+            }
+        }
+        fields
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use agentidp_shared::{
+        AgentId, CredentialId, CredentialKind, CredentialStatus, OrganizationId, Timestamp,
+    };
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::args::Format;
+
+    fn issued() -> Issued {
+        Issued {
+            credential: Credential {
+                id: CredentialId::from_bytes([1; 16]),
+                agent_id: AgentId::from_bytes([2; 16]),
+                organization_id: OrganizationId::from_bytes([3; 16]),
+                kind: CredentialKind::ClientSecret,
+                status: CredentialStatus::Active,
+                created_at: Timestamp::from_millis(0),
+                expires_at: None,
+                retires_at: None,
+                last_used_at: None,
+                revision: 1,
+            },
+            retiring: None,
+            client_id: "client".to_owned(),
+            client_secret: Zeroizing::new("aidp_secret".to_owned()),
+            audit_seq: 7,
+        }
+    }
+
+    fn printed(format: Format, file: Option<(SecretFile, PathBuf)>) -> String {
+        let mut bytes = Vec::new();
+        hand_over(&issued(), file, &mut Output::new(format, &mut bytes)).unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_secret_goes_to_the_output_when_there_is_no_file() {
+        let json: serde_json::Value = serde_json::from_str(&printed(Format::Json, None)).unwrap();
+        assert_eq!(json["client_id"], "client");
+        assert_eq!(json["client_secret"], "aidp_secret");
+        assert_eq!(json["credential"]["status"], "active");
+        assert!(printed(Format::Table, None).contains("client_secret  aidp_secret"));
+    }
+
+    #[test]
+    fn a_secret_in_a_file_is_not_shown() {
+        for format in [Format::Table, Format::Json, Format::Ndjson] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("secret");
+            let file = SecretFile::create(&path).unwrap();
+            let text = printed(format, Some((file, path.clone())));
+            assert!(
+                !text.contains("secret\":\"aidp") && !text.contains("aidp_secret"),
+                "{text}"
+            );
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), "aidp_secret");
+        }
+    }
+}

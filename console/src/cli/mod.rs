@@ -1,0 +1,61 @@
+//! The command line: one file a noun. Each command connects, calls, and hands what it got to
+//! [`output`].
+
+pub mod output;
+
+mod agent;
+mod audit;
+mod consent;
+mod credential;
+mod key;
+mod org;
+mod pages;
+mod record;
+mod status;
+
+use std::io::{self, Write};
+
+use clap::CommandFactory as _;
+
+use crate::args::{Args, Command, Format};
+use crate::client::Client;
+use crate::error::Error;
+use crate::socket::SocketChoice;
+
+use self::output::Output;
+
+/// Runs one command.
+///
+/// # Errors
+///
+/// What the command ended with; [`Error::exit_code`] is for the shell.
+pub async fn run(command: Command, format: Format, socket: &SocketChoice) -> Result<(), Error> {
+    let stdout = io::BufWriter::new(io::stdout());
+    let mut output = Output::new(format, stdout);
+    let connect = || Client::connect(socket);
+    match command {
+        Command::Org(command) => org::run(command, &connect().await?, &mut output).await,
+        Command::Agent(command) => agent::run(command, connect, &mut output).await,
+        Command::Credential(command) => credential::run(command, connect, &mut output).await,
+        Command::Audit(command) => audit::run(command, socket, &mut output).await,
+        Command::Key(command) => key::run(&command, &connect().await?, &mut output).await,
+        Command::Status => status::run(&connect().await?, &mut output).await,
+        Command::Completions { shell } => completions(shell),
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<(), Error> {
+    // Generated into memory first: the generator panics when it cannot write.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "agentidp", &mut script);
+    io::stdout()
+        .lock()
+        .write_all(&script)
+        .map_err(Error::output)
+}
+
+/// Tells a person something on the standard error output.
+fn tell(message: &str) {
+    // When nobody can be told, the command still does what it was asked.
+    let _ = writeln!(io::stderr().lock(), "{message}");
+}

@@ -1,0 +1,175 @@
+//! How the domain's records look in the command line's tables.
+
+use agentidp_shared::{Agent, Credential, Organization, SigningKey, Timestamp};
+
+use super::output::Record;
+
+/// A moment to the second, as tables show it.
+pub(super) fn moment(time: Timestamp) -> String {
+    let text = time.to_string();
+    match text.split_once('.') {
+        Some((seconds, _)) => format!("{seconds}Z"),
+        None => text,
+    }
+}
+
+fn moment_or_dash(time: Option<Timestamp>) -> String {
+    time.map_or_else(|| "-".to_owned(), moment)
+}
+
+fn join(items: impl Iterator<Item = impl ToString>) -> String {
+    let items: Vec<_> = items.map(|it| it.to_string()).collect();
+    if items.is_empty() {
+        "-".to_owned()
+    } else {
+        items.join(" ")
+    }
+}
+
+impl Record for Organization {
+    const HEADINGS: &'static [&'static str] = &["ID", "NAME", "STATUS", "TIER", "CREATED"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.id.to_string(),
+            self.name.to_string(),
+            self.status.to_string(),
+            self.tier.clone(),
+            moment(self.created_at),
+        ]
+    }
+
+    fn fields(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("id", self.id.to_string()),
+            ("name", self.name.to_string()),
+            ("status", self.status.to_string()),
+            ("tier", self.tier.clone()),
+            ("created_at", self.created_at.to_string()),
+            ("revision", self.revision.to_string()),
+        ]
+    }
+}
+
+impl Record for Agent {
+    const HEADINGS: &'static [&'static str] = &[
+        "ID",
+        "EMAIL",
+        "TYPE",
+        "VERSION",
+        "OWNER",
+        "ENV",
+        "STATUS",
+        "LAST AUTH",
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.id.to_string(),
+            self.email.to_string(),
+            self.agent_type.to_string(),
+            self.version.to_string(),
+            self.owner.to_string(),
+            self.deployment_env.to_string(),
+            self.status.to_string(),
+            moment_or_dash(self.last_auth_at),
+        ]
+    }
+
+    fn fields(&self) -> Vec<(&'static str, String)> {
+        let mut fields = vec![
+            ("id", self.id.to_string()),
+            ("organization_id", self.organization_id.to_string()),
+            ("email", self.email.to_string()),
+            ("agent_type", self.agent_type.to_string()),
+            ("version", self.version.to_string()),
+            ("capabilities", join(self.capabilities.iter())),
+            ("owner", self.owner.to_string()),
+            ("deployment_env", self.deployment_env.to_string()),
+            ("status", self.status.to_string()),
+            ("audiences", join(self.audiences.iter())),
+        ];
+        for (name, value) in self.metadata.iter() {
+            fields.push(("metadata", format!("{name}={value}")));
+        }
+        fields.extend([
+            ("created_at", self.created_at.to_string()),
+            ("updated_at", self.updated_at.to_string()),
+            (
+                "last_auth_at",
+                self.last_auth_at
+                    .map_or_else(|| "never".to_owned(), |time| time.to_string()),
+            ),
+            ("revision", self.revision.to_string()),
+        ]);
+        fields
+    }
+}
+
+impl Record for Credential {
+    const HEADINGS: &'static [&'static str] = &[
+        "ID",
+        "KIND",
+        "STATUS",
+        "CREATED",
+        "EXPIRES",
+        "RETIRES",
+        "LAST USED",
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.id.to_string(),
+            self.kind.to_string(),
+            self.status.to_string(),
+            moment(self.created_at),
+            moment_or_dash(self.expires_at),
+            moment_or_dash(self.retires_at),
+            moment_or_dash(self.last_used_at),
+        ]
+    }
+
+    fn fields(&self) -> Vec<(&'static str, String)> {
+        let or = |time: Option<Timestamp>, text: &str| {
+            time.map_or_else(|| text.to_owned(), |time| time.to_string())
+        };
+        vec![
+            ("id", self.id.to_string()),
+            ("agent_id", self.agent_id.to_string()),
+            ("organization_id", self.organization_id.to_string()),
+            ("kind", self.kind.to_string()),
+            ("status", self.status.to_string()),
+            ("created_at", self.created_at.to_string()),
+            ("expires_at", or(self.expires_at, "never")),
+            ("retires_at", or(self.retires_at, "-")),
+            ("last_used_at", or(self.last_used_at, "never")),
+            ("revision", self.revision.to_string()),
+        ]
+    }
+}
+
+impl Record for SigningKey {
+    const HEADINGS: &'static [&'static str] = &[
+        "KID",
+        "ALGORITHM",
+        "STATE",
+        "CREATED",
+        "ACTIVATED",
+        "RETIRES",
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.kid.clone(),
+            self.algorithm.to_string(),
+            self.state.to_string(),
+            moment(self.created_at),
+            moment_or_dash(self.activated_at),
+            moment_or_dash(self.retires_at),
+        ]
+    }
+
+    fn fields(&self) -> Vec<(&'static str, String)> {
+        Self::HEADINGS.iter().copied().zip(self.cells()).collect()
+    }
+}

@@ -1,0 +1,101 @@
+//! The command lines that do what the screens do, so that every dialog can name its own.
+
+use std::time::Duration;
+
+use crate::duration;
+use crate::text::shell_word;
+
+/// A command line under construction.
+#[derive(Debug, Clone)]
+pub(crate) struct CommandLine(String);
+
+impl CommandLine {
+    /// `agentidp NOUN VERB SUBJECT`
+    pub(crate) fn new(noun_and_verb: &str, subject: &str) -> Self {
+        Self(format!("agentidp {noun_and_verb} {}", shell_word(subject)))
+    }
+
+    fn option(&mut self, name: &str, value: &str) {
+        for part in [" ", name, " ", value] {
+            self.0.push_str(part);
+        }
+    }
+
+    /// Pins the revision.
+    pub(crate) fn revision(mut self, revision: u64) -> Self {
+        self.option("--rev", &revision.to_string());
+        self
+    }
+
+    /// Adds the reason; one that is not there yet stands as `'…'`.
+    pub(crate) fn reason(mut self, reason: &str) -> Self {
+        let word = if reason.is_empty() {
+            "'...'".into()
+        } else {
+            shell_word(reason)
+        };
+        self.option("--reason", &word);
+        self
+    }
+
+    /// Adds an option with a duration, when there is one.
+    pub(crate) fn duration(mut self, option: &str, value: Option<Duration>) -> Self {
+        if let Some(value) = value {
+            let text = duration::exact(value);
+            self.option(option, &text);
+        }
+        self
+    }
+
+    /// Adds `--yes`.
+    pub(crate) fn yes(mut self) -> Self {
+        self.0.push_str(" --yes");
+        self
+    }
+
+    /// The text.
+    pub(crate) fn into_text(self) -> String {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::Args;
+
+    #[test]
+    fn a_named_command_line_is_one_that_works() {
+        for line in [
+            CommandLine::new("agent suspend", "a@acme.example")
+                .revision(4)
+                .reason("leak")
+                .yes(),
+            CommandLine::new("agent resume", "a@acme.example").revision(4),
+            CommandLine::new("credential revoke", "c")
+                .revision(4)
+                .reason("")
+                .yes(),
+            CommandLine::new("credential issue", "a@acme.example")
+                .duration("--expires-in", Some(Duration::from_mins(90))),
+            CommandLine::new("credential rotate", "c")
+                .duration("--grace", None)
+                .revision(2),
+        ] {
+            let text = line.into_text();
+            let words = text.split(' ').map(|word| word.trim_matches('\''));
+            assert!(Args::try_parse_from(words).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_reason_is_quoted_for_the_shell() {
+        let line = CommandLine::new("agent revoke", "a").reason("it's out");
+        assert_eq!(
+            line.into_text(),
+            r"agentidp agent revoke a --reason 'it'\''s out'"
+        );
+    }
+}

@@ -1,0 +1,185 @@
+//! Text from outside, made inert: what could command a terminal, or pass for other text, is shown
+//! as an escape instead. The command line's tables and the screens both go through here.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+/// What stands for the rest of a text that was cut.
+const CUT: &str = "..";
+
+/// Whether `c` acts on a terminal, or is not seen where it stands: control characters,
+/// bidirectional controls, zero-width characters, tags and variation selectors.
+pub(crate) fn is_active(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// `text` with every active character as a visible escape such as `\u{1b}`.
+pub(crate) fn inert(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_active) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_active(c) {
+            shown.extend(c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// The same JSON with every active character that JSON lets stand in a string as its `\uXXXX`.
+///
+/// JSON escapes control characters up to U+001F itself. The others stand only inside strings,
+/// where the escape means the same.
+pub(crate) fn inert_json(json: &str) -> Cow<'_, str> {
+    let must_escape = |c: char| is_active(c) && !matches!(c, '\n' | ' ');
+    if !json.contains(must_escape) {
+        return Cow::Borrowed(json);
+    }
+    let mut shown = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if must_escape(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a string does not fail.
+                let _ = write!(shown, "\\u{unit:04x}");
+            }
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// How many cells `text` takes.
+pub(crate) fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// `text` made inert and brought to exactly `cells` cells, by cutting it or by spaces.
+pub(crate) fn fit(text: &str, cells: usize) -> String {
+    let text = inert(text);
+    let mut shown = if text.width() <= cells {
+        text.into_owned()
+    } else {
+        let room = cells.saturating_sub(CUT.len());
+        let mut kept = String::new();
+        let mut used = 0;
+        for c in text.chars() {
+            used += c.width().unwrap_or(0);
+            if used > room {
+                break;
+            }
+            kept.push(c);
+        }
+        kept.extend(CUT.chars().take(cells));
+        kept
+    };
+    let missing = cells.saturating_sub(shown.width());
+    shown.extend(std::iter::repeat_n(' ', missing));
+    shown
+}
+
+/// `number` with commas between thousands.
+pub(crate) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut shown = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            shown.push(',');
+        }
+        shown.push(digit);
+    }
+    shown
+}
+
+/// `text` as one word of a POSIX shell's command line.
+pub(crate) fn shell_word(text: &str) -> Cow<'_, str> {
+    let is_plain = !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"@%+=:,./_-".contains(&b));
+    if is_plain {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(format!("'{}'", text.replace('\'', r"'\''")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_from_outside_is_shown_and_never_obeyed() {
+        for (text, shown) in [
+            ("plain", "plain"),
+            ("équipe-a 組", "équipe-a 組"),
+            ("\u{1b}[31mred", r"\u{1b}[31mred"),
+            ("\u{9b}31m", r"\u{9b}31m"),
+            ("a\u{202e}b", r"a\u{202e}b"),
+            ("a\u{200b}b\u{feff}", r"a\u{200b}b\u{feff}"),
+            (
+                "line\nnext\ttab\rback\u{7}",
+                r"line\u{a}next\u{9}tab\u{d}back\u{7}",
+            ),
+            ("tag\u{e0041}", r"tag\u{e0041}"),
+        ] {
+            assert_eq!(inert(text), shown);
+        }
+    }
+
+    #[test]
+    fn inert_json_means_the_same() {
+        let value = serde_json::json!({"a": "x\u{9b}31m\u{202e}\u{e0041}\u{7f}"});
+        let json = serde_json::to_string_pretty(&value).unwrap();
+        let shown = inert_json(&json);
+        assert!(!shown.replace('\n', "").contains(is_active), "{shown}");
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&shown).unwrap(),
+            value
+        );
+    }
+
+    #[test]
+    fn a_fitted_text_takes_exactly_its_cells() {
+        for (text, cells, shown) in [
+            ("abc", 5, "abc  "),
+            ("abcdef", 5, "abc.."),
+            ("組組組", 5, "組.. "),
+            ("abc", 0, ""),
+            ("abc", 1, "."),
+            ("\u{1b}", 10, r"\u{1b}    "),
+        ] {
+            assert_eq!(fit(text, cells), shown);
+            assert_eq!(width(&fit(text, cells)), cells);
+        }
+    }
+
+    #[test]
+    fn thousands_are_set_apart() {
+        for (number, shown) in [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1,000"),
+            (12_345_678, "12,345,678"),
+        ] {
+            assert_eq!(thousands(number), shown);
+        }
+    }
+
+    #[test]
+    fn a_shell_word_survives_the_shell() {
+        assert_eq!(shell_word("a@acme.example"), "a@acme.example");
+        assert_eq!(shell_word("it's $HOME"), r"'it'\''s $HOME'");
+        assert_eq!(shell_word(""), "''");
+    }
+}

@@ -1,0 +1,372 @@
+//! The full-screen console.
+//!
+//! Three parts that do not wait for each other. The `connection` talks to the daemon in a task of
+//! its own. `update` is the reducer: what is known and what happened give what is known next and
+//! what is to be done. `view` paints what is known. This module is the loop around them: it drains
+//! the input, lets the reducer work, does what it asks, and draws when something is other than
+//! before, at most twenty times a second.
+//!
+//! A new screen is a variant of `state::Screen`, a file in `view`, and its keys in `keys`.
+
+mod clipboard;
+mod connection;
+mod event;
+mod input;
+mod keys;
+mod state;
+mod style;
+mod terminal;
+mod update;
+mod view;
+
+use std::io::{self, IsTerminal as _};
+use std::path::Path;
+use std::time::Duration;
+
+use crossterm::event::{Event as TerminalEvent, EventStream, KeyEventKind};
+use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior};
+use zeroize::Zeroizing;
+
+use crate::clock;
+use crate::error::Error;
+use crate::secret_file::SecretFile;
+use crate::socket::SocketChoice;
+
+use self::clipboard::Multiplexer;
+use self::connection::Connection;
+use self::event::{Command, Effect, Event, NetEvent};
+use self::state::State;
+use self::style::Palette;
+use self::terminal::Terminal;
+
+/// The shortest time between two frames.
+const FRAME: Duration = Duration::from_millis(50);
+
+/// How long an orderly end may take before the program ends anyway.
+const LAST_WORDS: Duration = Duration::from_millis(700);
+
+/// How many events of the connection are taken in before the next frame.
+const BATCH: usize = 512;
+
+/// Runs the console until it is left.
+///
+/// # Errors
+///
+/// [`Error::Usage`] without a terminal that can show it; [`Error::Io`] when the terminal fails.
+pub(crate) async fn run(socket: SocketChoice) -> Result<(), Error> {
+    let env = |name| std::env::var(name).ok();
+    let term = env("TERM").unwrap_or_default();
+    let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
+    check(&term, is_terminal)?;
+    let failed = || Error::io("the terminal fails");
+    let (width, height) = crossterm::terminal::size().map_err(failed())?;
+    let palette = Palette::choose(env("NO_COLOR").as_deref(), &term);
+    let state = State::new(clock::now(), (width, height), palette);
+
+    let (commands, command_queue) = mpsc::unbounded_channel();
+    // Bounded: a terminal that is slow holds the stream back, and the daemon names the gap.
+    let (events, event_queue) = mpsc::channel(BATCH);
+    tokio::spawn(Connection::new(socket, command_queue, events).run());
+
+    let signals = Signals::new().map_err(failed())?;
+    let (own_events, own_event_queue) = mpsc::unbounded_channel();
+    let console = Console {
+        state,
+        terminal: Terminal::take().map_err(failed())?,
+        commands,
+        own_events,
+        multiplexer: Multiplexer::choose(env("TMUX").as_deref(), env("STY").as_deref()),
+        is_dirty: true,
+        next_frame: Instant::now(),
+        back_at: None,
+    };
+    console
+        .run(event_queue, own_event_queue, signals)
+        .await
+        .map_err(failed())
+}
+
+/// Refuses a terminal that cannot show the console.
+fn check(term: &str, is_terminal: bool) -> Result<(), Error> {
+    let why = if !is_terminal {
+        "the console needs a terminal"
+    } else if term.is_empty() || term == "dumb" {
+        "the console needs a terminal that can place its cursor, and TERM names none"
+    } else {
+        return Ok(());
+    };
+    Err(Error::usage(
+        why,
+        "every action has a command: agentidp --help lists them, agentidp agent list is a start",
+    ))
+}
+
+/// The signals that concern a console.
+struct Signals {
+    hang_up: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+    continued: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            hang_up: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            continued: signal(SignalKind::from_raw(nix::libc::SIGCONT))?,
+        })
+    }
+}
+
+/// The loop and what it holds.
+struct Console {
+    state: State,
+    terminal: Terminal,
+    commands: mpsc::UnboundedSender<Command>,
+    /// For what the loop itself set going.
+    own_events: mpsc::UnboundedSender<Event>,
+    multiplexer: Multiplexer,
+    is_dirty: bool,
+    next_frame: Instant,
+    /// The program asked to be stopped, and the terminal is the shell's. It is taken again when
+    /// the shell says so; or at this time, when nobody stopped it, because there is no shell.
+    back_at: Option<Instant>,
+}
+
+/// Whether to go on.
+#[derive(Debug, PartialEq, Eq)]
+enum Course {
+    GoOn,
+    End,
+}
+
+impl Console {
+    async fn run(
+        mut self,
+        mut net: mpsc::Receiver<NetEvent>,
+        mut own: mpsc::UnboundedReceiver<Event>,
+        mut signals: Signals,
+    ) -> io::Result<()> {
+        let mut input = EventStream::new();
+        let mut seconds = tokio::time::interval(Duration::from_secs(1));
+        seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.draw()?;
+        loop {
+            // Input first, so that a log that runs never makes a key wait.
+            let event = tokio::select! {
+                biased;
+                _ = signals.hang_up.recv() => Event::Terminate,
+                _ = signals.terminate.recv() => Event::Terminate,
+                _ = signals.interrupt.recv() => Event::Terminate,
+                _ = signals.continued.recv() => {
+                    self.come_back()?;
+                    continue;
+                }
+                event = input.next() => match event {
+                    Some(Ok(event)) => match translate(event) {
+                        Some(event) => event,
+                        None => continue,
+                    },
+                    // The terminal is gone. Going on would be an orphan that spins.
+                    Some(Err(_)) | None => Event::Terminate,
+                },
+                Some(event) = own.recv() => event,
+                () = tokio::time::sleep_until(self.wake_at()), if self.wants_to_wake() => {
+                    match self.back_at {
+                        Some(_) => self.come_back()?,
+                        None => self.draw()?,
+                    }
+                    continue;
+                }
+                Some(event) = net.recv() => Event::Net(event),
+                _ = seconds.tick() => Event::Tick,
+            };
+            if self.react(event)? == Course::End {
+                break;
+            }
+            // Whatever else is there already goes into the same frame.
+            while let Some(event) = input.next().now_or_never() {
+                let event = match event {
+                    Some(Ok(event)) => translate(event),
+                    Some(Err(_)) | None => Some(Event::Terminate),
+                };
+                if let Some(event) = event
+                    && self.react(event)? == Course::End
+                {
+                    self.end();
+                    return Ok(());
+                }
+            }
+            for _ in 0..BATCH {
+                let Ok(event) = net.try_recv() else { break };
+                if self.react(Event::Net(event))? == Course::End {
+                    self.end();
+                    return Ok(());
+                }
+            }
+        }
+        self.end();
+        Ok(())
+    }
+
+    fn react(&mut self, event: Event) -> io::Result<Course> {
+        if matches!(event, Event::Terminate) {
+            end_soon();
+        }
+        if let Event::Resize(width, height) = event {
+            self.resize(width, height)?;
+            return Ok(Course::GoOn);
+        }
+        self.is_dirty = true;
+        for effect in update::update(&mut self.state, clock::now(), event) {
+            match effect {
+                // The connection ends only after this loop.
+                Effect::Send(command) => drop(self.commands.send(command)),
+                Effect::Quit => return Ok(Course::End),
+                Effect::Redraw => self.terminal.reset()?,
+                Effect::Stop => self.stop()?,
+                Effect::Copy(secret) => self.copy(secret),
+                Effect::WriteSecret(path, secret) => {
+                    let result = write_secret(&path, &secret).map(|()| path);
+                    let result = result.map_err(|error| error.to_string());
+                    drop(self.own_events.send(Event::SecretWritten(result)));
+                }
+            }
+        }
+        Ok(Course::GoOn)
+    }
+
+    /// A secret is painted over before the cells move: a terminal may push what it clears into a
+    /// scrollback.
+    fn resize(&mut self, width: u16, height: u16) -> io::Result<()> {
+        if self.state.shows_secret() {
+            let old = self.state.size;
+            update::update(&mut self.state, clock::now(), Event::Resize(old.0, old.1));
+            self.draw()?;
+        }
+        update::update(&mut self.state, clock::now(), Event::Resize(width, height));
+        self.terminal.reset()?;
+        self.is_dirty = true;
+        Ok(())
+    }
+
+    fn draw(&mut self) -> io::Result<()> {
+        self.is_dirty = false;
+        self.next_frame = Instant::now() + FRAME;
+        let mut frame = ratatui::buffer::Buffer::empty(self.terminal.area());
+        let cursor = view::render(&self.state, &mut frame);
+        self.terminal.show(frame, cursor)
+    }
+
+    /// Stops the program until the shell continues it.
+    fn stop(&mut self) -> io::Result<()> {
+        // The reducer has masked the secret; its cells go before the screen does.
+        self.draw()?;
+        self.terminal.leave();
+        nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGTSTP)?;
+        self.back_at = Some(Instant::now() + FRAME * 4);
+        Ok(())
+    }
+
+    fn wants_to_wake(&self) -> bool {
+        self.is_dirty || self.back_at.is_some()
+    }
+
+    fn wake_at(&self) -> Instant {
+        self.back_at.unwrap_or(self.next_frame)
+    }
+
+    fn come_back(&mut self) -> io::Result<()> {
+        self.back_at = None;
+        self.terminal.enter()?;
+        if self.terminal.is_resized() || self.state.size != dimensions(&self.terminal) {
+            let (width, height) = dimensions(&self.terminal);
+            self.resize(width, height)?;
+        }
+        self.is_dirty = true;
+        self.next_frame = Instant::now();
+        Ok(())
+    }
+
+    fn copy(&mut self, secret: Zeroizing<String>) {
+        let events = self.own_events.clone();
+        match self.multiplexer {
+            Multiplexer::Tmux => {
+                tokio::spawn(async move {
+                    let result = clipboard::through_tmux(&secret).await;
+                    let result = result
+                        .map(|()| "tmux and its terminal")
+                        .map_err(|error| format!("tmux did not take it: {error}"));
+                    drop(events.send(Event::Copied(result)));
+                });
+            }
+            other => {
+                let result = clipboard::to_terminal(self.terminal.writer(), &secret, other)
+                    .map(|()| "the terminal")
+                    .map_err(|error| format!("the terminal did not take it: {error}"));
+                drop(events.send(Event::Copied(result)));
+            }
+        }
+    }
+
+    /// Leaves with no secret on the screen.
+    fn end(mut self) {
+        if matches!(self.state.dialog, Some(state::dialog::Dialog::Secret(_))) {
+            self.state.dialog = None;
+            // A terminal that is gone keeps no cells.
+            let _ = self.draw();
+        }
+        self.terminal.leave();
+    }
+}
+
+fn dimensions(terminal: &Terminal) -> (u16, u16) {
+    let area = terminal.area();
+    (area.width, area.height)
+}
+
+fn translate(event: TerminalEvent) -> Option<Event> {
+    match event {
+        TerminalEvent::Key(key) if key.kind != KeyEventKind::Release => Some(Event::Key(key)),
+        TerminalEvent::Paste(text) => Some(Event::Paste(text)),
+        TerminalEvent::Resize(width, height) => Some(Event::Resize(width, height)),
+        _ => None,
+    }
+}
+
+fn write_secret(path: &Path, secret: &str) -> Result<(), Error> {
+    SecretFile::create(path)?.write(secret)
+}
+
+/// Ends the program shortly, also when a terminal that takes no more bytes holds the loop.
+fn end_soon() {
+    tokio::spawn(async {
+        tokio::time::sleep(LAST_WORDS).await;
+        // Only the modes: writing is what may hang.
+        let _ = crossterm::terminal::disable_raw_mode();
+        std::process::exit(0);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_that_cannot_show_it_is_refused_politely() {
+        for (term, is_terminal, exit) in [
+            ("xterm-256color", true, 0),
+            ("xterm-256color", false, 2),
+            ("dumb", true, 2),
+            ("", true, 2),
+        ] {
+            let code = check(term, is_terminal).map_or_else(|error| error.exit_code(), |()| 0);
+            assert_eq!(code, exit, "{term}");
+        }
+    }
+}

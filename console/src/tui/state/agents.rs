@@ -1,0 +1,299 @@
+//! The list of agents: a window of pages over a registry of any size.
+
+use std::collections::VecDeque;
+
+use agentidp_shared::{Agent, AgentId};
+
+use crate::client::{AgentQuery, Page};
+
+use super::filter::Filter;
+
+/// How many agents a page has.
+pub(crate) const PAGE: u32 = 200;
+
+/// How many pages are kept: a registry of a million costs no more than one of two thousand.
+const WINDOW: usize = 10;
+
+/// The keys of the filter, which the daemon understands.
+pub(crate) const FILTER_KEYS: &[&str] = &["status", "owner", "org"];
+
+/// The list of agents.
+#[derive(Debug)]
+pub(crate) struct Agents {
+    pub(crate) filter: Filter,
+    pages: VecDeque<Vec<Agent>>,
+    /// The number of the first page that is kept.
+    first: usize,
+    /// What to ask each page with, as far as it is known.
+    tokens: Vec<String>,
+    /// Changes when the list begins anew, so that late answers are not taken for new ones.
+    pub(crate) ticket: u64,
+    /// The page that was asked for and has not come.
+    pub(crate) loading: Option<usize>,
+    pub(crate) selected: Option<AgentId>,
+    /// Where the selected row was last, for when its agent leaves the list.
+    index: usize,
+    /// The first row on the screen.
+    pub(crate) top: usize,
+    pub(crate) failed: Option<String>,
+}
+
+impl Default for Agents {
+    fn default() -> Self {
+        Self {
+            filter: Filter::default(),
+            pages: VecDeque::new(),
+            first: 0,
+            tokens: vec![String::new()],
+            ticket: 0,
+            loading: None,
+            selected: None,
+            index: 0,
+            top: 0,
+            failed: None,
+        }
+    }
+}
+
+/// What to ask the daemon for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Want {
+    pub(crate) page: usize,
+    pub(crate) token: String,
+}
+
+impl Agents {
+    /// Forgets the rows and begins anew with `filter`; the selection stays by id.
+    pub(crate) fn restart(&mut self, filter: Filter) {
+        *self = Self {
+            filter,
+            ticket: self.ticket + 1,
+            selected: self.selected,
+            ..Self::default()
+        };
+    }
+
+    /// What the daemon is to filter by.
+    pub(crate) fn query(&self) -> AgentQuery {
+        AgentQuery {
+            organization: self.filter.value("org"),
+            status: self.filter.value("status"),
+            owner: self.filter.value("owner"),
+        }
+    }
+
+    /// Every agent that is kept.
+    pub(crate) fn loaded(&self) -> impl Iterator<Item = &Agent> {
+        self.pages.iter().flatten()
+    }
+
+    /// The rows that pass the filter's words.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &Agent> {
+        self.loaded()
+            .filter(|agent| self.filter.words.is_empty() || self.filter.matches(&searchable(agent)))
+    }
+
+    /// How many agents are known, and whether there are no more.
+    pub(crate) fn extent(&self) -> (usize, bool) {
+        let loaded = self.loaded().count();
+        let before = self.first * usize::try_from(PAGE).unwrap_or(0);
+        (before + loaded, self.is_complete())
+    }
+
+    fn is_complete(&self) -> bool {
+        !self.pages.is_empty() && self.tokens.len() <= self.first + self.pages.len()
+    }
+
+    /// An agent that is kept.
+    pub(crate) fn get(&self, id: AgentId) -> Option<&Agent> {
+        self.loaded().find(|agent| agent.id == id)
+    }
+
+    /// The selected agent.
+    pub(crate) fn selected(&self) -> Option<&Agent> {
+        self.selected
+            .and_then(|id| self.rows().find(|it| it.id == id))
+    }
+
+    fn selected_index(&self) -> Option<usize> {
+        let id = self.selected?;
+        self.rows().position(|agent| agent.id == id)
+    }
+
+    fn id_at(&self, index: usize) -> Option<AgentId> {
+        self.rows().nth(index).map(|agent| agent.id)
+    }
+
+    /// Moves the selection by `by` rows, and the screen of `height` rows with it.
+    pub(crate) fn step(&mut self, by: isize, height: usize) {
+        let from = self.selected_index().unwrap_or(self.index);
+        self.select(from.saturating_add_signed(by), height);
+    }
+
+    /// Selects the row at `index`, or the last one.
+    pub(crate) fn select(&mut self, index: usize, height: usize) {
+        let count = self.rows().count();
+        self.index = index.min(count.saturating_sub(1));
+        self.selected = self.id_at(self.index);
+        self.settle(height);
+    }
+
+    /// Brings selection and screen in line with the rows.
+    pub(crate) fn settle(&mut self, height: usize) {
+        if let Some(index) = self.selected_index() {
+            self.index = index;
+        } else {
+            let count = self.rows().count();
+            self.index = self.index.min(count.saturating_sub(1));
+            self.selected = self.id_at(self.index);
+        }
+        let lowest = self.index.saturating_sub(height.saturating_sub(1));
+        self.top = self.top.clamp(lowest, self.index);
+    }
+
+    /// What is missing around a screen of `height` rows; asks for one page at a time.
+    pub(crate) fn want(&self, height: usize) -> Option<Want> {
+        if self.loading.is_some() || self.failed.is_some() {
+            return None;
+        }
+        let page = if self.pages.is_empty() {
+            self.first
+        } else if self.index + height >= self.rows().count() && !self.is_complete() {
+            self.first + self.pages.len()
+        } else if self.index < height && self.first > 0 {
+            self.first - 1
+        } else {
+            return None;
+        };
+        self.ask(page)
+    }
+
+    /// The page of the selected row, to be read again.
+    pub(crate) fn want_again(&self) -> Option<Want> {
+        if self.loading.is_some() {
+            return None;
+        }
+        let page = self
+            .pages
+            .iter()
+            .position(|rows| rows.iter().any(|agent| Some(agent.id) == self.selected))
+            .unwrap_or(0);
+        self.ask(self.first + page)
+    }
+
+    /// The first page, to be read again, when it is kept.
+    pub(crate) fn want_first(&self) -> Option<Want> {
+        (self.first == 0 && self.loading.is_none())
+            .then(|| self.ask(0))
+            .flatten()
+    }
+
+    fn ask(&self, page: usize) -> Option<Want> {
+        let token = self.tokens.get(page)?.clone();
+        Some(Want { page, token })
+    }
+
+    /// Takes in a page that came.
+    pub(crate) fn arrived(&mut self, page: usize, rows: Page<Agent>, height: usize) {
+        self.loading = None;
+        self.failed = None;
+        let end = self.first + self.pages.len();
+        if self.pages.is_empty() || page == end {
+            self.tokens.truncate(page + 1);
+            self.tokens.extend(rows.next);
+            if self.pages.is_empty() {
+                self.first = page;
+            }
+            self.pages.push_back(rows.items);
+            if self.pages.len() > WINDOW
+                && let Some(dropped) = self.pages.pop_front()
+            {
+                self.first += 1;
+                self.top = self.top.saturating_sub(dropped.len());
+                self.index = self.index.saturating_sub(dropped.len());
+            }
+        } else if page + 1 == self.first {
+            self.first = page;
+            self.top += rows.items.len();
+            self.index += rows.items.len();
+            self.pages.push_front(rows.items);
+            if self.pages.len() > WINDOW {
+                self.pages.pop_back();
+            }
+        } else if (self.first..end).contains(&page) {
+            self.merge(page, rows);
+        }
+        self.settle(height);
+    }
+
+    /// Takes in a page that was read again. Rows keep their places; new agents come first.
+    fn merge(&mut self, page: usize, rows: Page<Agent>) {
+        let mut fresh = Vec::new();
+        let mut is_known = false;
+        for agent in rows.items {
+            if self.get(agent.id).is_some() {
+                is_known = true;
+                self.patch(agent);
+            } else {
+                fresh.push(agent);
+            }
+        }
+        if page != 0 {
+            return;
+        }
+        let is_empty = self.pages.iter().all(Vec::is_empty);
+        if is_known || is_empty {
+            self.top = if self.top == 0 {
+                0
+            } else {
+                self.top + fresh.len()
+            };
+            if let Some(first) = self.pages.front_mut() {
+                first.splice(0..0, fresh);
+            }
+            if is_empty {
+                self.tokens.truncate(1);
+                self.tokens.extend(rows.next);
+            }
+        } else if !fresh.is_empty() {
+            // So much is new that what was there does not adjoin any more.
+            self.pages = VecDeque::from([fresh]);
+            self.tokens.truncate(1);
+            self.tokens.extend(rows.next);
+        }
+    }
+
+    /// Takes in one agent as it is now. One that the filter lets through no more leaves the list.
+    pub(crate) fn patch(&mut self, agent: Agent) {
+        let query = self.query();
+        let stays = (query.status.is_empty() || query.status == agent.status.as_str())
+            && (query.owner.is_empty() || query.owner == agent.owner.as_str());
+        for rows in &mut self.pages {
+            if let Some(at) = rows.iter().position(|it| it.id == agent.id) {
+                if stays {
+                    if let Some(row) = rows.get_mut(at)
+                        // An answer that was overtaken by a newer one is not taken back.
+                        && row.revision <= agent.revision
+                    {
+                        *row = agent;
+                    }
+                } else {
+                    rows.remove(at);
+                }
+                return;
+            }
+        }
+    }
+
+    /// An agent that is kept, to be changed in place.
+    pub(crate) fn get_mut(&mut self, id: AgentId) -> Option<&mut Agent> {
+        self.pages.iter_mut().flatten().find(|it| it.id == id)
+    }
+}
+
+fn searchable(agent: &Agent) -> String {
+    format!(
+        "{} {} {} {} {} {}",
+        agent.email, agent.owner, agent.status, agent.agent_type, agent.deployment_env, agent.id
+    )
+}

@@ -1,0 +1,250 @@
+//! The end of the audit log, as far as this console keeps it.
+
+use std::collections::VecDeque;
+
+use agentidp_proto::v1;
+use agentidp_shared::{Entry, Timestamp};
+
+use super::filter::Filter;
+
+/// How many rows are kept.
+pub(crate) const KEPT: usize = 2_000;
+
+/// The keys of the filter.
+pub(crate) const FILTER_KEYS: &[&str] = &["action", "outcome", "agent"];
+
+/// One row of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum AuditRow {
+    /// An entry.
+    Entry(Box<AuditEntry>),
+    /// These entries are not here, the last one included.
+    Gap { from: u64, to: u64 },
+}
+
+/// An entry as it is stored, and read when this version can.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AuditEntry {
+    pub(crate) seq: u64,
+    pub(crate) entry: Option<Entry>,
+    pub(crate) json: String,
+}
+
+impl AuditEntry {
+    pub(crate) fn new(entry: &v1::AuditEntry) -> Self {
+        Self {
+            seq: entry.seq,
+            entry: serde_json::from_slice(&entry.json).ok(),
+            json: String::from_utf8_lossy(&entry.json).into_owned(),
+        }
+    }
+
+    /// When it happened, when this version can read it.
+    pub(crate) fn time(&self) -> Option<Timestamp> {
+        self.entry.as_ref().map(|entry| entry.time)
+    }
+}
+
+impl AuditRow {
+    /// The first sequence number that it stands for.
+    pub(crate) fn seq(&self) -> u64 {
+        match self {
+            Self::Entry(entry) => entry.seq,
+            Self::Gap { from, .. } => *from,
+        }
+    }
+}
+
+/// The audit log's end.
+#[derive(Debug, Default)]
+pub(crate) struct Audit {
+    /// Oldest first.
+    rows: VecDeque<AuditRow>,
+    pub(crate) filter: Filter,
+    /// How many rows there were when it was frozen; none while it follows.
+    frozen: Option<usize>,
+    /// The row that the cursor is on while frozen, by its first sequence number.
+    pub(crate) selected: Option<u64>,
+    /// The first row on the screen while frozen, by its place among the shown.
+    pub(crate) top: usize,
+    /// How many gaps the daemon told of.
+    pub(crate) gaps: usize,
+}
+
+impl Audit {
+    /// Begins anew with what the daemon gave.
+    pub(crate) fn restart(&mut self, rows: Vec<AuditRow>) {
+        *self = Self {
+            rows: rows.into(),
+            filter: std::mem::take(&mut self.filter),
+            ..Self::default()
+        };
+        while self.rows.len() > KEPT {
+            self.rows.pop_front();
+        }
+    }
+
+    /// Takes in what the stream brought.
+    pub(crate) fn push(&mut self, row: AuditRow) {
+        if matches!(row, AuditRow::Gap { .. }) {
+            self.gaps += 1;
+        }
+        self.rows.push_back(row);
+        match self.frozen {
+            None if self.rows.len() > KEPT => {
+                self.rows.pop_front();
+            }
+            // What is frozen stays. What comes is kept too, to as many rows again; then a gap
+            // says what was let go.
+            Some(frozen) if self.rows.len() > frozen + KEPT => self.let_go(frozen),
+            _ => {}
+        }
+    }
+
+    fn let_go(&mut self, at: usize) {
+        let (Some(first), Some(second)) = (self.rows.remove(at), self.rows.remove(at)) else {
+            return;
+        };
+        let to = match second {
+            AuditRow::Gap { to, .. } => to,
+            AuditRow::Entry(entry) => entry.seq,
+        };
+        self.rows.insert(
+            at,
+            AuditRow::Gap {
+                from: first.seq(),
+                to,
+            },
+        );
+    }
+
+    /// How many rows are kept, in all.
+    pub(crate) fn kept(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// How many rows came since it was frozen; none while it follows.
+    pub(crate) fn held_back(&self) -> Option<usize> {
+        self.frozen
+            .map(|frozen| self.rows.len().saturating_sub(frozen))
+    }
+
+    /// The rows to show, oldest first: those that pass the filter, up to where it is frozen. Gaps
+    /// always pass: what is not here might have passed.
+    pub(crate) fn shown(&self, name_agent: impl Fn(&str) -> String) -> Vec<&AuditRow> {
+        self.rows
+            .iter()
+            .take(self.frozen.unwrap_or(usize::MAX))
+            .filter(|row| match row {
+                AuditRow::Entry(entry) => passes(&self.filter, entry, &name_agent),
+                AuditRow::Gap { .. } => true,
+            })
+            .collect()
+    }
+
+    /// Stops at what is there now.
+    pub(crate) fn freeze(&mut self) {
+        if self.frozen.is_none() {
+            self.frozen = Some(self.rows.len());
+        }
+    }
+
+    /// Shows the newest again.
+    pub(crate) fn follow(&mut self) {
+        self.frozen = None;
+        self.selected = None;
+        while self.rows.len() > KEPT {
+            self.rows.pop_front();
+        }
+    }
+
+    /// Whether it is frozen.
+    pub(crate) const fn is_frozen(&self) -> bool {
+        self.frozen.is_some()
+    }
+}
+
+fn passes(filter: &Filter, entry: &AuditEntry, name_agent: &impl Fn(&str) -> String) -> bool {
+    if filter.pairs.is_empty() && filter.words.is_empty() {
+        return true;
+    }
+    let pairs = filter.pairs.iter().all(|(key, value)| {
+        let Some(entry) = &entry.entry else {
+            return false;
+        };
+        match key.as_str() {
+            "action" => entry.action.as_str() == value,
+            "outcome" => entry.outcome.as_str() == value,
+            _ => concerns(entry, value, name_agent),
+        }
+    });
+    pairs && filter.matches(&entry.json)
+}
+
+fn concerns(entry: &Entry, agent: &str, name_agent: &impl Fn(&str) -> String) -> bool {
+    let ids = [
+        entry.agent_id.map(|id| id.to_string()),
+        entry.actor.id.clone(),
+        entry.target.as_ref().map(|target| target.id.clone()),
+    ];
+    entry.actor.name.as_deref() == Some(agent)
+        || ids
+            .iter()
+            .flatten()
+            .any(|id| id == agent || name_agent(id) == agent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(seq: u64) -> AuditRow {
+        AuditRow::Entry(Box::new(AuditEntry::new(&v1::AuditEntry {
+            seq,
+            json: format!("{{\"seq\":{seq}}}").into_bytes(),
+        })))
+    }
+
+    fn seqs(audit: &Audit) -> Vec<u64> {
+        let rows = audit.shown(|_| String::new());
+        rows.iter().map(|row| row.seq()).collect()
+    }
+
+    #[test]
+    fn following_keeps_the_newest() {
+        let mut audit = Audit::default();
+        for seq in 0..KEPT as u64 + 5 {
+            audit.push(row(seq));
+        }
+        assert_eq!(audit.kept(), KEPT);
+        assert_eq!(seqs(&audit).first(), Some(&5));
+    }
+
+    #[test]
+    fn what_is_frozen_stays_and_what_is_let_go_is_named() {
+        let mut audit = Audit::default();
+        for seq in 0..10 {
+            audit.push(row(seq));
+        }
+        audit.freeze();
+        for seq in 10..KEPT as u64 + 20 {
+            audit.push(row(seq));
+        }
+        assert_eq!(seqs(&audit), (0..10).collect::<Vec<_>>());
+        assert_eq!(audit.kept(), 10 + KEPT);
+        audit.frozen = None;
+        let rows = audit.shown(|_| String::new());
+        assert_eq!(rows[10], &AuditRow::Gap { from: 10, to: 20 });
+        assert_eq!(rows[11].seq(), 21);
+    }
+
+    #[test]
+    fn a_gap_is_shown_whatever_the_filter() {
+        let mut audit = Audit::default();
+        audit.push(row(1));
+        audit.push(AuditRow::Gap { from: 2, to: 9 });
+        audit.filter = Filter::parse("outcome=denied", FILTER_KEYS).unwrap();
+        assert_eq!(seqs(&audit), [2]);
+        assert_eq!(audit.gaps, 1);
+    }
+}

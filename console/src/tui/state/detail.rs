@@ -1,0 +1,134 @@
+//! One agent's screen.
+
+use agentidp_shared::{Agent, Credential, CredentialId};
+
+use crate::tui::event::DetailData;
+
+use super::audit::{AuditEntry, AuditRow};
+
+/// How many entries of the agent are kept.
+pub(crate) const ENTRIES: usize = 200;
+
+/// One agent with its credentials and what happened to it lately.
+#[derive(Debug)]
+pub(crate) struct Detail {
+    pub(crate) agent: Agent,
+    /// None until they have come.
+    pub(crate) credentials: Option<Vec<Credential>>,
+    /// Newest first.
+    pub(crate) entries: Vec<AuditEntry>,
+    pub(crate) tab: Tab,
+    pub(crate) selected: Option<CredentialId>,
+    pub(crate) entry: usize,
+    pub(crate) is_loading: bool,
+    /// Something changed after the answer that is awaited was asked for.
+    pub(crate) is_outdated: bool,
+    pub(crate) failed: Option<String>,
+}
+
+/// What the lower half shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tab {
+    Credentials,
+    Audit,
+}
+
+impl Detail {
+    /// The screen of an agent of which only the record is known.
+    pub(crate) fn new(agent: Agent) -> Self {
+        Self {
+            agent,
+            credentials: None,
+            entries: Vec::new(),
+            tab: Tab::Credentials,
+            selected: None,
+            entry: 0,
+            is_loading: true,
+            is_outdated: false,
+            failed: None,
+        }
+    }
+
+    /// Takes in what came.
+    pub(crate) fn arrived(&mut self, data: DetailData) {
+        self.agent = data.agent;
+        self.failed = None;
+        let newest = self.entries.first().map(|entry| entry.seq);
+        let selected = self.entries.get(self.entry).map(|entry| entry.seq);
+        let mut entries: Vec<_> = data
+            .entries
+            .into_iter()
+            .rev()
+            .filter_map(|row| match row {
+                AuditRow::Entry(entry) => Some(*entry),
+                AuditRow::Gap { .. } => None,
+            })
+            .collect();
+        // The stream may have brought newer ones meanwhile.
+        let from = entries.first().map(|entry| entry.seq);
+        if newest > from {
+            let mut newer: Vec<_> = std::mem::take(&mut self.entries)
+                .into_iter()
+                .take_while(|entry| Some(entry.seq) > from)
+                .collect();
+            newer.append(&mut entries);
+            entries = newer;
+        }
+        self.entries = entries;
+        self.entries.truncate(ENTRIES);
+        if let Some(seq) = selected {
+            let at = self.entries.iter().position(|entry| entry.seq == seq);
+            self.entry = at.unwrap_or(0);
+        }
+        self.credentials = Some(data.credentials);
+        self.settle();
+    }
+
+    /// Takes in an entry that the stream brought.
+    pub(crate) fn push(&mut self, entry: &AuditEntry) {
+        if self
+            .entries
+            .first()
+            .is_some_and(|first| first.seq >= entry.seq)
+        {
+            return;
+        }
+        self.entries.insert(0, entry.clone());
+        self.entries.truncate(ENTRIES);
+        // The cursor stays on its entry, unless it is on the newest.
+        if self.entry > 0 {
+            self.entry = (self.entry + 1).min(self.entries.len().saturating_sub(1));
+        }
+    }
+
+    fn settle(&mut self) {
+        let list = self.credentials.as_deref().unwrap_or_default();
+        let is_there = list.iter().any(|it| Some(it.id) == self.selected);
+        if !is_there {
+            self.selected = list.first().map(|it| it.id);
+        }
+    }
+
+    /// The selected credential.
+    pub(crate) fn credential(&self) -> Option<&Credential> {
+        let list = self.credentials.as_deref().unwrap_or_default();
+        list.iter().find(|it| Some(it.id) == self.selected)
+    }
+
+    /// Moves the cursor of the tab that is shown.
+    pub(crate) fn step(&mut self, by: isize) {
+        match self.tab {
+            Tab::Audit => {
+                let last = self.entries.len().saturating_sub(1);
+                self.entry = self.entry.saturating_add_signed(by).min(last);
+            }
+            Tab::Credentials => {
+                let list = self.credentials.as_deref().unwrap_or_default();
+                let at = list.iter().position(|it| Some(it.id) == self.selected);
+                let to = at.unwrap_or(0).saturating_add_signed(by);
+                let to = to.min(list.len().saturating_sub(1));
+                self.selected = list.get(to).map(|it| it.id);
+            }
+        }
+    }
+}

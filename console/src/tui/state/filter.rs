@@ -1,0 +1,84 @@
+//! Filters: `key=value` and words, each with `!` before it to mean the opposite.
+
+/// A filter as it was typed, taken apart.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Filter {
+    pub(crate) text: String,
+    /// `key=value`, in the order they were typed.
+    pub(crate) pairs: Vec<(String, String)>,
+    pub(crate) words: Vec<Word>,
+}
+
+/// A text that a row must, or must not, contain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Word {
+    pub(crate) text: String,
+    pub(crate) is_negated: bool,
+}
+
+impl Filter {
+    /// Takes a filter apart. `keys` are the ones that the list knows.
+    pub(crate) fn parse(text: &str, keys: &[&str]) -> Result<Self, String> {
+        let mut filter = Self {
+            text: text.split_whitespace().collect::<Vec<_>>().join(" "),
+            ..Self::default()
+        };
+        for part in text.split_whitespace() {
+            match part.split_once('=') {
+                Some((key, value)) if keys.contains(&key) && !value.is_empty() => {
+                    filter.pairs.push((key.to_owned(), value.to_owned()));
+                }
+                Some((key, _)) => {
+                    return Err(format!(
+                        "{key}= is not a filter here: use {}=VALUE or a word",
+                        keys.join("=VALUE, ")
+                    ));
+                }
+                None => filter.words.push(Word {
+                    text: part.trim_start_matches('!').to_lowercase(),
+                    is_negated: part.starts_with('!'),
+                }),
+            }
+        }
+        Ok(filter)
+    }
+
+    /// The value of a key; empty when it has none.
+    pub(crate) fn value(&self, key: &str) -> String {
+        let pair = self.pairs.iter().rev().find(|(name, _)| name == key);
+        pair.map(|(_, value)| value.clone()).unwrap_or_default()
+    }
+
+    /// Whether a row of this text passes the words.
+    pub(crate) fn matches(&self, text: &str) -> bool {
+        if self.words.is_empty() {
+            return true;
+        }
+        let text = text.to_lowercase();
+        self.words
+            .iter()
+            .all(|word| text.contains(&word.text) != word.is_negated)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_is_pairs_and_words() {
+        let filter = Filter::parse(" status=active  Poster !eu ", &["status", "owner"]).unwrap();
+        assert_eq!(filter.text, "status=active Poster !eu");
+        assert_eq!(filter.value("status"), "active");
+        assert_eq!(filter.value("owner"), "");
+        assert!(filter.matches("invoice-poster billing"));
+        assert!(!filter.matches("invoice-poster-EU billing"));
+        assert!(!filter.matches("ledger"));
+    }
+
+    #[test]
+    fn a_key_that_the_list_does_not_know_is_refused() {
+        assert!(Filter::parse("colour=red", &["status"]).is_err());
+        assert!(Filter::parse("status=", &["status"]).is_err());
+    }
+}

@@ -1,0 +1,234 @@
+//! What the console knows and shows. Plain data and small questions about it: how it changes
+//! stands in `update`, how it looks in `view`.
+
+pub(crate) mod agents;
+pub(crate) mod audit;
+pub(crate) mod detail;
+pub(crate) mod dialog;
+pub(crate) mod filter;
+
+use std::time::Duration;
+
+use agentidp_shared::agent::Transition;
+use agentidp_shared::{AgentId, Organization, Role, SigningKey, Timestamp};
+use tui_input::Input;
+
+use crate::client::DaemonStatus;
+
+use super::keys::Place;
+use super::style::Palette;
+
+use self::agents::Agents;
+use self::audit::Audit;
+use self::detail::Detail;
+use self::dialog::Dialog;
+
+/// The smallest terminal that shows everything.
+pub(crate) const SMALLEST: (u16, u16) = (80, 24);
+
+/// How long an undo is offered.
+pub(crate) const UNDO: Duration = Duration::from_secs(30);
+
+/// Everything the console knows.
+#[derive(Debug)]
+pub(crate) struct State {
+    /// When the event at hand happened.
+    pub(crate) now: Timestamp,
+    pub(crate) size: (u16, u16),
+    pub(crate) palette: Palette,
+    /// The path that the connection uses, once there is one.
+    pub(crate) socket_path: String,
+    pub(crate) link: Link,
+    pub(crate) status: Option<DaemonStatus>,
+    pub(crate) organizations: Vec<Organization>,
+    pub(crate) screen: Screen,
+    pub(crate) agents: Agents,
+    pub(crate) detail: Option<Detail>,
+    pub(crate) audit: Audit,
+    pub(crate) keys: Keys,
+    pub(crate) dialog: Option<Dialog>,
+    pub(crate) prompt: Option<Prompt>,
+    /// Whether the actions are being chosen from.
+    pub(crate) is_menu_open: bool,
+    pub(crate) message: Option<Message>,
+    pub(crate) undo: Option<Undo>,
+    /// Whether times are shown as ages.
+    pub(crate) shows_ages: bool,
+    /// Whether the clock is shown. It writes to the terminal each second, so it is asked for.
+    pub(crate) shows_clock: bool,
+}
+
+/// How the connection stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// Not yet there; why, when an attempt failed.
+    Connecting(Option<String>),
+    /// There.
+    Live,
+    /// Lost since then.
+    Stale(Timestamp, String),
+}
+
+/// Which screen is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Screen {
+    Health,
+    Agents,
+    Detail,
+    Credentials,
+    Approvals,
+    Audit,
+    Keys,
+}
+
+/// The signing keys.
+#[derive(Debug, Default)]
+pub(crate) struct Keys {
+    pub(crate) rows: Option<Vec<SigningKey>>,
+    pub(crate) selected: usize,
+    pub(crate) failed: Option<String>,
+}
+
+/// A line that is being typed below the screen.
+#[derive(Debug)]
+pub(crate) struct Prompt {
+    pub(crate) kind: PromptKind,
+    pub(crate) input: Input,
+}
+
+/// What the line is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PromptKind {
+    Command,
+    Filter,
+}
+
+/// A sentence for the operator, about what was last done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Message {
+    pub(crate) is_error: bool,
+    pub(crate) text: String,
+}
+
+/// A change that can be taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Undo {
+    /// What takes it back.
+    pub(crate) transition: Transition,
+    pub(crate) agent: AgentId,
+    pub(crate) email: String,
+    /// The revision that the change led to: a later change of someone else stays.
+    pub(crate) revision: u64,
+    pub(crate) until: Timestamp,
+}
+
+impl State {
+    /// A console that knows nothing yet.
+    pub(crate) fn new(now: Timestamp, size: (u16, u16), palette: Palette) -> Self {
+        Self {
+            now,
+            size,
+            palette,
+            socket_path: String::new(),
+            link: Link::Connecting(None),
+            status: None,
+            organizations: Vec::new(),
+            screen: Screen::Agents,
+            agents: Agents::default(),
+            detail: None,
+            audit: Audit::default(),
+            keys: Keys::default(),
+            dialog: None,
+            prompt: None,
+            is_menu_open: false,
+            message: None,
+            undo: None,
+            shows_ages: true,
+            shows_clock: false,
+        }
+    }
+
+    /// The places whose keys work now, the nearest first.
+    pub(crate) const fn places(&self) -> &'static [Place] {
+        match self.screen {
+            Screen::Agents => &[Place::Agents, Place::List, Place::Anywhere],
+            Screen::Detail => &[Place::Detail, Place::List, Place::Anywhere],
+            Screen::Audit => &[Place::Audit, Place::List, Place::Anywhere],
+            Screen::Keys => &[Place::List, Place::Anywhere],
+            Screen::Health | Screen::Credentials | Screen::Approvals => &[Place::Anywhere],
+        }
+    }
+
+    /// Whether the terminal is large enough.
+    pub(crate) const fn fits(&self) -> bool {
+        self.size.0 >= SMALLEST.0 && self.size.1 >= SMALLEST.1
+    }
+
+    /// How many rows a list has below its heading.
+    pub(crate) fn list_height(&self) -> usize {
+        let around = match self.screen {
+            Screen::Detail => 12,
+            Screen::Audit => 6,
+            _ => 7,
+        };
+        usize::from(self.size.1.saturating_sub(around)).max(1)
+    }
+
+    /// Why a change cannot be asked for now; none when it can.
+    pub(crate) fn why_read_only(&self) -> Option<String> {
+        match &self.link {
+            Link::Live => {}
+            Link::Connecting(_) => return Some("not connected yet".to_owned()),
+            Link::Stale(..) => return Some("not connected: what is shown may be old".to_owned()),
+        }
+        let role = self.status.as_ref().map(|status| &status.caller.role)?;
+        match role.parse::<Role>() {
+            Ok(Role::Operator | Role::Admin) => None,
+            Ok(Role::Auditor) => Some("needs the role operator; yours is auditor".to_owned()),
+            Err(_) => Some(format!("needs the role operator; yours is {role}")),
+        }
+    }
+
+    /// The name of an agent's organization, or its id while the name is not known.
+    pub(crate) fn organization(&self, id: agentidp_shared::OrganizationId) -> String {
+        self.organizations
+            .iter()
+            .find(|it| it.id == id)
+            .map_or_else(|| id.to_string(), |it| it.name.to_string())
+    }
+
+    /// The e-mail of an agent, or the end of its id while it is not known.
+    pub(crate) fn agent_name(&self, id: &str) -> String {
+        let known = id.parse().ok().and_then(|id: AgentId| {
+            let of_detail = self.detail.as_ref().map(|detail| &detail.agent);
+            of_detail
+                .filter(|agent| agent.id == id)
+                .or_else(|| self.agents.get(id))
+        });
+        known.map_or_else(
+            || format!("agent {}", crate::audit_text::short_id(id)),
+            |agent| agent.email.to_string(),
+        )
+    }
+
+    /// Whether a secret can be read on the screen.
+    pub(crate) fn shows_secret(&self) -> bool {
+        matches!(&self.dialog, Some(Dialog::Secret(dialog)) if dialog.revealed_until.is_some())
+    }
+
+    /// Says something to the operator.
+    pub(crate) fn say(&mut self, text: impl Into<String>) {
+        self.message = Some(Message {
+            is_error: false,
+            text: text.into(),
+        });
+    }
+
+    /// Says what went wrong.
+    pub(crate) fn complain(&mut self, text: impl Into<String>) {
+        self.message = Some(Message {
+            is_error: true,
+            text: text.into(),
+        });
+    }
+}

@@ -1,0 +1,103 @@
+//! Keys in the dialog that confirms a change.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use crate::tui::event::{Command, Effect};
+use crate::tui::input;
+use crate::tui::state::State;
+use crate::tui::state::dialog::{Confirm, DEAF, Dialog, Field, Tier};
+
+/// A key while the dialog is open.
+pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
+    let now = state.now;
+    let why_read_only = state.why_read_only();
+    let Some(Dialog::Confirm(confirm)) = &mut state.dialog else {
+        return Vec::new();
+    };
+    if now.since(confirm.opened) < DEAF {
+        return Vec::new();
+    }
+    let control = key.modifiers.contains(KeyModifiers::CONTROL);
+    let is_cancel = key.code == KeyCode::Esc || (control && key.code == KeyCode::Char('c'));
+    if is_cancel {
+        cancel(state);
+        return Vec::new();
+    }
+    confirm.note = None;
+    let on_button = matches!(confirm.focus, Field::Cancel | Field::Go);
+    match key.code {
+        KeyCode::Tab | KeyCode::Down => confirm.turn(true),
+        KeyCode::BackTab | KeyCode::Up => confirm.turn(false),
+        KeyCode::Left | KeyCode::Right if on_button => {
+            confirm.focus = match confirm.focus {
+                Field::Go => Field::Cancel,
+                _ => Field::Go,
+            };
+        }
+        KeyCode::Enter => match confirm.focus {
+            Field::Cancel => cancel(state),
+            Field::Go => return go(state, why_read_only),
+            _ => confirm.turn(true),
+        },
+        KeyCode::Char('n') if on_button && !control => cancel(state),
+        KeyCode::Char('y') if on_button && !control => {
+            let is_reversible = confirm.act.tier() == Tier::Reversible;
+            // What is missing is asked for first; what is for good needs more than one key.
+            match confirm.why_locked() {
+                Some(why) => {
+                    confirm.note = Some(why);
+                    let missing = confirm.act.fields().iter().find(|it| is_text(**it));
+                    confirm.focus = missing.copied().unwrap_or(confirm.focus);
+                }
+                None if is_reversible => return go(state, why_read_only),
+                None => confirm.focus = Field::Go,
+            }
+        }
+        _ => {
+            if let Some(input) = confirm.input() {
+                input::edit(input, key);
+            }
+        }
+    }
+    Vec::new()
+}
+
+const fn is_text(field: Field) -> bool {
+    matches!(field, Field::Reason | Field::Typed | Field::Period)
+}
+
+fn cancel(state: &mut State) {
+    let was_sent = matches!(&state.dialog, Some(Dialog::Confirm(confirm)) if confirm.is_sent);
+    state.dialog = None;
+    if was_sent {
+        state.say("asked for already: the answer will stand here");
+    } else {
+        state.say("nothing was done");
+    }
+}
+
+fn go(state: &mut State, why_read_only: Option<String>) -> Vec<Effect> {
+    let Some(Dialog::Confirm(confirm)) = &mut state.dialog else {
+        return Vec::new();
+    };
+    send(confirm, why_read_only)
+}
+
+fn send(confirm: &mut Confirm, why_read_only: Option<String>) -> Vec<Effect> {
+    if let Some(why) = why_read_only.or_else(|| confirm.why_locked()) {
+        confirm.note = Some(why);
+        return Vec::new();
+    }
+    let Some(change) = confirm.change() else {
+        return Vec::new();
+    };
+    confirm.is_sent = true;
+    vec![Effect::Send(Command::Change(change))]
+}
+
+/// What is confirmed is typed: a paste may hold anything.
+pub(super) fn refuse_paste(state: &mut State) {
+    if let Some(Dialog::Confirm(confirm)) = &mut state.dialog {
+        confirm.note = Some("pasting is refused here: type it".to_owned());
+    }
+}

@@ -1,0 +1,166 @@
+//! Moving in lists.
+
+use crate::tui::event::{Command, Effect};
+use crate::tui::keys::Deed;
+use crate::tui::state::audit::AuditRow;
+use crate::tui::state::detail::{Detail, Tab};
+use crate::tui::state::dialog::{Dialog, EntryDialog};
+use crate::tui::state::{Link, Screen, State};
+
+/// Does what a list's key asks for.
+pub(super) fn perform(state: &mut State, deed: Deed) -> Vec<Effect> {
+    let half = isize::try_from(state.list_height() / 2).unwrap_or(1).max(1);
+    match deed {
+        Deed::Down => step(state, 1),
+        Deed::Up => step(state, -1),
+        Deed::PageDown => step(state, half),
+        Deed::PageUp => step(state, -half),
+        Deed::Top => step(state, isize::MIN),
+        Deed::Bottom => step(state, isize::MAX),
+        Deed::Open => return open(state),
+        Deed::Reload => return reload(state),
+        Deed::NextTab => {
+            if let Some(detail) = &mut state.detail {
+                detail.tab = match detail.tab {
+                    Tab::Credentials => Tab::Audit,
+                    Tab::Audit => Tab::Credentials,
+                };
+            }
+        }
+        Deed::Freeze => freeze(state),
+        Deed::Follow => state.audit.follow(),
+        _ => {}
+    }
+    Vec::new()
+}
+
+fn step(state: &mut State, by: isize) {
+    let height = state.list_height();
+    match state.screen {
+        Screen::Agents => {
+            state.agents.step(by, height);
+            // A page that could not be read is asked for again when the operator moves.
+            state.agents.failed = None;
+        }
+        Screen::Detail => {
+            if let Some(detail) = &mut state.detail {
+                detail.step(by);
+            }
+        }
+        Screen::Keys => {
+            let last = state.keys.rows.as_ref().map_or(0, Vec::len);
+            let to = state.keys.selected.saturating_add_signed(by);
+            state.keys.selected = to.min(last.saturating_sub(1));
+        }
+        Screen::Audit => step_audit(state, by),
+        Screen::Health | Screen::Credentials | Screen::Approvals => {}
+    }
+}
+
+/// The sequence numbers of the rows that are shown.
+fn shown(state: &State) -> Vec<u64> {
+    let rows = state.audit.shown(|id| state.agent_name(id));
+    rows.iter().map(|row| row.seq()).collect()
+}
+
+/// Moving the cursor in a log that runs would be aiming at a moving row, so it freezes first.
+fn step_audit(state: &mut State, by: isize) {
+    if !state.audit.is_frozen() {
+        if by > 0 {
+            return;
+        }
+        freeze(state);
+    }
+    let shown = shown(state);
+    let last = shown.len().saturating_sub(1);
+    let at = state
+        .audit
+        .selected
+        .and_then(|seq| shown.iter().position(|it| *it == seq))
+        .unwrap_or(last);
+    let to = at.saturating_add_signed(by).min(last);
+    state.audit.selected = shown.get(to).copied();
+    let lowest = to.saturating_sub(state.list_height().saturating_sub(1));
+    state.audit.top = state.audit.top.clamp(lowest, to);
+}
+
+fn freeze(state: &mut State) {
+    if state.audit.is_frozen() {
+        return;
+    }
+    state.audit.freeze();
+    let shown = shown(state);
+    state.audit.selected = shown.last().copied();
+    state.audit.top = shown.len().saturating_sub(state.list_height());
+}
+
+fn open(state: &mut State) -> Vec<Effect> {
+    match state.screen {
+        Screen::Agents => {
+            let Some(agent) = state.agents.selected().cloned() else {
+                return Vec::new();
+            };
+            let id = agent.id;
+            state.detail = Some(Detail::new(agent));
+            state.screen = Screen::Detail;
+            state.message = None;
+            return load_detail(state, id);
+        }
+        Screen::Detail => {
+            if let Some(detail) = &state.detail
+                && detail.tab == Tab::Audit
+                && let Some(entry) = detail.entries.get(detail.entry)
+            {
+                state.dialog = Some(Dialog::Entry(Box::new(EntryDialog {
+                    entry: entry.clone(),
+                    top: 0,
+                })));
+            }
+        }
+        Screen::Audit => {
+            freeze(state);
+            let rows = state.audit.shown(|id| state.agent_name(id));
+            let row = rows
+                .iter()
+                .find(|row| Some(row.seq()) == state.audit.selected);
+            if let Some(AuditRow::Entry(entry)) = row {
+                state.dialog = Some(Dialog::Entry(Box::new(EntryDialog {
+                    entry: (**entry).clone(),
+                    top: 0,
+                })));
+            }
+        }
+        _ => {}
+    }
+    Vec::new()
+}
+
+fn load_detail(state: &mut State, id: agentidp_shared::AgentId) -> Vec<Effect> {
+    if let Some(detail) = &mut state.detail {
+        detail.is_loading = state.link == Link::Live;
+        if detail.is_loading {
+            return vec![Effect::Send(Command::Detail(id))];
+        }
+    }
+    Vec::new()
+}
+
+fn reload(state: &mut State) -> Vec<Effect> {
+    if state.link != Link::Live {
+        state.complain("not connected");
+        return Vec::new();
+    }
+    match state.screen {
+        Screen::Agents => {
+            let filter = state.agents.filter.clone();
+            state.agents.restart(filter);
+            Vec::new()
+        }
+        Screen::Detail => match state.detail.as_ref().map(|detail| detail.agent.id) {
+            Some(id) => load_detail(state, id),
+            None => Vec::new(),
+        },
+        Screen::Keys => vec![Effect::Send(Command::Keys)],
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,325 @@
+//! What the connection tells.
+
+use agentidp_shared::agent::Transition;
+use agentidp_shared::{Action, ActorKind, AgentId, Entry, Outcome, TargetKind};
+
+use crate::tui::event::{Change, ChangeDone, ChangeResult, Command, Effect, NetEvent, Welcome};
+use crate::tui::state::audit::{AuditEntry, AuditRow};
+use crate::tui::state::dialog::{Dialog, SecretDialog};
+use crate::tui::state::{Link, Screen, State, UNDO, Undo};
+
+/// Takes in what the connection tells.
+pub(super) fn take_in(state: &mut State, event: NetEvent) -> Vec<Effect> {
+    match event {
+        NetEvent::Connected(welcome) => return connected(state, *welcome),
+        NetEvent::Lost(why) => lost(state, why),
+        NetEvent::Agents {
+            ticket,
+            page,
+            result,
+        } => {
+            if ticket == state.agents.ticket {
+                let height = state.list_height();
+                match result {
+                    Ok(rows) => state.agents.arrived(page, rows, height),
+                    Err(why) => {
+                        state.agents.loading = None;
+                        if state.link == Link::Live {
+                            state.agents.failed = Some(why.clone());
+                            state.complain(why);
+                        }
+                    }
+                }
+            }
+        }
+        // What could not be read stays as it was; the next change or connection asks again.
+        NetEvent::Agent(Err(_)) => {}
+        NetEvent::Agent(Ok(agent)) => {
+            if let Some(detail) = &mut state.detail
+                && detail.agent.id == agent.id
+                && detail.agent.revision <= agent.revision
+            {
+                detail.agent = (*agent).clone();
+            }
+            state.agents.patch(*agent);
+            let height = state.list_height();
+            state.agents.settle(height);
+        }
+        NetEvent::Detail(id, result) => {
+            let Some(detail) = state.detail.as_mut().filter(|it| it.agent.id == id) else {
+                return Vec::new();
+            };
+            detail.is_loading = false;
+            match result {
+                Ok(data) => {
+                    state.agents.patch(data.agent.clone());
+                    detail.arrived(*data);
+                }
+                Err(why) => detail.failed = Some(why),
+            }
+            if std::mem::take(&mut detail.is_outdated) {
+                return read_detail_again(state, id);
+            }
+        }
+        NetEvent::Keys(Ok(rows)) => {
+            state.keys.rows = Some(rows);
+            state.keys.failed = None;
+        }
+        NetEvent::Keys(Err(why)) => state.keys.failed = Some(why),
+        NetEvent::Changed(result) => changed(state, *result),
+        NetEvent::Audit(row) => return audit(state, row),
+    }
+    Vec::new()
+}
+
+fn connected(state: &mut State, welcome: Welcome) -> Vec<Effect> {
+    let was_lost = state.link != Link::Connecting(None);
+    let is_other_store = state
+        .status
+        .as_ref()
+        .is_some_and(|status| status.store.id != welcome.status.store.id);
+    state.link = Link::Live;
+    state.socket_path = welcome.socket;
+    state.organizations = welcome.organizations;
+    state.status = Some(welcome.status);
+    state.agents.loading = None;
+    state.agents.failed = None;
+    if let Some(history) = welcome.history {
+        state.audit.restart(history);
+    }
+    if is_other_store {
+        let filter = state.agents.filter.clone();
+        state.agents.restart(filter);
+        state.detail = None;
+        state.keys.rows = None;
+        state.undo = None;
+        if state.screen == Screen::Detail {
+            state.screen = Screen::Agents;
+        }
+        state.complain("this is another store than before: everything was read again");
+    } else if was_lost {
+        state.say("connected");
+    }
+    let mut effects = Vec::new();
+    if let Some(want) = state.agents.want_again() {
+        effects.push(super::ask(state, want));
+    }
+    if let Some(id) = state.detail.as_ref().map(|detail| detail.agent.id) {
+        effects.extend(read_detail_again(state, id));
+    }
+    if state.screen == Screen::Keys {
+        effects.push(Effect::Send(Command::Keys));
+    }
+    effects
+}
+
+fn lost(state: &mut State, why: String) {
+    state.link = match (&state.link, &state.status) {
+        (Link::Stale(since, _), _) => Link::Stale(*since, why),
+        (_, Some(_)) => Link::Stale(state.now, why),
+        (_, None) => Link::Connecting(Some(why)),
+    };
+    state.agents.loading = None;
+    if let Some(detail) = &mut state.detail {
+        detail.is_loading = false;
+    }
+}
+
+fn changed(state: &mut State, result: ChangeResult) {
+    let done = match result.outcome {
+        Ok(done) => done,
+        Err(why) => {
+            match &mut state.dialog {
+                Some(Dialog::Confirm(confirm)) if confirm.is_sent => {
+                    confirm.is_sent = false;
+                    confirm.note = Some(why);
+                }
+                _ => state.complain(why),
+            }
+            return;
+        }
+    };
+    if matches!(&state.dialog, Some(Dialog::Confirm(confirm)) if confirm.is_sent) {
+        state.dialog = None;
+    }
+    match done {
+        ChangeDone::Agent(changed) => {
+            let agent = changed.record;
+            state.say(format!(
+                "{} is {} (audit {})",
+                agent.email, agent.status, changed.audit_seq
+            ));
+            let opposite = match result.change {
+                Change::Transition {
+                    transition: Transition::Suspend,
+                    ..
+                } => Some(Transition::Resume),
+                Change::Transition {
+                    transition: Transition::Resume,
+                    ..
+                } => Some(Transition::Suspend),
+                _ => None,
+            };
+            state.undo = opposite.map(|transition| Undo {
+                transition,
+                agent: agent.id,
+                email: agent.email.to_string(),
+                revision: agent.revision,
+                until: state.now.plus(UNDO),
+            });
+            if let Some(detail) = &mut state.detail
+                && detail.agent.id == agent.id
+            {
+                detail.agent = agent.clone();
+            }
+            state.agents.patch(agent);
+            let height = state.list_height();
+            state.agents.settle(height);
+        }
+        ChangeDone::Credential(changed) => {
+            let id = changed.record.id.to_string();
+            state.say(format!(
+                "credential {} is {} (audit {})",
+                crate::audit_text::short_id(&id),
+                changed.record.status,
+                changed.audit_seq
+            ));
+        }
+        ChangeDone::Secret(issued) => {
+            let email = state.agent_name(&issued.credential.agent_id.to_string());
+            let verb = if issued.retiring.is_some() {
+                "rotated"
+            } else {
+                "issued"
+            };
+            state.say(format!("{verb} for {email} (audit {})", issued.audit_seq));
+            // Whatever is open gives way: this is shown once.
+            state.dialog = Some(Dialog::Secret(Box::new(SecretDialog::new(
+                issued, email, state.now,
+            ))));
+            state.prompt = None;
+            state.is_menu_open = false;
+        }
+    }
+}
+
+fn audit(state: &mut State, row: AuditRow) -> Vec<Effect> {
+    let effects = match &row {
+        AuditRow::Entry(entry) => follow_entry(state, entry),
+        // What happened in a gap is not known, so what is shown is read again.
+        AuditRow::Gap { .. } => {
+            let want = state.agents.want_again();
+            let mut effects: Vec<_> = want
+                .map(|want| super::ask(state, want))
+                .into_iter()
+                .collect();
+            if let Some(id) = state.detail.as_ref().map(|detail| detail.agent.id) {
+                effects.extend(read_detail_again(state, id));
+            }
+            effects
+        }
+    };
+    state.audit.push(row);
+    effects
+}
+
+/// Keeps what is shown in line with what the log says.
+fn follow_entry(state: &mut State, row: &AuditEntry) -> Vec<Effect> {
+    let Some(entry) = &row.entry else {
+        return Vec::new();
+    };
+    let shown = state.detail.as_ref().map(|detail| detail.agent.id);
+    let concerns_shown = shown.is_some_and(|id| entry.concerns_agent(id));
+    if let Some(detail) = &mut state.detail
+        && concerns_shown
+    {
+        detail.push(row);
+    }
+    if entry.outcome != Outcome::Success {
+        return Vec::new();
+    }
+    match entry.action {
+        Action::TokenIssue => {
+            note_token(state, entry);
+            Vec::new()
+        }
+        Action::AgentRegister => {
+            let want = state.agents.want_first();
+            want.map(|want| super::ask(state, want))
+                .into_iter()
+                .collect()
+        }
+        Action::AgentSuspend
+        | Action::AgentResume
+        | Action::AgentRevoke
+        | Action::AgentDecommission => {
+            let mut effects = Vec::new();
+            if let Some(id) = target_agent(entry)
+                && let Some(agent) = state.agents.get(id)
+            {
+                let seen = entry.target.as_ref().and_then(|target| target.revision);
+                // The answer to one's own change was here first.
+                if seen.is_none_or(|revision| revision > agent.revision) {
+                    effects.push(Effect::Send(Command::Agent(id)));
+                }
+            }
+            if let Some(id) = shown.filter(|_| concerns_shown) {
+                effects.extend(read_detail_again(state, id));
+            }
+            effects
+        }
+        Action::CredentialIssue | Action::CredentialRotate | Action::CredentialRevoke => {
+            match shown.filter(|_| concerns_shown) {
+                Some(id) => read_detail_again(state, id),
+                None => Vec::new(),
+            }
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Asks for the agent's screen again: at most one answer is awaited at a time.
+fn read_detail_again(state: &mut State, id: AgentId) -> Vec<Effect> {
+    let Some(detail) = &mut state.detail else {
+        return Vec::new();
+    };
+    if detail.is_loading {
+        detail.is_outdated = true;
+        return Vec::new();
+    }
+    detail.is_loading = true;
+    vec![Effect::Send(Command::Detail(id))]
+}
+
+fn target_agent(entry: &Entry) -> Option<AgentId> {
+    let target = entry.target.as_ref()?;
+    (target.kind == TargetKind::Agent)
+        .then(|| target.id.parse().ok())
+        .flatten()
+}
+
+/// A token was issued: its agent and its credential were used.
+fn note_token(state: &mut State, entry: &Entry) {
+    let of_actor = (entry.actor.kind == ActorKind::Agent)
+        .then(|| entry.actor.id.as_ref()?.parse().ok())
+        .flatten();
+    let Some(id) = entry.agent_id.or(of_actor).or_else(|| target_agent(entry)) else {
+        return;
+    };
+    if let Some(agent) = state.agents.get_mut(id) {
+        agent.last_auth_at = agent.last_auth_at.max(Some(entry.time));
+    }
+    if let Some(detail) = &mut state.detail
+        && detail.agent.id == id
+    {
+        detail.agent.last_auth_at = detail.agent.last_auth_at.max(Some(entry.time));
+        let used = detail
+            .credentials
+            .iter_mut()
+            .flatten()
+            .find(|it| Some(it.id) == entry.credential_id);
+        if let Some(credential) = used {
+            credential.last_used_at = credential.last_used_at.max(Some(entry.time));
+        }
+    }
+}

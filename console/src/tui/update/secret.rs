@@ -1,0 +1,123 @@
+//! Keys in the dialog of a secret that is shown once.
+
+use std::path::PathBuf;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use tui_input::Input;
+
+use crate::tui::event::Effect;
+use crate::tui::input;
+use crate::tui::state::State;
+use crate::tui::state::dialog::{DEAF, Dialog, REVEALED, SecretDialog};
+
+/// Hides the secret: its cells are about to be left behind.
+pub(super) fn mask(state: &mut State) {
+    if let Some(Dialog::Secret(dialog)) = &mut state.dialog {
+        dialog.revealed_until = None;
+    }
+}
+
+/// Hides the secret when it was revealed for long enough.
+pub(super) fn mask_when_due(state: &mut State) {
+    if let Some(Dialog::Secret(dialog)) = &mut state.dialog
+        && dialog
+            .revealed_until
+            .is_some_and(|until| until <= state.now)
+    {
+        dialog.revealed_until = None;
+    }
+}
+
+/// A key while the dialog is open.
+pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
+    let now = state.now;
+    let Some(Dialog::Secret(dialog)) = &mut state.dialog else {
+        return Vec::new();
+    };
+    if now.since(dialog.opened) < DEAF {
+        return Vec::new();
+    }
+    if dialog.path.is_some() {
+        return press_in_path(dialog, key);
+    }
+    dialog.note = None;
+    match key.code {
+        KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => close(state),
+        _ if key.modifiers.contains(KeyModifiers::CONTROL) => {}
+        KeyCode::Char('v') => {
+            dialog.revealed_until = match dialog.revealed_until {
+                Some(_) => None,
+                None => Some(now.plus(REVEALED)),
+            };
+        }
+        KeyCode::Char('y') => return vec![Effect::Copy(dialog.issued.client_secret.clone())],
+        KeyCode::Char('w') => {
+            let path = dialog.suggested_path().display().to_string();
+            dialog.path = Some(Input::new(path));
+        }
+        KeyCode::Char(' ') => dialog.is_stored = !dialog.is_stored,
+        KeyCode::Enter | KeyCode::Esc => close(state),
+        _ => {}
+    }
+    Vec::new()
+}
+
+/// Closing loses the secret for good, so it takes the operator's word that it is stored.
+fn close(state: &mut State) {
+    if let Some(Dialog::Secret(dialog)) = &mut state.dialog {
+        if dialog.is_stored {
+            state.dialog = None;
+            state.say("the secret is forgotten here");
+        } else {
+            dialog.note = Some("store it first, then say so with the space bar".to_owned());
+        }
+    }
+}
+
+fn press_in_path(dialog: &mut SecretDialog, key: KeyEvent) -> Vec<Effect> {
+    let Some(path) = &mut dialog.path else {
+        return Vec::new();
+    };
+    let is_cancel = key.code == KeyCode::Esc
+        || (key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL));
+    if is_cancel {
+        dialog.path = None;
+    } else if key.code == KeyCode::Enter {
+        let to = PathBuf::from(path.value());
+        dialog.path = None;
+        if !to.as_os_str().is_empty() {
+            return vec![Effect::WriteSecret(to, dialog.issued.client_secret.clone())];
+        }
+    } else {
+        input::edit(path, key);
+    }
+    Vec::new()
+}
+
+/// The secret was written to a file, or could not be.
+pub(super) fn written(state: &mut State, result: Result<PathBuf, String>) {
+    match &mut state.dialog {
+        Some(Dialog::Secret(dialog)) => match result {
+            Ok(path) => {
+                dialog.is_stored = true;
+                dialog.note = Some(format!("written to {}", path.display()));
+            }
+            Err(error) => dialog.note = Some(error),
+        },
+        _ => match result {
+            Ok(path) => state.say(format!("the secret is in {}", path.display())),
+            Err(error) => state.complain(error),
+        },
+    }
+}
+
+/// The secret was handed to the clipboard, or could not be.
+pub(super) fn copied(state: &mut State, result: Result<&'static str, String>) {
+    if let Some(Dialog::Secret(dialog)) = &mut state.dialog {
+        // Whether a terminal takes it, nobody is told: so this never says "copied".
+        dialog.note = Some(match result {
+            Ok(to) => format!("sent to {to}: check that it arrived"),
+            Err(error) => error,
+        });
+    }
+}

@@ -1,0 +1,167 @@
+//! The Agents screen.
+
+use agentidp_shared::{Agent, Timestamp};
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use crate::duration;
+use crate::tui::state::{Link, State};
+use crate::tui::style::{agent_symbol, faint, heading};
+
+use super::canvas::{Canvas, Column};
+
+/// From this width on, the selected agent is shown beside the list.
+const SPLIT_FROM: u16 = 120;
+
+/// The width of that pane.
+const PANE: u16 = 44;
+
+pub(super) fn render(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
+    let is_split = body.width >= SPLIT_FROM;
+    let list = Rect {
+        width: if is_split {
+            body.width - PANE
+        } else {
+            body.width
+        },
+        ..body
+    };
+    let columns = columns(list.width);
+    canvas.headings(3, list.y, &columns);
+    let height = usize::from(list.height.saturating_sub(1));
+    let mut count = 0;
+    for (row, agent) in (1..).zip(state.agents.rows().skip(state.agents.top).take(height)) {
+        let y = list.y + row;
+        canvas.row(3, y, &columns, &cells(state, canvas, agent, columns.len()));
+        if Some(agent.id) == state.agents.selected {
+            canvas.text(1, y, ">", Style::new());
+            canvas.highlight(Rect::new(0, y, list.width.saturating_sub(1), 1));
+        }
+        count += 1;
+    }
+    if count == 0 {
+        canvas.text(3, list.y + 2, empty(state), faint());
+    }
+    if is_split && let Some(agent) = state.agents.selected() {
+        pane(
+            state,
+            canvas,
+            agent,
+            Rect::new(list.right(), body.y, PANE, body.height),
+        );
+    }
+}
+
+/// Why there is nothing to see.
+fn empty(state: &State) -> &'static str {
+    match &state.link {
+        Link::Connecting(None) => "connecting",
+        Link::Connecting(Some(_)) => "not connected: trying again, for ever",
+        _ if state.agents.failed.is_some() => "the agents could not be read: ^r tries again",
+        _ if state.agents.loading.is_some() => "loading",
+        _ if !state.agents.filter.words.is_empty() => "no agent of those loaded matches",
+        _ if !state.agents.filter.pairs.is_empty() => "no agent passes the filter",
+        _ => "no agents yet: agentidp agent register --help",
+    }
+}
+
+/// The columns that there is room for; those at the end are given up first.
+fn columns(width: u16) -> Vec<Column> {
+    const ALL: [(&str, u16); 6] = [
+        ("OWNER", 10),
+        ("STATUS", 14),
+        ("LAST AUTH", 10),
+        ("TYPE", 12),
+        ("ENV", 11),
+        ("ORG", 12),
+    ];
+    const EMAIL: u16 = 26;
+    let mut room = width.saturating_sub(4 + EMAIL);
+    let mut columns = vec![Column {
+        heading: "AGENT",
+        width: EMAIL,
+    }];
+    for (heading, width) in ALL {
+        if room < width + 2 {
+            break;
+        }
+        room -= width + 2;
+        columns.push(Column { heading, width });
+    }
+    if let Some(email) = columns.first_mut() {
+        email.width += room.min(16);
+    }
+    columns
+}
+
+fn cells(state: &State, canvas: &Canvas<'_>, agent: &Agent, count: usize) -> Vec<(String, Style)> {
+    let plain = Style::new();
+    let status = format!("{} {}", agent_symbol(agent.status), agent.status);
+    let mut cells = vec![
+        (agent.email.to_string(), plain),
+        (agent.owner.to_string(), plain),
+        (status, canvas.palette.agent(agent.status)),
+        (time(state, agent.last_auth_at), plain),
+        (agent.agent_type.to_string(), plain),
+        (agent.deployment_env.to_string(), plain),
+        (state.organization(agent.organization_id), plain),
+    ];
+    cells.truncate(count);
+    cells
+}
+
+/// A past moment: its age, or its UTC time.
+pub(super) fn time(state: &State, time: Option<Timestamp>) -> String {
+    match time {
+        None => "never".to_owned(),
+        Some(time) if state.shows_ages => duration::short(state.now.since(time)),
+        Some(time) => {
+            // Today's time, or the day: the year is in the detail.
+            let (time, now) = (time.to_string(), state.now.to_string());
+            let is_today = time.get(..10) == now.get(..10);
+            let range = if is_today { 11..19 } else { 0..10 };
+            time.get(range).unwrap_or_default().to_owned()
+        }
+    }
+}
+
+/// The selected agent, as far as the list knows it.
+fn pane(state: &State, canvas: &mut Canvas<'_>, agent: &Agent, area: Rect) {
+    for y in area.top()..area.bottom() {
+        canvas.text(area.x, y, "|", faint());
+    }
+    let inner = Rect::new(
+        area.x + 2,
+        area.y,
+        area.width.saturating_sub(3),
+        area.height,
+    );
+    let mut y = canvas.wrapped(inner, agent.email.as_str(), heading());
+    let organization = state.organization(agent.organization_id);
+    let fields = [
+        ("id", agent.id.to_string()),
+        ("org", organization),
+        ("owner", agent.owner.to_string()),
+        ("status", agent.status.to_string()),
+        ("type", format!("{} {}", agent.agent_type, agent.version)),
+        ("env", agent.deployment_env.to_string()),
+        ("created", agent.created_at.to_string()),
+        ("last auth", time(state, agent.last_auth_at)),
+        ("revision", agent.revision.to_string()),
+    ];
+    for (name, value) in fields {
+        canvas.text(inner.x, y, name, faint());
+        let room = inner.width.saturating_sub(11);
+        let place = Rect::new(inner.x + 11, y, room, inner.bottom().saturating_sub(y));
+        y = canvas.wrapped(place, &value, Style::new());
+    }
+    y += 1;
+    canvas.text(inner.x, y, "capabilities", faint());
+    let place = Rect::new(
+        inner.x,
+        y + 1,
+        inner.width,
+        inner.bottom().saturating_sub(y + 1),
+    );
+    canvas.wrapped(place, &agent.capabilities.to_string(), Style::new());
+}

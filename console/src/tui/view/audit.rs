@@ -1,0 +1,90 @@
+//! The Audit screen.
+
+use agentidp_shared::Outcome;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use crate::audit_text::{actor, details_with};
+use crate::text::thousands;
+use crate::tui::state::State;
+use crate::tui::state::audit::{AuditEntry, AuditRow};
+use crate::tui::style::faint;
+
+use super::canvas::Canvas;
+
+pub(super) fn render(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
+    let rows = state.audit.shown(|id| state.agent_name(id));
+    let height = usize::from(body.height);
+    let newest = rows.len().saturating_sub(height);
+    let top = if state.audit.is_frozen() {
+        state.audit.top.min(newest)
+    } else {
+        newest
+    };
+    for (line, row) in (0..).zip(rows.iter().skip(top).take(height)) {
+        let y = body.y + line;
+        match row {
+            AuditRow::Entry(it) => entry(state, canvas, it, y, false),
+            AuditRow::Gap { from, to } => gap(canvas, *from, *to, y),
+        }
+        if state.audit.is_frozen() && state.audit.selected == Some(row.seq()) {
+            canvas.text(0, y, ">", Style::new());
+            canvas.highlight(Rect::new(0, y, body.width, 1));
+        }
+    }
+    if rows.is_empty() {
+        let text = if state.audit.filter.text.is_empty() {
+            "nothing in the log yet"
+        } else {
+            "no entry of those kept passes the filter"
+        };
+        canvas.text(3, body.y + 1, text, faint());
+    }
+}
+
+/// One entry on one line. Beside one agent, the day is shown; in the log, the milliseconds.
+pub(super) fn entry(
+    state: &State,
+    canvas: &mut Canvas<'_>,
+    row: &AuditEntry,
+    y: u16,
+    is_of_agent: bool,
+) {
+    let plain = Style::new();
+    let Some(entry) = &row.entry else {
+        // Written by a later version: shown as it is stored.
+        canvas.text(1, y, &row.json, plain);
+        return;
+    };
+    let time = row.time().map(|time| time.to_string()).unwrap_or_default();
+    let range = if is_of_agent { 5..19 } else { 11..23 };
+    let time = time.get(range).unwrap_or_default().replace('T', " ");
+    let outcome = match entry.outcome {
+        Outcome::Success => "ok",
+        Outcome::Denied => "DENIED",
+        Outcome::Failed => "FAILED",
+    };
+    let style = canvas.palette.outcome(entry.outcome);
+    let mut x = 1;
+    let actor = actor(entry);
+    for (text, width, style) in [
+        (time.as_str(), 14, faint()),
+        (outcome, 6, style),
+        (entry.action.as_str(), 17, plain),
+        (actor.as_str(), 16, plain),
+    ] {
+        canvas.clipped(x, y, text, width, style);
+        x += width + 1;
+    }
+    let details = details_with(entry, |id| state.agent_name(id));
+    canvas.text(x, y, &details, style);
+}
+
+/// Entries that are not here, so that nobody takes what is here for all.
+fn gap(canvas: &mut Canvas<'_>, from: u64, to: u64, y: u16) {
+    let count = to.saturating_sub(from).saturating_add(1);
+    let text = format!(" {} entries not shown: {from}-{to} ", thousands(count));
+    let width = usize::from(canvas.area().width).saturating_sub(2);
+    let line = format!("{text:~^width$}");
+    canvas.text(1, y, &line, canvas.palette.warn());
+}

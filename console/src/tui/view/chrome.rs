@@ -1,0 +1,190 @@
+//! What stands around every screen: header, crumbs, messages, hints and the typed line.
+
+use ratatui::layout::Position;
+use ratatui::style::Style;
+
+use crate::duration;
+use crate::text::thousands;
+use crate::tui::keys;
+use crate::tui::state::{Link, PromptKind, Screen, State};
+use crate::tui::style::{faint, heading};
+
+use super::canvas::{Canvas, cells};
+
+/// The two lines on top.
+pub(super) fn header(state: &State, canvas: &mut Canvas<'_>) {
+    let width = canvas.area().width;
+    let (badge, style) = match &state.link {
+        Link::Live => ("LIVE".to_owned(), canvas.palette.good()),
+        Link::Connecting(None) => ("CONNECTING".to_owned(), faint()),
+        Link::Connecting(Some(_)) => ("NOT CONNECTED".to_owned(), canvas.palette.bad()),
+        Link::Stale(since, _) => {
+            let age = duration::short(state.now.since(*since));
+            (format!("STALE {age}"), canvas.palette.bad())
+        }
+    };
+    let clock = if state.shows_clock {
+        let text = state.now.to_string();
+        format!(" {}Z", text.get(11..19).unwrap_or_default())
+    } else {
+        String::new()
+    };
+    let badge = format!("{badge}{clock}");
+    let who = state.status.as_ref().map_or_else(String::new, |status| {
+        format!("{} {}  ", status.caller.name, status.caller.role)
+    });
+    let end = width.saturating_sub(1);
+    canvas.right(end, 0, &badge, style);
+    let left = end.saturating_sub(cells(badge.len()));
+    canvas.right(left, 0, &who, Style::new());
+    let room = left.saturating_sub(cells(crate::text::width(&who)) + 1);
+    let x = canvas.text(1, 0, "agentidp", heading());
+    let issuer = state.status.as_ref().map_or("", |it| it.issuer.as_str());
+    let place = format!("  {issuer}  {}", state.socket_path);
+    canvas.clipped(x, 0, place.trim_end(), room.saturating_sub(x), Style::new());
+    crumbs(state, canvas);
+}
+
+fn crumbs(state: &State, canvas: &mut Canvas<'_>) {
+    match state.screen {
+        Screen::Agents => agents_crumbs(state, canvas),
+        Screen::Detail => {
+            let email = state
+                .detail
+                .as_ref()
+                .map_or("", |detail| detail.agent.email.as_str());
+            canvas.pieces(1, 1, &[("Agents > ", Style::new()), (email, heading())]);
+        }
+        Screen::Audit => audit_crumbs(state, canvas),
+        Screen::Health => title(canvas, "Health"),
+        Screen::Credentials => title(canvas, "Credentials"),
+        Screen::Approvals => title(canvas, "Approvals"),
+        Screen::Keys => title(canvas, "Signing keys"),
+    }
+}
+
+fn title(canvas: &mut Canvas<'_>, text: &str) {
+    canvas.text(1, 1, text, heading());
+}
+
+/// Says how many rows there are and which of them are shown, and never more than is known.
+fn agents_crumbs(state: &State, canvas: &mut Canvas<'_>) {
+    let agents = &state.agents;
+    let (known, is_complete) = agents.extent();
+    let known = thousands(known as u64);
+    let count = if is_complete {
+        known
+    } else {
+        format!("{known}+")
+    };
+    let x = canvas.text(1, 1, "Agents ", heading());
+    let mut x = canvas.text(x, 1, &count, Style::new());
+    let filter = &agents.filter;
+    if !filter.text.is_empty() {
+        x = canvas.text(x + 2, 1, &format!("/{}", filter.text), canvas.palette.key());
+    }
+    if !filter.words.is_empty() {
+        let shown = thousands(agents.rows().count() as u64);
+        let of = thousands(agents.loaded().count() as u64);
+        let whole = if is_complete { "" } else { " loaded" };
+        x = canvas.text(
+            x + 2,
+            1,
+            &format!("{shown} of {of}{whole} match"),
+            Style::new(),
+        );
+    }
+    if agents.loading.is_some() {
+        canvas.text(x + 2, 1, "loading", faint());
+    }
+}
+
+fn audit_crumbs(state: &State, canvas: &mut Canvas<'_>) {
+    let audit = &state.audit;
+    let x = canvas.text(1, 1, "Audit ", heading());
+    let mut x = match audit.held_back() {
+        None => canvas.text(x + 1, 1, "FOLLOW", canvas.palette.good()),
+        Some(0) => canvas.text(x + 1, 1, "FROZEN", canvas.palette.warn()),
+        Some(more) => {
+            let text = format!("FROZEN +{}", thousands(more as u64));
+            canvas.text(x + 1, 1, &text, canvas.palette.warn())
+        }
+    };
+    let kept = thousands(audit.kept() as u64);
+    if audit.filter.text.is_empty() {
+        x = canvas.text(x + 2, 1, &format!("last {kept}"), Style::new());
+    } else {
+        let text = format!("/{}", audit.filter.text);
+        x = canvas.text(x + 2, 1, &text, canvas.palette.key());
+        let shown = audit.shown(|id| state.agent_name(id)).len();
+        let text = format!("{} of {kept} kept", thousands(shown as u64));
+        x = canvas.text(x + 2, 1, &text, Style::new());
+    }
+    if audit.gaps > 0 {
+        x = canvas.text(
+            x + 2,
+            1,
+            &format!("gaps {}", audit.gaps),
+            canvas.palette.warn(),
+        );
+    }
+    canvas.text(x + 2, 1, "UTC", faint());
+}
+
+/// The three lines at the bottom.
+pub(super) fn footer(state: &State, canvas: &mut Canvas<'_>) {
+    let area = canvas.area();
+    canvas.rule(area.height.saturating_sub(3));
+    message(state, canvas, area.height.saturating_sub(2));
+    let mut x = 1;
+    let y = area.height.saturating_sub(1);
+    for binding in keys::hints(state.places()) {
+        let key = binding.label.split(' ').next().unwrap_or_default();
+        let end = cells(key.len() + binding.hint.len() + 1);
+        if x + end > area.width {
+            break;
+        }
+        x = canvas.text(x, y, key, canvas.palette.key());
+        x = canvas.text(x + 1, y, binding.hint, Style::new()) + 2;
+    }
+    let screens = "1 health 2 agents 5 audit 6 keys";
+    if x + cells(screens.len()) + 1 < area.width {
+        canvas.right(area.width.saturating_sub(1), y, screens, faint());
+    }
+}
+
+fn message(state: &State, canvas: &mut Canvas<'_>, y: u16) {
+    let mut end = canvas.area().width.saturating_sub(1);
+    if let Some(undo) = &state.undo {
+        let left = undo.until.since(state.now).as_millis().div_ceil(1_000);
+        let text = format!("U undo  {left}s");
+        canvas.right(end, y, &text, canvas.palette.key());
+        end = end.saturating_sub(cells(text.len()) + 2);
+    }
+    let (word, text, style) = match (&state.message, &state.link) {
+        (Some(message), _) if message.is_error => {
+            ("!!", message.text.as_str(), canvas.palette.bad())
+        }
+        (Some(message), _) => ("ok", message.text.as_str(), canvas.palette.good()),
+        (None, Link::Stale(_, why) | Link::Connecting(Some(why))) => {
+            ("!!", why.as_str(), canvas.palette.bad())
+        }
+        (None, _) => return,
+    };
+    let x = canvas.text(1, y, word, style);
+    canvas.clipped(x + 2, y, text, end.saturating_sub(x + 2), Style::new());
+}
+
+/// The line that is being typed, over the hints; gives where its cursor is.
+pub(super) fn prompt(state: &State, canvas: &mut Canvas<'_>) -> Option<Position> {
+    let prompt = state.prompt.as_ref()?;
+    let area = canvas.area();
+    let y = area.height.saturating_sub(1);
+    canvas.text(0, y, &" ".repeat(usize::from(area.width)), Style::reset());
+    let sign = match prompt.kind {
+        PromptKind::Command => ":",
+        PromptKind::Filter => "/",
+    };
+    let x = canvas.text(1, y, sign, canvas.palette.key());
+    Some(canvas.input(x, y, area.width.saturating_sub(x + 1), &prompt.input))
+}

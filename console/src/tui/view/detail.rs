@@ -1,0 +1,180 @@
+//! One agent's screen.
+
+use agentidp_shared::{Agent, Credential};
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use crate::audit_text::short_id;
+use crate::duration;
+use crate::tui::state::State;
+use crate::tui::state::detail::{Detail, Tab};
+use crate::tui::style::{agent_symbol, credential_symbol, faint, heading};
+
+use super::agents::time;
+use super::audit;
+use super::canvas::{Canvas, Column};
+
+pub(super) fn render(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
+    let Some(detail) = &state.detail else {
+        return;
+    };
+    tabs(canvas, detail);
+    facts(state, canvas, &detail.agent, body);
+    let below = body.y + 5;
+    canvas.rule(below);
+    let list = Rect::new(
+        0,
+        below + 1,
+        body.width,
+        body.bottom().saturating_sub(below + 1),
+    );
+    match detail.tab {
+        Tab::Credentials => credentials(state, canvas, detail, list),
+        Tab::Audit => entries(state, canvas, detail, list),
+    }
+}
+
+fn tabs(canvas: &mut Canvas<'_>, detail: &Detail) {
+    let (credentials, audit) = match detail.tab {
+        Tab::Credentials => ("[Credentials]", " Audit "),
+        Tab::Audit => (" Credentials ", "[Audit]"),
+    };
+    let text = format!("{credentials} {audit}");
+    canvas.right(canvas.area().width.saturating_sub(1), 1, &text, heading());
+}
+
+fn facts(state: &State, canvas: &mut Canvas<'_>, agent: &Agent, body: Rect) {
+    let status = format!("{} {}", agent_symbol(agent.status), agent.status);
+    let plain = Style::new();
+    let style = canvas.palette.agent(agent.status);
+    let right = 52.max(body.width / 2);
+    let mut fact = |x: u16, row: u16, name: &str, value: &str, style: Style| {
+        canvas.text(x, body.y + row, name, faint());
+        let end = if x < right { right - 1 } else { body.width };
+        let from = x + 7;
+        canvas.clipped(from, body.y + row, value, end.saturating_sub(from), style);
+    };
+    fact(1, 0, "id", &agent.id.to_string(), plain);
+    fact(right, 0, "status", &status, style);
+    fact(
+        1,
+        1,
+        "org",
+        &state.organization(agent.organization_id),
+        plain,
+    );
+    fact(right, 1, "env", agent.deployment_env.as_str(), plain);
+    fact(1, 2, "owner", agent.owner.as_str(), plain);
+    let kind = format!("{} {}", agent.agent_type, agent.version);
+    fact(right, 2, "type", &kind, plain);
+    let used = format!(
+        "{}  rev {}",
+        time(state, agent.last_auth_at),
+        agent.revision
+    );
+    fact(1, 3, "scopes", &agent.capabilities.to_string(), plain);
+    fact(right, 3, "auth", &used, plain);
+    let audiences: Vec<_> = agent.audiences.iter().map(ToString::to_string).collect();
+    let notes: Vec<_> = agent
+        .metadata
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let for_whom = if audiences.is_empty() {
+        "the issuer's default".to_owned()
+    } else {
+        audiences.join(" ")
+    };
+    fact(1, 4, "aud", &for_whom, plain);
+    fact(right, 4, "notes", &notes.join(" "), plain);
+}
+
+fn credentials(state: &State, canvas: &mut Canvas<'_>, detail: &Detail, list: Rect) {
+    let columns = [
+        ("CREDENTIAL", 10),
+        ("KIND", 13),
+        ("STATUS", 10),
+        ("ISSUED", 17),
+        ("USED", 6),
+        ("ENDS", 6),
+    ]
+    .map(|(heading, width)| Column { heading, width });
+    canvas.headings(3, list.y, &columns);
+    let rows = detail.credentials.as_deref().unwrap_or_default();
+    let height = usize::from(list.height.saturating_sub(1));
+    let selected = rows.iter().position(|it| Some(it.id) == detail.selected);
+    let top = selected
+        .unwrap_or(0)
+        .saturating_sub(height.saturating_sub(1));
+    for (row, credential) in (1..).zip(rows.iter().skip(top).take(height)) {
+        let y = list.y + row;
+        let cells = credential_cells(state, canvas, credential);
+        canvas.row(3, y, &columns, &cells);
+        if Some(credential.id) == detail.selected {
+            canvas.text(1, y, ">", Style::new());
+            canvas.highlight(Rect::new(0, y, list.width, 1));
+        }
+    }
+    if rows.is_empty() {
+        let text = match (&detail.failed, detail.is_loading) {
+            (Some(why), _) => why.as_str(),
+            (None, true) => "loading",
+            (None, false) if detail.credentials.is_none() => "not connected",
+            (None, false) => "no credentials: a i issues a client secret",
+        };
+        canvas.text(3, list.y + 2, text, faint());
+    }
+}
+
+fn credential_cells(
+    state: &State,
+    canvas: &Canvas<'_>,
+    credential: &Credential,
+) -> Vec<(String, Style)> {
+    let plain = Style::new();
+    let status = credential.status_at(state.now);
+    let issued = credential.created_at.to_string();
+    let minute = issued.get(..16).unwrap_or_default().replace('T', " ");
+    let end = match (credential.retires_at, credential.expires_at) {
+        (Some(retires), Some(expires)) => Some(retires.min(expires)),
+        (one, other) => one.or(other),
+    };
+    let ends = match end {
+        None => "never".to_owned(),
+        Some(end) if end <= state.now => "over".to_owned(),
+        Some(end) => duration::short(end.since(state.now)),
+    };
+    vec![
+        (short_id(&credential.id.to_string()).to_owned(), plain),
+        (credential.kind.to_string(), plain),
+        (
+            format!("{} {status}", credential_symbol(status)),
+            canvas.palette.credential(status),
+        ),
+        (format!("{minute}Z"), plain),
+        (time(state, credential.last_used_at), plain),
+        (ends, plain),
+    ]
+}
+
+fn entries(state: &State, canvas: &mut Canvas<'_>, detail: &Detail, list: Rect) {
+    let height = usize::from(list.height);
+    let top = detail.entry.saturating_sub(height.saturating_sub(1));
+    for (row, (index, entry)) in (0..).zip(detail.entries.iter().enumerate().skip(top).take(height))
+    {
+        let y = list.y + row;
+        audit::entry(state, canvas, entry, y, true);
+        if index == detail.entry {
+            canvas.text(0, y, ">", Style::new());
+            canvas.highlight(Rect::new(0, y, list.width, 1));
+        }
+    }
+    if detail.entries.is_empty() {
+        let text = if detail.is_loading {
+            "loading"
+        } else {
+            "nothing in the log yet"
+        };
+        canvas.text(3, list.y + 1, text, faint());
+    }
+}

@@ -1,0 +1,58 @@
+//! The screen of signing keys.
+
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use crate::duration;
+use crate::tui::state::State;
+use crate::tui::style::{faint, key_symbol};
+
+use super::agents::time;
+use super::canvas::{Canvas, Column};
+
+pub(super) fn render(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
+    let columns = [
+        ("KID", 43),
+        ("ALG", 6),
+        ("STATE", 10),
+        ("AGE", 5),
+        ("LEAVES", 6),
+    ]
+    .map(|(heading, width)| Column { heading, width });
+    canvas.headings(2, body.y, &columns);
+    let rows = state.keys.rows.as_deref().unwrap_or_default();
+    let height = usize::from(body.height.saturating_sub(1));
+    let top = state.keys.selected.saturating_sub(height.saturating_sub(1));
+    for (row, (index, key)) in (1..).zip(rows.iter().enumerate().skip(top).take(height)) {
+        let y = body.y + row;
+        let leaves = match key.retires_at {
+            None => "-".to_owned(),
+            Some(end) if end <= state.now => "gone".to_owned(),
+            Some(end) => duration::short(end.since(state.now)),
+        };
+        let plain = Style::new();
+        let cells = [
+            (key.kid.clone(), plain),
+            (key.algorithm.to_string(), plain),
+            (
+                format!("{} {}", key_symbol(key.state), key.state),
+                canvas.palette.signing_key(key.state),
+            ),
+            (time(state, Some(key.created_at)), plain),
+            (leaves, plain),
+        ];
+        canvas.row(2, y, &columns, &cells);
+        if index == state.keys.selected {
+            canvas.text(0, y, ">", plain);
+            canvas.highlight(Rect::new(0, y, body.width, 1));
+        }
+    }
+    if rows.is_empty() {
+        let text = match (&state.keys.failed, &state.keys.rows) {
+            (Some(why), _) => why.as_str(),
+            (None, None) => "loading",
+            (None, Some(_)) => "no signing keys",
+        };
+        canvas.text(3, body.y + 2, text, faint());
+    }
+}

@@ -1,0 +1,82 @@
+//! How the console looks: pure functions from the state to a buffer of cells.
+
+mod agents;
+mod audit;
+mod canvas;
+mod chrome;
+mod confirm;
+mod detail;
+mod entry;
+mod help;
+mod keys;
+mod menu;
+mod secret;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Position, Rect};
+
+use super::state::dialog::Dialog;
+use super::state::{SMALLEST, Screen, State};
+
+use self::canvas::Canvas;
+
+/// Paints `state` into `buffer`; gives where the cursor is to be seen.
+pub(crate) fn render(state: &State, buffer: &mut Buffer) -> Option<Position> {
+    let mut canvas = Canvas::new(buffer, state.palette);
+    let area = canvas.area();
+    if !state.fits() {
+        too_small(state, &mut canvas);
+        return chrome::prompt(state, &mut canvas);
+    }
+    chrome::header(state, &mut canvas);
+    canvas.rule(2);
+    let body = Rect::new(0, 3, area.width, area.height.saturating_sub(6));
+    match state.screen {
+        Screen::Agents => agents::render(state, &mut canvas, body),
+        Screen::Detail => detail::render(state, &mut canvas, body),
+        Screen::Audit => audit::render(state, &mut canvas, body),
+        Screen::Keys => keys::render(state, &mut canvas, body),
+        Screen::Health | Screen::Credentials | Screen::Approvals => {
+            notice(state, &mut canvas, body);
+        }
+    }
+    chrome::footer(state, &mut canvas);
+    let cursor = chrome::prompt(state, &mut canvas);
+    if state.is_menu_open {
+        menu::render(state, &mut canvas);
+    }
+    match &state.dialog {
+        None => cursor,
+        Some(Dialog::Confirm(confirm)) => confirm::render(confirm, &mut canvas),
+        Some(Dialog::Secret(dialog)) => secret::render(dialog, state.now, &mut canvas),
+        Some(Dialog::Entry(dialog)) => {
+            entry::render(dialog, &mut canvas);
+            None
+        }
+        Some(Dialog::Help(help)) => Some(help::render(help, &mut canvas)),
+    }
+}
+
+fn too_small(state: &State, canvas: &mut Canvas<'_>) {
+    let (width, height) = state.size;
+    let lines = [
+        format!("This terminal is {width}x{height}."),
+        format!("The console needs {}x{}.", SMALLEST.0, SMALLEST.1),
+        "Enlarge it, or :q".to_owned(),
+    ];
+    for (row, line) in (0..).zip(&lines) {
+        canvas.text(0, row, line, ratatui::style::Style::new());
+    }
+}
+
+/// A screen that is not built yet says so, and what to use instead.
+fn notice(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
+    let text = match state.screen {
+        Screen::Health => "Health is not shown here yet. On the command line: agentidp status",
+        Screen::Credentials => {
+            "Credentials of all agents are not shown here yet. Open an agent (2, enter) for its own."
+        }
+        _ => "There are no approvals yet: nothing in this version needs a second operator.",
+    };
+    canvas.text(1, body.y + 1, text, super::style::faint());
+}

@@ -1,0 +1,133 @@
+//! The command line.
+//!
+//! Exit codes: 0 when what was asked for is done, 1 when it could not be (one line on standard error
+//! says why), 2 when the command line itself is wrong.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+/// The identity provider for AI agents: the daemon.
+#[derive(Debug, Parser)]
+#[command(name = "agentidpd", version, disable_help_subcommand = true, arg_required_else_help = true)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make an empty store, and the key-encryption key's file when it is missing
+    ///
+    /// Refuses, and changes nothing, when there is a store already.
+    Init(ConfigFile),
+    /// Serve agents and operators until SIGTERM or SIGINT
+    Run(ConfigFile),
+    /// Try it out: everything in one folder, with a demonstration organization
+    ///
+    /// Makes what is missing in the folder, and makes the user who starts it an admin. Not for
+    /// production.
+    Dev(DevArguments),
+    /// Verify a configuration, or print one to start from
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Work on a store that no daemon has open
+    #[command(subcommand)]
+    Store(StoreCommand),
+    /// Print a script that completes this command line in a shell
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// Which configuration.
+#[derive(Debug, Args)]
+pub struct ConfigFile {
+    /// The configuration file, in TOML
+    #[arg(long = "config", value_name = "FILE", env = "AGENTIDP_CONFIG")]
+    pub path: PathBuf,
+}
+
+/// How to run in development mode.
+#[derive(Debug, Args)]
+pub struct DevArguments {
+    /// The folder for the store, the keys and the logs
+    #[arg(long, value_name = "DIR", default_value = "./.agentidp")]
+    pub dir: PathBuf,
+    /// Where to serve agents; port 0 takes a free one
+    #[arg(long, value_name = "ADDR:PORT", env = "AGENTIDP_HTTP_LISTEN", default_value = "127.0.0.1:8420")]
+    pub listen: SocketAddr,
+    /// The Unix socket for operators [default: operator.sock in DIR]
+    #[arg(long, value_name = "PATH", env = "AGENTIDP_OPERATOR_SOCKET")]
+    pub socket: Option<PathBuf>,
+}
+
+impl DevArguments {
+    /// The Unix socket for operators.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.socket
+            .clone()
+            .unwrap_or_else(|| self.dir.join("operator.sock"))
+    }
+}
+
+/// What to do with a configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Say whether a configuration is valid, environment included
+    Check(ConfigFile),
+    /// Print a configuration file with every setting, its default and its rule
+    Default,
+}
+
+/// What to do with a store.
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Verify every record and the chain of the audit log, and change nothing
+    Check(ConfigFile),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn development_mode_needs_no_arguments() {
+        let words = ["agentidpd", "dev", "--listen", "127.0.0.1:1"];
+        let Command::Dev(dev) = Arguments::try_parse_from(words).unwrap().command else {
+            panic!("not dev");
+        };
+        assert_eq!(dev.dir, PathBuf::from("./.agentidp"));
+        assert_eq!(dev.listen, SocketAddr::from(([127, 0, 0, 1], 1)));
+        let elsewhere = DevArguments { dir: "d".into(), socket: None, ..dev };
+        assert_eq!(elsewhere.socket(), PathBuf::from("d/operator.sock"));
+    }
+
+    #[test]
+    fn a_wrong_command_line_exits_with_2_and_help_with_0() {
+        for (words, code) in [
+            (&["agentidpd", "run", "--nonsense"][..], 2),
+            (&["agentidpd", "nonsense"], 2),
+            (&["agentidpd", "dev", "--listen", "nowhere"], 2),
+            (&["agentidpd", "completions", "cmd.exe"], 2),
+            (&["agentidpd", "--help"], 0),
+            (&["agentidpd", "--version"], 0),
+        ] {
+            let error = Arguments::try_parse_from(words).unwrap_err();
+            assert_eq!(error.exit_code(), code, "{words:?}");
+        }
+    }
+}

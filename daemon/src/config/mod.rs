@@ -1,0 +1,357 @@
+//! What the daemon is told: a TOML file, with the environment above it.
+//!
+//! [`source`] collects what was written and where, [`value`] has the rule of every kind of value,
+//! and this module puts them together into a [`Config`] whose values are valid. Every setting of
+//! the file has an environment variable, `AGENTIDP_<SECTION>_<KEY>`. See [`setting`] for how to add
+//! one.
+//!
+//! Nothing here reads the process's own environment: whoever calls passes it, so tests own it.
+
+mod error;
+mod secret;
+mod setting;
+mod source;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use agentidp_shared::{Role, SigningAlgorithm};
+
+pub use error::{ConfigError, Place, Warning};
+pub use secret::KeyEncryptionKey;
+pub use source::Environment;
+pub use value::{LogFilter, RoleMapping};
+
+use secret::KeySource;
+use source::Sources;
+
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(15 * 60);
+const DEFAULT_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8420);
+const DEFAULT_SOCKET: &str = "/run/agentidp/operator.sock";
+const DEFAULT_STORE: &str = "/var/lib/agentidp";
+/// The name of the credential by which the service manager gives the key-encryption key.
+const CREDENTIAL: &str = "key-encryption-key";
+
+/// What the daemon is told, valid.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The name that tokens are issued under (RFC 8414, section 2). `run` needs one
+    /// ([`Config::require_issuer`]); in development it follows from the address.
+    pub issuer: Option<String>,
+    /// The agents' interface.
+    pub http: Http,
+    /// The operators' interface.
+    pub operator: Operator,
+    /// The store.
+    pub store: Store,
+    /// Signing keys and what seals them.
+    pub keys: Keys,
+    /// Access tokens.
+    pub tokens: Tokens,
+    /// What is logged, and where.
+    pub log: Log,
+    /// The file, for errors about what is not in it.
+    file: PathBuf,
+}
+
+/// The agents' interface.
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// Where it listens. Port 0 lets the operating system choose.
+    pub listen: SocketAddr,
+    /// Whether plain HTTP may be spoken on an address that is not loopback.
+    pub allow_plaintext: bool,
+}
+
+/// The operators' interface.
+#[derive(Debug, Clone)]
+pub struct Operator {
+    /// The path of the Unix socket.
+    pub socket: PathBuf,
+    /// Who may do what there; never empty.
+    pub roles: Vec<RoleMapping>,
+}
+
+/// The store.
+#[derive(Debug, Clone)]
+pub struct Store {
+    /// Its folder.
+    pub path: PathBuf,
+    /// Where the head of the log is noted, so that a log cut short is noticed.
+    pub head_file: PathBuf,
+}
+
+/// Signing keys and what seals them.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    /// What new signing keys sign with.
+    pub algorithm: SigningAlgorithm,
+    key_encryption_key: KeySource,
+}
+
+impl Keys {
+    /// Reads the key-encryption key.
+    ///
+    /// # Errors
+    ///
+    /// When none is configured, or its file cannot be read or holds no key.
+    pub fn load_key_encryption_key(&self) -> Result<KeyEncryptionKey, ConfigError> {
+        self.key_encryption_key.load()
+    }
+
+    /// The file that the configuration names for the key-encryption key, for `init` to make when it
+    /// is missing. A credential of the service manager is not ours to make, and is not named here.
+    #[must_use]
+    pub fn key_encryption_key_file(&self) -> Option<&Path> {
+        match &self.key_encryption_key {
+            KeySource::File(path, _) => Some(path),
+            _ => None,
+        }
+    }
+}
+
+/// Access tokens.
+#[derive(Debug, Clone)]
+pub struct Tokens {
+    /// How long they live: whole seconds, 1 s to 24 h.
+    pub lifetime: Duration,
+    /// What they are for when the request and the agent do not say; otherwise the issuer.
+    pub default_audience: Option<String>,
+}
+
+/// What is logged, and where.
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// Which events.
+    pub level: LogFilter,
+    /// The folder of the daily files.
+    pub directory: Option<PathBuf>,
+    /// Whether lines go to standard error; true when there is no folder.
+    pub stderr: bool,
+}
+
+impl Config {
+    /// Reads the file at `path`, and `environment` above it.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that breaks a rule, or why the file cannot be read.
+    pub fn load(path: &Path, environment: &Environment) -> Result<(Self, Vec<Warning>), ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let place = Place::File(path.to_owned(), None);
+            ConfigError::whole(place, format!("cannot be read: {error}"))
+        })?;
+        Self::parse(path, &text, environment)
+    }
+
+    /// Reads `text` as the content of the file at `path`, and `environment` above it.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that breaks a rule.
+    pub fn parse(
+        path: &Path,
+        text: &str,
+        environment: &Environment,
+    ) -> Result<(Self, Vec<Warning>), ConfigError> {
+        let mut sources = Sources::read(path, text, environment)?;
+        let config = Self::of(path, &sources, environment)?;
+        config.check_plaintext(|| sources.place("http.listen"))?;
+        let mut warnings = std::mem::take(&mut sources.warnings);
+        warnings.extend(config.keys.key_encryption_key.warning());
+        Ok((config, warnings))
+    }
+
+    /// The configuration of development mode: everything in `dir`, logs both there and on standard
+    /// error, and no file. `environment` holds for what the arguments do not say.
+    ///
+    /// The operators' roles are the defaults; whoever starts development mode adds its user. The
+    /// file of the key-encryption key, when the environment does not name another, is
+    /// `<dir>/key-encryption-key`, and may have to be made.
+    ///
+    /// # Errors
+    ///
+    /// The first variable that breaks a rule, and an address that is not loopback unless the
+    /// environment allows it.
+    pub fn dev(
+        dir: &Path,
+        listen: SocketAddr,
+        socket: &Path,
+        environment: &Environment,
+    ) -> Result<(Self, Vec<Warning>), ConfigError> {
+        let mut sources = Sources::read(dir, "", environment)?;
+        let mut config = Self::of(dir, &sources, environment)?;
+        let warnings = std::mem::take(&mut sources.warnings);
+        config.http.listen = listen;
+        config.check_plaintext(|| Place::Named("--listen".to_owned()))?;
+        socket
+            .to_str()
+            .ok_or_else(|| "must be text in UTF-8".into())
+            .and_then(value::socket)
+            .map_err(|rule| {
+                let place = Place::Named("--socket".to_owned());
+                ConfigError::new(place, "operator.socket", rule)
+            })?;
+        config.operator.socket = socket.to_owned();
+        // Whatever the environment says: trying something out must not touch a store in production.
+        config.store = Store {
+            path: dir.to_owned(),
+            head_file: dir.join("head"),
+        };
+        if matches!(config.keys.key_encryption_key, KeySource::Absent(_)) {
+            let place = Place::Named("--dir".to_owned());
+            config.keys.key_encryption_key = KeySource::File(dir.join(CREDENTIAL), place);
+        }
+        config.log.directory.get_or_insert_with(|| dir.join("log"));
+        config.log.stderr = true;
+        Ok((config, warnings))
+    }
+
+    fn of(
+        path: &Path,
+        sources: &Sources<'_>,
+        environment: &Environment,
+    ) -> Result<Self, ConfigError> {
+        let store = sources
+            .text("store.path", value::path)?
+            .unwrap_or_else(|| DEFAULT_STORE.into());
+        let directory = sources.text("log.directory", value::path)?;
+        Ok(Self {
+            issuer: sources.text("issuer", value::issuer)?,
+            http: Http {
+                listen: sources
+                    .text("http.listen", value::address)?
+                    .unwrap_or(DEFAULT_LISTEN),
+                allow_plaintext: sources.value("http.allow_plaintext")?.unwrap_or(false),
+            },
+            operator: Operator {
+                socket: sources
+                    .text("operator.socket", value::socket)?
+                    .unwrap_or_else(|| DEFAULT_SOCKET.into()),
+                roles: roles(sources)?,
+            },
+            store: Store {
+                head_file: sources
+                    .text("store.head_file", value::path)?
+                    .unwrap_or_else(|| store.join("head")),
+                path: store,
+            },
+            keys: Keys {
+                algorithm: sources
+                    .word("keys.algorithm")?
+                    .unwrap_or(SigningAlgorithm::Es256),
+                key_encryption_key: key_source(sources, environment)?,
+            },
+            tokens: Tokens {
+                lifetime: sources
+                    .text("tokens.lifetime", value::lifetime)?
+                    .unwrap_or(DEFAULT_LIFETIME),
+                default_audience: sources.text("tokens.default_audience", value::audience)?,
+            },
+            log: Log {
+                level: sources
+                    .text("log.level", value::log_filter)?
+                    .unwrap_or_default(),
+                stderr: directory.is_none(),
+                directory,
+            },
+            file: path.to_owned(),
+        })
+    }
+
+    fn check_plaintext(&self, place: impl FnOnce() -> Place) -> Result<(), ConfigError> {
+        if self.http.allow_plaintext || self.http.listen.ip().is_loopback() {
+            return Ok(());
+        }
+        Err(ConfigError::new(
+            place(),
+            "http.listen",
+            "must be a loopback address unless http.allow_plaintext is true",
+        ))
+    }
+
+    /// The issuer, which `run` cannot do without.
+    ///
+    /// # Errors
+    ///
+    /// When none is configured.
+    pub fn require_issuer(&self) -> Result<&str, ConfigError> {
+        self.issuer.as_deref().ok_or_else(|| {
+            let place = Place::File(self.file.clone(), None);
+            ConfigError::new(place, "issuer", "must be set: there is no default")
+        })
+    }
+
+    /// Verifies what is read later than the file itself, and tells what `run` would still need.
+    ///
+    /// # Errors
+    ///
+    /// When the key-encryption key is configured and cannot be had.
+    pub fn check(&self) -> Result<Vec<Warning>, ConfigError> {
+        let to_warning = |error: ConfigError| Warning {
+            place: error.place,
+            key: error.key,
+            text: error.rule,
+        };
+        let mut warnings: Vec<_> = self.require_issuer().err().map(to_warning).into_iter().collect();
+        match self.keys.load_key_encryption_key() {
+            Ok(_) => {}
+            // It may still come from the service manager, which this command does not run under.
+            Err(error) if matches!(self.keys.key_encryption_key, KeySource::Absent(_)) => {
+                warnings.push(to_warning(error));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(warnings)
+    }
+}
+
+fn roles(sources: &Sources<'_>) -> Result<Vec<RoleMapping>, ConfigError> {
+    const KEY: &str = "operator.roles";
+    let Some(roles) = sources.value::<Vec<RoleMapping>>(KEY)? else {
+        return Ok(default_roles());
+    };
+    value::check_roles(&roles).map_err(|rule| sources.refuse(KEY, rule))?;
+    Ok(roles)
+}
+
+fn default_roles() -> Vec<RoleMapping> {
+    let mapping = |role, users: &[&str], group: &str| RoleMapping {
+        role,
+        users: users.iter().map(|user| (*user).to_owned()).collect(),
+        groups: vec![group.to_owned()],
+    };
+    vec![
+        mapping(Role::Admin, &["root"], "agentidp-admin"),
+        mapping(Role::Operator, &[], "agentidp-operator"),
+        mapping(Role::Auditor, &[], "agentidp-auditor"),
+    ]
+}
+
+fn key_source(sources: &Sources<'_>, environment: &Environment) -> Result<KeySource, ConfigError> {
+    const KEY: &str = "keys.key_encryption_key";
+    const FILE: &str = "keys.key_encryption_key_file";
+    sources.refuse_both(KEY)?;
+    if let Some(key) = sources.text(KEY, KeyEncryptionKey::parse)? {
+        return Ok(KeySource::Given(key));
+    }
+    if let Some(path) = sources.text(FILE, value::path)? {
+        return Ok(KeySource::File(path, sources.place(FILE)));
+    }
+    Ok(match environment.credential(CREDENTIAL) {
+        Some(path) => KeySource::Credential(path),
+        None => KeySource::Absent(sources.place(FILE)),
+    })
+}
+
+/// A configuration file that says what holds without one, with every setting explained.
+#[must_use]
+pub const fn default_toml() -> &'static str {
+    include_str!("default.toml")
+}

@@ -1,0 +1,104 @@
+//! The list of settings: the one place where their names stand.
+//!
+//! To add one: a line here, a field and its rule in the parent module, a line in `default.toml` and
+//! one in `docs/reference/configuration.md`; tests hold the four together.
+
+use std::fmt::Write as _;
+
+/// How the environment writes a setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As the text itself.
+    Text,
+    /// As a TOML value.
+    Toml,
+    /// As the text itself, and in the environment only. `<key>_file` names a file that holds it.
+    Secret,
+}
+
+/// A setting's name and form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Setting {
+    /// The full name, with a dot between section and key.
+    pub(super) key: &'static str,
+    /// How the environment writes it.
+    pub(super) form: Form,
+}
+
+const fn setting(key: &'static str, form: Form) -> Setting {
+    Setting { key, form }
+}
+
+/// Every setting that there is.
+pub(super) const SETTINGS: &[Setting] = &[
+    setting("issuer", Form::Text),
+    setting("http.listen", Form::Text),
+    setting("http.allow_plaintext", Form::Toml),
+    setting("operator.socket", Form::Text),
+    setting("operator.roles", Form::Toml),
+    setting("store.path", Form::Text),
+    setting("store.head_file", Form::Text),
+    setting("keys.algorithm", Form::Text),
+    setting("keys.key_encryption_key", Form::Secret),
+    setting("keys.key_encryption_key_file", Form::Text),
+    setting("tokens.lifetime", Form::Text),
+    setting("tokens.default_audience", Form::Text),
+    setting("log.level", Form::Text),
+    setting("log.directory", Form::Text),
+];
+
+impl Setting {
+    /// The setting of this full name.
+    pub(super) fn by_key(key: &str) -> Option<&'static Self> {
+        SETTINGS.iter().find(|setting| setting.key == key)
+    }
+
+    /// The environment variable that overrides it.
+    pub(super) fn variable(&self) -> String {
+        variable(self.key)
+    }
+
+    fn section(&self) -> Option<&'static str> {
+        self.key.split_once('.').map(|(section, _)| section)
+    }
+}
+
+/// The environment variable of a setting.
+pub(super) fn variable(key: &str) -> String {
+    format!("AGENTIDP_{}", key.replace('.', "_").to_uppercase())
+}
+
+/// Whether there is a section of this name.
+pub(super) fn is_section(name: &str) -> bool {
+    SETTINGS
+        .iter()
+        .any(|setting| setting.section() == Some(name))
+}
+
+/// What stands in a section, or at the top level, for the error about what does not.
+pub(super) fn contents(section: Option<&str>) -> String {
+    let mut names: Vec<String> = SETTINGS
+        .iter()
+        .filter(|setting| setting.section() == section && setting.form != Form::Secret)
+        .map(|setting| {
+            setting
+                .key
+                .rsplit('.')
+                .next()
+                .unwrap_or(setting.key)
+                .to_owned()
+        })
+        .collect();
+    let mut text = match section {
+        Some(section) => format!("[{section}] has "),
+        None => {
+            let mut sections: Vec<_> = SETTINGS.iter().filter_map(Setting::section).collect();
+            sections.dedup();
+            names.extend(sections.iter().map(|section| format!("[{section}]")));
+            "the file has ".to_owned()
+        }
+    };
+    // Writing to a string does not fail.
+    let _ = write!(text, "{}", names.join(", "));
+    text
+}

@@ -1,0 +1,207 @@
+//! The rules of single settings: from the text that a person wrote to a typed value.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use agentidp_shared::{Resource, Role};
+use serde::Deserialize;
+use tracing_subscriber::EnvFilter;
+
+/// The rule that a value broke, as a sentence without a full stop.
+pub(super) type Rule = Cow<'static, str>;
+
+/// The users and groups that have a role on the operators' socket.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoleMapping {
+    /// The role.
+    pub role: Role,
+    /// Users, by name or by decimal number.
+    #[serde(default, deserialize_with = "accounts")]
+    pub users: Vec<String>,
+    /// Groups, by name or by decimal number.
+    #[serde(default, deserialize_with = "accounts")]
+    pub groups: Vec<String>,
+}
+
+/// Which events are logged: a level, and levels of single targets.
+///
+/// Kept as the text, checked, because an [`EnvFilter`] cannot be copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFilter(String);
+
+impl LogFilter {
+    /// The filter.
+    #[must_use]
+    pub fn to_filter(&self) -> EnvFilter {
+        // The text was checked when the value was made.
+        EnvFilter::builder().parse_lossy(&self.0)
+    }
+}
+
+impl Default for LogFilter {
+    fn default() -> Self {
+        Self("info".to_owned())
+    }
+}
+
+/// The same rules for the issuer as for a resource, which the default audience is, and more.
+pub(super) fn issuer(text: &str) -> Result<String, Rule> {
+    const RULE: Rule = Cow::Borrowed(
+        "must be an https URL in lower case up to its path, at most 256 bytes, without user, query, \
+         fragment or slash at its end",
+    );
+    const PLAIN: Rule = Cow::Borrowed("must be an https URL; http is for loopback addresses only");
+    // The standard compares issuers byte by byte (RFC 8414, section 3.3), so one that a library
+    // would rewrite on its way is refused.
+    text.parse::<Resource>().map_err(|_| RULE)?;
+    let (is_https, rest) = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
+        (Some(rest), _) => (true, rest),
+        (None, Some(rest)) => (false, rest),
+        (None, None) => return Err(RULE),
+    };
+    let (authority, path) = rest.split_once('/').map_or((rest, None), |(a, p)| (a, Some(p)));
+    let is_plain_path = path.is_none_or(|path| {
+        path.split('/')
+            .all(|segment| !matches!(segment, "" | "." | ".."))
+    });
+    if text.contains('?') || authority.bytes().any(|b| b.is_ascii_uppercase()) || !is_plain_path {
+        return Err(RULE);
+    }
+    if !is_https && !is_loopback(authority) {
+        return Err(PLAIN);
+    }
+    Ok(text.to_owned())
+}
+
+/// Whether a URL's authority can only be this machine.
+fn is_loopback(authority: &str) -> bool {
+    let host = match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or(rest),
+        None => authority.split(':').next().unwrap_or(authority),
+    };
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// An audience: a resource, or a name that resource servers know the installation by.
+pub(super) fn audience(text: &str) -> Result<String, Rule> {
+    text.parse::<Resource>()
+        .map(String::from)
+        .map_err(|error| error.rule.into())
+}
+
+/// `address:port`. Names are not resolved: what is listened on must not hang on another server.
+pub(super) fn address(text: &str) -> Result<SocketAddr, Rule> {
+    text.parse()
+        .map_err(|_| "must be an IP address and port such as 127.0.0.1:8420 or [::1]:8420".into())
+}
+
+/// A path; it need not exist yet.
+pub(super) fn path(text: &str) -> Result<PathBuf, Rule> {
+    if text.is_empty() || text.contains('\0') {
+        return Err("must be a path".into());
+    }
+    Ok(text.into())
+}
+
+/// The path of a Unix socket: `sun_path` of `unix(7)` holds 108 bytes with the NUL at its end.
+pub(super) fn socket(text: &str) -> Result<PathBuf, Rule> {
+    if text.len() > 107 {
+        return Err("must be at most 107 bytes, as paths of sockets are".into());
+    }
+    path(text)
+}
+
+/// How long tokens live, to the second: 1 s to 24 h.
+pub(super) fn lifetime(text: &str) -> Result<Duration, Rule> {
+    const FORM: Rule = Cow::Borrowed("must be a whole number with s, m or h, such as 15m");
+    let split = text.len().saturating_sub(1);
+    let (number, unit) = text.split_at_checked(split).ok_or(FORM)?;
+    let seconds: u64 = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        _ => return Err(FORM),
+    };
+    // `parse` alone would take a plus sign too.
+    if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(FORM);
+    }
+    let seconds = number
+        .parse()
+        .unwrap_or(u64::MAX)
+        .saturating_mul(seconds);
+    if !(1..=86_400).contains(&seconds) {
+        return Err("must be between 1s and 24h".into());
+    }
+    Ok(Duration::from_secs(seconds))
+}
+
+/// A level, or directives of `tracing_subscriber`'s `EnvFilter`, comma by comma.
+pub(super) fn log_filter(text: &str) -> Result<LogFilter, Rule> {
+    const FORM: Rule = Cow::Borrowed(
+        "must be off, error, warn, info, debug or trace, or such levels for targets: info,hyper=warn",
+    );
+    const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
+    // The filter takes a bare word that is no level for a target, and would log all of it and
+    // nothing else: `inof` would silence the daemon.
+    let is_level = |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
+    let is_target = |word: &str| word.contains(['=', '[', ']', '{', '}']);
+    let all = text.split(',').map(str::trim);
+    if !all.into_iter().all(|word| is_level(word) || is_target(word)) {
+        return Err(FORM);
+    }
+    EnvFilter::builder().parse(text).map_err(|_| FORM)?;
+    Ok(LogFilter(text.to_owned()))
+}
+
+/// At least one mapping, each of at least one user or group.
+pub(super) fn check_roles(roles: &[RoleMapping]) -> Result<(), Rule> {
+    if roles.is_empty() {
+        return Err("must not be empty: nobody could operate the daemon".into());
+    }
+    let names_nobody = |it: &&RoleMapping| it.users.is_empty() && it.groups.is_empty();
+    match roles.iter().find(names_nobody) {
+        Some(mapping) => Err(format!(
+            "must give the role {} to at least one user or group",
+            mapping.role
+        )
+        .into()),
+        None => Ok(()),
+    }
+}
+
+fn accounts<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    /// One name, so that an error has the line of this one and not of the whole list.
+    #[derive(Deserialize)]
+    #[serde(try_from = "String")]
+    struct Account(String);
+
+    impl TryFrom<String> for Account {
+        type Error = Rule;
+
+        fn try_from(text: String) -> Result<Self, Rule> {
+            check_account(&text).map(|()| Self(text))
+        }
+    }
+
+    let accounts = Vec::<Account>::deserialize(deserializer)?;
+    Ok(accounts.into_iter().map(|account| account.0).collect())
+}
+
+/// A name or a number as the user database spells it, because it is compared as a text.
+fn check_account(text: &str) -> Result<(), Rule> {
+    const UNUSED: u32 = u32::MAX;
+    let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let is_name = (1..=256).contains(&text.len())
+        && !text
+            .chars()
+            .any(|c| c.is_control() || c.is_whitespace() || c == ':' || c == ',');
+    match text.parse::<u32>() {
+        Ok(number) if is_number && number != UNUSED && number.to_string() == text => Ok(()),
+        _ if is_name && !is_number => Ok(()),
+        _ => Err("users and groups must be names, or numbers from 0 to 4294967294".into()),
+    }
+}

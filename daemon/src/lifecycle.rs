@@ -1,0 +1,153 @@
+//! The daemon among processes: what its service manager hears, which signals end it, and what must
+//! not leave its memory.
+
+use std::io;
+use std::time::Duration;
+
+use nix::sys::prctl::set_dumpable;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::stat::{Mode, umask};
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
+
+/// Tells the service manager how the daemon is (`sd_notify(3)`). Without one it does nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Notifier(());
+
+impl Notifier {
+    /// Speaks to the service manager that the environment names in `NOTIFY_SOCKET`.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(())
+    }
+
+    /// The daemon serves.
+    pub fn ready(&self) {
+        notify(&[NotifyState::Ready]);
+    }
+
+    /// The daemon is about to end.
+    pub fn stopping(&self) {
+        notify(&[NotifyState::Stopping]);
+    }
+
+    /// What the daemon is doing, on one line, for `systemctl status`.
+    pub fn status(&self, text: &str) {
+        // A line feed would begin another assignment of the protocol.
+        notify(&[NotifyState::Status(&text.replace(['\n', '\r'], " "))]);
+    }
+
+    /// Begins to feed the watchdog, if the service manager has one for this process, until the task
+    /// is aborted or its runtime ends.
+    ///
+    /// The feeding runs among the tasks that serve: if they can no longer run, neither can it, and
+    /// the service manager starts the daemon anew. Half of the limit leaves room for a late turn
+    /// (`sd_watchdog_enabled(3)`).
+    #[must_use]
+    pub fn feed_watchdog(&self) -> Option<JoinHandle<()>> {
+        let limit = sd_notify::watchdog_enabled().filter(|limit| *limit >= Duration::from_millis(2))?;
+        Some(tokio::spawn(async move {
+            let mut turns = tokio::time::interval(limit / 2);
+            loop {
+                turns.tick().await;
+                notify(&[NotifyState::Watchdog]);
+            }
+        }))
+    }
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "the service manager could not be told");
+    }
+}
+
+/// From here on SIGTERM and SIGINT do not kill the process but resolve the future that is returned,
+/// with the signal's name. SIGHUP is logged and otherwise ignored: a terminal that closes does not
+/// end a daemon.
+///
+/// A signal that comes before the future is first polled is not lost.
+///
+/// # Errors
+///
+/// When the handlers cannot be installed.
+///
+/// # Panics
+///
+/// Outside a tokio runtime.
+pub fn shutdown_signal() -> io::Result<impl Future<Output = &'static str> + Send> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return "SIGTERM",
+                _ = interrupt.recv() => return "SIGINT",
+                _ = hangup.recv() => tracing::info!("SIGHUP is ignored"),
+            }
+        }
+    })
+}
+
+/// From here on, what this process writes is for its own user alone. Call it before any thread is
+/// started.
+pub fn keep_files_private() {
+    umask(Mode::from_bits_truncate(0o077));
+}
+
+/// Keeps keys and secrets out of core dumps, and other processes of the same user out of this one's
+/// memory.
+///
+/// Both ways, because neither does alone: the limit does not hold for core dumps that are piped to a
+/// program, such as systemd-coredump (`core(5)`). That the process is not dumpable also gives its
+/// files in `/proc` to root; what the daemon reads there of its own and of others stays readable.
+///
+/// # Errors
+///
+/// When the operating system refuses.
+pub fn forbid_core_dumps() -> io::Result<()> {
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    set_dumpable(false)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::prctl::get_dumpable;
+    use nix::sys::resource::getrlimit;
+    use nix::sys::signal::{Signal, raise};
+
+    use super::*;
+
+    #[test]
+    fn memory_is_not_dumped_and_proc_stays_readable() {
+        forbid_core_dumps().unwrap();
+        assert_eq!(getrlimit(Resource::RLIMIT_CORE).unwrap(), (0, 0));
+        assert!(!get_dumpable().unwrap());
+        for name in ["stat", "status", "statm", "loginuid"] {
+            assert!(std::fs::read(format!("/proc/self/{name}")).is_ok(), "{name}");
+        }
+    }
+
+    // One test for all signals: they reach every listener in the process.
+    #[tokio::test]
+    async fn sigterm_and_sigint_end_the_wait_even_when_they_come_early_and_sighup_does_not() {
+        for (sent, name) in [(Signal::SIGTERM, "SIGTERM"), (Signal::SIGINT, "SIGINT")] {
+            let ended = shutdown_signal().unwrap();
+            raise(Signal::SIGHUP).unwrap();
+            raise(sent).unwrap();
+            assert_eq!(ended.await, name);
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_service_manager_nothing_is_said() {
+        let notifier = Notifier::new();
+        notifier.ready();
+        notifier.status("serving");
+        notifier.stopping();
+        assert!(notifier.feed_watchdog().is_none());
+    }
+}

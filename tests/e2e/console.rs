@@ -1,0 +1,210 @@
+//! The console in a real pseudo-terminal, against a real daemon.
+
+use agentidp_tests::{Client, DevDaemon, TestConsole};
+
+const ESC: &str = "\u{1b}";
+
+/// The e-mails of the demo's agents, and a client for the first.
+fn demo(daemon: &DevDaemon) -> (Vec<String>, Client) {
+    let agents = daemon.cli().ndjson(&["agent", "list", "-o", "ndjson"]);
+    let mut emails: Vec<_> = agents
+        .iter()
+        .map(|it| it["email"].as_str().unwrap().to_owned())
+        .collect();
+    emails.sort();
+    let issued = daemon
+        .cli()
+        .json(&["credential", "issue", &emails[0], "-o", "json"]);
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let client = Client {
+        http: daemon.http(),
+        id: text(&issued["client_id"]),
+        secret: text(&issued["client_secret"]),
+        credential: text(&issued["credential"]["id"]),
+    };
+    (emails, client)
+}
+
+/// What an e-mail shows as in a list, which may cut its end off.
+fn short(email: &str) -> &str {
+    email.split('@').next().unwrap()
+}
+
+#[test]
+fn an_operator_sees_an_agent_s_token_and_cuts_the_agent_off() {
+    let daemon = DevDaemon::start();
+    let (emails, client) = demo(&daemon);
+    let mut console = TestConsole::start(&daemon.socket());
+    for email in &emails {
+        console.wait_for(short(email));
+    }
+    console.wait_for("LIVE");
+
+    // The issuance arrives by itself.
+    console.press("5");
+    console.wait_for("FOLLOW");
+    assert_eq!(client.token(&[]).status, 200);
+    console.wait_for("token.issue");
+
+    // The list is in the order of the daemon; the filter leaves the one agent.
+    console.press("2");
+    console.wait_for("LAST AUTH");
+    select(&mut console, short(&emails[0]));
+    console.press("\r");
+    console.wait_for(&client.id[..8]);
+    console.wait_for("active");
+    console.press("as");
+    console.wait_for("Reason");
+    // A key is not enough: the reason is missing.
+    console.press_until("y", "a reason is missing");
+    console.press("seen in a log");
+    console.wait_for("seen in a log");
+    console.press("\ty");
+    console.wait_for("~ suspended");
+    assert_eq!(
+        client.token(&[]).error(),
+        (401, "invalid_client".to_owned())
+    );
+
+    console.press("5");
+    console.wait_for("agent.suspend");
+    console.wait_for("DENIED");
+    assert!(!console.screen().contains(&client.secret));
+    console.press(":q\r");
+    let restored = console.wait_for_end();
+    assert!(restored.status.success(), "{:?}", restored.status);
+}
+
+/// Moves the selection to the row that shows `text`.
+fn select(console: &mut TestConsole, text: &str) {
+    console.press("g");
+    let is_selected = |screen: &str| {
+        screen
+            .lines()
+            .any(|it| it.trim_start().starts_with('>') && it.contains(text))
+    };
+    console.wait_until("a selection", |screen| {
+        screen.lines().any(|it| it.trim_start().starts_with('>'))
+    });
+    for _ in 0..3 {
+        if is_selected(&console.screen()) {
+            return;
+        }
+        let before = console.screen();
+        console.press("j");
+        console.wait_until("another selection", |screen| screen != before);
+    }
+    assert!(
+        is_selected(&console.screen()),
+        "{text} cannot be selected:\n{}",
+        console.screen()
+    );
+}
+
+#[test]
+fn a_terminal_may_change_its_size() {
+    let daemon = DevDaemon::start();
+    let (emails, _) = demo(&daemon);
+    let mut console = TestConsole::start(&daemon.socket());
+    console.wait_for(short(&emails[0]));
+    console.resize(40, 120);
+    console.wait_until("40 rows", |screen| screen.lines().count() == 40);
+    console.wait_for(short(&emails[0]));
+    console.resize(10, 40);
+    console.wait_for("80");
+    console.resize(24, 80);
+    for email in &emails {
+        console.wait_for(short(email));
+    }
+    console.press(":q\r");
+    assert!(console.wait_for_end().status.success());
+}
+
+#[test]
+fn q_goes_back_and_never_quits() {
+    let daemon = DevDaemon::start();
+    let (emails, _) = demo(&daemon);
+    let mut console = TestConsole::start(&daemon.socket());
+    console.wait_for(short(&emails[0]));
+    console.press("qqq");
+    console.press("5");
+    console.wait_for("FOLLOW");
+    console.press(ESC);
+    console.press(":q\r");
+    assert!(console.wait_for_end().status.success());
+}
+
+#[test]
+fn cancelling_the_dialog_changes_nothing() {
+    let daemon = DevDaemon::start();
+    let (emails, client) = demo(&daemon);
+    let mut console = TestConsole::start(&daemon.socket());
+    console.wait_for(short(&emails[0]));
+    select(&mut console, short(&emails[0]));
+    console.press("as");
+    console.wait_for("Reason");
+    console.press_until("y", "a reason is missing");
+    console.press("no");
+    console.press(ESC);
+    console.wait_until("no dialog", |screen| !screen.contains("Reason"));
+    assert_eq!(client.token(&[]).status, 200);
+    console.press(":q\r");
+    assert!(console.wait_for_end().status.success());
+}
+
+#[test]
+fn the_rows_stay_when_the_daemon_goes_and_live_on_when_it_is_back() {
+    let daemon = DevDaemon::start();
+    let (emails, _) = demo(&daemon);
+    let mut console = TestConsole::start(&daemon.socket());
+    console.wait_for("LIVE");
+    console.wait_for(short(&emails[0]));
+    let stopped = daemon.stop();
+    console.wait_for("STALE");
+    assert!(console.screen().contains(short(&emails[0])));
+    let _daemon = stopped.start();
+    console.wait_for("LIVE");
+    console.press(":q\r");
+    assert!(console.wait_for_end().status.success());
+}
+
+#[test]
+fn without_a_terminal_that_can_do_it_the_console_says_what_to_do_instead() {
+    let daemon = DevDaemon::start();
+    let console = TestConsole::start_with(&daemon.socket(), &[("TERM", "dumb")]);
+    let restored = console.wait_for_end();
+    assert_eq!(restored.status.exit_code(), 2, "{}", restored.screen);
+    assert!(
+        restored.screen.contains("agentidp agent list"),
+        "{}",
+        restored.screen
+    );
+    assert!(
+        !restored.written.contains(&0x1b),
+        "nothing that such a terminal cannot show"
+    );
+}
+
+#[test]
+fn without_colour_the_screen_says_the_same() {
+    let daemon = DevDaemon::start();
+    let (emails, _) = demo(&daemon);
+    let environment = [("TERM", "xterm-256color"), ("NO_COLOR", "1")];
+    let mut console = TestConsole::start_with(&daemon.socket(), &environment);
+    console.wait_for(short(&emails[0]));
+    console.wait_for("active");
+    console.press(":q\r");
+    let restored = console.wait_for_end();
+    let written = String::from_utf8_lossy(&restored.written);
+    for colour in [
+        "\u{1b}[31",
+        "\u{1b}[32",
+        "\u{1b}[33",
+        "\u{1b}[34",
+        "\u{1b}[36",
+        "\u{1b}[38;",
+        "\u{1b}[48;",
+    ] {
+        assert!(!written.contains(colour), "{colour:?} in {written:?}");
+    }
+}

@@ -1,0 +1,134 @@
+//! The daemon as its service manager sees it.
+
+use std::fs;
+use std::process::Command;
+
+use agentidp_tests::{Installation, Process, Registration, Request, TestDaemon, project_root};
+use nix::sys::signal::Signal;
+
+#[test]
+fn the_daemon_is_ready_only_when_it_serves() {
+    let installation = Installation::initialized();
+    let process = installation.spawn();
+    // The answer is asked for the moment that the notification is there.
+    process.wait_for_notification("READY=1");
+    let http = agentidp_tests::Http {
+        address: installation.config.listen,
+    };
+    assert_eq!(http.get("/health/ready").status, 200);
+    let cli = agentidp_tests::Cli::new(&installation.config.socket);
+    assert_eq!(cli.json(&["status", "-o", "json"])["ready"], true);
+}
+
+#[test]
+fn the_watchdog_is_fed_when_there_is_one() {
+    let mut installation = Installation::initialized();
+    installation
+        .environment
+        .push(("WATCHDOG_USEC".to_owned(), "400000".to_owned()));
+    let daemon = installation.start();
+    daemon.process.wait_for("three feedings", |seen| {
+        (seen
+            .notifications
+            .iter()
+            .filter(|it| *it == "WATCHDOG=1")
+            .count()
+            >= 3)
+            .then_some(())
+    });
+}
+
+#[test]
+fn sigterm_ends_the_daemon_in_time_though_clients_hold_on() {
+    let daemon = TestDaemon::start();
+    daemon.organization("acme");
+    let client = daemon.enrol(&Registration::new("a@acme.example"));
+    let tail = daemon
+        .cli()
+        .spawn(&["audit", "tail", "--from", "0", "-o", "ndjson"]);
+    tail.wait_for_line("the first entry", |line| {
+        line.contains("store.init").then_some(())
+    });
+    let http = daemon.http();
+    let mut idle = [(); 4].map(|()| http.keep_alive());
+    for connection in &mut idle {
+        assert_eq!(
+            connection
+                .exchange(&Request::new("GET", "/health/live"))
+                .status,
+            200
+        );
+    }
+    let silent = http.keep_alive();
+    let mut busy = http.keep_alive();
+    assert_eq!(busy.exchange(&client.basic(&[])).status, 200);
+
+    daemon.process.signal(Signal::SIGTERM);
+    daemon.process.wait_for_notification("STOPPING=1");
+    let (installation, finished) = daemon.stop();
+    assert_eq!(finished.code(), Some(0));
+    assert!(
+        !installation.config.socket.exists(),
+        "the socket is taken away"
+    );
+    drop((idle, silent, busy));
+    installation.check_store();
+
+    // Who follows the log follows it over the restart, and misses and repeats nothing.
+    let _daemon = installation.start();
+    let entry = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok();
+    let stop = tail.wait_for_line("the end", |line| {
+        entry(line).filter(|it| it["action"] == "daemon.stop")
+    });
+    tail.wait_for_line("the start after it", |line| {
+        let entry = entry(line)?;
+        (entry["action"] == "daemon.start" && entry["seq"].as_u64() > stop["seq"].as_u64())
+            .then_some(())
+    });
+    let text = tail.seen(|seen| String::from_utf8_lossy(&seen.stdout).into_owned());
+    for (index, line) in text.lines().enumerate() {
+        assert_eq!(entry(line).unwrap()["seq"], index);
+    }
+}
+
+#[test]
+fn every_line_that_the_daemon_logs_is_json_and_requests_have_their_id() {
+    let daemon = TestDaemon::start();
+    daemon.organization("acme");
+    let client = daemon.enrol(&Registration::new("a@acme.example"));
+    let denied = client.with_secret("x").token(&[]);
+    let (_, finished) = daemon.stop();
+    let mut lines = Vec::new();
+    for line in finished.stderr.lines() {
+        let value: serde_json::Value =
+            serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"));
+        lines.push(value);
+    }
+    let request = denied.header("x-request-id").unwrap();
+    assert!(
+        lines.iter().any(|line| line.to_string().contains(request)),
+        "{lines:#?}"
+    );
+}
+
+#[test]
+fn the_units_verify_without_a_word() {
+    let folder = fs::read_dir(project_root().join("systemd")).unwrap();
+    let mut units: Vec<_> = folder.map(|entry| entry.unwrap().path()).collect();
+    units.retain(|path| {
+        path.extension()
+            .is_some_and(|it| it == "service" || it == "socket")
+    });
+    units.sort();
+    assert!(!units.is_empty());
+    let mut command = Command::new("systemd-analyze");
+    command.arg("verify").args(&units);
+    let finished = Process::spawn(command).wait();
+    assert_eq!(
+        (finished.stdout.as_str(), finished.stderr.as_str()),
+        ("", ""),
+        "{}",
+        finished.command
+    );
+    assert_eq!(finished.code(), Some(0));
+}

@@ -1,0 +1,233 @@
+//! The store: the journal is the truth, and its index can be made again.
+
+use std::fs;
+use std::thread;
+
+use agentidp_tests::{Client, Installation, Registration, TestDaemon};
+
+/// Everything that operators can list, byte for byte. The log's part ends at entry `entries`, so
+/// that two listings compare though the daemon was started in between.
+fn listings(daemon: &TestDaemon, entries: usize) -> Vec<String> {
+    let cli = daemon.cli();
+    let list = |arguments: &[&str]| cli.run(arguments).ok().stdout().to_owned();
+    let mut listings = vec![
+        list(&["org", "list", "-o", "ndjson"]),
+        list(&["key", "list", "-o", "ndjson"]),
+        list(&["agent", "list", "-o", "ndjson"]),
+    ];
+    for agent in cli.ndjson(&["agent", "list", "-o", "ndjson"]) {
+        listings.push(list(&[
+            "credential",
+            "list",
+            agent["id"].as_str().unwrap(),
+            "-o",
+            "ndjson",
+        ]));
+    }
+    for filter in [
+        &[][..],
+        &["--action", "token.issue"],
+        &["--agent", "a@acme.example"],
+        &["--outcome", "denied"],
+    ] {
+        let log = list(
+            &[
+                &["audit", "list", "--limit", "100000", "-o", "ndjson"],
+                filter,
+            ]
+            .concat(),
+        );
+        let old = log.split_inclusive('\n').filter(|line| seq(line) < entries);
+        listings.push(old.collect());
+    }
+    listings
+}
+
+fn seq(line: &str) -> usize {
+    let entry: serde_json::Value = serde_json::from_str(line).unwrap();
+    usize::try_from(entry["seq"].as_u64().unwrap()).unwrap()
+}
+
+/// A daemon with every kind of record, and several bundles of entries.
+fn busy_daemon() -> (TestDaemon, Client) {
+    let daemon = TestDaemon::start();
+    daemon.organization("acme");
+    daemon.organization("other");
+    let [a, b, c, d] = ["a", "b", "c", "d"]
+        .map(|it| daemon.enrol(&Registration::new(&format!("{it}@acme.example"))));
+    let renewed = daemon.rotate(&a.credential, &["--grace", "1h"]);
+    daemon.change("suspend", "b@acme.example");
+    daemon.change("decommission", "c@acme.example");
+    assert_eq!(b.token(&[]).status, 401);
+    assert_eq!(c.token(&[]).status, 401);
+    assert_eq!(d.token(&[("scope", "ledger:write")]).status, 400);
+    thread::scope(|scope| {
+        for client in [&a, &renewed, &d] {
+            scope.spawn(|| (0..250).for_each(|_| assert_eq!(client.token(&[]).status, 200)));
+        }
+    });
+    (daemon, a)
+}
+
+/// How many entries the log has, once nothing is left to write.
+fn entries(daemon: &TestDaemon) -> usize {
+    let status = daemon.cli().json(&["status", "-o", "json"]);
+    usize::try_from(status["store"]["entries"].as_u64().unwrap()).unwrap()
+}
+
+#[test]
+fn the_index_is_rebuilt_from_the_journal_and_is_equal() {
+    let (daemon, client) = busy_daemon();
+    let (installation, _) = daemon.stop();
+    let daemon = installation.start();
+    let count = entries(&daemon);
+    let before = listings(&daemon, count);
+    let log_lines = before.iter().map(|it| it.lines().count()).max();
+    assert_eq!(log_lines, Some(count), "the listing is whole");
+
+    let (installation, _) = daemon.stop();
+    fs::remove_dir_all(installation.config.store.join("index")).unwrap();
+    let daemon = installation.start();
+    assert_eq!(listings(&daemon, count), before, "rebuilt after a stop");
+    assert_eq!(client.token(&[]).status, 200);
+
+    let installation = daemon.kill();
+    fs::remove_dir_all(installation.config.store.join("index")).unwrap();
+    let daemon = installation.start();
+    let after = listings(&daemon, count);
+    // The token in between was used by one agent and by one credential of it.
+    let differing = after
+        .iter()
+        .zip(&before)
+        .filter(|(after, before)| after != before)
+        .count();
+    assert_eq!(differing, 2, "rebuilt after a kill");
+    daemon.stop().0.check_store();
+}
+
+#[test]
+fn leftovers_of_an_interrupted_index_do_not_keep_the_daemon_from_starting() {
+    let (daemon, client) = busy_daemon();
+    let installation = daemon.kill();
+    let index = installation.config.store.join("index/sled");
+    fs::write(
+        index.join("snap.0000000000000001.generating"),
+        b"half a snapshot",
+    )
+    .unwrap();
+    let daemon = installation.start();
+    assert_eq!(client.token(&[]).status, 200);
+    daemon.stop().0.check_store();
+}
+
+#[test]
+fn a_damaged_index_is_set_aside_and_rebuilt() {
+    let (daemon, client) = busy_daemon();
+    let (installation, _) = daemon.stop();
+    let database = installation.config.store.join("index/sled/db");
+    let length = fs::metadata(&database).unwrap().len();
+    fs::write(&database, vec![0x5a; usize::try_from(length).unwrap()]).unwrap();
+    let daemon = installation.start();
+    assert_eq!(client.token(&[]).status, 200);
+    let agents = daemon.cli().ndjson(&["agent", "list", "-o", "ndjson"]);
+    assert_eq!(agents.len(), 4);
+    daemon.stop().0.check_store();
+}
+
+#[test]
+fn an_emptied_index_is_noticed() {
+    let (daemon, client) = busy_daemon();
+    let (installation, _) = daemon.stop();
+    fs::write(installation.config.store.join("index/sled/db"), b"").unwrap();
+    let daemon = installation.start();
+    assert_eq!(client.token(&[]).status, 200);
+    assert_eq!(
+        daemon
+            .cli()
+            .ndjson(&["agent", "list", "-o", "ndjson"])
+            .len(),
+        4
+    );
+}
+
+#[test]
+fn a_torn_end_of_the_journal_is_cut_off_and_a_damaged_middle_is_refused() {
+    let (daemon, client) = busy_daemon();
+    let installation = daemon.kill();
+    let segment = newest_segment(&installation);
+    let mut bytes = fs::read(&segment).unwrap();
+    let whole = bytes.clone();
+    bytes.extend_from_slice(&[0xff; 37]);
+    fs::write(&segment, &bytes).unwrap();
+    let daemon = installation.start();
+    assert_eq!(
+        client.token(&[]).status,
+        200,
+        "half a frame was never acknowledged"
+    );
+
+    let installation = daemon.kill();
+    let mut bytes = fs::read(&segment).unwrap();
+    bytes[whole.len() / 2] ^= 0x01;
+    fs::write(&segment, &bytes).unwrap();
+    fs::remove_dir_all(installation.config.store.join("index")).unwrap();
+    let check = installation.run("store check");
+    assert!(
+        check.code().is_some_and(|code| code != 0),
+        "{}{}",
+        check.stdout,
+        check.stderr
+    );
+    let line = installation.refusal();
+    assert!(line.contains("journal"), "{line}");
+    assert_eq!(
+        fs::read(&segment).unwrap(),
+        bytes,
+        "what is damaged is left for whoever looks into it"
+    );
+}
+
+fn newest_segment(installation: &Installation) -> std::path::PathBuf {
+    let segments = fs::read_dir(installation.config.store.join("journal")).unwrap();
+    segments.map(|it| it.unwrap().path()).max().unwrap()
+}
+
+#[test]
+fn a_store_that_is_older_than_its_head_is_refused() {
+    let daemon = TestDaemon::start();
+    daemon.organization("acme");
+    let (installation, _) = daemon.stop();
+    let segment = newest_segment(&installation);
+    let old = fs::read(&segment).unwrap();
+    let daemon = installation.start();
+    let client = daemon.enrol(&Registration::new("a@acme.example"));
+    assert_eq!(client.token(&[]).status, 200);
+    let (installation, _) = daemon.stop();
+    // A volume from before, with the head that was kept beside it.
+    fs::write(&segment, old).unwrap();
+    fs::remove_dir_all(installation.config.store.join("index")).unwrap();
+    let line = installation.refusal();
+    assert!(line.contains("head"), "{line}");
+}
+
+#[test]
+fn the_files_of_the_store_are_for_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let daemon = TestDaemon::start();
+    daemon.organization("acme");
+    let mut folders = vec![daemon.installation.config.store.clone()];
+    while let Some(folder) = folders.pop() {
+        assert_eq!(
+            fs::metadata(&folder).unwrap().permissions().mode() & 0o077,
+            0,
+            "{}",
+            folder.display()
+        );
+        folders.extend(
+            fs::read_dir(&folder)
+                .unwrap()
+                .map(|it| it.unwrap().path())
+                .filter(|it| it.is_dir()),
+        );
+    }
+}

@@ -1,0 +1,129 @@
+//! The configuration that a test's daemon runs with.
+
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::{BuildHasher, Hasher};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+/// One `[[operator.roles]]`.
+#[derive(Debug, Clone)]
+pub struct Role {
+    /// `auditor`, `operator` or `admin`.
+    pub role: &'static str,
+    /// Names or numeric ids of users.
+    pub users: Vec<String>,
+    /// Names or numeric ids of groups.
+    pub groups: Vec<String>,
+}
+
+/// What the configuration file says. [`fmt::Display`] writes it as TOML.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the daemon listens for agents; its issuer follows from it.
+    pub listen: SocketAddr,
+    /// Where it listens for operators.
+    pub socket: PathBuf,
+    /// Who may do what there.
+    pub roles: Vec<Role>,
+    /// The store's folder.
+    pub store: PathBuf,
+    /// The file with the key that seals signing keys.
+    pub key_encryption_key: PathBuf,
+    /// What signs tokens: `ES256`, `EdDSA` or `RS256`.
+    pub algorithm: &'static str,
+    /// How long tokens live.
+    pub lifetime: &'static str,
+    /// Where logs go beside standard error.
+    pub log_directory: Option<PathBuf>,
+}
+
+impl Config {
+    /// A configuration whose every path is in `directory`, with the user who runs the test as admin.
+    pub(crate) fn new(directory: &Path) -> Self {
+        Self {
+            listen: free_address(),
+            socket: directory.join("run/operator.sock"),
+            roles: vec![Role {
+                role: "admin",
+                users: vec![nix::unistd::geteuid().to_string()],
+                groups: Vec::new(),
+            }],
+            store: directory.join("store"),
+            key_encryption_key: directory.join("key-encryption-key"),
+            algorithm: "ES256",
+            lifetime: "15m",
+            log_directory: None,
+        }
+    }
+
+    /// The issuer's name.
+    #[must_use]
+    pub fn issuer(&self) -> String {
+        format!("http://{}", self.listen)
+    }
+
+    pub(crate) fn choose_another_address(&mut self) {
+        self.listen = free_address();
+    }
+}
+
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = |path: &Path| text(&path.to_string_lossy());
+        writeln!(f, "issuer = {}\n", text(&self.issuer()))?;
+        writeln!(f, "[http]\nlisten = {}\n", text(&self.listen.to_string()))?;
+        writeln!(f, "[operator]\nsocket = {}\n", path(&self.socket))?;
+        for Role {
+            role,
+            users,
+            groups,
+        } in &self.roles
+        {
+            let list = |names: &[String]| Value::from(names).to_string();
+            writeln!(f, "[[operator.roles]]\nrole = {}", text(role))?;
+            writeln!(f, "users = {}\ngroups = {}\n", list(users), list(groups))?;
+        }
+        writeln!(f, "[store]\npath = {}\n", path(&self.store))?;
+        writeln!(f, "[keys]\nalgorithm = {}", text(self.algorithm))?;
+        writeln!(
+            f,
+            "key_encryption_key_file = {}\n",
+            path(&self.key_encryption_key)
+        )?;
+        writeln!(f, "[tokens]\nlifetime = {}\n", text(self.lifetime))?;
+        writeln!(f, "[log]\nlevel = \"info\"")?;
+        if let Some(directory) = &self.log_directory {
+            writeln!(f, "directory = {}", path(directory))?;
+        }
+        Ok(())
+    }
+}
+
+/// A text as TOML writes it, which for paths and names is as JSON does.
+fn text(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+/// An address on the loopback that nothing listens on just now.
+///
+/// Outside the range that the kernel takes the ports of outgoing connections from: a daemon that is
+/// started again must find its port free.
+#[must_use]
+pub fn free_address() -> SocketAddr {
+    loop {
+        let random = RandomState::new().build_hasher().finish() % 20_000;
+        let port = 10_000 + u16::try_from(random).expect("below 20,000");
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        if is_free(address) {
+            return address;
+        }
+    }
+}
+
+/// Whether nothing listens on `address` just now.
+pub(crate) fn is_free(address: SocketAddr) -> bool {
+    TcpListener::bind(address).is_ok()
+}
