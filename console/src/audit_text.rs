@@ -27,6 +27,8 @@ pub(crate) fn details_with(entry: &Entry, name_agent: impl Fn(&str) -> String) -
     }
     if let Some(target) = &entry.target
         && target.kind != TargetKind::Token
+        // An agent that acts on itself is named already.
+        && entry.actor.id.as_deref() != Some(&target.id)
     {
         words.push(match target.kind {
             TargetKind::Agent => name_agent(&target.id),
@@ -54,10 +56,11 @@ pub(crate) fn details_with(entry: &Entry, name_agent: impl Fn(&str) -> String) -
     words.join(" ")
 }
 
-/// The last characters of an id, which tell neighbours apart: the first ones are their time.
+/// The last characters of a UUID, which tell neighbours apart: the first ones are their time.
+/// Other ids stay as they are.
 pub(crate) fn short_id(id: &str) -> &str {
-    let start = id.len().saturating_sub(6);
-    id.get(start..).unwrap_or(id)
+    let is_uuid = id.len() == 36 && id.bytes().filter(|b| *b == b'-').count() == 4;
+    id.get(30..).filter(|_| is_uuid).unwrap_or(id)
 }
 
 #[cfg(test)]

@@ -145,10 +145,7 @@ impl Refusal {
             "ORGANIZATION_NOT_FOUND" => "agentidp org list shows the organizations",
             "CREDENTIAL_NOT_FOUND" => "agentidp credential list AGENT shows an agent's credentials",
             "ALREADY_EXISTS" => "choose another, or look at the one that is there",
-            "REVISION_CONFLICT" => {
-                "someone changed it since: look at it again, and repeat with the new revision if \
-                 you still mean it"
-            }
+            "REVISION_CONFLICT" => "agentidp agent show AGENT tells the revision to repeat with",
             "PERMISSION_DENIED" => "agentidp status shows who you are to the daemon and your role",
             "STORE_UNAVAILABLE" => "agentidp status says why nothing can be written",
             "OVERLOADED" => "try again in a moment",

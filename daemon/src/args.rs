@@ -11,7 +11,12 @@ use clap_complete::Shell;
 
 /// The identity provider for AI agents: the daemon.
 #[derive(Debug, Parser)]
-#[command(name = "agentidpd", version, disable_help_subcommand = true, arg_required_else_help = true)]
+#[command(
+    name = "agentidpd",
+    version,
+    disable_help_subcommand = true,
+    arg_required_else_help = true
+)]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
@@ -60,7 +65,12 @@ pub struct DevArguments {
     #[arg(long, value_name = "DIR", default_value = "./.agentidp")]
     pub dir: PathBuf,
     /// Where to serve agents; port 0 takes a free one
-    #[arg(long, value_name = "ADDR:PORT", env = "AGENTIDP_HTTP_LISTEN", default_value = "127.0.0.1:8420")]
+    #[arg(
+        long,
+        value_name = "ADDR:PORT",
+        env = "AGENTIDP_HTTP_LISTEN",
+        default_value = "127.0.0.1:8420"
+    )]
     pub listen: SocketAddr,
     /// The Unix socket for operators [default: operator.sock in DIR]
     #[arg(long, value_name = "PATH", env = "AGENTIDP_OPERATOR_SOCKET")]
@@ -112,7 +122,11 @@ mod tests {
         };
         assert_eq!(dev.dir, PathBuf::from("./.agentidp"));
         assert_eq!(dev.listen, SocketAddr::from(([127, 0, 0, 1], 1)));
-        let elsewhere = DevArguments { dir: "d".into(), socket: None, ..dev };
+        let elsewhere = DevArguments {
+            dir: "d".into(),
+            socket: None,
+            ..dev
+        };
         assert_eq!(elsewhere.socket(), PathBuf::from("d/operator.sock"));
     }
 

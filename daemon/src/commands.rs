@@ -20,7 +20,10 @@ use crate::listeners::Listeners;
 /// When there is a store already, or the disk refuses.
 pub fn init(config: &Config) -> anyhow::Result<()> {
     if store_exists(config) {
-        bail!("there is a store in {} already: it is left as it is", config.store.path.display());
+        bail!(
+            "there is a store in {} already: it is left as it is",
+            config.store.path.display()
+        );
     }
     let made = make_key_encryption_key(config)?;
     create_store(config)?;
@@ -28,7 +31,10 @@ pub fn init(config: &Config) -> anyhow::Result<()> {
     writeln!(out, "made a store in {}", config.store.path.display())?;
     if let Some(path) = made {
         writeln!(out, "made the key-encryption key in {}", path.display())?;
-        writeln!(out, "keep a copy of it apart from the store: without it no signing key can be opened")?;
+        writeln!(
+            out,
+            "keep a copy of it apart from the store: without it no signing key can be opened"
+        )?;
     }
     Ok(())
 }
@@ -41,7 +47,10 @@ pub fn init(config: &Config) -> anyhow::Result<()> {
 pub fn run(config: &Config) -> anyhow::Result<()> {
     config.require_issuer()?;
     if !store_exists(config) {
-        bail!("there is no store in {}: make one with `agentidpd init`, or correct store.path", config.store.path.display());
+        bail!(
+            "there is no store in {}: make one with `agentidpd init`, or correct store.path",
+            config.store.path.display()
+        );
     }
     serve(config, |_| Ok(()), false)
 }
@@ -74,7 +83,11 @@ pub fn check_store(config: &Config) -> anyhow::Result<bool> {
     for finding in &report.findings {
         writeln!(out, "{finding}")?;
     }
-    let verdict = if report.findings.is_empty() { "sound" } else { "NOT sound" };
+    let verdict = if report.findings.is_empty() {
+        "sound"
+    } else {
+        "NOT sound"
+    };
     writeln!(
         out,
         "the store is {verdict}: {} frames, {} audit entries, {} records",
@@ -90,7 +103,9 @@ fn serve(
 ) -> anyhow::Result<()> {
     // Before any thread is started: see `Listeners::bind`.
     let listeners = Listeners::bind(config.http.listen, &config.operator.socket)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let shutdown = shutdown_signal()?;
         let notifier = Notifier::new();
@@ -105,9 +120,19 @@ fn serve(
 
 /// Makes the file of the key-encryption key, if one is configured and missing.
 fn make_key_encryption_key(config: &Config) -> anyhow::Result<Option<&Path>> {
-    let Some(path) = config.keys.key_encryption_key_file().filter(|path| !path.exists()) else { return Ok(None) };
+    let Some(path) = config
+        .keys
+        .key_encryption_key_file()
+        .filter(|path| !path.exists())
+    else {
+        return Ok(None);
+    };
     let key = KeyEncryptionKey::from_bytes(random(&System::default()));
-    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let made = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
     made.and_then(|mut file| {
         file.write_all(key.to_line().as_bytes())?;
         file.sync_all()

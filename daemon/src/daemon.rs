@@ -35,7 +35,10 @@ pub(crate) struct Daemon {
 }
 
 fn options(config: &Config) -> StoreOptions {
-    StoreOptions { path: config.store.path.clone(), head_file: config.store.head_file.clone() }
+    StoreOptions {
+        path: config.store.path.clone(),
+        head_file: config.store.head_file.clone(),
+    }
 }
 
 /// Makes the store that `config` describes.
@@ -48,7 +51,12 @@ pub(crate) fn create_store(config: &Config) -> anyhow::Result<()> {
     let sealer = Sealer::new(config.keys.load_key_encryption_key()?.expose())?;
     let now = system.now();
     let first = init::first_commit(&sealer, &system, now)?;
-    JournaledStore::create(&options(config), StoreId::new(now, random(&system)), now, first)?;
+    JournaledStore::create(
+        &options(config),
+        StoreId::new(now, random(&system)),
+        now,
+        first,
+    )?;
     Ok(())
 }
 
@@ -75,10 +83,19 @@ impl Daemon {
     pub(crate) async fn build(config: &Config, listeners: Listeners) -> anyhow::Result<Self> {
         let system = Arc::new(System::default());
         let sealer = Sealer::new(config.keys.load_key_encryption_key()?.expose())?;
-        let http_address = listeners.http_address().context("the HTTP listener has no address")?;
-        let issuer = config.issuer.clone().unwrap_or_else(|| format!("http://{http_address}"));
+        let http_address = listeners
+            .http_address()
+            .context("the HTTP listener has no address")?;
+        let issuer = config
+            .issuer
+            .clone()
+            .unwrap_or_else(|| format!("http://{http_address}"));
         let settings = Settings {
-            default_audience: config.tokens.default_audience.clone().unwrap_or_else(|| issuer.clone()),
+            default_audience: config
+                .tokens
+                .default_audience
+                .clone()
+                .unwrap_or_else(|| issuer.clone()),
             issuer,
             token_lifetime: config.tokens.lifetime,
             algorithm: config.keys.algorithm,
@@ -97,7 +114,10 @@ impl Daemon {
         )
         .await?;
         Ok(Self {
-            about: About { started_at: service.now(), http_address },
+            about: About {
+                started_at: service.now(),
+                http_address,
+            },
             service: Arc::new(service),
             store,
             listeners,
@@ -125,14 +145,35 @@ impl Daemon {
     /// # Errors
     ///
     /// When a listener cannot be used, or the store cannot be closed.
-    pub(crate) async fn run(self, shutdown: impl Future<Output = &'static str>, notifier: &Notifier) -> anyhow::Result<()> {
-        let Self { service, store, listeners, operators, about, stopping } = self;
+    pub(crate) async fn run(
+        self,
+        shutdown: impl Future<Output = &'static str>,
+        notifier: &Notifier,
+    ) -> anyhow::Result<()> {
+        let Self {
+            service,
+            store,
+            listeners,
+            operators,
+            about,
+            stopping,
+        } = self;
         let http_listener = tokio::net::TcpListener::from_std(listeners.http)?;
         let operator_listener = tokio::net::UnixListener::from_std(listeners.operator)?;
         service.record(Action::DaemonStart).await?;
 
-        let serving = tokio::spawn(http::serve(http::App::new(Arc::clone(&service))?, http_listener, stopping.clone()));
-        let operating = rpc::serve(Arc::clone(&service), operators, about, operator_listener, stopping.clone());
+        let serving = tokio::spawn(http::serve(
+            http::App::new(Arc::clone(&service))?,
+            http_listener,
+            stopping.clone(),
+        ));
+        let operating = rpc::serve(
+            Arc::clone(&service),
+            operators,
+            about,
+            operator_listener,
+            stopping.clone(),
+        );
         let operating = tokio::spawn(operating);
         let ticking = tokio::spawn(tick(Arc::clone(&service), stopping.clone()));
         let watchdog = notifier.feed_watchdog();
@@ -143,9 +184,12 @@ impl Daemon {
         tracing::info!(signal, "stopping");
         notifier.stopping();
         stopping.cancel();
-        let drained = tokio::time::timeout(DRAIN, async { tokio::join!(serving, operating, ticking) }).await;
+        let drained =
+            tokio::time::timeout(DRAIN, async { tokio::join!(serving, operating, ticking) }).await;
         match drained {
-            Ok((_, Ok(Err(error)), _)) => tracing::error!(%error, "the operators' interface failed"),
+            Ok((_, Ok(Err(error)), _)) => {
+                tracing::error!(%error, "the operators' interface failed")
+            }
             Ok(_) => {}
             Err(_) => tracing::warn!("requests that were still under way were cut off"),
         }

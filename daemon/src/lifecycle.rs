@@ -44,9 +44,15 @@ impl Notifier {
     /// The feeding runs among the tasks that serve: if they can no longer run, neither can it, and
     /// the service manager starts the daemon anew. Half of the limit leaves room for a late turn
     /// (`sd_watchdog_enabled(3)`).
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime, when there is a watchdog.
     #[must_use]
     pub fn feed_watchdog(&self) -> Option<JoinHandle<()>> {
-        let limit = sd_notify::watchdog_enabled().filter(|limit| *limit >= Duration::from_millis(2))?;
+        // An interval of nothing would not be one.
+        let limit =
+            sd_notify::watchdog_enabled().filter(|limit| *limit >= Duration::from_millis(2))?;
         Some(tokio::spawn(async move {
             let mut turns = tokio::time::interval(limit / 2);
             loop {
@@ -63,9 +69,8 @@ fn notify(states: &[NotifyState<'_>]) {
     }
 }
 
-/// From here on SIGTERM and SIGINT do not kill the process but resolve the future that is returned,
-/// with the signal's name. SIGHUP is logged and otherwise ignored: a terminal that closes does not
-/// end a daemon.
+/// From here on SIGTERM and SIGINT do not kill the process but resolve the future that is returned, with
+/// the signal's name. SIGHUP is logged and otherwise ignored: a terminal that closes does not end a daemon.
 ///
 /// A signal that comes before the future is first polled is not lost.
 ///
@@ -127,16 +132,24 @@ mod tests {
         assert_eq!(getrlimit(Resource::RLIMIT_CORE).unwrap(), (0, 0));
         assert!(!get_dumpable().unwrap());
         for name in ["stat", "status", "statm", "loginuid"] {
-            assert!(std::fs::read(format!("/proc/self/{name}")).is_ok(), "{name}");
+            assert!(
+                std::fs::read(format!("/proc/self/{name}")).is_ok(),
+                "{name}"
+            );
         }
     }
 
     // One test for all signals: they reach every listener in the process.
     #[tokio::test]
     async fn sigterm_and_sigint_end_the_wait_even_when_they_come_early_and_sighup_does_not() {
+        use futures_util::FutureExt as _;
+
         for (sent, name) in [(Signal::SIGTERM, "SIGTERM"), (Signal::SIGINT, "SIGINT")] {
-            let ended = shutdown_signal().unwrap();
+            let mut ended = Box::pin(shutdown_signal().unwrap());
+            let mut hangup = signal(SignalKind::hangup()).unwrap();
             raise(Signal::SIGHUP).unwrap();
+            hangup.recv().await;
+            assert!(ended.as_mut().now_or_never().is_none(), "SIGHUP ended it");
             raise(sent).unwrap();
             assert_eq!(ended.await, name);
         }

@@ -12,7 +12,9 @@ use nix::sys::stat::{Mode, umask};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BindError {
     /// The TCP port, or its address, is not to be had.
-    #[error("cannot listen on {address} (http.listen): {source}; choose another address or end what uses it")]
+    #[error(
+        "cannot listen on {address} (http.listen): {source}; choose another address or end what uses it"
+    )]
     Tcp {
         /// What was to be bound.
         address: SocketAddr,
@@ -69,7 +71,11 @@ impl Listeners {
         let http = TcpListener::bind(address).map_err(tcp_error)?;
         http.set_nonblocking(true).map_err(tcp_error)?;
         let operator = bind_unix(path)?;
-        Ok(Self { http, operator, socket: SocketFile(path.to_owned()) })
+        Ok(Self {
+            http,
+            operator,
+            socket: SocketFile(path.to_owned()),
+        })
     }
 
     /// Where agents find the daemon, with the real port when port 0 was asked for.
@@ -85,9 +91,14 @@ impl Listeners {
 fn bind_unix(path: &Path) -> Result<UnixListener, BindError> {
     use std::os::unix::fs::FileTypeExt as _;
 
-    let unix_error = |source| BindError::Unix { path: path.to_owned(), source };
+    let unix_error = |source| BindError::Unix {
+        path: path.to_owned(),
+        source,
+    };
     match std::fs::symlink_metadata(path) {
-        Ok(metadata) if !metadata.file_type().is_socket() => return Err(BindError::NotASocket(path.to_owned())),
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            return Err(BindError::NotASocket(path.to_owned()));
+        }
         Ok(_) => match UnixStream::connect(path) {
             // Left over from a daemon that was killed: nobody listens any more.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
@@ -122,8 +133,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("operator.sock");
         let listeners = Listeners::bind(loopback(), &path).unwrap();
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
-        assert!(matches!(Listeners::bind(loopback(), &path), Err(BindError::InUse(_))));
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o660
+        );
+        assert!(matches!(
+            Listeners::bind(loopback(), &path),
+            Err(BindError::InUse(_))
+        ));
         drop(listeners);
         assert!(!path.exists());
     }
@@ -133,7 +150,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("operator.sock");
         std::fs::write(&path, "precious").unwrap();
-        assert!(matches!(Listeners::bind(loopback(), &path), Err(BindError::NotASocket(_))));
+        assert!(matches!(
+            Listeners::bind(loopback(), &path),
+            Err(BindError::NotASocket(_))
+        ));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
     }
 

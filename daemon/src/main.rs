@@ -3,7 +3,9 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use agentidp_daemon::args::{Arguments, Command, ConfigCommand, ConfigFile, DevArguments, StoreCommand};
+use agentidp_daemon::args::{
+    Arguments, Command, ConfigCommand, ConfigFile, DevArguments, StoreCommand,
+};
 use agentidp_daemon::config::{Config, Environment, Warning, default_toml};
 use agentidp_daemon::{check_store, dev, init, lifecycle, run, telemetry};
 use clap::{CommandFactory as _, Parser as _};
@@ -16,7 +18,9 @@ fn main() -> ExitCode {
         Command::Dev(arguments) => load_dev(&arguments).and_then(|config| serve(&config, dev)),
         Command::Config(ConfigCommand::Check(file)) => check_config(&file),
         Command::Config(ConfigCommand::Default) => print(default_toml().as_bytes()),
-        Command::Store(StoreCommand::Check(file)) => return verdict(load(&file).and_then(|config| check_store(&config))),
+        Command::Store(StoreCommand::Check(file)) => {
+            return verdict(load(&file).and_then(|config| check_store(&config)));
+        }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "agentidpd", &mut script);
@@ -39,20 +43,32 @@ fn verdict(done: anyhow::Result<bool>) -> ExitCode {
 }
 
 fn serve(config: &Config, serve: impl FnOnce(&Config) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    lifecycle::forbid_core_dumps()?;
     let _telemetry = telemetry::start(&config.log)?;
-    serve(config)
+    serve(config).inspect_err(|error| {
+        if !config.log.stderr {
+            // Standard error gets it from `main`; whoever reads the files must find it there too.
+            tracing::error!("{error:#}");
+        }
+    })
 }
 
 fn load(file: &ConfigFile) -> anyhow::Result<Config> {
+    // Before the first key is in memory.
+    lifecycle::forbid_core_dumps()?;
     let (config, warnings) = Config::load(&file.path, &Environment::of_process())?;
     warn(&warnings);
     Ok(config)
 }
 
 fn load_dev(arguments: &DevArguments) -> anyhow::Result<Config> {
+    lifecycle::forbid_core_dumps()?;
     let environment = Environment::of_process();
-    let (config, warnings) = Config::dev(&arguments.dir, arguments.listen, &arguments.socket(), &environment)?;
+    let (config, warnings) = Config::dev(
+        &arguments.dir,
+        arguments.listen,
+        &arguments.socket(),
+        &environment,
+    )?;
     warn(&warnings);
     Ok(config)
 }

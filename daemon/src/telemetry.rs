@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::DirBuilder;
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -18,7 +20,7 @@ use tracing_appender::rolling::{InitError, RollingFileAppender, Rotation};
 use tracing_subscriber::fmt::format::{JsonFields, Writer};
 use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt as _};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, Scope};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::clock::{Clock, System};
@@ -35,20 +37,20 @@ pub struct Telemetry {
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The folder for the files cannot be made or written.
-    #[error("{} (log.directory): {}", .directory.display(), innermost(.source))]
+    #[error("cannot log in {} (log.directory): {reason}", .directory.display())]
     Directory {
         /// The folder.
         directory: PathBuf,
         /// Why not.
-        source: InitError,
+        reason: String,
     },
     /// Something else in this process logs already.
     #[error("the log is already set up: {0}")]
     Twice(#[from] tracing_subscriber::util::TryInitError),
 }
 
-/// The library wraps what the operating system said in a sentence about itself.
-fn innermost(error: &InitError) -> String {
+/// What the operating system said, which the library wraps in a sentence about itself.
+fn cause(error: &InitError) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }
 
@@ -75,16 +77,22 @@ fn writer(log: &Log) -> Result<(BoxMakeWriter, Option<WorkerGuard>), TelemetryEr
     let Some(directory) = &log.directory else {
         return Ok((BoxMakeWriter::new(io::stderr), None));
     };
-    let refuse = |source| TelemetryError::Directory {
+    let refuse = |reason| TelemetryError::Directory {
         directory: directory.clone(),
-        source,
+        reason,
     };
+    // Made here because the library would leave it open to everyone.
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o750)
+        .create(directory)
+        .map_err(|error| refuse(error.to_string()))?;
     let files = RollingFileAppender::builder()
         .rotation(Rotation::DAILY)
         .filename_prefix("agentidpd")
         .filename_suffix("log")
         .build(directory)
-        .map_err(refuse)?;
+        .map_err(|error| refuse(cause(&error)))?;
     // Waits when the disk is slow instead of dropping lines, which is the library's default.
     let (files, guard) = NonBlockingBuilder::default()
         .lossy(false)
@@ -98,7 +106,11 @@ fn writer(log: &Log) -> Result<(BoxMakeWriter, Option<WorkerGuard>), TelemetryEr
     Ok((writer, Some(guard)))
 }
 
-fn subscriber(log: &Log, writer: BoxMakeWriter, clock: impl Clock) -> impl Subscriber + Send + Sync {
+fn subscriber(
+    log: &Log,
+    writer: BoxMakeWriter,
+    clock: impl Clock,
+) -> impl Subscriber + Send + Sync {
     tracing_subscriber::fmt()
         .with_env_filter(log.level.to_filter())
         .fmt_fields(JsonFields::new())
@@ -129,10 +141,15 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         let mut fields = Fields::default();
         // From the outermost span inwards and to the event, so that the nearest one wins.
-        for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
+        for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
             let extensions = span.extensions();
             let Some(formatted) = extensions.get::<FormattedFields<N>>() else {
                 continue;
@@ -152,7 +169,11 @@ where
             message: fields.message,
             fields: fields.others,
         };
-        writeln!(writer, "{}", serde_json::to_string(&line).map_err(|_| fmt::Error)?)
+        writeln!(
+            writer,
+            "{}",
+            serde_json::to_string(&line).map_err(|_error| fmt::Error)?
+        )
     }
 }
 
@@ -234,7 +255,11 @@ mod tests {
     }
 
     fn log() -> Log {
-        Log { level: crate::config::LogFilter::default(), directory: None, stderr: true }
+        Log {
+            level: crate::config::LogFilter::default(),
+            directory: None,
+            stderr: true,
+        }
     }
 
     fn logged(work: impl FnOnce()) -> Vec<Value> {
@@ -244,13 +269,16 @@ mod tests {
         tracing::subscriber::with_default(subscriber(&log(), writer, Noon), work);
         let bytes = lines.0.lock().unwrap().clone();
         let text = String::from_utf8(bytes).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     #[test]
     fn every_line_inside_a_request_has_its_id_at_the_top() {
         let lines = logged(|| {
-            let request = tracing::info_span!("request", request_id = "r-1", user = tracing::field::Empty);
+            let request =
+                tracing::info_span!("request", request_id = "r-1", user = tracing::field::Empty);
             let _request = request.enter();
             tracing::info!("outer");
             request.record("user", "alice");
@@ -269,7 +297,8 @@ mod tests {
 
     #[test]
     fn a_line_stays_one_line_and_no_name_comes_twice() {
-        let lines = logged(|| tracing::info!(level = 7, request_id = %"a\nb", "first\nsecond \u{1b}[31m"));
+        let lines =
+            logged(|| tracing::info!(level = 7, request_id = %"a\nb", "first\nsecond \u{1b}[31m"));
         assert_eq!(lines.len(), 1);
         assert_eq!(lines[0]["message"], "first\nsecond \u{1b}[31m");
         assert_eq!(lines[0]["request_id"], "a\nb");
@@ -285,7 +314,11 @@ mod tests {
     #[test]
     fn files_hold_every_line_once_the_guard_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
-        let log = Log { directory: Some(folder.path().join("made/on/demand")), stderr: false, ..log() };
+        let log = Log {
+            directory: Some(folder.path().join("made/on/demand")),
+            stderr: false,
+            ..log()
+        };
         let (writer, guard) = writer(&log).unwrap();
         tracing::subscriber::with_default(subscriber(&log, writer, Noon), || {
             for number in 0..1_000 {
@@ -294,20 +327,35 @@ mod tests {
         });
         drop(guard);
         let directory = log.directory.unwrap();
-        let files: Vec<_> = std::fs::read_dir(directory).unwrap().map(|it| it.unwrap().path()).collect();
+        let files: Vec<_> = std::fs::read_dir(directory)
+            .unwrap()
+            .map(|it| it.unwrap().path())
+            .collect();
         assert_eq!(files.len(), 1);
         let name = files[0].file_name().unwrap().to_str().unwrap();
-        assert!(name.starts_with("agentidpd.2") && name.ends_with(".log"), "{name}");
-        assert_eq!(std::fs::read_to_string(&files[0]).unwrap().lines().count(), 1_000);
+        assert!(
+            name.starts_with("agentidpd.2") && files[0].extension().is_some_and(|it| it == "log"),
+            "{name}"
+        );
+        assert_eq!(
+            std::fs::read_to_string(&files[0]).unwrap().lines().count(),
+            1_000
+        );
     }
 
     #[test]
     fn a_folder_that_cannot_be_made_is_named() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let directory = file.path().join("log");
-        let log = Log { directory: Some(directory.clone()), ..log() };
+        let log = Log {
+            directory: Some(directory.clone()),
+            ..log()
+        };
         let error = writer(&log).err().unwrap().to_string();
         assert!(error.contains(directory.to_str().unwrap()), "{error}");
-        assert!(error.contains("Not a directory") && error.lines().count() == 1, "{error}");
+        assert!(
+            error.contains("Not a directory") && error.lines().count() == 1,
+            "{error}"
+        );
     }
 }

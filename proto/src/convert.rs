@@ -208,7 +208,7 @@ pub fn audiences(list: Vec<String>) -> Result<Vec<domain::Resource>, FieldError>
 ///
 /// [`FieldError`] when it breaks [`domain::Metadata`]'s rules.
 pub fn metadata(
-    entries: std::collections::HashMap<String, String>,
+    entries: impl IntoIterator<Item = (String, String)>,
 ) -> Result<domain::Metadata, FieldError> {
     entries.into_iter().collect::<BTreeMap<_, _>>().try_into()
 }

@@ -11,7 +11,6 @@ pub mod convert;
 #[expect(
     missing_docs,
     clippy::pedantic,
-    clippy::all,
     clippy::allow_attributes_without_reason,
     reason = "generated code; the documentation is in the definitions"
 )]

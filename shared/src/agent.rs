@@ -130,7 +130,7 @@ pub struct Agent {
     pub email: Email,
     /// What it does.
     pub agent_type: AgentType,
-    /// Its version, as SemVer 2.0 has it.
+    /// Its version, as `SemVer` 2.0 has it.
     pub version: semver::Version,
     /// The ceiling of the scopes that it can be granted.
     pub capabilities: ScopeSet,
@@ -171,7 +171,7 @@ impl Agent {
     }
 }
 
-/// Parses an agent's version: SemVer 2.0 of at most 64 bytes.
+/// Parses an agent's version: `SemVer` 2.0 of at most 64 bytes.
 ///
 /// # Errors
 ///
@@ -184,7 +184,7 @@ pub fn parse_version(text: &str) -> Result<semver::Version, FieldError> {
     if text.len() > 64 {
         return Err(RULE);
     }
-    semver::Version::parse(text).map_err(|_| RULE)
+    semver::Version::parse(text).map_err(|_error| RULE)
 }
 
 /// Holds a list of audiences to [`MAX_AUDIENCES`] and drops what is named twice.

@@ -23,7 +23,7 @@ impl Resource {
         if text.len() > 256 || !text.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(RULE);
         }
-        let url = url::Url::parse(text).map_err(|_| RULE)?;
+        let url = url::Url::parse(text).map_err(|_error| RULE)?;
         let valid = matches!(url.scheme(), "http" | "https")
             && url.has_host()
             && !text.contains(['#', '\\'])

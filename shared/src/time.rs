@@ -80,7 +80,7 @@ impl fmt::Display for Timestamp {
                 value /= 10;
             }
         }
-        f.pad(str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        f.pad(str::from_utf8(&text).map_err(|_error| fmt::Error)?)
     }
 }
 
@@ -112,7 +112,7 @@ impl FromStr for Timestamp {
             "time",
             "must be an RFC 3339 time such as 2026-11-21T04:43:34Z",
         );
-        let parsed: jiff::Timestamp = text.parse().map_err(|_| RULE)?;
+        let parsed: jiff::Timestamp = text.parse().map_err(|_error| RULE)?;
         let millis = parsed.as_millisecond();
         (0..=MAX_MILLIS)
             .contains(&millis)

@@ -14,7 +14,7 @@ use crate::scope::ScopeSet;
 use crate::time::Timestamp;
 
 /// The longest life that a token may be configured to have.
-pub const MAX_LIFETIME: Duration = Duration::from_secs(24 * 3_600);
+pub const MAX_LIFETIME: Duration = Duration::from_hours(24);
 
 /// What an authenticated agent asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

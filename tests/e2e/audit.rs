@@ -1,5 +1,7 @@
 //! The log: everything that happens is in it, and nothing that must not be.
 
+use std::fs;
+
 use agentidp_tests::{Client, Installation, Registration, TestDaemon, find_in_files};
 use serde_json::Value;
 
@@ -236,9 +238,22 @@ fn a_follower_that_starts_at_the_beginning_sees_every_entry_once_in_order() {
 }
 
 #[test]
-fn no_secret_and_no_token_is_left_anywhere() {
+fn no_secret_and_no_token_is_left_on_standard_error_or_in_the_store() {
+    assert_no_secret_is_left(false);
+}
+
+#[test]
+fn no_secret_and_no_token_is_left_in_log_files_or_in_the_store() {
+    assert_no_secret_is_left(true);
+}
+
+/// Uses secrets and tokens rightly and wrongly, and looks for them wherever the daemon writes.
+fn assert_no_secret_is_left(logs_to_files: bool) {
     let mut installation = Installation::new();
-    installation.config.log_directory = Some(installation.directory().join("log"));
+    let log_folder = installation.directory().join("log");
+    installation.config.log_directory = logs_to_files.then(|| log_folder.clone());
+    let level = ("AGENTIDP_LOG_LEVEL".to_owned(), "trace".to_owned());
+    installation.environment.push(level);
     installation.init();
     let daemon = installation.start();
     daemon.organization("acme");
@@ -277,7 +292,15 @@ fn no_secret_and_no_token_is_left_anywhere() {
         .ok();
     let table = daemon.cli().run(&["audit", "list"]).ok();
     let (installation, finished) = daemon.stop();
-    assert!(!finished.stderr.is_empty(), "the daemon logs");
+    let lines = if logs_to_files {
+        let files = fs::read_dir(log_folder).unwrap();
+        files
+            .map(|it| fs::read_to_string(it.unwrap().path()).unwrap())
+            .collect()
+    } else {
+        finished.stderr.clone()
+    };
+    assert!(lines.contains("TRACE"), "the daemon logs everything it can");
     for needle in needles {
         for (what, text) in [
             ("the audit log", log.stdout()),

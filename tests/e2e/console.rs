@@ -1,6 +1,7 @@
 //! The console in a real pseudo-terminal, against a real daemon.
 
 use agentidp_tests::{Client, DevDaemon, TestConsole};
+use nix::sys::signal::Signal;
 
 const ESC: &str = "\u{1b}";
 
@@ -129,7 +130,6 @@ fn q_goes_back_and_never_quits() {
     console.press("qqq");
     console.press("5");
     console.wait_for("FOLLOW");
-    console.press(ESC);
     console.press(":q\r");
     assert!(console.wait_for_end().status.success());
 }
@@ -207,4 +207,84 @@ fn without_colour_the_screen_says_the_same() {
     ] {
         assert!(!written.contains(colour), "{colour:?} in {written:?}");
     }
+}
+
+/// The secret that stands on the screen in full, if one does.
+fn secret_in(text: &str) -> Option<String> {
+    let starts = text.match_indices("aidp_").map(|(at, _)| at);
+    let candidates = starts.filter_map(|at| text.get(at..at + SECRET_LENGTH));
+    let is_secret = |it: &&str| {
+        it.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    candidates.into_iter().find(is_secret).map(str::to_owned)
+}
+
+const SECRET_LENGTH: usize = 77;
+
+#[test]
+fn a_secret_is_masked_until_it_is_revealed_and_is_gone_afterwards() {
+    let daemon = DevDaemon::start();
+    let (emails, client) = demo(&daemon);
+    let mut console = TestConsole::start(&daemon.socket());
+    console.wait_for(short(&emails[0]));
+    select(&mut console, short(&emails[0]));
+    console.press("ai");
+    console.wait_for("[ Issue ]");
+    console.press_until_screen("y", "the answer", |screen| !screen.contains("[ Issue ]"));
+    console.wait_for("SHOWN ONCE");
+    console.wait_for("aidp_");
+    assert_eq!(secret_in(&console.written()), None, "it is masked");
+
+    console.press_until_screen("v", "the secret", |screen| secret_in(screen).is_some());
+    let secret = secret_in(&console.screen()).unwrap();
+    assert_eq!(client.with_secret(&secret).token(&[]).status, 200);
+    console.press("v");
+    console.wait_until("the mask", |screen| secret_in(screen).is_none());
+
+    console.press("\r");
+    console.wait_for("store it first");
+    console.press(" \r");
+    console.wait_until("no dialog", |screen| !screen.contains("SHOWN ONCE"));
+    console.press(":q\r");
+    let restored = console.wait_for_end();
+    assert!(restored.status.success());
+    assert_eq!(secret_in(&restored.screen), None);
+}
+
+#[test]
+fn what_is_for_good_takes_a_reason_and_the_end_of_the_id() {
+    let daemon = DevDaemon::start();
+    let (emails, client) = demo(&daemon);
+    let mut console = TestConsole::start(&daemon.socket());
+    console.wait_for(short(&emails[0]));
+    select(&mut console, short(&emails[0]));
+    console.press("ax");
+    console.wait_for("IRREVERSIBLE");
+    console.press_until("y", "a reason is missing");
+    console.press("leaked\t");
+    console.wait_for("leaked");
+    console.press("nonsense\t\r");
+    console.wait_for("to unlock");
+    assert_eq!(client.token(&[]).status, 200, "nothing was done");
+    let id = &client.id;
+    // Back to the field; what was typed is cleared.
+    console.press("\u{1b}[Z\u{15}");
+    console.press(&id[id.len() - 6..]);
+    console.wait_for("[ Revoke ]");
+    console.press("\t\r");
+    console.wait_for("x revoked");
+    assert_eq!(client.token(&[]).status, 401);
+    console.press(":q\r");
+    assert!(console.wait_for_end().status.success());
+}
+
+#[test]
+fn a_hang_up_ends_the_console_and_leaves_the_terminal_as_it_was() {
+    let daemon = DevDaemon::start();
+    let (emails, _) = demo(&daemon);
+    let mut console = TestConsole::start(&daemon.socket());
+    console.wait_for(short(&emails[0]));
+    console.signal(Signal::SIGHUP);
+    let _ = console.wait_for_end();
 }

@@ -541,7 +541,7 @@ fn thirty_kills_during_mixed_load_lose_nothing_and_invent_nothing() {
             );
         }
         let load = Load::start(round, &verifier.runtime, &operator, &shared, &clients);
-        shared.wait_for_acknowledgements(20 + vary(round, 100));
+        shared.wait_for_acknowledgements(50 + vary(round, 400));
         let mut installation = daemon.kill();
         load.join();
         drop(operator);
@@ -565,6 +565,18 @@ fn thirty_kills_during_mixed_load_lose_nothing_and_invent_nothing() {
         Some(&log[..]),
         "what was written once stays as it was"
     );
+    shared.note(|ledger| {
+        let changes = |action| ledger.changes.iter().filter(|it| it.1 == action).count();
+        for (what, count) in [
+            ("tokens", ledger.tokens.len()),
+            ("registrations", changes("agent.register")),
+            ("suspensions", changes("agent.suspend")),
+            ("resumptions", changes("agent.resume")),
+            ("credentials", ledger.credentials.len()),
+        ] {
+            assert!(count >= KILLS, "the load was not mixed: {count} {what}");
+        }
+    });
     daemon.stop().0.check_store();
 }
 

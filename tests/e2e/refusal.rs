@@ -145,6 +145,8 @@ fn on_a_small_disk() -> (Installation, MountNamespace) {
         disk.display()
     ));
     installation.by_way_of = namespace.by_way_of();
+    // Who starts it without being root is root in there.
+    installation.config.roles[0].users.push("root".to_owned());
     installation.init();
     (installation, namespace)
 }

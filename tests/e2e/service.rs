@@ -93,7 +93,10 @@ fn sigterm_ends_the_daemon_in_time_though_clients_hold_on() {
 
 #[test]
 fn every_line_that_the_daemon_logs_is_json_and_requests_have_their_id() {
-    let daemon = TestDaemon::start();
+    let mut installation = Installation::initialized();
+    let level = ("AGENTIDP_LOG_LEVEL".to_owned(), "debug".to_owned());
+    installation.environment.push(level);
+    let daemon = installation.start();
     daemon.organization("acme");
     let client = daemon.enrol(&Registration::new("a@acme.example"));
     let denied = client.with_secret("x").token(&[]);

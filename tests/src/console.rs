@@ -7,6 +7,8 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use portable_pty::{Child, CommandBuilder, ExitStatus, MasterPty, PtySize, native_pty_system};
 use vt100::Parser;
 
@@ -50,6 +52,7 @@ impl TestConsole {
             .expect("a pseudo-terminal");
         let mut command = CommandBuilder::new(agentidp());
         command.env("AGENTIDP_SOCKET", socket);
+        command.cwd("/");
         command.env_remove("NO_COLOR");
         command.env_remove("TMUX");
         for (name, value) in environment {
@@ -124,23 +127,43 @@ impl TestConsole {
         }
     }
 
-    /// Presses `key` until the screen shows `text`.
+    /// Presses `key` until the screen shows `text`. See [`Self::press_until_screen`].
+    pub fn press_until(&mut self, key: &str, text: &str) {
+        self.press_until_screen(key, text, |screen| screen.contains(text));
+    }
+
+    /// Presses `key` until the screen is as `condition` wants it.
     ///
     /// For dialogs, which drop what is typed ahead of them for a quarter of a second, and nothing
     /// on the screen tells when they stop to.
-    pub fn press_until(&mut self, key: &str, text: &str) {
+    pub fn press_until_screen(&mut self, key: &str, what: &str, condition: impl Fn(&str) -> bool) {
         const DEAF: Duration = Duration::from_millis(400);
         let deadline = Instant::now() + DEADLINE;
-        while !self.screen().contains(text) {
+        while !condition(&self.screen()) {
             assert!(
                 Instant::now() < deadline,
-                "{key:?} never brought {text:?}:\n{}",
+                "{key:?} never brought {what:?}:\n{}",
                 self.framed()
             );
             self.press(key);
             let again = Instant::now() + DEAF;
-            while !self.screen().contains(text) && self.receive_until(again).is_ok() {}
+            while !condition(&self.screen()) && self.receive_until(again).is_ok() {}
         }
+    }
+
+    /// Everything that the console has written so far.
+    #[must_use]
+    pub fn written(&self) -> String {
+        String::from_utf8_lossy(&self.written).into_owned()
+    }
+
+    /// Sends a signal to the console.
+    pub fn signal(&self, signal: Signal) {
+        let pid = self
+            .child
+            .process_id()
+            .and_then(|pid| i32::try_from(pid).ok());
+        kill(Pid::from_raw(pid.expect("the console runs")), signal).expect("the console runs");
     }
 
     /// Changes the terminal's size, as when a window is dragged.

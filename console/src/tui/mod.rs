@@ -19,12 +19,15 @@ mod terminal;
 mod update;
 mod view;
 
+#[cfg(test)]
+mod fixtures;
+
 use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::time::Duration;
 
 use crossterm::event::{Event as TerminalEvent, EventStream, KeyEventKind};
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::StreamExt as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -152,7 +155,7 @@ impl Console {
         mut own: mpsc::UnboundedReceiver<Event>,
         mut signals: Signals,
     ) -> io::Result<()> {
-        let mut input = EventStream::new();
+        let mut input = read_input();
         let mut seconds = tokio::time::interval(Duration::from_secs(1));
         seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.draw()?;
@@ -167,14 +170,7 @@ impl Console {
                     self.come_back()?;
                     continue;
                 }
-                event = input.next() => match event {
-                    Some(Ok(event)) => match translate(event) {
-                        Some(event) => event,
-                        None => continue,
-                    },
-                    // The terminal is gone. Going on would be an orphan that spins.
-                    Some(Err(_)) | None => Event::Terminate,
-                },
+                Some(event) = input.recv() => event,
                 Some(event) = own.recv() => event,
                 () = tokio::time::sleep_until(self.wake_at()), if self.wants_to_wake() => {
                     match self.back_at {
@@ -190,14 +186,8 @@ impl Console {
                 break;
             }
             // Whatever else is there already goes into the same frame.
-            while let Some(event) = input.next().now_or_never() {
-                let event = match event {
-                    Some(Ok(event)) => translate(event),
-                    Some(Err(_)) | None => Some(Event::Terminate),
-                };
-                if let Some(event) = event
-                    && self.react(event)? == Course::End
-                {
+            while let Ok(event) = input.try_recv() {
+                if self.react(event)? == Course::End {
                     self.end();
                     return Ok(());
                 }
@@ -328,6 +318,25 @@ impl Console {
 fn dimensions(terminal: &Terminal) -> (u16, u16) {
     let area = terminal.area();
     (area.width, area.height)
+}
+
+/// Reads the terminal in a task of its own. The stream of events must not be polled in passing:
+/// it remembers whom it has to wake from the first time that it has nothing.
+fn read_input() -> mpsc::UnboundedReceiver<Event> {
+    let (events, queue) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let mut input = EventStream::new();
+        while let Some(Ok(event)) = input.next().await {
+            if let Some(event) = translate(event)
+                && events.send(event).is_err()
+            {
+                return;
+            }
+        }
+        // The terminal is gone. Going on would be an orphan that spins.
+        drop(events.send(Event::Terminate));
+    });
+    queue
 }
 
 fn translate(event: TerminalEvent) -> Option<Event> {

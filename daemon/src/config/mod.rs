@@ -30,7 +30,7 @@ pub use value::{LogFilter, RoleMapping};
 use secret::KeySource;
 use source::Sources;
 
-const DEFAULT_LIFETIME: Duration = Duration::from_secs(15 * 60);
+const DEFAULT_LIFETIME: Duration = Duration::from_mins(15);
 const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8420);
 const DEFAULT_SOCKET: &str = "/run/agentidp/operator.sock";
@@ -142,7 +142,10 @@ impl Config {
     /// # Errors
     ///
     /// The first setting that breaks a rule, or why the file cannot be read.
-    pub fn load(path: &Path, environment: &Environment) -> Result<(Self, Vec<Warning>), ConfigError> {
+    pub fn load(
+        path: &Path,
+        environment: &Environment,
+    ) -> Result<(Self, Vec<Warning>), ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|error| {
             let place = Place::File(path.to_owned(), None);
             ConfigError::whole(place, format!("cannot be read: {error}"))
@@ -171,9 +174,9 @@ impl Config {
     /// The configuration of development mode: everything in `dir`, logs both there and on standard
     /// error, and no file. `environment` holds for what the arguments do not say.
     ///
-    /// The operators' roles are the defaults; whoever starts development mode adds its user. The
-    /// file of the key-encryption key, when the environment does not name another, is
-    /// `<dir>/key-encryption-key`, and may have to be made.
+    /// The user of this process is an admin beside the operators whom the environment or the
+    /// defaults name. The file of the key-encryption key, when the environment does not name
+    /// another, is `<dir>/key-encryption-key`, and may have to be made.
     ///
     /// # Errors
     ///
@@ -198,7 +201,12 @@ impl Config {
                 let place = Place::Named("--socket".to_owned());
                 ConfigError::new(place, "operator.socket", rule)
             })?;
-        config.operator.socket = socket.to_owned();
+        socket.clone_into(&mut config.operator.socket);
+        config.operator.roles.push(RoleMapping {
+            role: Role::Admin,
+            users: vec![nix::unistd::geteuid().to_string()],
+            groups: Vec::new(),
+        });
         // Whatever the environment says: trying something out must not touch a store in production.
         config.store = Store {
             path: dir.to_owned(),
@@ -299,7 +307,12 @@ impl Config {
             key: error.key,
             text: error.rule,
         };
-        let mut warnings: Vec<_> = self.require_issuer().err().map(to_warning).into_iter().collect();
+        let mut warnings: Vec<_> = self
+            .require_issuer()
+            .err()
+            .map(to_warning)
+            .into_iter()
+            .collect();
         match self.keys.load_key_encryption_key() {
             Ok(_) => {}
             // It may still come from the service manager, which this command does not run under.

@@ -80,7 +80,9 @@ impl KeySource {
         match self {
             Self::Given(key) => Ok(key.clone()),
             Self::File(path, place) => read(path, place),
-            Self::Credential(path) => read(path, &Place::Named("$CREDENTIALS_DIRECTORY".to_owned())),
+            Self::Credential(path) => {
+                read(path, &Place::Named("$CREDENTIALS_DIRECTORY".to_owned()))
+            }
             Self::Absent(place) => Err(ConfigError::new(
                 place.clone(),
                 FILE_KEY,
@@ -110,7 +112,11 @@ impl KeySource {
 
 fn read(path: &Path, place: &Place) -> Result<KeyEncryptionKey, ConfigError> {
     let refuse = |rule: String| {
-        ConfigError::new(place.clone(), FILE_KEY, format!("{}: {rule}", path.display()))
+        ConfigError::new(
+            place.clone(),
+            FILE_KEY,
+            format!("{}: {rule}", path.display()),
+        )
     };
     let text = read_text(path).map_err(|error| refuse(format!("cannot be read: {error}")))?;
     KeyEncryptionKey::parse(&text).map_err(|rule| refuse(rule.into_owned()))

@@ -3,8 +3,6 @@
 //! To add one: a line here, a field and its rule in the parent module, a line in `default.toml` and
 //! one in `docs/reference/configuration.md`; tests hold the four together.
 
-use std::fmt::Write as _;
-
 /// How the environment writes a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
@@ -89,16 +87,11 @@ pub(super) fn contents(section: Option<&str>) -> String {
                 .to_owned()
         })
         .collect();
-    let mut text = match section {
-        Some(section) => format!("[{section}] has "),
-        None => {
-            let mut sections: Vec<_> = SETTINGS.iter().filter_map(Setting::section).collect();
-            sections.dedup();
-            names.extend(sections.iter().map(|section| format!("[{section}]")));
-            "the file has ".to_owned()
-        }
-    };
-    // Writing to a string does not fail.
-    let _ = write!(text, "{}", names.join(", "));
-    text
+    let place = section.map_or_else(|| "the file".to_owned(), |section| format!("[{section}]"));
+    if section.is_none() {
+        let mut sections: Vec<_> = SETTINGS.iter().filter_map(Setting::section).collect();
+        sections.dedup();
+        names.extend(sections.iter().map(|section| format!("[{section}]")));
+    }
+    format!("{place} has {}", names.join(", "))
 }

@@ -192,13 +192,18 @@ impl<'t> Sources<'t> {
 
     /// Where `key` was given, or else the file where it could be.
     pub(super) fn place(&self, key: &str) -> Place {
-        self.given
-            .get(key)
-            .map_or_else(|| Place::File(self.file.to_owned(), None), |it| self.place_of(it, it.value.span()))
+        self.given.get(key).map_or_else(
+            || Place::File(self.file.to_owned(), None),
+            |it| self.place_of(it, it.value.span()),
+        )
     }
 
     /// The error that `key` breaks `rule`, at its place.
-    pub(super) fn refuse(&self, key: &str, rule: impl Into<std::borrow::Cow<'static, str>>) -> ConfigError {
+    pub(super) fn refuse(
+        &self,
+        key: &str,
+        rule: impl Into<std::borrow::Cow<'static, str>>,
+    ) -> ConfigError {
         ConfigError::new(self.place(key), key, rule)
     }
 
@@ -224,7 +229,9 @@ impl<'t> Sources<'t> {
     where
         T: FromStr<Err = agentidp_shared::FieldError>,
     {
-        self.text(key, |text| text.parse().map_err(|error: T::Err| error.rule.into()))
+        self.text(key, |text| {
+            text.parse().map_err(|error: T::Err| error.rule.into())
+        })
     }
 
     /// The value given for `key`, whatever its type in TOML.
@@ -248,8 +255,8 @@ impl<'t> Sources<'t> {
 
     fn line(&self, span: Option<Range<usize>>) -> Place {
         let line = span.and_then(|span| {
-            let before = self.text.as_bytes().get(..span.start)?;
-            Some(before.iter().filter(|byte| **byte == b'\n').count() + 1)
+            let before = self.text.get(..span.start)?;
+            Some(before.matches('\n').count() + 1)
         });
         Place::File(self.file.to_owned(), line)
     }

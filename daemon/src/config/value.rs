@@ -56,13 +56,15 @@ pub(super) fn issuer(text: &str) -> Result<String, Rule> {
     const PLAIN: Rule = Cow::Borrowed("must be an https URL; http is for loopback addresses only");
     // The standard compares issuers byte by byte (RFC 8414, section 3.3), so one that a library
     // would rewrite on its way is refused.
-    text.parse::<Resource>().map_err(|_| RULE)?;
+    text.parse::<Resource>().map_err(|_error| RULE)?;
     let (is_https, rest) = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
         (Some(rest), _) => (true, rest),
         (None, Some(rest)) => (false, rest),
         (None, None) => return Err(RULE),
     };
-    let (authority, path) = rest.split_once('/').map_or((rest, None), |(a, p)| (a, Some(p)));
+    let (authority, path) = rest
+        .split_once('/')
+        .map_or((rest, None), |(a, p)| (a, Some(p)));
     let is_plain_path = path.is_none_or(|path| {
         path.split('/')
             .all(|segment| !matches!(segment, "" | "." | ".."))
@@ -85,7 +87,7 @@ fn is_loopback(authority: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// An audience: a resource, or a name that resource servers know the installation by.
+/// What tokens are for (RFC 8707, section 2).
 pub(super) fn audience(text: &str) -> Result<String, Rule> {
     text.parse::<Resource>()
         .map(String::from)
@@ -94,8 +96,9 @@ pub(super) fn audience(text: &str) -> Result<String, Rule> {
 
 /// `address:port`. Names are not resolved: what is listened on must not hang on another server.
 pub(super) fn address(text: &str) -> Result<SocketAddr, Rule> {
-    text.parse()
-        .map_err(|_| "must be an IP address and port such as 127.0.0.1:8420 or [::1]:8420".into())
+    text.parse().map_err(|_error| {
+        "must be an IP address and port such as 127.0.0.1:8420 or [::1]:8420".into()
+    })
 }
 
 /// A path; it need not exist yet.
@@ -129,10 +132,7 @@ pub(super) fn lifetime(text: &str) -> Result<Duration, Rule> {
     if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
         return Err(FORM);
     }
-    let seconds = number
-        .parse()
-        .unwrap_or(u64::MAX)
-        .saturating_mul(seconds);
+    let seconds = number.parse().unwrap_or(u64::MAX).saturating_mul(seconds);
     if !(1..=86_400).contains(&seconds) {
         return Err("must be between 1s and 24h".into());
     }
@@ -149,11 +149,13 @@ pub(super) fn log_filter(text: &str) -> Result<LogFilter, Rule> {
     // nothing else: `inof` would silence the daemon.
     let is_level = |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
     let is_target = |word: &str| word.contains(['=', '[', ']', '{', '}']);
-    let all = text.split(',').map(str::trim);
-    if !all.into_iter().all(|word| is_level(word) || is_target(word)) {
+    if !text
+        .split(',')
+        .all(|word| is_level(word) || is_target(word))
+    {
         return Err(FORM);
     }
-    EnvFilter::builder().parse(text).map_err(|_| FORM)?;
+    EnvFilter::builder().parse(text).map_err(|_error| FORM)?;
     Ok(LogFilter(text.to_owned()))
 }
 
@@ -174,21 +176,11 @@ pub(super) fn check_roles(roles: &[RoleMapping]) -> Result<(), Rule> {
 }
 
 fn accounts<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    /// One name, so that an error has the line of this one and not of the whole list.
-    #[derive(Deserialize)]
-    #[serde(try_from = "String")]
-    struct Account(String);
-
-    impl TryFrom<String> for Account {
-        type Error = Rule;
-
-        fn try_from(text: String) -> Result<Self, Rule> {
-            check_account(&text).map(|()| Self(text))
-        }
+    let accounts = Vec::<String>::deserialize(deserializer)?;
+    for account in &accounts {
+        check_account(account).map_err(serde::de::Error::custom)?;
     }
-
-    let accounts = Vec::<Account>::deserialize(deserializer)?;
-    Ok(accounts.into_iter().map(|account| account.0).collect())
+    Ok(accounts)
 }
 
 /// A name or a number as the user database spells it, because it is compared as a text.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use jsonwebtoken::jwk::JwkSet;
 
@@ -17,11 +19,19 @@ pub(crate) struct Keyring {
 impl Keyring {
     /// A keyring that signs with `active` and publishes `published`, which includes it.
     pub(crate) fn new(active: Arc<Signer>, published: &[Arc<Signer>]) -> Result<Self, CryptoError> {
-        let keys = published.iter().map(|signer| signer.jwk().clone()).collect();
-        let jwks = serde_json::to_vec(&JwkSet { keys }).map_err(|_| CryptoError::Library("write the JWKS"))?;
+        let keys = published
+            .iter()
+            .map(|signer| signer.jwk().clone())
+            .collect();
+        let jwks = serde_json::to_vec(&JwkSet { keys })
+            .map_err(|_error| CryptoError::Library("write the JWKS"))?;
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &jwks);
-        let tag: String = digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { active, jwks: jwks.into(), etag: format!("\"{tag}\"") })
+        let tag = URL_SAFE_NO_PAD.encode(digest);
+        Ok(Self {
+            active,
+            jwks: jwks.into(),
+            etag: format!("\"{tag}\""),
+        })
     }
 
     /// The key that signs.

@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 use super::CryptoError;
 
 /// How long a verified secret is remembered before argon2 is asked again.
-const REMEMBERED_FOR: Duration = Duration::from_secs(3_600);
+const REMEMBERED_FOR: Duration = Duration::from_hours(1);
 /// How many verified secrets are remembered.
 const REMEMBERED: usize = 100_000;
 /// How many may wait for argon2 before more are turned away.
@@ -44,7 +44,10 @@ impl SecretMac {
     /// The part that is stored beside the argon2 hash.
     pub(crate) fn check(&self) -> [u8; 4] {
         let mut check = [0; 4];
-        check.iter_mut().zip(self.0.as_ref()).for_each(|(slot, byte)| *slot = *byte);
+        check
+            .iter_mut()
+            .zip(self.0.as_ref())
+            .for_each(|(slot, byte)| *slot = *byte);
         check
     }
 }
@@ -87,12 +90,20 @@ impl SecretHasher {
     /// Hashes a new secret: its argon2id PHC string.
     pub(crate) async fn hash(&self, secret: ClientSecret) -> Result<String, CryptoError> {
         const FAILED: CryptoError = CryptoError::Library("hash a secret");
-        let _permit = self.permits.clone().acquire_owned().await.map_err(|_| FAILED)?;
+        let _permit = self
+            .permits
+            .clone()
+            .acquire_owned()
+            .await
+            .map_err(|_error| FAILED)?;
         tokio::task::spawn_blocking(move || {
-            argon2()?.hash_password(secret.expose().as_bytes()).map(|hash| hash.to_string()).map_err(|_| FAILED)
+            argon2()?
+                .hash_password(secret.expose().as_bytes())
+                .map(|hash| hash.to_string())
+                .map_err(|_error| FAILED)
         })
         .await
-        .map_err(|_| FAILED)?
+        .map_err(|_error| FAILED)?
     }
 
     /// Verifies `secret`, whose HMAC is `mac`, against a credential's stored check and hash.
@@ -121,19 +132,35 @@ impl SecretHasher {
         }
         let (moved, phc) = (secret.clone(), hash.to_owned());
         let right = tokio::task::spawn_blocking(move || {
-            argon2().is_ok_and(|argon2| argon2.verify_password(moved.expose().as_bytes(), phc.as_str()).is_ok())
+            argon2().is_ok_and(|argon2| {
+                argon2
+                    .verify_password(moved.expose().as_bytes(), phc.as_str())
+                    .is_ok()
+            })
         })
         .await
         .unwrap_or(false);
         if !right {
             return Verdict::Wrong;
         }
-        let remembered = Remembered { mac: mac.0, revision, until: now.plus(REMEMBERED_FOR) };
-        self.remembered.lock().put(secret.credential_id(), remembered);
+        let remembered = Remembered {
+            mac: mac.0,
+            revision,
+            until: now.plus(REMEMBERED_FOR),
+        };
+        self.remembered
+            .lock()
+            .put(secret.credential_id(), remembered);
         Verdict::Right
     }
 
-    fn is_remembered(&self, id: CredentialId, mac: &SecretMac, revision: u64, now: Timestamp) -> bool {
+    fn is_remembered(
+        &self,
+        id: CredentialId,
+        mac: &SecretMac,
+        revision: u64,
+        now: Timestamp,
+    ) -> bool {
         self.remembered.lock().get(&id).is_some_and(|it| {
             it.revision == revision
                 && now < it.until
@@ -144,7 +171,8 @@ impl SecretHasher {
 
 /// argon2id with 19 MiB, two passes, one lane.
 fn argon2() -> Result<Argon2<'static>, CryptoError> {
-    let params = Params::new(19 * 1_024, 2, 1, None).map_err(|_| CryptoError::Library("set up argon2"))?;
+    let params = Params::new(19 * 1_024, 2, 1, None)
+        .map_err(|_error| CryptoError::Library("set up argon2"))?;
     Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
 }
 
@@ -161,11 +189,21 @@ mod tests {
         let hasher = SecretHasher::new(&[5; 32]);
         let (right, wrong) = (secret(1), secret(2));
         let hash = hasher.hash(right.clone()).await.unwrap();
-        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+        assert!(
+            hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{hash}"
+        );
         let check = hasher.mac(right.expose()).check();
         let now = Timestamp::from_millis(0);
         let verify = async |secret: &ClientSecret, hash: &str, revision| {
-            hasher.verify(secret, &hasher.mac(secret.expose()), (&check, hash, revision), now).await
+            hasher
+                .verify(
+                    secret,
+                    &hasher.mac(secret.expose()),
+                    (&check, hash, revision),
+                    now,
+                )
+                .await
         };
         assert_eq!(verify(&wrong, &hash, 1).await, Verdict::Wrong);
         assert_eq!(verify(&right, &hash, 1).await, Verdict::Right);

@@ -13,8 +13,9 @@ use aws_lc_rs::signature::{
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::{
-    AlgorithmParameters, CommonParameters, EllipticCurve, EllipticCurveKeyParameters, EllipticCurveKeyType, Jwk,
-    KeyAlgorithm, OctetKeyPairParameters, OctetKeyPairType, PublicKeyUse, RSAKeyParameters, RSAKeyType, ThumbprintHash,
+    AlgorithmParameters, CommonParameters, EllipticCurve, EllipticCurveKeyParameters,
+    EllipticCurveKeyType, Jwk, KeyAlgorithm, OctetKeyPairParameters, OctetKeyPairType,
+    PublicKeyUse, RSAKeyParameters, RSAKeyType, ThumbprintHash,
 };
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -46,20 +47,25 @@ struct Header<'a> {
 
 impl Signer {
     /// Makes a key: its PKCS#8 form (RFC 5958), to be sealed, and the key ready to sign.
-    pub(crate) fn generate(algorithm: SigningAlgorithm) -> Result<(Zeroizing<Vec<u8>>, Self), CryptoError> {
+    pub(crate) fn generate(
+        algorithm: SigningAlgorithm,
+    ) -> Result<(Zeroizing<Vec<u8>>, Self), CryptoError> {
         const FAILED: CryptoError = CryptoError::Library("make a signing key");
         let random = SystemRandom::new();
         let pkcs8 = match algorithm {
-            SigningAlgorithm::Es256 => EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random)
-                .map_err(|_| FAILED)?
+            SigningAlgorithm::Es256 => {
+                EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random)
+                    .map_err(|_error| FAILED)?
+                    .as_ref()
+                    .to_vec()
+            }
+            SigningAlgorithm::EdDsa => Ed25519KeyPair::generate_pkcs8(&random)
+                .map_err(|_error| FAILED)?
                 .as_ref()
                 .to_vec(),
-            SigningAlgorithm::EdDsa => {
-                Ed25519KeyPair::generate_pkcs8(&random).map_err(|_| FAILED)?.as_ref().to_vec()
-            }
             SigningAlgorithm::Rs256 => {
-                let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| FAILED)?;
-                pair.as_der().map_err(|_| FAILED)?.as_ref().to_vec()
+                let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_error| FAILED)?;
+                pair.as_der().map_err(|_error| FAILED)?.as_ref().to_vec()
             }
         };
         let pkcs8 = Zeroizing::new(pkcs8);
@@ -68,24 +74,45 @@ impl Signer {
     }
 
     /// Reads a key from its PKCS#8 form.
-    pub(crate) fn from_pkcs8(algorithm: SigningAlgorithm, pkcs8: &[u8]) -> Result<Self, CryptoError> {
+    pub(crate) fn from_pkcs8(
+        algorithm: SigningAlgorithm,
+        pkcs8: &[u8],
+    ) -> Result<Self, CryptoError> {
         const INVALID: CryptoError = CryptoError::InvalidKey;
         let private = match algorithm {
             SigningAlgorithm::Es256 => Private::Es256(
-                EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8).map_err(|_| INVALID)?,
+                EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8)
+                    .map_err(|_error| INVALID)?,
             ),
-            SigningAlgorithm::EdDsa => Private::EdDsa(Ed25519KeyPair::from_pkcs8(pkcs8).map_err(|_| INVALID)?),
-            SigningAlgorithm::Rs256 => Private::Rs256(RsaKeyPair::from_pkcs8(pkcs8).map_err(|_| INVALID)?),
+            SigningAlgorithm::EdDsa => {
+                Private::EdDsa(Ed25519KeyPair::from_pkcs8(pkcs8).map_err(|_error| INVALID)?)
+            }
+            SigningAlgorithm::Rs256 => {
+                Private::Rs256(RsaKeyPair::from_pkcs8(pkcs8).map_err(|_error| INVALID)?)
+            }
         };
         let mut jwk = public_jwk(&private).ok_or(INVALID)?;
-        let kid = jwk.thumbprint(ThumbprintHash::SHA256).map_err(|_| INVALID)?;
+        let kid = jwk
+            .thumbprint(ThumbprintHash::SHA256)
+            .map_err(|_error| INVALID)?;
         jwk.common.key_id = Some(kid.clone());
         // The type that RFC 9068, section 2.1 gives access tokens, so that no other token of the
         // issuer can be taken for one.
-        let header = Header { alg: algorithm.as_str(), typ: "at+jwt", kid: &kid };
-        let mut encoded = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&header).map_err(|_| INVALID)?);
+        let header = Header {
+            alg: algorithm.as_str(),
+            typ: "at+jwt",
+            kid: &kid,
+        };
+        let mut encoded =
+            URL_SAFE_NO_PAD.encode(serde_json::to_vec(&header).map_err(|_error| INVALID)?);
         encoded.push('.');
-        Ok(Self { private, random: SystemRandom::new(), jwk, kid, header: encoded })
+        Ok(Self {
+            private,
+            random: SystemRandom::new(),
+            jwk,
+            kid,
+            header: encoded,
+        })
     }
 
     /// The key's name: its JWK thumbprint (RFC 7638).
@@ -101,13 +128,17 @@ impl Signer {
     /// Signs `claims` into an access token.
     pub(crate) fn sign(&self, claims: &impl Serialize) -> Result<Zeroizing<String>, CryptoError> {
         const FAILED: CryptoError = CryptoError::Library("sign a token");
-        let payload = serde_json::to_vec(claims).map_err(|_| FAILED)?;
-        let mut token = Zeroizing::new(String::with_capacity(self.header.len() + payload.len() * 4 / 3 + 350));
+        let payload = serde_json::to_vec(claims).map_err(|_error| FAILED)?;
+        let mut token = Zeroizing::new(String::with_capacity(
+            self.header.len() + payload.len() * 4 / 3 + 350,
+        ));
         token.push_str(&self.header);
         URL_SAFE_NO_PAD.encode_string(&payload, &mut token);
         match &self.private {
             Private::Es256(pair) => {
-                let signature = pair.sign(&self.random, token.as_bytes()).map_err(|_| FAILED)?;
+                let signature = pair
+                    .sign(&self.random, token.as_bytes())
+                    .map_err(|_error| FAILED)?;
                 push_signature(&mut token, signature.as_ref());
             }
             Private::EdDsa(pair) => {
@@ -116,7 +147,13 @@ impl Signer {
             }
             Private::Rs256(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, &self.random, token.as_bytes(), &mut signature).map_err(|_| FAILED)?;
+                pair.sign(
+                    &RSA_PKCS1_SHA256,
+                    &self.random,
+                    token.as_bytes(),
+                    &mut signature,
+                )
+                .map_err(|_error| FAILED)?;
                 push_signature(&mut token, &signature);
             }
         }
@@ -134,14 +171,21 @@ fn public_jwk(private: &Private) -> Option<Jwk> {
     let (algorithm, parameters) = match private {
         Private::Es256(pair) => {
             // An uncompressed point (SEC 1, section 2.3.3): 4, then x and y of 32 bytes each.
-            let (x, y) = pair.public_key().as_ref().strip_prefix(&[4])?.split_at_checked(32)?;
+            let (x, y) = pair
+                .public_key()
+                .as_ref()
+                .strip_prefix(&[4])?
+                .split_at_checked(32)?;
             let parameters = EllipticCurveKeyParameters {
                 key_type: EllipticCurveKeyType::EC,
                 curve: EllipticCurve::P256,
                 x: encode(x),
                 y: encode(y),
             };
-            (KeyAlgorithm::ES256, AlgorithmParameters::EllipticCurve(parameters))
+            (
+                KeyAlgorithm::ES256,
+                AlgorithmParameters::EllipticCurve(parameters),
+            )
         }
         Private::EdDsa(pair) => {
             let parameters = OctetKeyPairParameters {
@@ -149,7 +193,10 @@ fn public_jwk(private: &Private) -> Option<Jwk> {
                 curve: EllipticCurve::Ed25519,
                 x: encode(pair.public_key().as_ref()),
             };
-            (KeyAlgorithm::EdDSA, AlgorithmParameters::OctetKeyPair(parameters))
+            (
+                KeyAlgorithm::EdDSA,
+                AlgorithmParameters::OctetKeyPair(parameters),
+            )
         }
         Private::Rs256(pair) => {
             let public = pair.public_key();
@@ -166,7 +213,10 @@ fn public_jwk(private: &Private) -> Option<Jwk> {
         key_algorithm: Some(algorithm),
         ..CommonParameters::default()
     };
-    Some(Jwk { common, algorithm: parameters })
+    Some(Jwk {
+        common,
+        algorithm: parameters,
+    })
 }
 
 #[cfg(test)]
@@ -191,7 +241,10 @@ mod tests {
             let (pkcs8, signer) = Signer::generate(algorithm).unwrap();
             let again = Signer::from_pkcs8(algorithm, &pkcs8).unwrap();
             assert_eq!(again.kid(), signer.kid());
-            let claims = Claims { aud: "a".to_owned(), exp: 4_000_000_000 };
+            let claims = Claims {
+                aud: "a".to_owned(),
+                exp: 4_000_000_000,
+            };
             let token = again.sign(&claims).unwrap();
             let key = DecodingKey::from_jwk(signer.jwk()).unwrap();
             let mut validation = Validation::new(other);

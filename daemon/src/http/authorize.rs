@@ -18,5 +18,9 @@ endpoint, with the client credentials grant.</p>
 
 /// Answers with a page for people.
 pub(super) async fn authorize() -> (StatusCode, [(HeaderName, &'static str); 1], &'static str) {
-    (StatusCode::BAD_REQUEST, [(CONTENT_TYPE, "text/html; charset=utf-8")], PAGE)
+    (
+        StatusCode::BAD_REQUEST,
+        [(CONTENT_TYPE, "text/html; charset=utf-8")],
+        PAGE,
+    )
 }

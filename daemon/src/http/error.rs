@@ -33,12 +33,20 @@ impl OAuthError {
 
     /// 400 with another error of RFC 6749 or 8707.
     pub(super) fn bad_request(error: &'static str, description: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, error, description: description.into(), retry_after: None }
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            error,
+            description: description.into(),
+            retry_after: None,
+        }
     }
 
     /// `invalid_request` with a status that says more.
     pub(super) fn with_status(status: StatusCode, description: impl Into<String>) -> Self {
-        Self { status, ..Self::invalid_request(description) }
+        Self {
+            status,
+            ..Self::invalid_request(description)
+        }
     }
 
     fn unavailable(description: &'static str, retry_after: u32) -> Self {
@@ -81,7 +89,9 @@ impl From<ServiceError> for OAuthError {
             },
             Code::ScopeNotAllowed => Self::bad_request("invalid_scope", error.message),
             Code::ResourceNotAllowed => Self::bad_request("invalid_target", error.message),
-            Code::UnsupportedGrantType => Self::bad_request("unsupported_grant_type", error.message),
+            Code::UnsupportedGrantType => {
+                Self::bad_request("unsupported_grant_type", error.message)
+            }
             Code::InvalidRequest | Code::InvalidArgument => Self::invalid_request(error.message),
             Code::Overloaded => Self::unavailable("the server is overloaded", 1),
             Code::StoreUnavailable => Self::unavailable("no token can be issued now", 10),
@@ -100,12 +110,18 @@ impl From<ServiceError> for OAuthError {
 
 impl IntoResponse for OAuthError {
     fn into_response(self) -> Response {
-        let body = Body { error: self.error, error_description: &self.description };
+        let body = Body {
+            error: self.error,
+            error_description: &self.description,
+        };
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if self.status == StatusCode::UNAUTHORIZED {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"agentidp\", charset=\"UTF-8\""));
+            headers.insert(
+                WWW_AUTHENTICATE,
+                HeaderValue::from_static("Basic realm=\"agentidp\", charset=\"UTF-8\""),
+            );
         }
         if let Some(seconds) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
@@ -121,5 +137,8 @@ pub(super) async fn no_route() -> OAuthError {
 
 /// 405, for a route with another method.
 pub(super) async fn wrong_method() -> OAuthError {
-    OAuthError::with_status(StatusCode::METHOD_NOT_ALLOWED, "this path does not answer to this method")
+    OAuthError::with_status(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "this path does not answer to this method",
+    )
 }

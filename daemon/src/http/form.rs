@@ -23,28 +23,44 @@ pub(super) struct Form(Vec<(String, Zeroizing<String>)>);
 impl Form {
     /// Reads a form from a request.
     pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Self, OAuthError> {
-        let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let media_type = headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         let essence = media_type.split(';').next().unwrap_or_default().trim();
         if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-            return Err(OAuthError::invalid_request("the body must be application/x-www-form-urlencoded"));
+            return Err(OAuthError::invalid_request(
+                "the body must be application/x-www-form-urlencoded",
+            ));
         }
         let read = tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, MAX_BODY)).await;
         let Ok(bytes) = read else {
-            return Err(OAuthError::with_status(StatusCode::REQUEST_TIMEOUT, "the body did not arrive within 10 s"));
+            return Err(OAuthError::with_status(
+                StatusCode::REQUEST_TIMEOUT,
+                "the body did not arrive within 10 s",
+            ));
         };
         // The limit is the one thing that goes wrong here but for a connection that has ended, and
         // that one reads no answer.
-        let bytes = bytes.map_err(|_| {
-            OAuthError::with_status(StatusCode::PAYLOAD_TOO_LARGE, "the body must be at most 64 KiB")
+        let bytes = bytes.map_err(|_error| {
+            OAuthError::with_status(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the body must be at most 64 KiB",
+            )
         })?;
         Self::parse(&bytes)
     }
 
     fn parse(bytes: &[u8]) -> Result<Self, OAuthError> {
         let mut parameters: Vec<(String, Zeroizing<String>)> = Vec::new();
-        for pair in bytes.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+        for pair in bytes
+            .split(|byte| *byte == b'&')
+            .filter(|pair| !pair.is_empty())
+        {
             if parameters.len() == MAX_PARAMETERS {
-                return Err(OAuthError::invalid_request("the form has too many parameters"));
+                return Err(OAuthError::invalid_request(
+                    "the form has too many parameters",
+                ));
             }
             let mut halves = pair.splitn(2, |byte| *byte == b'=');
             let name = decode(halves.next().unwrap_or_default())?;
@@ -60,20 +76,30 @@ impl Form {
         let mut values = self.all(name);
         let first = values.next();
         if values.next().is_some() {
-            return Err(OAuthError::invalid_request(format!("the parameter {name} must not be repeated")));
+            return Err(OAuthError::invalid_request(format!(
+                "the parameter {name} must not be repeated"
+            )));
         }
         Ok(first)
     }
 
     /// The values of a parameter that may be repeated.
     pub(super) fn all(&self, name: &'static str) -> impl Iterator<Item = &str> {
-        self.0.iter().filter(move |(known, value)| known == name && !value.is_empty()).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .filter(move |(known, value)| known == name && !value.is_empty())
+            .map(|(_, value)| value.as_str())
     }
 
     /// Refuses a form in which a parameter of ours stands twice, with a value or without.
     pub(super) fn check_repeats(&self, names: &[&'static str]) -> Result<(), OAuthError> {
-        match names.iter().find(|name| self.0.iter().filter(|(known, _)| known == *name).count() > 1) {
-            Some(name) => Err(OAuthError::invalid_request(format!("the parameter {name} must not be repeated"))),
+        match names
+            .iter()
+            .find(|name| self.0.iter().filter(|(known, _)| known == *name).count() > 1)
+        {
+            Some(name) => Err(OAuthError::invalid_request(format!(
+                "the parameter {name} must not be repeated"
+            ))),
             None => Ok(()),
         }
     }
@@ -85,7 +111,7 @@ pub(super) fn decode(text: &[u8]) -> Result<Cow<'_, str>, OAuthError> {
     let bad = || OAuthError::invalid_request("a parameter is not form-urlencoded UTF-8 text");
     let is_plain = !text.iter().any(|byte| matches!(byte, b'%' | b'+'));
     let decoded = if is_plain {
-        Cow::Borrowed(str::from_utf8(text).map_err(|_| bad())?)
+        Cow::Borrowed(str::from_utf8(text).map_err(|_error| bad())?)
     } else {
         let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
         let mut rest = text.iter();
@@ -93,14 +119,17 @@ pub(super) fn decode(text: &[u8]) -> Result<Cow<'_, str>, OAuthError> {
             bytes.push(match byte {
                 b'+' => b' ',
                 b'%' => {
-                    let mut digit = || rest.next().and_then(|digit| char::from(*digit).to_digit(16));
+                    let mut digit = || {
+                        rest.next()
+                            .and_then(|digit| char::from(*digit).to_digit(16))
+                    };
                     let (high, low) = (digit().ok_or_else(bad)?, digit().ok_or_else(bad)?);
-                    u8::try_from(high * 16 + low).map_err(|_| bad())?
+                    u8::try_from(high * 16 + low).map_err(|_error| bad())?
                 }
                 byte => *byte,
             });
         }
-        Cow::Owned(str::from_utf8(&bytes).map_err(|_| bad())?.to_owned())
+        Cow::Owned(str::from_utf8(&bytes).map_err(|_error| bad())?.to_owned())
     };
     if decoded.chars().any(char::is_control) {
         return Err(bad());
@@ -114,7 +143,9 @@ mod tests {
 
     #[test]
     fn what_is_ambiguous_is_refused() {
-        for bad in ["a=%", "a=%2", "a=%zz", "a=%00", "a=%0a", "a=\u{0}", "a=%ff", "a=%c3%28", "%=a"] {
+        for bad in [
+            "a=%", "a=%2", "a=%zz", "a=%00", "a=%0a", "a=\u{0}", "a=%ff", "a=%c3%28", "%=a",
+        ] {
             assert!(Form::parse(bad.as_bytes()).is_err(), "{bad}");
         }
     }
@@ -126,6 +157,11 @@ mod tests {
         assert_eq!(form.single("grant_type"), Ok(Some("a b c")));
         assert!(form.single("x").is_err());
         assert_eq!(form.all("x").collect::<Vec<_>>(), ["1", "2"]);
-        assert!(Form::parse(b"scope=&scope=a:b").unwrap().check_repeats(&["scope"]).is_err());
+        assert!(
+            Form::parse(b"scope=&scope=a:b")
+                .unwrap()
+                .check_repeats(&["scope"])
+                .is_err()
+        );
     }
 }

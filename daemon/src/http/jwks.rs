@@ -13,7 +13,10 @@ use crate::service::key::JWKS_MAX_AGE;
 /// Answers with the set, or 304 for one who has it.
 pub(super) async fn jwks(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     let keyring = app.service.keyring();
-    let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let known = headers
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     let is_known = known
         .flat_map(|list| list.split(','))
         .map(|tag| tag.trim().trim_start_matches("W/"))

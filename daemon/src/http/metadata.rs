@@ -34,7 +34,10 @@ struct Metadata<'a> {
 /// The document, encoded.
 pub(super) fn document(issuer: &str) -> serde_json::Result<Bytes> {
     let base = issuer.trim_end_matches('/');
-    let algorithms: Vec<_> = SigningAlgorithm::ALL.iter().map(|algorithm| algorithm.as_str()).collect();
+    let algorithms: Vec<_> = SigningAlgorithm::ALL
+        .iter()
+        .map(|algorithm| algorithm.as_str())
+        .collect();
     let metadata = Metadata {
         issuer,
         authorization_endpoint: format!("{base}/oauth2/authorize"),
@@ -55,6 +58,9 @@ pub(super) fn document(issuer: &str) -> serde_json::Result<Bytes> {
 
 /// Answers with the document.
 pub(super) async fn metadata(State(app): State<Arc<App>>) -> Response {
-    let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "public, max-age=300")];
+    let headers = [
+        (CONTENT_TYPE, "application/json"),
+        (CACHE_CONTROL, "public, max-age=300"),
+    ];
     (headers, app.metadata.clone()).into_response()
 }

@@ -33,7 +33,7 @@ enum Endpoint {
 enum Place {
     /// Below it.
     Issuer,
-    /// A well-known document: before the issuer's path (RFC 8414, section 3), after it (OpenID
+    /// A well-known document: before the issuer's path (RFC 8414, section 3), after it (`OpenID`
     /// Connect Discovery 1.0, section 4), and at the root.
     WellKnown,
     /// At the root.
@@ -50,21 +50,75 @@ struct Route {
     endpoint: Endpoint,
 }
 
-const fn route(method: MethodFilter, path: &'static str, place: Place, access: Access, endpoint: Endpoint) -> Route {
-    Route { method, path, place, access, endpoint }
+const fn route(
+    method: MethodFilter,
+    path: &'static str,
+    place: Place,
+    access: Access,
+    endpoint: Endpoint,
+) -> Route {
+    Route {
+        method,
+        path,
+        place,
+        access,
+        endpoint,
+    }
 }
 
 const GET: MethodFilter = MethodFilter::GET;
 const POST: MethodFilter = MethodFilter::POST;
 
 const ROUTES: &[Route] = &[
-    route(POST, "/oauth2/token", Place::Issuer, Access::Client, Endpoint::Token),
-    route(GET, "/oauth2/authorize", Place::Issuer, Access::Anyone, Endpoint::Authorize),
-    route(GET, "/.well-known/oauth-authorization-server", Place::WellKnown, Access::Anyone, Endpoint::Metadata),
-    route(GET, "/.well-known/openid-configuration", Place::WellKnown, Access::Anyone, Endpoint::Metadata),
-    route(GET, "/.well-known/jwks.json", Place::Issuer, Access::Anyone, Endpoint::Jwks),
-    route(GET, "/health/live", Place::Root, Access::Anyone, Endpoint::Live),
-    route(GET, "/health/ready", Place::Root, Access::Anyone, Endpoint::Ready),
+    route(
+        POST,
+        "/oauth2/token",
+        Place::Issuer,
+        Access::Client,
+        Endpoint::Token,
+    ),
+    route(
+        GET,
+        "/oauth2/authorize",
+        Place::Issuer,
+        Access::Anyone,
+        Endpoint::Authorize,
+    ),
+    route(
+        GET,
+        "/.well-known/oauth-authorization-server",
+        Place::WellKnown,
+        Access::Anyone,
+        Endpoint::Metadata,
+    ),
+    route(
+        GET,
+        "/.well-known/openid-configuration",
+        Place::WellKnown,
+        Access::Anyone,
+        Endpoint::Metadata,
+    ),
+    route(
+        GET,
+        "/.well-known/jwks.json",
+        Place::Issuer,
+        Access::Anyone,
+        Endpoint::Jwks,
+    ),
+    route(
+        GET,
+        "/health/live",
+        Place::Root,
+        Access::Anyone,
+        Endpoint::Live,
+    ),
+    route(
+        GET,
+        "/health/ready",
+        Place::Root,
+        Access::Anyone,
+        Endpoint::Ready,
+    ),
 ];
 
 impl Route {
@@ -74,7 +128,11 @@ impl Route {
         let path = self.path;
         let mut paths = match self.place {
             Place::Issuer => vec![format!("{issuer_path}{path}")],
-            Place::WellKnown => vec![format!("{path}{issuer_path}"), format!("{issuer_path}{path}"), path.to_owned()],
+            Place::WellKnown => vec![
+                format!("{path}{issuer_path}"),
+                format!("{issuer_path}{path}"),
+                path.to_owned(),
+            ],
             Place::Root => vec![path.to_owned()],
         };
         paths.sort_unstable();
@@ -85,7 +143,12 @@ impl Route {
     fn handler(&self) -> MethodRouter<Arc<App>> {
         // The compiler sees to it that no endpoint is without a handler, and the table that no
         // handler is without an access rule.
-        let Self { method, access, endpoint, .. } = *self;
+        let Self {
+            method,
+            access,
+            endpoint,
+            ..
+        } = *self;
         match (endpoint, access) {
             (Endpoint::Token, Access::Client) => answer(method, token::token),
             (Endpoint::Authorize, Access::Anyone) => answer(method, authorize::authorize),
@@ -94,7 +157,9 @@ impl Route {
             (Endpoint::Live, Access::Anyone) => answer(method, health::live),
             (Endpoint::Ready, Access::Anyone) => answer(method, health::ready),
             // A route whose access does not fit its endpoint answers like one that is not there.
-            (Endpoint::Token, Access::Anyone) | (_, Access::Client) => answer(method, error::no_route),
+            (Endpoint::Token, Access::Anyone) | (_, Access::Client) => {
+                answer(method, error::no_route)
+            }
         }
     }
 }
@@ -122,7 +187,11 @@ pub(super) fn router(app: Arc<App>) -> Router {
 /// The path of an issuer, without a slash at its end.
 fn issuer_path(issuer: &str) -> &str {
     let after_scheme = issuer.split_once("://").map_or(issuer, |(_, rest)| rest);
-    after_scheme.find('/').and_then(|at| after_scheme.get(at..)).unwrap_or_default().trim_end_matches('/')
+    after_scheme
+        .find('/')
+        .and_then(|at| after_scheme.get(at..))
+        .unwrap_or_default()
+        .trim_end_matches('/')
 }
 
 #[cfg(test)]
@@ -139,10 +208,17 @@ mod tests {
             Endpoint::Live,
             Endpoint::Ready,
         ] {
-            let routes: Vec<_> = ROUTES.iter().filter(|route| route.endpoint == endpoint).collect();
+            let routes: Vec<_> = ROUTES
+                .iter()
+                .filter(|route| route.endpoint == endpoint)
+                .collect();
             assert!(!routes.is_empty(), "{endpoint:?} is not listed");
             for route in routes {
-                let expected = if endpoint == Endpoint::Token { Access::Client } else { Access::Anyone };
+                let expected = if endpoint == Endpoint::Token {
+                    Access::Client
+                } else {
+                    Access::Anyone
+                };
                 assert_eq!(route.access, expected, "{}", route.path);
             }
         }
@@ -150,8 +226,11 @@ mod tests {
 
     #[test]
     fn an_issuer_with_a_path_is_found_wherever_clients_look() {
-        let metadata: Vec<_> =
-            ROUTES.iter().filter(|it| it.place == Place::WellKnown).flat_map(|it| it.paths("/t")).collect();
+        let metadata: Vec<_> = ROUTES
+            .iter()
+            .filter(|it| it.place == Place::WellKnown)
+            .flat_map(|it| it.paths("/t"))
+            .collect();
         for path in [
             "/.well-known/oauth-authorization-server/t",
             "/.well-known/openid-configuration/t",

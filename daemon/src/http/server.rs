@@ -9,7 +9,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
-use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
 use http::{HeaderName, HeaderValue, Request};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -37,8 +39,15 @@ pub(crate) async fn serve(app: App, listener: TcpListener, stopping: Cancellatio
     let app = Arc::new(app);
     let router = router(Arc::clone(&app));
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(MAX_HEADER.max(8_192));
-    builder.http2().timer(TokioTimer::new()).max_header_list_size(u32::try_from(MAX_HEADER).unwrap_or(u32::MAX));
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(MAX_HEADER.max(8_192));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(u32::try_from(MAX_HEADER).unwrap_or(u32::MAX));
     let connections = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
@@ -46,7 +55,9 @@ pub(crate) async fn serve(app: App, listener: TcpListener, stopping: Cancellatio
             () = stopping.cancelled() => break,
         };
         match accepted {
-            Ok((stream, peer)) => serve_connection(stream, peer, &builder, &connections, &app, &router),
+            Ok((stream, peer)) => {
+                serve_connection(stream, peer, &builder, &connections, &app, &router)
+            }
             Err(error) => {
                 // Out of descriptors, most likely: others must end before more can begin.
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -75,7 +86,11 @@ fn serve_connection(
         let (app, router) = (Arc::clone(&app), router.clone());
         async move { Ok::<_, std::convert::Infallible>(answer(&app, router, address, request).await) }
     });
-    let connection = connections.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
+    let connection = connections.watch(
+        builder
+            .serve_connection(TokioIo::new(stream), service)
+            .into_owned(),
+    );
     tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "a connection ended in disorder");
@@ -83,12 +98,21 @@ fn serve_connection(
     });
 }
 
-async fn answer(app: &App, router: Router, address: IpAddr, mut request: Request<Incoming>) -> Response {
+async fn answer(
+    app: &App,
+    router: Router,
+    address: IpAddr,
+    mut request: Request<Incoming>,
+) -> Response {
     let request_id = app.service.new_request_id();
-    request.extensions_mut().insert(Arrival { address, request_id });
+    request.extensions_mut().insert(Arrival {
+        address,
+        request_id,
+    });
     let span = tracing::info_span!("http", %request_id, method = %request.method(), path = request.uri().path());
-    let routed = AssertUnwindSafe(router.oneshot(request.map(axum::body::Body::new))).catch_unwind();
-    let mut response = match routed.instrument(span.clone()).await {
+    let answering =
+        AssertUnwindSafe(router.oneshot(request.map(axum::body::Body::new))).catch_unwind();
+    let mut response = match answering.instrument(span.clone()).await {
         Ok(Ok(response)) => response,
         // The panic hook has logged it.
         Err(_) => OAuthError::server_error().into_response(),
@@ -102,8 +126,12 @@ async fn answer(app: &App, router: Router, address: IpAddr, mut request: Request
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(
         CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"),
+        HeaderValue::from_static(
+            "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+        ),
     );
-    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     response
 }

@@ -21,8 +21,14 @@ use crate::service::ServiceError;
 use crate::service::token::{IssueRequest, IssuedToken};
 
 /// Parameters that may stand once.
-const SINGLE: &[&str] =
-    &["grant_type", "scope", "client_id", "client_secret", "client_assertion", "client_assertion_type"];
+const SINGLE: &[&str] = &[
+    "grant_type",
+    "scope",
+    "client_id",
+    "client_secret",
+    "client_assertion",
+    "client_assertion_type",
+];
 
 #[derive(Serialize)]
 struct Answer<'a> {
@@ -43,7 +49,8 @@ pub(super) async fn token(
     let request = match parse(arrival, query, &headers, body).await {
         Ok(request) => request,
         Err((code, error)) => {
-            app.service.deny_stranger(arrival.address, code, Some(arrival.request_id));
+            app.service
+                .deny_stranger(arrival.address, code, Some(arrival.request_id));
             return Err(error);
         }
     };
@@ -58,7 +65,11 @@ fn answer(issued: &IssuedToken) -> Response {
         expires_in: issued.expires_in.as_secs(),
         scope: issued.scope.to_string(),
     };
-    ([(CACHE_CONTROL, "no-store"), (PRAGMA, "no-cache")], Json(body)).into_response()
+    (
+        [(CACHE_CONTROL, "no-store"), (PRAGMA, "no-cache")],
+        Json(body),
+    )
+        .into_response()
 }
 
 async fn parse(
@@ -70,24 +81,38 @@ async fn parse(
     let invalid = |error| (Code::InvalidRequest, error);
     if query.is_some_and(|query| !query.is_empty()) {
         // A query ends up in logs; a secret in it is a secret no more.
-        return Err(invalid(OAuthError::invalid_request("parameters must be in the body, not in the query")));
+        return Err(invalid(OAuthError::invalid_request(
+            "parameters must be in the body, not in the query",
+        )));
     }
     let form = Form::read(headers, body).await.map_err(invalid)?;
     form.check_repeats(SINGLE).map_err(invalid)?;
     match form.single("grant_type").map_err(invalid)? {
         Some("client_credentials") => {}
         Some(_) => {
-            let error = OAuthError::bad_request("unsupported_grant_type", "the grant type must be client_credentials");
+            let error = OAuthError::bad_request(
+                "unsupported_grant_type",
+                "the grant type must be client_credentials",
+            );
             return Err((Code::UnsupportedGrantType, error));
         }
-        None => return Err(invalid(OAuthError::invalid_request("the parameter grant_type is missing"))),
+        None => {
+            return Err(invalid(OAuthError::invalid_request(
+                "the parameter grant_type is missing",
+            )));
+        }
     }
     let client = presented(headers, &form).map_err(invalid)?.ok_or_else(|| {
         let error = ServiceError::new(Code::MissingAuthentication, "no client authentication");
         (Code::MissingAuthentication, error.into())
     })?;
     let token = wanted(&form).map_err(invalid)?;
-    Ok(IssueRequest { client, token, address: arrival.address, request_id: arrival.request_id })
+    Ok(IssueRequest {
+        client,
+        token,
+        address: arrival.address,
+        request_id: arrival.request_id,
+    })
 }
 
 /// What the form asks for.
@@ -97,13 +122,21 @@ fn wanted(form: &Form) -> Result<TokenRequest, OAuthError> {
         OAuthError::bad_request("invalid_scope", error.to_string())
     })?;
     // `audience` is what some clients call `resource`.
-    let resources = form.all("resource").chain(form.all("audience")).map(str::parse);
+    let resources = form
+        .all("resource")
+        .chain(form.all("audience"))
+        .map(str::parse);
     let resources: Vec<Resource> = resources
         .take(MAX_RESOURCES + 1)
         .collect::<Result<_, _>>()
-        .map_err(|error: agentidp_shared::FieldError| OAuthError::bad_request("invalid_target", error.to_string()))?;
+        .map_err(|error: agentidp_shared::FieldError| {
+            OAuthError::bad_request("invalid_target", error.to_string())
+        })?;
     if resources.len() > MAX_RESOURCES {
-        return Err(OAuthError::bad_request("invalid_target", "at most 4 resources can be asked for at once"));
+        return Err(OAuthError::bad_request(
+            "invalid_target",
+            "at most 4 resources can be asked for at once",
+        ));
     }
     Ok(TokenRequest { scope, resources })
 }

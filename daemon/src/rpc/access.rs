@@ -31,23 +31,41 @@ impl AccessLayer {
     }
 
     /// Lets the call through as `caller`, or says why not.
-    fn admit(&self, path: &str, peer: Option<&Arc<Peer>>, caller: &Caller) -> Result<(), ServiceError> {
+    fn admit(
+        &self,
+        path: &str,
+        peer: Option<&Arc<Peer>>,
+        caller: &Caller,
+    ) -> Result<(), ServiceError> {
         let refuse = |action, message: String| {
             let error = ServiceError::new(Code::PermissionDenied, message);
             self.service.deny_operator(caller, action, &error);
             Err(error)
         };
         let role = peer.and_then(|peer| self.operators.role_of(peer));
-        let name = caller.actor.name.as_deref().or(caller.actor.id.as_deref()).unwrap_or("nobody");
+        let name = caller
+            .actor
+            .name
+            .as_deref()
+            .or(caller.actor.id.as_deref())
+            .unwrap_or("nobody");
         match (rule_of(path), role) {
-            (rule, None) => refuse(
-                rule.map_or(Action::UnknownCall, |rule| rule.action),
-                format!("{name} has no role here: an administrator gives one under [[operator.roles]] in the configuration"),
+            (listed, None) => refuse(
+                listed.map_or(Action::UnknownCall, |rule| rule.action),
+                format!(
+                    "{name} has no role here: an administrator gives one under [[operator.roles]] in the configuration"
+                ),
             ),
-            (None, Some(_)) => refuse(Action::UnknownCall, "this daemon has no such call".to_owned()),
-            (Some(rule), Some(role)) if role < rule.role => refuse(
-                rule.action,
-                format!("{name} has the role {role}; {} takes the role {}", rule.action, rule.role),
+            (None, Some(_)) => refuse(
+                Action::UnknownCall,
+                "this daemon has no such call".to_owned(),
+            ),
+            (Some(listed), Some(role)) if role < listed.role => refuse(
+                listed.action,
+                format!(
+                    "{name} has the role {role}; {} takes the role {}",
+                    listed.action, listed.role
+                ),
             ),
             (Some(_), Some(_)) => Ok(()),
         }
@@ -58,7 +76,10 @@ impl<S> Layer<S> for AccessLayer {
     type Service = Access<S>;
 
     fn layer(&self, inner: S) -> Access<S> {
-        Access { inner, gate: self.clone() }
+        Access {
+            inner,
+            gate: self.clone(),
+        }
     }
 }
 
@@ -85,16 +106,24 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let service = &self.gate.service;
-        let named = request.headers().get(REQUEST_ID_METADATA).and_then(|id| id.to_str().ok()?.parse::<RequestId>().ok());
+        let named = request
+            .headers()
+            .get(REQUEST_ID_METADATA)
+            .and_then(|id| id.to_str().ok()?.parse::<RequestId>().ok());
         let request_id = named.unwrap_or_else(|| service.new_request_id());
         let peer = request.extensions().get::<Arc<Peer>>().cloned();
-        let actor = peer.as_ref().map_or_else(agentidp_shared::Actor::system, |peer| peer.actor());
+        let actor = peer
+            .as_ref()
+            .map_or_else(agentidp_shared::Actor::system, |peer| peer.actor());
         let caller = Caller { actor, request_id };
         let span = tracing::info_span!(
             "rpc", request_id = %request_id, path = request.uri().path(),
             user = caller.actor.name.as_deref().unwrap_or_default()
         );
-        let admitted = span.in_scope(|| self.gate.admit(request.uri().path(), peer.as_ref(), &caller));
+        let admitted = span.in_scope(|| {
+            self.gate
+                .admit(request.uri().path(), peer.as_ref(), &caller)
+        });
         request.extensions_mut().insert(caller);
         // The clone that was polled ready serves this call; the fresh one waits for the next.
         let fresh = self.inner.clone();

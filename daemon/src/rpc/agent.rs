@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use agentidp_proto::{convert, v1};
 use agentidp_proto::v1::agent_service_server::AgentService;
+use agentidp_proto::{convert, v1};
 use agentidp_shared::agent::{Transition, parse_version};
 use agentidp_shared::{Agent, FieldError};
 use tonic::{Request, Response, Status};
@@ -22,15 +22,30 @@ impl Adapter {
         transition: Transition,
     ) -> Result<Response<v1::AgentChange>, Status> {
         let caller = caller(&request)?;
-        let v1::AgentTransitionRequest { agent, reason, revision } = request.into_inner();
-        let reason = present(reason).map(TryInto::try_into).transpose().map_err(invalid)?;
-        let changed = self.0.transition_agent(&caller, &agent, transition, reason, revision).await;
-        changed.and_then(|changed| self.answer(&changed)).map_err(|error| status(&error))
+        let v1::AgentTransitionRequest {
+            agent,
+            reason,
+            revision,
+        } = request.into_inner();
+        let reason = present(reason)
+            .map(TryInto::try_into)
+            .transpose()
+            .map_err(invalid)?;
+        let changed = self
+            .0
+            .transition_agent(&caller, &agent, transition, reason, revision)
+            .await;
+        changed
+            .and_then(|changed| self.answer(&changed))
+            .map_err(|error| status(&error))
     }
 
     fn answer(&self, changed: &Changed<Agent>) -> Result<Response<v1::AgentChange>, ServiceError> {
         let agent = self.0.shown_agent(&changed.record)?;
-        Ok(Response::new(v1::AgentChange { agent: Some(agent.into()), audit_seq: changed.audit_seq }))
+        Ok(Response::new(v1::AgentChange {
+            agent: Some(agent.into()),
+            audit_seq: changed.audit_seq,
+        }))
     }
 }
 
@@ -50,46 +65,91 @@ fn registration(request: v1::RegisterAgentRequest) -> Result<(String, Registrati
 
 #[tonic::async_trait]
 impl AgentService for Adapter {
-    async fn register(&self, request: Request<v1::RegisterAgentRequest>) -> Result<Response<v1::AgentChange>, Status> {
+    async fn register(
+        &self,
+        request: Request<v1::RegisterAgentRequest>,
+    ) -> Result<Response<v1::AgentChange>, Status> {
         let caller = caller(&request)?;
         let (organization, registration) = registration(request.into_inner()).map_err(invalid)?;
-        let changed = self.0.register_agent(&caller, &organization, registration).await;
-        changed.and_then(|changed| self.answer(&changed)).map_err(|error| status(&error))
+        let changed = self
+            .0
+            .register_agent(&caller, &organization, registration)
+            .await;
+        changed
+            .and_then(|changed| self.answer(&changed))
+            .map_err(|error| status(&error))
     }
 
-    async fn get(&self, request: Request<v1::GetAgentRequest>) -> Result<Response<v1::Agent>, Status> {
+    async fn get(
+        &self,
+        request: Request<v1::GetAgentRequest>,
+    ) -> Result<Response<v1::Agent>, Status> {
         let agent = self.0.find_agent(&request.into_inner().agent);
-        let agent = agent.and_then(|agent| self.0.shown_agent(&agent.record)).map_err(|error| status(&error))?;
+        let agent = agent
+            .and_then(|agent| self.0.shown_agent(&agent.record))
+            .map_err(|error| status(&error))?;
         Ok(Response::new(agent.into()))
     }
 
-    async fn list(&self, request: Request<v1::ListAgentsRequest>) -> Result<Response<v1::ListAgentsResponse>, Status> {
+    async fn list(
+        &self,
+        request: Request<v1::ListAgentsRequest>,
+    ) -> Result<Response<v1::ListAgentsResponse>, Status> {
         let request = request.into_inner();
-        let organization = present(request.organization).map(|text| self.0.find_organization(&text)).transpose();
+        let organization = present(request.organization)
+            .map(|text| self.0.find_organization(&text))
+            .transpose();
         let filter = AgentFilter {
-            organization: organization.map_err(|error| status(&error))?.map(|stored| stored.record.id),
-            status: present(request.status).map(|text| text.parse()).transpose().map_err(invalid)?,
+            organization: organization
+                .map_err(|error| status(&error))?
+                .map(|stored| stored.record.id),
+            status: present(request.status)
+                .map(|text| text.parse())
+                .transpose()
+                .map_err(invalid)?,
             owner: present(request.owner),
         };
-        let before = present(request.page_token).map(|token| token.parse()).transpose().map_err(invalid)?;
-        let page =
-            self.0.list_agents(&filter, before, page_size(request.limit)).map_err(|error| status(&error))?;
-        let agents = page.agents.iter().map(|stored| self.0.shown_agent(&stored.record).map(Into::into));
+        let before = present(request.page_token)
+            .map(|token| token.parse())
+            .transpose()
+            .map_err(invalid)?;
+        let page = self
+            .0
+            .list_agents(&filter, before, page_size(request.limit))
+            .map_err(|error| status(&error))?;
+        let agents = page
+            .agents
+            .iter()
+            .map(|stored| self.0.shown_agent(&stored.record).map(Into::into));
         Ok(Response::new(v1::ListAgentsResponse {
-            agents: agents.collect::<Result<_, _>>().map_err(|error| status(&error))?,
-            next_page_token: page.next_before.map(|id| id.to_string()).unwrap_or_default(),
+            agents: agents
+                .collect::<Result<_, _>>()
+                .map_err(|error| status(&error))?,
+            next_page_token: page
+                .next_before
+                .map(|id| id.to_string())
+                .unwrap_or_default(),
         }))
     }
 
-    async fn suspend(&self, request: Request<v1::AgentTransitionRequest>) -> Result<Response<v1::AgentChange>, Status> {
+    async fn suspend(
+        &self,
+        request: Request<v1::AgentTransitionRequest>,
+    ) -> Result<Response<v1::AgentChange>, Status> {
         self.transition(request, Transition::Suspend).await
     }
 
-    async fn resume(&self, request: Request<v1::AgentTransitionRequest>) -> Result<Response<v1::AgentChange>, Status> {
+    async fn resume(
+        &self,
+        request: Request<v1::AgentTransitionRequest>,
+    ) -> Result<Response<v1::AgentChange>, Status> {
         self.transition(request, Transition::Resume).await
     }
 
-    async fn revoke(&self, request: Request<v1::AgentTransitionRequest>) -> Result<Response<v1::AgentChange>, Status> {
+    async fn revoke(
+        &self,
+        request: Request<v1::AgentTransitionRequest>,
+    ) -> Result<Response<v1::AgentChange>, Status> {
         self.transition(request, Transition::Revoke).await
     }
 

@@ -24,18 +24,33 @@ pub(super) struct Adapter(pub(super) Arc<Service>);
 
 impl Adapter {
     fn filter(&self, filter: Option<v1::AuditFilter>) -> Result<EntryFilter, Status> {
-        let Some(filter) = filter else { return Ok(EntryFilter::default()) };
-        let agent = present(filter.agent).map(|text| self.0.find_agent(&text)).transpose();
+        let Some(filter) = filter else {
+            return Ok(EntryFilter::default());
+        };
+        let agent = present(filter.agent)
+            .map(|text| self.0.find_agent(&text))
+            .transpose();
         Ok(EntryFilter {
-            action: present(filter.action).map(|text| text.parse()).transpose().map_err(invalid)?,
-            outcome: present(filter.outcome).map(|text| text.parse()).transpose().map_err(invalid)?,
-            agent: agent.map_err(|error| status(&error))?.map(|stored| stored.record.id),
+            action: present(filter.action)
+                .map(|text| text.parse())
+                .transpose()
+                .map_err(invalid)?,
+            outcome: present(filter.outcome)
+                .map(|text| text.parse())
+                .transpose()
+                .map_err(invalid)?,
+            agent: agent
+                .map_err(|error| status(&error))?
+                .map(|stored| stored.record.id),
         })
     }
 }
 
 fn entry(entry: StoredEntry) -> v1::AuditEntry {
-    v1::AuditEntry { seq: entry.seq, json: entry.json.into() }
+    v1::AuditEntry {
+        seq: entry.seq,
+        json: entry.json.into(),
+    }
 }
 
 fn event(event: TailEvent) -> v1::TailAuditResponse {
@@ -56,7 +71,9 @@ impl AuditService for Adapter {
     ) -> Result<Response<v1::ListAuditEntriesResponse>, Status> {
         let request = request.into_inner();
         let filter = self.filter(request.filter)?;
-        let page = self.0.list_entries(request.before, &filter, page_size(request.limit));
+        let page = self
+            .0
+            .list_entries(request.before, &filter, page_size(request.limit));
         let page = page.map_err(|error| status(&error))?;
         Ok(Response::new(v1::ListAuditEntriesResponse {
             entries: page.entries.into_iter().map(entry).collect(),
@@ -66,18 +83,28 @@ impl AuditService for Adapter {
 
     type TailStream = BoxStream<'static, Result<v1::TailAuditResponse, Status>>;
 
-    async fn tail(&self, request: Request<v1::TailAuditRequest>) -> Result<Response<Self::TailStream>, Status> {
+    async fn tail(
+        &self,
+        request: Request<v1::TailAuditRequest>,
+    ) -> Result<Response<Self::TailStream>, Status> {
         let request = request.into_inner();
         let filter = self.filter(request.filter)?;
         let (sender, receiver) = mpsc::channel(EVENTS);
         let service = Arc::clone(&self.0);
         let follow = async move {
             // The reader sees the stream end and comes back from where it was.
-            if let Err(error) = service.tail(request.from, &filter, u64::from(request.max_lag), &sender).await {
+            if let Err(error) = service
+                .tail(request.from, &filter, u64::from(request.max_lag), &sender)
+                .await
+            {
                 tracing::error!(%error, "a reader of the audit log was cut off");
             }
         };
         tokio::spawn(follow.in_current_span());
-        Ok(Response::new(ReceiverStream::new(receiver).map(|it| Ok(event(it))).boxed()))
+        Ok(Response::new(
+            ReceiverStream::new(receiver)
+                .map(|it| Ok(event(it)))
+                .boxed(),
+        ))
     }
 }

@@ -32,7 +32,10 @@ impl CredentialService for Adapter {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let expires_in = duration(request.expires_in, "expires_in").map_err(invalid)?;
-        let issued = self.0.issue_credential(&caller, &request.agent, expires_in).await;
+        let issued = self
+            .0
+            .issue_credential(&caller, &request.agent, expires_in)
+            .await;
         issued.map(answer).map_err(|error| status(&error))
     }
 
@@ -44,7 +47,10 @@ impl CredentialService for Adapter {
         let request = request.into_inner();
         let id = request.credential_id.parse().map_err(invalid)?;
         let grace = duration(request.grace, "grace").map_err(invalid)?;
-        let issued = self.0.rotate_credential(&caller, id, grace, request.revision).await;
+        let issued = self
+            .0
+            .rotate_credential(&caller, id, grace, request.revision)
+            .await;
         issued.map(answer).map_err(|error| status(&error))
     }
 
@@ -55,8 +61,14 @@ impl CredentialService for Adapter {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let id = request.credential_id.parse().map_err(invalid)?;
-        let reason = present(request.reason).map(TryInto::try_into).transpose().map_err(invalid)?;
-        let changed = self.0.revoke_credential(&caller, id, reason, request.revision).await;
+        let reason = present(request.reason)
+            .map(TryInto::try_into)
+            .transpose()
+            .map_err(invalid)?;
+        let changed = self
+            .0
+            .revoke_credential(&caller, id, reason, request.revision)
+            .await;
         let changed = changed.map_err(|error| status(&error))?;
         Ok(Response::new(v1::CredentialChange {
             credential: Some(changed.record.into()),
@@ -68,7 +80,10 @@ impl CredentialService for Adapter {
         &self,
         request: Request<v1::ListCredentialsRequest>,
     ) -> Result<Response<v1::ListCredentialsResponse>, Status> {
-        let credentials = self.0.list_credentials(&request.into_inner().agent).map_err(|error| status(&error))?;
+        let credentials = self
+            .0
+            .list_credentials(&request.into_inner().agent)
+            .map_err(|error| status(&error))?;
         Ok(Response::new(v1::ListCredentialsResponse {
             credentials: credentials.into_iter().map(Into::into).collect(),
         }))

@@ -10,7 +10,10 @@ use crate::service::ServiceError;
 /// The status of an error, with its code in the metadata.
 pub(super) fn status(error: &ServiceError) -> Status {
     let mut status = Status::new(grpc_code(error.code), error.message.clone());
-    status.metadata_mut().insert(CODE_METADATA, MetadataValue::from_static(error.code.as_str()));
+    status.metadata_mut().insert(
+        CODE_METADATA,
+        MetadataValue::from_static(error.code.as_str()),
+    );
     status
 }
 
@@ -21,12 +24,18 @@ pub(super) fn invalid(error: FieldError) -> Status {
 
 const fn grpc_code(code: Code) -> Grpc {
     match code {
-        Code::InvalidArgument | Code::InvalidRequest | Code::UnsupportedGrantType => Grpc::InvalidArgument,
-        Code::OrganizationNotFound | Code::AgentNotFound | Code::CredentialNotFound => Grpc::NotFound,
+        Code::InvalidArgument | Code::InvalidRequest | Code::UnsupportedGrantType => {
+            Grpc::InvalidArgument
+        }
+        Code::OrganizationNotFound | Code::AgentNotFound | Code::CredentialNotFound => {
+            Grpc::NotFound
+        }
         Code::AlreadyExists => Grpc::AlreadyExists,
         Code::RevisionConflict => Grpc::Aborted,
         Code::InvalidState => Grpc::FailedPrecondition,
-        Code::PermissionDenied | Code::ScopeNotAllowed | Code::ResourceNotAllowed => Grpc::PermissionDenied,
+        Code::PermissionDenied | Code::ScopeNotAllowed | Code::ResourceNotAllowed => {
+            Grpc::PermissionDenied
+        }
         Code::LimitReached => Grpc::ResourceExhausted,
         Code::Overloaded | Code::StoreUnavailable => Grpc::Unavailable,
         Code::Internal => Grpc::Internal,

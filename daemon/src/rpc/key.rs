@@ -18,6 +18,8 @@ impl SigningKeyService for Adapter {
         _request: Request<v1::ListSigningKeysRequest>,
     ) -> Result<Response<v1::ListSigningKeysResponse>, Status> {
         let keys = self.0.list_signing_keys().map_err(|error| status(&error))?;
-        Ok(Response::new(v1::ListSigningKeysResponse { keys: keys.into_iter().map(Into::into).collect() }))
+        Ok(Response::new(v1::ListSigningKeysResponse {
+            keys: keys.into_iter().map(Into::into).collect(),
+        }))
     }
 }

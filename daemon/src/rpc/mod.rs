@@ -49,7 +49,9 @@ pub(crate) async fn serve(
     stopping: CancellationToken,
 ) -> anyhow::Result<()> {
     let (health, health_server) = tonic_health::server::health_reporter();
-    health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+    health
+        .set_service_status("", tonic_health::ServingStatus::Serving)
+        .await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(agentidp_proto::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -58,13 +60,30 @@ pub(crate) async fn serve(
     let (connections, incoming) = tokio::sync::mpsc::channel(ACCEPTED);
     tokio::spawn(peer::accept(listener, connections, stopping.clone()));
     Server::builder()
-        .layer(access::AccessLayer::new(Arc::clone(&service), operators.clone()))
-        .add_service(OrganizationServiceServer::new(organization::Adapter(Arc::clone(&service))))
-        .add_service(AgentServiceServer::new(agent::Adapter(Arc::clone(&service))))
-        .add_service(CredentialServiceServer::new(credential::Adapter(Arc::clone(&service))))
-        .add_service(SigningKeyServiceServer::new(key::Adapter(Arc::clone(&service))))
-        .add_service(AuditServiceServer::new(audit::Adapter(Arc::clone(&service))))
-        .add_service(StatusServiceServer::new(state::Adapter { service, operators, about }))
+        .layer(access::AccessLayer::new(
+            Arc::clone(&service),
+            operators.clone(),
+        ))
+        .add_service(OrganizationServiceServer::new(organization::Adapter(
+            Arc::clone(&service),
+        )))
+        .add_service(AgentServiceServer::new(agent::Adapter(Arc::clone(
+            &service,
+        ))))
+        .add_service(CredentialServiceServer::new(credential::Adapter(
+            Arc::clone(&service),
+        )))
+        .add_service(SigningKeyServiceServer::new(key::Adapter(Arc::clone(
+            &service,
+        ))))
+        .add_service(AuditServiceServer::new(audit::Adapter(Arc::clone(
+            &service,
+        ))))
+        .add_service(StatusServiceServer::new(state::Adapter {
+            service,
+            operators,
+            about,
+        }))
         .add_service(health_server)
         .add_service(reflection)
         .serve_with_incoming_shutdown(ReceiverStream::new(incoming), stopping.cancelled_owned())
@@ -87,9 +106,16 @@ fn present(text: String) -> Option<String> {
 
 /// The caller of a request that has passed [`access`].
 fn caller<T>(request: &tonic::Request<T>) -> Result<Caller, tonic::Status> {
-    request.extensions().get::<Caller>().cloned().ok_or_else(|| {
-        error::status(&ServiceError::new(agentidp_shared::Code::PermissionDenied, "the call has no caller"))
-    })
+    request
+        .extensions()
+        .get::<Caller>()
+        .cloned()
+        .ok_or_else(|| {
+            error::status(&ServiceError::new(
+                agentidp_shared::Code::PermissionDenied,
+                "the call has no caller",
+            ))
+        })
 }
 
 fn duration(
@@ -99,5 +125,5 @@ fn duration(
     duration
         .map(std::time::Duration::try_from)
         .transpose()
-        .map_err(|_| agentidp_shared::FieldError::new(field, "must not be negative"))
+        .map_err(|_error| agentidp_shared::FieldError::new(field, "must not be negative"))
 }

@@ -20,7 +20,11 @@ impl OrganizationService for Adapter {
     ) -> Result<Response<v1::CreateOrganizationResponse>, Status> {
         let caller = caller(&request)?;
         let name = request.into_inner().name.try_into().map_err(invalid)?;
-        let changed = self.0.create_organization(&caller, name).await.map_err(|error| status(&error))?;
+        let changed = self
+            .0
+            .create_organization(&caller, name)
+            .await
+            .map_err(|error| status(&error))?;
         Ok(Response::new(v1::CreateOrganizationResponse {
             organization: Some(changed.record.into()),
             audit_seq: changed.audit_seq,
@@ -32,12 +36,24 @@ impl OrganizationService for Adapter {
         request: Request<v1::ListOrganizationsRequest>,
     ) -> Result<Response<v1::ListOrganizationsResponse>, Status> {
         let request = request.into_inner();
-        let before = present(request.page_token).map(|token| token.parse()).transpose().map_err(invalid)?;
+        let before = present(request.page_token)
+            .map(|token| token.parse())
+            .transpose()
+            .map_err(invalid)?;
         let limit = page_size(request.limit);
-        let page = self.0.list_organizations(before, limit).map_err(|error| status(&error))?;
-        let next = page.last().filter(|_| page.len() == limit).map(|last| last.record.id.to_string());
+        let page = self
+            .0
+            .list_organizations(before, limit)
+            .map_err(|error| status(&error))?;
+        let next = page
+            .last()
+            .filter(|_| page.len() == limit)
+            .map(|last| last.record.id.to_string());
         Ok(Response::new(v1::ListOrganizationsResponse {
-            organizations: page.iter().map(|stored| stored.record.clone().into()).collect(),
+            organizations: page
+                .iter()
+                .map(|stored| stored.record.clone().into())
+                .collect(),
             next_page_token: next.unwrap_or_default(),
         }))
     }

@@ -31,9 +31,14 @@ impl Peer {
     /// Asks the kernel and the user database. Blocks: the database may be on the network.
     fn of(stream: &UnixStream) -> io::Result<Self> {
         let credentials = stream.peer_cred()?;
-        let user = User::from_uid(Uid::from_raw(credentials.uid())).ok().flatten();
+        let user = User::from_uid(Uid::from_raw(credentials.uid()))
+            .ok()
+            .flatten();
         let mut gids = vec![Gid::from_raw(credentials.gid())];
-        if let Some(name) = user.as_ref().and_then(|user| CString::new(user.name.as_str()).ok()) {
+        if let Some(name) = user
+            .as_ref()
+            .and_then(|user| CString::new(user.name.as_str()).ok())
+        {
             gids.extend(getgrouplist(&name, Gid::from_raw(credentials.gid())).unwrap_or_default());
         }
         gids.sort_unstable_by_key(|gid| gid.as_raw());
@@ -43,11 +48,22 @@ impl Peer {
             groups.push(gid.to_string());
             groups.extend(Group::from_gid(gid).ok().flatten().map(|group| group.name));
         }
-        let login = credentials.pid().and_then(|pid| login_uid(pid, credentials.uid())).filter(|uid| *uid != credentials.uid());
+        let login = credentials
+            .pid()
+            .and_then(|pid| login_uid(pid, credentials.uid()))
+            .filter(|uid| *uid != credentials.uid());
         let login = login.map(|uid| {
-            User::from_uid(Uid::from_raw(uid)).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name)
+            User::from_uid(Uid::from_raw(uid))
+                .ok()
+                .flatten()
+                .map_or_else(|| uid.to_string(), |user| user.name)
         });
-        Ok(Self { uid: credentials.uid(), name: user.map(|user| user.name), login, groups })
+        Ok(Self {
+            uid: credentials.uid(),
+            name: user.map(|user| user.name),
+            login,
+            groups,
+        })
     }
 
     /// Whether `user` is its user's name or number.
@@ -81,10 +97,23 @@ fn login_uid(pid: i32, uid: u32) -> Option<u32> {
     const NEVER_LOGGED_IN: u32 = u32::MAX;
     let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).ok();
     // The 22nd field; the second is the command in parentheses and may hold anything.
-    let started = || read("stat")?.rsplit(')').next()?.split_whitespace().nth(19).map(str::to_owned);
+    let started = || {
+        read("stat")?
+            .rsplit(')')
+            .next()?
+            .split_whitespace()
+            .nth(19)
+            .map(str::to_owned)
+    };
     let before = started()?;
     let status = read("status")?;
-    let owner = status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_whitespace().nth(1)?.parse::<u32>().ok()?;
+    let owner = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Uid:"))?
+        .split_whitespace()
+        .nth(1)?
+        .parse::<u32>()
+        .ok()?;
     let login: u32 = read("loginuid")?.trim().parse().ok()?;
     let same = started()? == before && uid == owner;
     Some(login).filter(|login| same && *login != NEVER_LOGGED_IN)
@@ -106,13 +135,21 @@ impl Connected for OperatorStream {
 }
 
 impl AsyncRead for OperatorStream {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
 impl AsyncWrite for OperatorStream {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
@@ -140,14 +177,25 @@ pub(super) async fn accept(
             Ok((stream, _)) => {
                 let connections = connections.clone();
                 tokio::spawn(async move {
-                    let resolved = tokio::task::spawn_blocking(move || Peer::of(&stream).map(|peer| (stream, peer)));
+                    let resolved = tokio::task::spawn_blocking(move || {
+                        Peer::of(&stream).map(|peer| (stream, peer))
+                    });
                     match resolved.await {
                         Ok(Ok((stream, peer))) => {
                             // Sending fails only when the server is gone, and the connection with it.
-                            let _ = connections.send(Ok(OperatorStream { stream, peer: Arc::new(peer) })).await;
+                            let _ = connections
+                                .send(Ok(OperatorStream {
+                                    stream,
+                                    peer: Arc::new(peer),
+                                }))
+                                .await;
                         }
-                        Ok(Err(error)) => tracing::warn!(%error, "a connection without peer credentials was dropped"),
-                        Err(error) => tracing::error!(%error, "the peer of a connection could not be resolved"),
+                        Ok(Err(error)) => {
+                            tracing::warn!(%error, "a connection without peer credentials was dropped")
+                        }
+                        Err(error) => {
+                            tracing::error!(%error, "the peer of a connection could not be resolved")
+                        }
                     }
                 });
             }

@@ -24,26 +24,106 @@ const fn rule(path: &'static str, role: Role, action: Action) -> Rule {
 
 /// Every call that can be made. What is not here is refused.
 pub(crate) const RULES: &[Rule] = &[
-    rule("/agentidp.operator.v1.OrganizationService/Create", Role::Admin, Action::OrganizationCreate),
-    rule("/agentidp.operator.v1.OrganizationService/List", Role::Auditor, Action::OrganizationList),
-    rule("/agentidp.operator.v1.AgentService/Register", Role::Operator, Action::AgentRegister),
-    rule("/agentidp.operator.v1.AgentService/Get", Role::Auditor, Action::AgentShow),
-    rule("/agentidp.operator.v1.AgentService/List", Role::Auditor, Action::AgentList),
-    rule("/agentidp.operator.v1.AgentService/Suspend", Role::Operator, Action::AgentSuspend),
-    rule("/agentidp.operator.v1.AgentService/Resume", Role::Operator, Action::AgentResume),
-    rule("/agentidp.operator.v1.AgentService/Revoke", Role::Operator, Action::AgentRevoke),
-    rule("/agentidp.operator.v1.AgentService/Decommission", Role::Operator, Action::AgentDecommission),
-    rule("/agentidp.operator.v1.CredentialService/Issue", Role::Operator, Action::CredentialIssue),
-    rule("/agentidp.operator.v1.CredentialService/Rotate", Role::Operator, Action::CredentialRotate),
-    rule("/agentidp.operator.v1.CredentialService/Revoke", Role::Operator, Action::CredentialRevoke),
-    rule("/agentidp.operator.v1.CredentialService/List", Role::Auditor, Action::CredentialList),
-    rule("/agentidp.operator.v1.SigningKeyService/List", Role::Auditor, Action::KeyList),
-    rule("/agentidp.operator.v1.AuditService/List", Role::Auditor, Action::AuditList),
-    rule("/agentidp.operator.v1.AuditService/Tail", Role::Auditor, Action::AuditTail),
-    rule("/agentidp.operator.v1.StatusService/Get", Role::Auditor, Action::StatusShow),
-    rule("/grpc.health.v1.Health/Check", Role::Auditor, Action::HealthCheck),
-    rule("/grpc.health.v1.Health/Watch", Role::Auditor, Action::HealthCheck),
-    rule("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Role::Auditor, Action::ReflectionRead),
+    rule(
+        "/agentidp.operator.v1.OrganizationService/Create",
+        Role::Admin,
+        Action::OrganizationCreate,
+    ),
+    rule(
+        "/agentidp.operator.v1.OrganizationService/List",
+        Role::Auditor,
+        Action::OrganizationList,
+    ),
+    rule(
+        "/agentidp.operator.v1.AgentService/Register",
+        Role::Operator,
+        Action::AgentRegister,
+    ),
+    rule(
+        "/agentidp.operator.v1.AgentService/Get",
+        Role::Auditor,
+        Action::AgentShow,
+    ),
+    rule(
+        "/agentidp.operator.v1.AgentService/List",
+        Role::Auditor,
+        Action::AgentList,
+    ),
+    rule(
+        "/agentidp.operator.v1.AgentService/Suspend",
+        Role::Operator,
+        Action::AgentSuspend,
+    ),
+    rule(
+        "/agentidp.operator.v1.AgentService/Resume",
+        Role::Operator,
+        Action::AgentResume,
+    ),
+    rule(
+        "/agentidp.operator.v1.AgentService/Revoke",
+        Role::Operator,
+        Action::AgentRevoke,
+    ),
+    rule(
+        "/agentidp.operator.v1.AgentService/Decommission",
+        Role::Operator,
+        Action::AgentDecommission,
+    ),
+    rule(
+        "/agentidp.operator.v1.CredentialService/Issue",
+        Role::Operator,
+        Action::CredentialIssue,
+    ),
+    rule(
+        "/agentidp.operator.v1.CredentialService/Rotate",
+        Role::Operator,
+        Action::CredentialRotate,
+    ),
+    rule(
+        "/agentidp.operator.v1.CredentialService/Revoke",
+        Role::Operator,
+        Action::CredentialRevoke,
+    ),
+    rule(
+        "/agentidp.operator.v1.CredentialService/List",
+        Role::Auditor,
+        Action::CredentialList,
+    ),
+    rule(
+        "/agentidp.operator.v1.SigningKeyService/List",
+        Role::Auditor,
+        Action::KeyList,
+    ),
+    rule(
+        "/agentidp.operator.v1.AuditService/List",
+        Role::Auditor,
+        Action::AuditList,
+    ),
+    rule(
+        "/agentidp.operator.v1.AuditService/Tail",
+        Role::Auditor,
+        Action::AuditTail,
+    ),
+    rule(
+        "/agentidp.operator.v1.StatusService/Get",
+        Role::Auditor,
+        Action::StatusShow,
+    ),
+    rule(
+        "/grpc.health.v1.Health/Check",
+        Role::Auditor,
+        Action::HealthCheck,
+    ),
+    rule(
+        "/grpc.health.v1.Health/Watch",
+        Role::Auditor,
+        Action::HealthCheck,
+    ),
+    rule(
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        Role::Auditor,
+        Action::ReflectionRead,
+    ),
 ];
 
 /// The rule of a call, if there is one.
@@ -64,7 +144,8 @@ impl Operators {
     /// The highest role that `peer` has.
     pub(crate) fn role_of(&self, peer: &Peer) -> Option<Role> {
         let has = |mapping: &&RoleMapping| {
-            mapping.users.iter().any(|user| peer.is_user(user)) || mapping.groups.iter().any(|group| peer.is_in(group))
+            mapping.users.iter().any(|user| peer.is_user(user))
+                || mapping.groups.iter().any(|group| peer.is_in(group))
         };
         self.0.iter().filter(has).map(|mapping| mapping.role).max()
     }
@@ -91,7 +172,12 @@ mod tests {
             for file in prost_types::FileDescriptorSet::decode(set).unwrap().file {
                 for service in &file.service {
                     for method in &service.method {
-                        calls.insert(format!("/{}.{}/{}", file.package(), service.name(), method.name()));
+                        calls.insert(format!(
+                            "/{}.{}/{}",
+                            file.package(),
+                            service.name(),
+                            method.name()
+                        ));
                     }
                 }
             }
@@ -109,8 +195,17 @@ mod tests {
     #[test]
     fn only_auditors_calls_are_without_effect() {
         for rule in RULES {
-            let reads = ["List", "Get", "Tail", "Check", "Watch", "ServerReflectionInfo"];
-            let is_read = reads.iter().any(|name| rule.path.ends_with(&format!("/{name}")));
+            let reads = [
+                "List",
+                "Get",
+                "Tail",
+                "Check",
+                "Watch",
+                "ServerReflectionInfo",
+            ];
+            let is_read = reads
+                .iter()
+                .any(|name| rule.path.ends_with(&format!("/{name}")));
             assert_eq!(rule.role == Role::Auditor, is_read, "{}", rule.path);
         }
     }

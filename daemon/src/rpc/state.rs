@@ -30,13 +30,23 @@ pub(super) struct Adapter {
 
 #[tonic::async_trait]
 impl StatusService for Adapter {
-    async fn get(&self, request: Request<v1::GetStatusRequest>) -> Result<Response<v1::Status>, Status> {
-        let caller = request.extensions().get::<Arc<Peer>>().map(|peer| v1::status::Caller {
-            uid: peer.uid,
-            name: peer.name.clone().unwrap_or_default(),
-            login: peer.login.clone().unwrap_or_default(),
-            role: self.operators.role_of(peer).map(|role| role.to_string()).unwrap_or_default(),
-        });
+    async fn get(
+        &self,
+        request: Request<v1::GetStatusRequest>,
+    ) -> Result<Response<v1::Status>, Status> {
+        let caller = request
+            .extensions()
+            .get::<Arc<Peer>>()
+            .map(|peer| v1::status::Caller {
+                uid: peer.uid,
+                name: peer.name.clone().unwrap_or_default(),
+                login: peer.login.clone().unwrap_or_default(),
+                role: self
+                    .operators
+                    .role_of(peer)
+                    .map(|role| role.to_string())
+                    .unwrap_or_default(),
+            });
         let reason = self.service.not_ready_reason();
         let store = self.service.store().status();
         Ok(Response::new(v1::Status {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use agentidp_shared::agent::Transition;
 use agentidp_shared::{
-    Action, Agent, AgentId, AgentStatus, AgentType, Code, CredentialStatus, DeploymentEnv, Email, Metadata,
-    OrganizationId, Outcome, Owner, Reason, Resource, ScopeSet,
+    Action, Agent, AgentId, AgentStatus, AgentType, Code, CredentialStatus, DeploymentEnv, Email,
+    Metadata, OrganizationId, Outcome, Owner, Reason, Resource, ScopeSet,
 };
 
 use super::{ATTEMPTS, Caller, Changed, Service, ServiceError, check_revision};
@@ -49,9 +49,17 @@ pub(crate) struct AgentFilter {
 
 impl AgentFilter {
     fn matches(&self, agent: &Agent) -> bool {
-        self.organization.is_none_or(|id| agent.organization_id == id)
-            && self.status.map_or(agent.status != AgentStatus::Archived, |status| agent.status == status)
-            && self.owner.as_ref().is_none_or(|owner| agent.owner.as_str() == owner)
+        self.organization
+            .is_none_or(|id| agent.organization_id == id)
+            && self
+                .status
+                .map_or(agent.status != AgentStatus::Archived, |status| {
+                    agent.status == status
+                })
+            && self
+                .owner
+                .as_ref()
+                .is_none_or(|owner| agent.owner.as_str() == owner)
     }
 }
 
@@ -97,10 +105,16 @@ impl Service {
         };
         entry.organization_id = Some(agent.organization_id);
         let commit = Commit::new(entry)
-            .require(RecordKey::Organization(organization.record.id), organization.record.revision)
+            .require(
+                RecordKey::Organization(organization.record.id),
+                organization.record.revision,
+            )
             .put(Record::Agent(agent.clone()));
         let seq = self.commit(caller, commit).await?;
-        Ok(Changed { record: agent, audit_seq: seq })
+        Ok(Changed {
+            record: agent,
+            audit_seq: seq,
+        })
     }
 
     /// A page of agents.
@@ -114,7 +128,10 @@ impl Service {
         before: Option<AgentId>,
         limit: usize,
     ) -> Result<AgentPage, ServiceError> {
-        let mut page = AgentPage { agents: Vec::new(), next_before: before };
+        let mut page = AgentPage {
+            agents: Vec::new(),
+            next_before: before,
+        };
         let mut scanned = 0;
         while page.agents.len() < limit && scanned < SCANNED_PER_PAGE {
             let wanted = limit.clamp(1, 1_000);
@@ -145,7 +162,10 @@ impl Service {
     /// When the store cannot be read.
     pub(crate) fn shown_agent(&self, agent: &Agent) -> Result<Agent, ServiceError> {
         let last_auth_at = self.store.last_used(&RecordKey::Agent(agent.id))?;
-        Ok(Agent { last_auth_at, ..agent.clone() })
+        Ok(Agent {
+            last_auth_at,
+            ..agent.clone()
+        })
     }
 
     /// Moves an agent through its lifecycle. What has happened already is not done again: the
@@ -165,7 +185,10 @@ impl Service {
         seen: u64,
     ) -> Result<Changed<Agent>, ServiceError> {
         if reason.is_none() && transition != Transition::Resume {
-            return Err(ServiceError::new(Code::InvalidArgument, "reason: must be given, for the audit log"));
+            return Err(ServiceError::new(
+                Code::InvalidArgument,
+                "reason: must be given, for the audit log",
+            ));
         }
         let mut conflict = None;
         for _ in 0..ATTEMPTS {
@@ -176,12 +199,25 @@ impl Service {
                 .after(transition)
                 .map_err(|error| ServiceError::new(Code::InvalidState, error.to_string()))?;
             if status == current.record.status {
-                return Ok(Changed { record: current.record.clone(), audit_seq: current.audit_seq });
+                return Ok(Changed {
+                    record: current.record.clone(),
+                    audit_seq: current.audit_seq,
+                });
             }
             check_revision(seen, current.record.revision)?;
-            match self.transition_once(caller, &current.record, (transition, status), reason.clone()).await {
+            match self
+                .transition_once(
+                    caller,
+                    &current.record,
+                    (transition, status),
+                    reason.clone(),
+                )
+                .await
+            {
                 // Someone else was faster. What they did decides what is left to do.
-                Err(error) if error.code == Code::RevisionConflict && seen == 0 => conflict = Some(error),
+                Err(error) if error.code == Code::RevisionConflict && seen == 0 => {
+                    conflict = Some(error)
+                }
                 other => return other,
             }
         }
@@ -209,20 +245,24 @@ impl Service {
         agent.updated_at = entry.time;
         agent.revision += 1;
         let time = entry.time;
-        let mut commit =
-            Commit::new(entry.clone()).put(Record::Agent(agent.clone()));
+        let mut commit = Commit::new(entry.clone()).put(Record::Agent(agent.clone()));
         if status.is_final() {
             for credential in self.store.credentials_of(agent.id)? {
                 if credential.record.credential.check_accepted(time).is_ok() {
                     let mut revoked = entry.clone();
                     revoked.action = Action::CredentialRevoke;
                     revoked.agent_id = Some(agent.id);
-                    commit = commit.and(revoked).put(Record::Credential(revoke(&credential.record)));
+                    commit = commit
+                        .and(revoked)
+                        .put(Record::Credential(revoke(&credential.record)));
                 }
             }
         }
         let seq = self.commit(caller, commit).await?;
-        Ok(Changed { record: agent, audit_seq: seq })
+        Ok(Changed {
+            record: agent,
+            audit_seq: seq,
+        })
     }
 }
 

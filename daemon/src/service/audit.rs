@@ -64,7 +64,11 @@ impl Service {
             let end = *head.borrow_and_update();
             if max_lag > 0 && end.saturating_sub(next) > max_lag {
                 let to = end - max_lag - 1;
-                if events.send(TailEvent::Gap { from: next, to }).await.is_err() {
+                if events
+                    .send(TailEvent::Gap { from: next, to })
+                    .await
+                    .is_err()
+                {
                     return Ok(());
                 }
                 next = to + 1;

@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use agentidp_shared::{Agent, AgentId, ClientSecret, Code, CredentialId, Organization, Timestamp, token};
+use agentidp_shared::{
+    Agent, AgentId, ClientSecret, Code, CredentialId, Organization, Timestamp, token,
+};
 use zeroize::Zeroizing;
 
 use super::{Service, ServiceError};
@@ -62,20 +64,32 @@ impl Service {
             Ok(secret) => self.store.credential(secret.credential_id())?,
             Err(_) => None,
         };
-        let fail = |code, agent, credential_id| Ok(Err(Failure { code, agent, credential_id }));
+        let fail = |code, agent, credential_id| {
+            Ok(Err(Failure {
+                code,
+                agent,
+                credential_id,
+            }))
+        };
         let Some(agent) = agent else {
             return fail(Code::UnknownClient, None, None);
         };
         let Ok(secret) = secret else {
             return fail(Code::MalformedSecret, Some(agent), None);
         };
-        let Some(credential) = credential.filter(|it| it.record.credential.agent_id == agent.record.id) else {
+        let Some(credential) =
+            credential.filter(|it| it.record.credential.agent_id == agent.record.id)
+        else {
             return fail(Code::WrongSecret, Some(agent), None);
         };
         let Some(organization) = self.store.organization(agent.record.organization_id)? else {
             return fail(Code::UnknownClient, Some(agent), None);
         };
-        let CredentialRecord { credential: public, check, hash } = &credential.record;
+        let CredentialRecord {
+            credential: public,
+            check,
+            hash,
+        } = &credential.record;
         if mac.check() != *check {
             return fail(Code::WrongSecret, Some(agent), Some(public.id));
         }
@@ -83,12 +97,21 @@ impl Service {
         if let Err(code) = token::check_served(&organization.record, &agent.record, public, now) {
             return fail(code, Some(agent), Some(public.id));
         }
-        match self.secrets.verify(&secret, &mac, (check, hash, public.revision), now).await {
-            Verdict::Right => Ok(Ok(Authenticated { organization, agent, credential })),
+        match self
+            .secrets
+            .verify(&secret, &mac, (check, hash, public.revision), now)
+            .await
+        {
+            Verdict::Right => Ok(Ok(Authenticated {
+                organization,
+                agent,
+                credential,
+            })),
             Verdict::Wrong => fail(Code::WrongSecret, Some(agent), Some(public.id)),
-            Verdict::Overloaded => {
-                Err(ServiceError::new(Code::Overloaded, "too many secrets are being verified: try again in a second"))
-            }
+            Verdict::Overloaded => Err(ServiceError::new(
+                Code::Overloaded,
+                "too many secrets are being verified: try again in a second",
+            )),
         }
     }
 }

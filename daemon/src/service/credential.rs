@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use agentidp_shared::credential::MAX_LIVE_CREDENTIALS;
 use agentidp_shared::{
-    Action, Agent, AgentId, ClientSecret, Code, Credential, CredentialId, CredentialKind, CredentialStatus, Outcome,
-    Reason, Timestamp,
+    Action, Agent, AgentId, ClientSecret, Code, Credential, CredentialId, CredentialKind,
+    CredentialStatus, Outcome, Reason, Timestamp,
 };
 
 use super::agent::revoke;
@@ -15,11 +15,11 @@ use crate::clock::random;
 use crate::store::{Commit, CredentialRecord, Record, RecordKey, Stored};
 
 /// How long a rotated credential is still accepted when nothing else is said.
-const DEFAULT_GRACE: Duration = Duration::from_secs(24 * 3_600);
+const DEFAULT_GRACE: Duration = Duration::from_hours(24);
 /// The longest grace.
-const MAX_GRACE: Duration = Duration::from_secs(90 * 24 * 3_600);
+const MAX_GRACE: Duration = Duration::from_hours(90 * 24);
 /// The longest life that a credential may be given.
-const MAX_EXPIRY: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
+const MAX_EXPIRY: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// A credential that has just been issued. The secret is in it this once.
 #[derive(Debug)]
@@ -48,14 +48,22 @@ impl Service {
         expires_in: Option<Duration>,
     ) -> Result<Issued, ServiceError> {
         if expires_in.is_some_and(|life| life < Duration::from_secs(1) || life > MAX_EXPIRY) {
-            return Err(ServiceError::new(Code::InvalidArgument, "expires_in: must be between 1 s and 10 years"));
+            return Err(ServiceError::new(
+                Code::InvalidArgument,
+                "expires_in: must be between 1 s and 10 years",
+            ));
         }
         let agent = self.find_agent(agent)?;
         self.check_may_have_another(&agent.record)?;
         let (mut record, secret) = self.new_credential(&agent.record).await?;
-        record.credential.expires_at = expires_in.map(|life| record.credential.created_at.plus(life));
+        record.credential.expires_at =
+            expires_in.map(|life| record.credential.created_at.plus(life));
 
-        let mut entry = self.entry(caller, Action::CredentialIssue, agentidp_shared::Outcome::Success);
+        let mut entry = self.entry(
+            caller,
+            Action::CredentialIssue,
+            agentidp_shared::Outcome::Success,
+        );
         entry.organization_id = Some(agent.record.organization_id);
         entry.agent_id = Some(agent.record.id);
         entry.expires_at = record.credential.expires_at;
@@ -63,7 +71,12 @@ impl Service {
             .require(RecordKey::Agent(agent.record.id), agent.record.revision)
             .put(Record::Credential(record.clone()));
         let seq = self.commit(caller, commit).await?;
-        Ok(Issued { credential: record.credential, retiring: None, secret, audit_seq: seq })
+        Ok(Issued {
+            credential: record.credential,
+            retiring: None,
+            secret,
+            audit_seq: seq,
+        })
     }
 
     /// Issues a successor to a credential. The old one is accepted for `grace` more (default 24 h;
@@ -82,13 +95,18 @@ impl Service {
     ) -> Result<Issued, ServiceError> {
         let grace = grace.unwrap_or(DEFAULT_GRACE);
         if grace > MAX_GRACE {
-            return Err(ServiceError::new(Code::InvalidArgument, "grace: must be at most 90 days"));
+            return Err(ServiceError::new(
+                Code::InvalidArgument,
+                "grace: must be at most 90 days",
+            ));
         }
         let old = self.require_credential(id)?;
         check_revision(seen, old.record.credential.revision)?;
         let status = old.record.credential.status_at(self.now());
         if status != CredentialStatus::Active {
-            let message = format!("the credential is {status}: only an active one can be rotated, issue a new one instead");
+            let message = format!(
+                "the credential is {status}: only an active one can be rotated, issue a new one instead"
+            );
             return Err(ServiceError::new(Code::InvalidState, message));
         }
         let agent = self.require_agent(old.record.credential.agent_id)?;
@@ -114,7 +132,12 @@ impl Service {
             .put(Record::Credential(record.clone()))
             .require(RecordKey::Agent(agent.record.id), agent.record.revision);
         let seq = self.commit(caller, commit).await?;
-        Ok(Issued { credential: record.credential, retiring: Some(retiring.credential), secret, audit_seq: seq })
+        Ok(Issued {
+            credential: record.credential,
+            retiring: Some(retiring.credential),
+            secret,
+            audit_seq: seq,
+        })
     }
 
     /// Cuts a credential off. One that is cut off already is answered with the first time.
@@ -130,13 +153,19 @@ impl Service {
         seen: u64,
     ) -> Result<Changed<Credential>, ServiceError> {
         let Some(reason) = reason else {
-            return Err(ServiceError::new(Code::InvalidArgument, "reason: must be given, for the audit log"));
+            return Err(ServiceError::new(
+                Code::InvalidArgument,
+                "reason: must be given, for the audit log",
+            ));
         };
         let mut conflict = None;
         for _ in 0..ATTEMPTS {
             let current = self.require_credential(id)?;
             if current.record.credential.status == CredentialStatus::Revoked {
-                return Ok(Changed { record: current.record.credential.clone(), audit_seq: current.audit_seq });
+                return Ok(Changed {
+                    record: current.record.credential.clone(),
+                    audit_seq: current.audit_seq,
+                });
             }
             check_revision(seen, current.record.credential.revision)?;
             let mut entry = self.entry(caller, Action::CredentialRevoke, Outcome::Success);
@@ -144,11 +173,17 @@ impl Service {
             entry.agent_id = Some(current.record.credential.agent_id);
             entry.reason = Some(reason.clone());
             let revoked = revoke(&current.record);
-            let commit =
-                Commit::new(entry).put(Record::Credential(revoked.clone()));
+            let commit = Commit::new(entry).put(Record::Credential(revoked.clone()));
             match self.commit(caller, commit).await {
-                Ok(seq) => return Ok(Changed { record: revoked.credential, audit_seq: seq }),
-                Err(error) if error.code == Code::RevisionConflict && seen == 0 => conflict = Some(error),
+                Ok(seq) => {
+                    return Ok(Changed {
+                        record: revoked.credential,
+                        audit_seq: seq,
+                    });
+                }
+                Err(error) if error.code == Code::RevisionConflict && seen == 0 => {
+                    conflict = Some(error)
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -166,23 +201,39 @@ impl Service {
         let as_of_now = |stored: Arc<Stored<CredentialRecord>>| {
             let mut credential = stored.record.credential.clone();
             credential.status = credential.status_at(now);
-            credential.last_used_at = self.store.last_used(&RecordKey::Credential(credential.id))?;
+            credential.last_used_at = self
+                .store
+                .last_used(&RecordKey::Credential(credential.id))?;
             Ok(credential)
         };
-        self.store.credentials_of(agent.record.id)?.into_iter().map(as_of_now).collect()
+        self.store
+            .credentials_of(agent.record.id)?
+            .into_iter()
+            .map(as_of_now)
+            .collect()
     }
 
-    fn require_credential(&self, id: CredentialId) -> Result<Arc<Stored<CredentialRecord>>, ServiceError> {
-        self.store.credential(id)?.ok_or_else(ServiceError::credential_not_found)
+    fn require_credential(
+        &self,
+        id: CredentialId,
+    ) -> Result<Arc<Stored<CredentialRecord>>, ServiceError> {
+        self.store
+            .credential(id)?
+            .ok_or_else(ServiceError::credential_not_found)
     }
 
     fn check_may_have_another(&self, agent: &Agent) -> Result<(), ServiceError> {
         if agent.status.is_final() {
-            let message = format!("the agent is {}: it can have no more credentials", agent.status);
+            let message = format!(
+                "the agent is {}: it can have no more credentials",
+                agent.status
+            );
             return Err(ServiceError::new(Code::InvalidState, message));
         }
         if self.live_credentials(agent.id)? >= MAX_LIVE_CREDENTIALS {
-            let message = format!("the agent has {MAX_LIVE_CREDENTIALS} credentials, the most it may: revoke one first");
+            let message = format!(
+                "the agent has {MAX_LIVE_CREDENTIALS} credentials, the most it may: revoke one first"
+            );
             return Err(ServiceError::new(Code::LimitReached, message));
         }
         Ok(())
@@ -191,10 +242,16 @@ impl Service {
     fn live_credentials(&self, agent: AgentId) -> Result<usize, ServiceError> {
         let now = self.now();
         let all = self.store.credentials_of(agent)?;
-        Ok(all.iter().filter(|stored| stored.record.credential.check_accepted(now).is_ok()).count())
+        Ok(all
+            .iter()
+            .filter(|stored| stored.record.credential.check_accepted(now).is_ok())
+            .count())
     }
 
-    async fn new_credential(&self, agent: &Agent) -> Result<(CredentialRecord, ClientSecret), ServiceError> {
+    async fn new_credential(
+        &self,
+        agent: &Agent,
+    ) -> Result<(CredentialRecord, ClientSecret), ServiceError> {
         let now = self.now();
         let id = CredentialId::new(now, random(self.random.as_ref()));
         let bits = zeroize::Zeroizing::new(random(self.random.as_ref()));
@@ -221,7 +278,8 @@ impl Service {
 
 /// The successor of a credential with an expiry lives as long again as that one was to live.
 fn renewed_expiry(old: &Credential, now: Timestamp) -> Option<Timestamp> {
-    old.expires_at.map(|end| now.plus(end.since(old.created_at)))
+    old.expires_at
+        .map(|end| now.plus(end.since(old.created_at)))
 }
 
 fn retire(old: &CredentialRecord, now: Timestamp, grace: Duration) -> CredentialRecord {

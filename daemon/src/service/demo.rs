@@ -10,9 +10,21 @@ use super::{Caller, Service, ServiceError};
 const ORGANIZATION: &str = "demo";
 
 const AGENTS: [(&str, AgentType, &str); 3] = [
-    ("screener@demo.example", AgentType::Screener, "resume:read resume:score"),
-    ("extractor@demo.example", AgentType::Extractor, "document:read field:write"),
-    ("orchestrator@demo.example", AgentType::Orchestrator, "job:read job:write"),
+    (
+        "screener@demo.example",
+        AgentType::Screener,
+        "resume:read resume:score",
+    ),
+    (
+        "extractor@demo.example",
+        AgentType::Extractor,
+        "document:read field:write",
+    ),
+    (
+        "orchestrator@demo.example",
+        AgentType::Orchestrator,
+        "job:read job:write",
+    ),
 ];
 
 impl Service {
@@ -25,16 +37,23 @@ impl Service {
         if !self.list_organizations(None, 1)?.is_empty() {
             return Ok(());
         }
-        let caller = Caller { actor: Actor::system(), request_id: self.new_request_id() };
-        self.create_organization(&caller, ORGANIZATION.parse()?).await?;
+        let caller = Caller {
+            actor: Actor::system(),
+            request_id: self.new_request_id(),
+        };
+        self.create_organization(&caller, ORGANIZATION.parse()?)
+            .await?;
         for agent in AGENTS {
-            self.register_agent(&caller, ORGANIZATION, registration(agent)?).await?;
+            self.register_agent(&caller, ORGANIZATION, registration(agent)?)
+                .await?;
         }
         Ok(())
     }
 }
 
-fn registration((email, agent_type, capabilities): (&str, AgentType, &str)) -> Result<Registration, FieldError> {
+fn registration(
+    (email, agent_type, capabilities): (&str, AgentType, &str),
+) -> Result<Registration, FieldError> {
     Ok(Registration {
         email: email.parse()?,
         agent_type,

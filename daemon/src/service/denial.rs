@@ -8,7 +8,9 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use agentidp_shared::{Action, Actor, ActorKind, AgentId, Code, Entry, Outcome, RequestId, Timestamp, Via};
+use agentidp_shared::{
+    Action, Actor, ActorKind, AgentId, Code, Entry, Outcome, RequestId, Timestamp, Via,
+};
 use parking_lot::Mutex;
 
 use super::{Caller, Service, ServiceError};
@@ -57,7 +59,11 @@ impl Denials {
             Kind::Agent(..) | Kind::Operator(..) => PER_ACTOR,
             Kind::Stranger(..) | Kind::Other(_) => 1,
         };
-        let counted = minute.kinds.entry(kind).or_insert(Counted { seen: 0, unwritten: 0, last: None });
+        let counted = minute.kinds.entry(kind).or_insert(Counted {
+            seen: 0,
+            unwritten: 0,
+            last: None,
+        });
         counted.seen += 1;
         if counted.seen <= allowed {
             write.push(entry);
@@ -87,7 +93,10 @@ impl Minute {
             entry.count = Some(counted.unwritten);
             Some(entry)
         };
-        std::mem::take(&mut self.kinds).into_values().filter_map(summarize).collect()
+        std::mem::take(&mut self.kinds)
+            .into_values()
+            .filter_map(summarize)
+            .collect()
     }
 }
 
@@ -124,13 +133,20 @@ impl Service {
         let mut entry = Entry::new(self.now(), actor, Action::TokenIssue, Outcome::Denied);
         entry.code = Some(code);
         entry.request_id = request_id;
-        self.write_denials(self.denials.count(Kind::Stranger(code, prefix), code, entry));
+        self.write_denials(
+            self.denials
+                .count(Kind::Stranger(code, prefix), code, entry),
+        );
     }
 
     /// Writes the counts of a minute that is over; with `all`, of the minute under way too.
     pub(crate) fn flush_denials(&self, all: bool) {
         let now = self.now();
-        let until = if all { now.plus(std::time::Duration::from_secs(60)) } else { now };
+        let until = if all {
+            now.plus(std::time::Duration::from_mins(1))
+        } else {
+            now
+        };
         self.write_denials(self.denials.over(until));
     }
 
@@ -154,7 +170,12 @@ mod tests {
     use super::*;
 
     fn entry(millis: i64) -> Entry {
-        Entry::new(Timestamp::from_millis(millis), Actor::system(), Action::TokenIssue, Outcome::Denied)
+        Entry::new(
+            Timestamp::from_millis(millis),
+            Actor::system(),
+            Action::TokenIssue,
+            Outcome::Denied,
+        )
     }
 
     #[test]
@@ -187,7 +208,10 @@ mod tests {
             ("::ffff:192.0.2.7", "192.0.2.0"),
             ("2001:db8:1:2::3", "2001:db8:1::"),
         ] {
-            assert_eq!(prefix(address.parse().unwrap()), network.parse::<IpAddr>().unwrap());
+            assert_eq!(
+                prefix(address.parse().unwrap()),
+                network.parse::<IpAddr>().unwrap()
+            );
         }
     }
 }

@@ -20,12 +20,18 @@ pub(crate) struct ServiceError {
 impl ServiceError {
     /// An error of `code` with `message`.
     pub(crate) fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into() }
+        Self {
+            code,
+            message: message.into(),
+        }
     }
 
     /// `ORGANIZATION_NOT_FOUND`.
     pub(crate) fn organization_not_found() -> Self {
-        Self::new(Code::OrganizationNotFound, "no organization has this id or name")
+        Self::new(
+            Code::OrganizationNotFound,
+            "no organization has this id or name",
+        )
     }
 
     /// `AGENT_NOT_FOUND`.
@@ -48,7 +54,10 @@ impl From<FieldError> for ServiceError {
 impl From<Conflict> for ServiceError {
     fn from(conflict: Conflict) -> Self {
         match conflict {
-            Conflict::Revision(_) => Self::new(Code::RevisionConflict, format!("{conflict}: look at it again and repeat")),
+            Conflict::Revision(_) => Self::new(
+                Code::RevisionConflict,
+                format!("{conflict}: look at it again and repeat"),
+            ),
             Conflict::Taken(_) => Self::new(Code::AlreadyExists, conflict.to_string()),
         }
     }
@@ -59,10 +68,16 @@ impl From<CommitError> for ServiceError {
         match error {
             CommitError::Conflict(conflict) => conflict.into(),
             CommitError::TooLarge => Self::new(Code::InvalidArgument, error.to_string()),
-            CommitError::Overloaded => Self::new(Code::Overloaded, "the daemon is overloaded: try again in a second"),
+            CommitError::Overloaded => Self::new(
+                Code::Overloaded,
+                "the daemon is overloaded: try again in a second",
+            ),
             CommitError::Unavailable(cause) => {
                 tracing::error!(%cause, "a commit was refused");
-                Self::new(Code::StoreUnavailable, "nothing can be written now: the daemon's log says why")
+                Self::new(
+                    Code::StoreUnavailable,
+                    "nothing can be written now: the daemon's log says why",
+                )
             }
         }
     }
@@ -71,7 +86,10 @@ impl From<CommitError> for ServiceError {
 impl From<ReadError> for ServiceError {
     fn from(error: ReadError) -> Self {
         tracing::error!(%error, "the store could not be read");
-        Self::new(Code::Internal, "the store could not be read: the daemon's log says why")
+        Self::new(
+            Code::Internal,
+            "the store could not be read: the daemon's log says why",
+        )
     }
 }
 

@@ -15,7 +15,11 @@ const SECRET_CHECK: ServerSecretName = ServerSecretName::SecretCheck;
 /// # Errors
 ///
 /// When the cryptographic library fails.
-pub(crate) fn first_commit(sealer: &Sealer, source: &dyn Random, now: Timestamp) -> Result<Commit, ServiceError> {
+pub(crate) fn first_commit(
+    sealer: &Sealer,
+    source: &dyn Random,
+    now: Timestamp,
+) -> Result<Commit, ServiceError> {
     let key = Zeroizing::new(random::<32>(source));
     let secret = ServerSecret {
         name: SECRET_CHECK,
@@ -27,9 +31,15 @@ pub(crate) fn first_commit(sealer: &Sealer, source: &dyn Random, now: Timestamp)
 }
 
 /// The key that the checks of client secrets are made with.
-pub(super) fn secret_check_key(store: &dyn Store, sealer: &Sealer) -> Result<Zeroizing<Vec<u8>>, ServiceError> {
+pub(super) fn secret_check_key(
+    store: &dyn Store,
+    sealer: &Sealer,
+) -> Result<Zeroizing<Vec<u8>>, ServiceError> {
     let stored = store.server_secret(SECRET_CHECK)?.ok_or_else(|| {
-        ServiceError::new(agentidp_shared::Code::Internal, "the store has no secret-check key: it was not made by `agentidpd init`")
+        ServiceError::new(
+            agentidp_shared::Code::Internal,
+            "the store has no secret-check key: it was not made by `agentidpd init`",
+        )
     })?;
     Ok(sealer.open(SECRET_CHECK.as_str(), &stored.record.secret)?)
 }

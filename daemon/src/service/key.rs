@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentidp_shared::token::MAX_LIFETIME;
-use agentidp_shared::{Action, Actor, Code, Entry, KeyState, Outcome, SigningAlgorithm, SigningKey, Timestamp};
+use agentidp_shared::{
+    Action, Actor, Code, Entry, KeyState, Outcome, SigningAlgorithm, SigningKey, Timestamp,
+};
 
 use super::{Service, ServiceError, Settings};
 use crate::clock::Random;
@@ -16,7 +18,7 @@ use crate::crypto::{CryptoError, Keyring, Sealer, Signer};
 use crate::store::{Commit, Record, SigningKeyRecord, Store};
 
 /// How long the JWKS may be cached.
-pub(crate) const JWKS_MAX_AGE: Duration = Duration::from_secs(300);
+pub(crate) const JWKS_MAX_AGE: Duration = Duration::from_mins(5);
 
 /// How long a key is published before it signs.
 const PUBLISHED_BEFORE: Duration = Duration::from_secs(2 * JWKS_MAX_AGE.as_secs());
@@ -34,15 +36,31 @@ pub(super) async fn prepare(
     now: Timestamp,
 ) -> Result<Keyring, ServiceError> {
     let keys = store.signing_keys()?;
-    let has = |wanted: &dyn Fn(&SigningKey) -> bool| keys.iter().any(|stored| wanted(&stored.record.key));
+    let has =
+        |wanted: &dyn Fn(&SigningKey) -> bool| keys.iter().any(|stored| wanted(&stored.record.key));
     let coming = |key: &SigningKey| {
-        key.algorithm == settings.algorithm && matches!(key.state, KeyState::Active | KeyState::Pending)
+        key.algorithm == settings.algorithm
+            && matches!(key.state, KeyState::Active | KeyState::Pending)
     };
     if !has(&|key| key.state == KeyState::Active) {
         // Nobody holds a token of this issuer's yet, so the first key need not wait.
-        create(store, sealer, source, settings.algorithm, (KeyState::Active, now)).await?;
+        create(
+            store,
+            sealer,
+            source,
+            settings.algorithm,
+            (KeyState::Active, now),
+        )
+        .await?;
     } else if !has(&coming) {
-        create(store, sealer, source, settings.algorithm, (KeyState::Pending, now)).await?;
+        create(
+            store,
+            sealer,
+            source,
+            settings.algorithm,
+            (KeyState::Pending, now),
+        )
+        .await?;
     }
     keyring(store, sealer)
 }
@@ -57,7 +75,7 @@ async fn create(
     // An RSA key takes a good part of a second to make.
     let (pkcs8, signer) = tokio::task::spawn_blocking(move || Signer::generate(algorithm))
         .await
-        .map_err(|_| CryptoError::Library("make a signing key"))??;
+        .map_err(|_error| CryptoError::Library("make a signing key"))??;
     let record = SigningKeyRecord {
         key: SigningKey {
             kid: signer.kid().to_owned(),
@@ -71,7 +89,9 @@ async fn create(
         private: sealer.seal(&purpose(signer.kid()), &pkcs8, source)?,
     };
     let entry = Entry::new(now, Actor::system(), Action::KeyCreate, Outcome::Success);
-    store.commit(Commit::new(entry).put(Record::SigningKey(record))).await?;
+    store
+        .commit(Commit::new(entry).put(Record::SigningKey(record)))
+        .await?;
     Ok(())
 }
 
@@ -83,7 +103,10 @@ fn keyring(store: &dyn Store, sealer: &Sealer) -> Result<Keyring, ServiceError> 
         if key.state == KeyState::Retired {
             continue;
         }
-        let signer = Arc::new(Signer::from_pkcs8(key.algorithm, &sealer.open(&purpose(&key.kid), private)?)?);
+        let signer = Arc::new(Signer::from_pkcs8(
+            key.algorithm,
+            &sealer.open(&purpose(&key.kid), private)?,
+        )?);
         if signer.kid() != key.kid {
             return Err(CryptoError::InvalidKey.into());
         }
@@ -92,7 +115,8 @@ fn keyring(store: &dyn Store, sealer: &Sealer) -> Result<Keyring, ServiceError> 
         }
         published.push(signer);
     }
-    let active = active.ok_or_else(|| ServiceError::new(Code::Internal, "the store has no active signing key"))?;
+    let active = active
+        .ok_or_else(|| ServiceError::new(Code::Internal, "the store has no active signing key"))?;
     Ok(Keyring::new(active, &published)?)
 }
 
@@ -103,7 +127,12 @@ impl Service {
     ///
     /// When the store cannot be read.
     pub(crate) fn list_signing_keys(&self) -> Result<Vec<SigningKey>, ServiceError> {
-        Ok(self.store.signing_keys()?.iter().map(|stored| stored.record.key.clone()).collect())
+        Ok(self
+            .store
+            .signing_keys()?
+            .iter()
+            .map(|stored| stored.record.key.clone())
+            .collect())
     }
 
     /// Moves every key on whose time has come.
@@ -113,17 +142,26 @@ impl Service {
     /// When the store fails; what is due is then done the next time.
     pub(crate) async fn advance_signing_keys(&self) -> Result<(), ServiceError> {
         let now = self.now();
-        let keys: Vec<_> = self.store.signing_keys()?.iter().map(|stored| stored.record.clone()).collect();
+        let keys: Vec<_> = self
+            .store
+            .signing_keys()?
+            .iter()
+            .map(|stored| stored.record.clone())
+            .collect();
         let mut changed = false;
         for record in &keys {
             let key = &record.key;
             let commit = match key.state {
                 KeyState::Pending if key.created_at.plus(PUBLISHED_BEFORE) <= now => {
-                    let old = keys.iter().find(|other| other.key.state == KeyState::Active);
+                    let old = keys
+                        .iter()
+                        .find(|other| other.key.state == KeyState::Active);
                     activate(record, old, now)
                 }
                 KeyState::Retiring if key.retires_at.is_some_and(|end| end <= now) => {
-                    step(None, record, now, Action::KeyWithdraw, |key| key.state = KeyState::Retired)
+                    step(None, record, now, Action::KeyWithdraw, |key| {
+                        key.state = KeyState::Retired
+                    })
                 }
                 _ => continue,
             };
@@ -131,7 +169,8 @@ impl Service {
             changed = true;
         }
         if changed {
-            self.keyring.store(Arc::new(keyring(self.store.as_ref(), &self.sealer)?));
+            self.keyring
+                .store(Arc::new(keyring(self.store.as_ref(), &self.sealer)?));
         }
         Ok(())
     }

@@ -23,8 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentidp_shared::{
-    Action, Actor, Agent, AgentId, Email, Entry, Organization, OrganizationId, OrganizationName, Outcome, RequestId,
-    SigningAlgorithm, Timestamp,
+    Action, Actor, Agent, AgentId, Email, Entry, Organization, OrganizationId, OrganizationName,
+    Outcome, RequestId, SigningAlgorithm, Timestamp,
 };
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
@@ -89,7 +89,14 @@ impl Service {
         stopping: CancellationToken,
     ) -> Result<Self, ServiceError> {
         let secrets = SecretHasher::new(&init::secret_check_key(store.as_ref(), &sealer)?);
-        let keyring = key::prepare(store.as_ref(), &sealer, random.as_ref(), &settings, clock.now()).await?;
+        let keyring = key::prepare(
+            store.as_ref(),
+            &sealer,
+            random.as_ref(),
+            &settings,
+            clock.now(),
+        )
+        .await?;
         Ok(Self {
             settings,
             store,
@@ -150,12 +157,19 @@ impl Service {
         entry
     }
 
-    fn require_organization(&self, id: OrganizationId) -> Result<Arc<Stored<Organization>>, ServiceError> {
-        self.store.organization(id)?.ok_or_else(ServiceError::organization_not_found)
+    fn require_organization(
+        &self,
+        id: OrganizationId,
+    ) -> Result<Arc<Stored<Organization>>, ServiceError> {
+        self.store
+            .organization(id)?
+            .ok_or_else(ServiceError::organization_not_found)
     }
 
     fn require_agent(&self, id: AgentId) -> Result<Arc<Stored<Agent>>, ServiceError> {
-        self.store.agent(id)?.ok_or_else(ServiceError::agent_not_found)
+        self.store
+            .agent(id)?
+            .ok_or_else(ServiceError::agent_not_found)
     }
 
     /// Finds an organization by id or name.
@@ -163,7 +177,10 @@ impl Service {
     /// # Errors
     ///
     /// `ORGANIZATION_NOT_FOUND`.
-    pub(crate) fn find_organization(&self, text: &str) -> Result<Arc<Stored<Organization>>, ServiceError> {
+    pub(crate) fn find_organization(
+        &self,
+        text: &str,
+    ) -> Result<Arc<Stored<Organization>>, ServiceError> {
         let id = match text.parse::<OrganizationId>() {
             Ok(id) => Some(id),
             Err(_) => match text.parse::<OrganizationName>() {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use agentidp_shared::organization::DEFAULT_TIER;
-use agentidp_shared::{Action, Organization, OrganizationId, OrganizationName, OrganizationStatus, Outcome};
+use agentidp_shared::{
+    Action, Organization, OrganizationId, OrganizationName, OrganizationStatus, Outcome,
+};
 
 use super::{Caller, Changed, Service, ServiceError};
 use crate::clock::random;
@@ -32,7 +34,10 @@ impl Service {
         entry.organization_id = Some(organization.id);
         let commit = Commit::new(entry).put(Record::Organization(organization.clone()));
         let seq = self.commit(caller, commit).await?;
-        Ok(Changed { record: organization, audit_seq: seq })
+        Ok(Changed {
+            record: organization,
+            audit_seq: seq,
+        })
     }
 
     /// At most `limit` organizations, newest first, older than `before`.
@@ -50,7 +55,11 @@ impl Service {
 
     /// Makes a commit of an operator's. When it does not fit what is stored, that refusal gets an
     /// entry of its own: an operator's attempts are part of the log, whatever came of them.
-    pub(super) async fn commit(&self, caller: &Caller, commit: Commit) -> Result<u64, ServiceError> {
+    pub(super) async fn commit(
+        &self,
+        caller: &Caller,
+        commit: Commit,
+    ) -> Result<u64, ServiceError> {
         let attempted = commit.items().first().map(|item| item.entry.clone());
         match self.store.commit(commit).await {
             Ok(committed) => Ok(committed.seq),

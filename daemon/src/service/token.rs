@@ -52,7 +52,10 @@ impl Service {
                 Ok(client) => client,
                 Err(failure) => {
                     self.deny_authentication(request, now, &failure);
-                    return Err(ServiceError::new(failure.code, "client authentication failed"));
+                    return Err(ServiceError::new(
+                        failure.code,
+                        "client authentication failed",
+                    ));
                 }
             };
             match self.issue_to(request, &client, now).await {
@@ -61,7 +64,10 @@ impl Service {
                 other => return other,
             }
         }
-        Err(ServiceError::new(Code::Overloaded, "the agent's records keep changing: try again in a second"))
+        Err(ServiceError::new(
+            Code::Overloaded,
+            "the agent's records keep changing: try again in a second",
+        ))
     }
 
     async fn issue_to(
@@ -96,43 +102,48 @@ impl Service {
             cid: credential.id,
         })?;
 
-        let mut entry = self.token_entry(request, client, now, Outcome::Success);
+        let mut entry = token_entry(request, client, now, Outcome::Success);
         entry.jti = Some(jti);
         entry.scope = Some(scope);
         entry.audience = grant.audience;
         entry.expires_at = Some(expires);
         let organization = &client.organization.record;
         let commit = Commit::new(entry)
-            .require(RecordKey::Organization(organization.id), organization.revision)
+            .require(
+                RecordKey::Organization(organization.id),
+                organization.revision,
+            )
             .require(RecordKey::Agent(agent.id), agent.revision)
             .require(RecordKey::Credential(credential.id), credential.revision);
         self.store.commit(commit).await?;
-        Ok(IssuedToken { access_token, expires_in: self.settings.token_lifetime, scope: grant.scope })
+        Ok(IssuedToken {
+            access_token,
+            expires_in: self.settings.token_lifetime,
+            scope: grant.scope,
+        })
     }
 
-    fn token_entry(&self, request: &IssueRequest, client: &Authenticated, now: Timestamp, outcome: Outcome) -> Entry {
-        let agent = &client.agent.record;
-        let actor = Actor {
-            kind: ActorKind::Agent,
-            id: Some(agent.id.to_string()),
-            name: Some(agent.email.to_string()),
-            login: None,
-            via: Via::Http,
-            address: Some(request.address.to_string()),
-        };
-        let mut entry = Entry::new(now, actor, Action::TokenIssue, outcome);
-        entry.organization_id = Some(agent.organization_id);
-        entry.credential_id = Some(client.credential.record.credential.id);
-        entry.request_id = Some(request.request_id);
-        entry
-    }
-
-    fn deny_grant(&self, request: &IssueRequest, client: &Authenticated, now: Timestamp, code: Code) {
-        let mut entry = self.token_entry(request, client, now, Outcome::Denied);
+    fn deny_grant(
+        &self,
+        request: &IssueRequest,
+        client: &Authenticated,
+        now: Timestamp,
+        code: Code,
+    ) {
+        let mut entry = token_entry(request, client, now, Outcome::Denied);
         entry.code = Some(code);
         match code {
-            Code::ScopeNotAllowed => entry.scope = request.token.scope.as_ref().map(ToString::to_string),
-            _ => entry.audience = request.token.resources.iter().map(ToString::to_string).collect(),
+            Code::ScopeNotAllowed => {
+                entry.scope = request.token.scope.as_ref().map(ToString::to_string)
+            }
+            _ => {
+                entry.audience = request
+                    .token
+                    .resources
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect()
+            }
         }
         self.deny(entry, client.agent.record.id);
     }
@@ -162,9 +173,33 @@ impl Service {
     }
 }
 
+fn token_entry(
+    request: &IssueRequest,
+    client: &Authenticated,
+    now: Timestamp,
+    outcome: Outcome,
+) -> Entry {
+    let agent = &client.agent.record;
+    let actor = Actor {
+        kind: ActorKind::Agent,
+        id: Some(agent.id.to_string()),
+        name: Some(agent.email.to_string()),
+        login: None,
+        via: Via::Http,
+        address: Some(request.address.to_string()),
+    };
+    let mut entry = Entry::new(now, actor, Action::TokenIssue, outcome);
+    entry.organization_id = Some(agent.organization_id);
+    entry.credential_id = Some(client.credential.record.credential.id);
+    entry.request_id = Some(request.request_id);
+    entry
+}
+
 const fn grant_refusal(code: Code) -> &'static str {
     match code {
         Code::ScopeNotAllowed => "the scope is beyond the agent's capabilities",
-        _ => "the resource is not one that the agent may ask tokens for; an agent with several must name one",
+        _ => {
+            "the resource is not one that the agent may ask tokens for; an agent with several must name one"
+        }
     }
 }

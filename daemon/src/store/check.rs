@@ -1,5 +1,7 @@
 //! What may be committed: the one rule for every store.
 
+use std::collections::BTreeSet;
+
 use agentidp_shared::{AgentId, Email, OrganizationId, OrganizationName};
 
 use super::ReadError;
@@ -11,7 +13,10 @@ pub(crate) trait Current {
     /// The revision of a record; `None` when there is none.
     fn revision(&self, key: &RecordKey) -> Result<Option<u64>, ReadError>;
     /// Who has the name.
-    fn organization_by_name(&self, name: &OrganizationName) -> Result<Option<OrganizationId>, ReadError>;
+    fn organization_by_name(
+        &self,
+        name: &OrganizationName,
+    ) -> Result<Option<OrganizationId>, ReadError>;
     /// Who has the e-mail.
     fn agent_by_email(&self, email: &Email) -> Result<Option<AgentId>, ReadError>;
 }
@@ -21,25 +26,41 @@ pub(crate) trait Current {
 /// # Errors
 ///
 /// [`ReadError`] when that cannot be told.
-pub(crate) fn check(commit: &Commit, current: &impl Current) -> Result<Result<(), Conflict>, ReadError> {
+pub(crate) fn check(
+    commit: &Commit,
+    current: &impl Current,
+) -> Result<Result<(), Conflict>, ReadError> {
     for (key, required) in commit.requirements() {
         if current.revision(key)? != Some(*required) {
             return Ok(Err(Conflict::Revision(key.target().0)));
         }
     }
-    for change in commit.items().iter().filter_map(|item| item.change.as_ref()) {
+    let mut names = BTreeSet::new();
+    for change in commit
+        .items()
+        .iter()
+        .filter_map(|item| item.change.as_ref())
+    {
         let key = change.key();
         if current.revision(&key)?.unwrap_or(0) + 1 != change.revision() {
             return Ok(Err(Conflict::Revision(key.target().0)));
         }
         match change {
             Record::Organization(it) => {
-                if current.organization_by_name(&it.name)?.is_some_and(|owner| owner != it.id) {
+                if !names.insert(it.name.as_str())
+                    || current
+                        .organization_by_name(&it.name)?
+                        .is_some_and(|owner| owner != it.id)
+                {
                     return Ok(Err(Conflict::Taken("name")));
                 }
             }
             Record::Agent(it) => {
-                if current.agent_by_email(&it.email)?.is_some_and(|owner| owner != it.id) {
+                if !names.insert(it.email.as_str())
+                    || current
+                        .agent_by_email(&it.email)?
+                        .is_some_and(|owner| owner != it.id)
+                {
                     return Ok(Err(Conflict::Taken("email")));
                 }
             }

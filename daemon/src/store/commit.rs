@@ -27,12 +27,21 @@ pub(crate) struct Commit {
 impl Commit {
     /// A commit of one entry. Its `seq` is filled in when it is committed.
     pub(crate) fn new(entry: Entry) -> Self {
-        Self { items: vec![Item { entry, change: None }], requirements: Vec::new() }
+        Self {
+            items: vec![Item {
+                entry,
+                change: None,
+            }],
+            requirements: Vec::new(),
+        }
     }
 
     /// Adds another entry, after those before it.
     pub(crate) fn and(mut self, entry: Entry) -> Self {
-        self.items.push(Item { entry, change: None });
+        self.items.push(Item {
+            entry,
+            change: None,
+        });
         self
     }
 
@@ -41,7 +50,12 @@ impl Commit {
     pub(crate) fn put(mut self, record: Record) -> Self {
         if let Some(last) = self.items.last_mut() {
             let (kind, id) = record.key().target();
-            last.entry.target = Some(Target { kind, id, revision: None, digest: None });
+            last.entry.target = Some(Target {
+                kind,
+                id,
+                revision: None,
+                digest: None,
+            });
             last.change = Some(record);
         }
         self

@@ -15,15 +15,19 @@ pub(crate) struct FormError;
 
 /// The stored form of a value.
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, FormError> {
-    postcard::to_extend(value, vec![VERSION]).map_err(|_| FormError)
+    postcard::to_extend(value, vec![VERSION]).map_err(|_error| FormError)
 }
 
 /// The value of a stored form.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, FormError> {
     match bytes.split_first() {
         Some((&VERSION, body)) => {
-            let (value, rest) = postcard::take_from_bytes(body).map_err(|_| FormError)?;
-            if rest.is_empty() { Ok(value) } else { Err(FormError) }
+            let (value, rest) = postcard::take_from_bytes(body).map_err(|_error| FormError)?;
+            if rest.is_empty() {
+                Ok(value)
+            } else {
+                Err(FormError)
+            }
         }
         _ => Err(FormError),
     }

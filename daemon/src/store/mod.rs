@@ -1,34 +1,40 @@
-// STORAGE HELPER: read store/journaled/00-READ-ME-FIRST.txt before anything else.
 //! Where everything is kept: the [`Store`] trait, and what implements it.
 //!
 //! The one way to write is [`Store::commit`]: records and the audit entries that account for them,
 //! atomic and durable before it returns. [`durable`] is the store of the daemon (a journal as the
-//! truth, sled as its index); [`memory`] is a plain model of the same behaviour for tests.
-//! [`conformance`] is what both, and any that comes after them, must pass.
+//! truth, sled as its index); `model` is a plain model of the same behaviour for tests.
+//! `suite` is what both, and any that comes after them, must pass.
 //!
-//! To add a store: implement [`Store`], call the suite in `conformance` from a test of yours, and
+//! To add a store: implement [`Store`], call the suite in `suite` from a test of yours, and
 //! build it in `Daemon::build`. What may be committed is decided in one place for all of them,
 //! [`check`].
 
 pub(crate) mod check;
-pub(crate) mod form;
 pub(crate) mod commit;
 pub(crate) mod durable;
+pub(crate) mod form;
 pub(crate) mod record;
 
+#[cfg(test)]
+pub(crate) mod model;
+#[cfg(test)]
+pub(crate) mod suite;
 
 use std::sync::Arc;
 
 use agentidp_shared::{
-    Action, Agent, AgentId, CredentialId, Email, Entry, Organization, OrganizationId, OrganizationName, Outcome,
-    StoreId, Timestamp,
+    Action, Agent, AgentId, CredentialId, Email, Entry, Organization, OrganizationId,
+    OrganizationName, Outcome, StoreId, Timestamp,
 };
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 pub(crate) use commit::{Commit, CommitError, Committed, Conflict, Item};
-pub(crate) use record::{CredentialRecord, Record, RecordKey, Sealed, ServerSecret, ServerSecretName, SigningKeyRecord, Stored};
+pub(crate) use record::{
+    CredentialRecord, Record, RecordKey, Sealed, ServerSecret, ServerSecretName, SigningKeyRecord,
+    Stored,
+};
 
 /// Reading failed: the index is damaged or its disk is. The daemon's fault, never the caller's.
 #[derive(Debug, thiserror::Error)]
@@ -122,7 +128,11 @@ pub(crate) trait Store: Send + Sync + 'static {
     fn organization_by_name(&self, name: &OrganizationName) -> Read<Option<OrganizationId>>;
 
     /// At most `limit` organizations, newest first, older than `before`.
-    fn organizations(&self, before: Option<OrganizationId>, limit: usize) -> Read<Vec<Arc<Stored<Organization>>>>;
+    fn organizations(
+        &self,
+        before: Option<OrganizationId>,
+        limit: usize,
+    ) -> Read<Vec<Arc<Stored<Organization>>>>;
 
     /// An agent by id.
     fn agent(&self, id: AgentId) -> Read<Option<Arc<Stored<Agent>>>>;
@@ -153,7 +163,12 @@ pub(crate) trait Store: Send + Sync + 'static {
     fn entries_from(&self, from: u64, limit: usize) -> Read<Vec<StoredEntry>>;
 
     /// At most `limit` entries that `filter` lets through, newest first, before `before`.
-    fn entries_before(&self, before: Option<u64>, filter: &EntryFilter, limit: usize) -> Read<EntryPage>;
+    fn entries_before(
+        &self,
+        before: Option<u64>,
+        filter: &EntryFilter,
+        limit: usize,
+    ) -> Read<EntryPage>;
 
     /// How many entries are durable, now and whenever that changes.
     fn head(&self) -> watch::Receiver<u64>;

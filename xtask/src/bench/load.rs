@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 
 use super::client::Connection;
 use crate::signals::Interrupt;
@@ -60,8 +60,9 @@ impl Load<'_> {
 
             let mut latencies = Vec::new();
             for thread in threads {
-                let outcome = thread.join();
-                let seen = outcome.map_err(|_| anyhow::anyhow!("a connection panicked"))?;
+                let Ok(seen) = thread.join() else {
+                    bail!("a connection panicked");
+                };
                 latencies.extend(seen?);
             }
             let mut seen = measured?;

@@ -29,7 +29,7 @@ impl Row {
     )]
     pub(super) fn new(algorithm: &'static str, seen: &Seen<Usage>) -> Self {
         let tokens = seen.answers as f64;
-        let cpu = (seen.after.cpu - seen.before.cpu).as_secs_f64();
+        let cpu = seen.after.cpu.saturating_sub(seen.before.cpu).as_secs_f64();
         let journal = seen.after.journal_bytes - seen.before.journal_bytes;
         Self {
             algorithm,

@@ -382,13 +382,43 @@ pub(crate) struct EntryDialog {
 }
 
 impl EntryDialog {
-    /// The entry's lines: its JSON indented, or as it is when it is none.
+    /// The entry's lines: the JSON that is stored, indented, in its own order.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let pretty = serde_json::from_str::<serde_json::Value>(&self.entry.json)
-            .and_then(|value| serde_json::to_string_pretty(&value))
-            .unwrap_or_else(|_| self.entry.json.clone());
-        pretty.lines().map(str::to_owned).collect()
+        indent(&self.entry.json)
     }
+}
+
+/// Breaks JSON into lines between its tokens and leaves every token as it is. What is no JSON
+/// comes out on some lines too.
+fn indent(json: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut depth: usize = 0;
+    let mut is_string = false;
+    let mut is_escaped = false;
+    for c in json.chars() {
+        let opens = !is_string && matches!(c, '{' | '[');
+        let closes = !is_string && matches!(c, '}' | ']');
+        if closes {
+            depth = depth.saturating_sub(1);
+            lines.push("  ".repeat(depth));
+        }
+        let Some(line) = lines.last_mut() else { break };
+        line.push(c);
+        if is_string {
+            is_string = is_escaped || c != '"';
+            is_escaped = !is_escaped && c == '\\';
+            continue;
+        }
+        is_string = c == '"';
+        if c == ':' {
+            line.push(' ');
+        }
+        depth += usize::from(opens);
+        if opens || c == ',' {
+            lines.push("  ".repeat(depth));
+        }
+    }
+    lines
 }
 
 /// The help.
@@ -396,4 +426,28 @@ impl EntryDialog {
 pub(crate) struct Help {
     pub(crate) filter: Input,
     pub(crate) top: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::indent;
+
+    #[test]
+    fn json_is_indented_and_its_tokens_are_left_alone() {
+        let lines = indent(r#"{"b":"x{,:\\\"}","a":[1,{"c":null}]}"#);
+        assert_eq!(
+            lines,
+            [
+                "{",
+                r#"  "b": "x{,:\\\"}","#,
+                r#"  "a": ["#,
+                "    1,",
+                "    {",
+                r#"      "c": null"#,
+                "    }",
+                "  ]",
+                "}",
+            ]
+        );
+    }
 }

@@ -167,7 +167,7 @@ impl State {
     /// How many rows a list has below its heading.
     pub(crate) fn list_height(&self) -> usize {
         let around = match self.screen {
-            Screen::Detail => 12,
+            Screen::Detail => 13,
             Screen::Audit => 6,
             _ => 7,
         };

@@ -231,3 +231,6 @@ fn read(state: &mut State, key: KeyEvent) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,7 +69,7 @@ fn empty(state: &State) -> &'static str {
 fn columns(width: u16) -> Vec<Column> {
     const ALL: [(&str, u16); 6] = [
         ("OWNER", 10),
-        ("STATUS", 14),
+        ("STATUS", 16),
         ("LAST AUTH", 10),
         ("TYPE", 12),
         ("ENV", 11),

@@ -12,6 +12,9 @@ use crate::tui::style::faint;
 
 use super::canvas::Canvas;
 
+/// From this width on, e-mails are shown in full.
+const WIDE: u16 = 120;
+
 pub(super) fn render(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
     let rows = state.audit.shown(|id| state.agent_name(id));
     let height = usize::from(body.height);
@@ -57,7 +60,11 @@ pub(super) fn entry(
         return;
     };
     let time = row.time().map(|time| time.to_string()).unwrap_or_default();
-    let range = if is_of_agent { 5..19 } else { 11..23 };
+    let (range, time_width) = if is_of_agent {
+        (5..19, 14)
+    } else {
+        (11..23, 12)
+    };
     let time = time.get(range).unwrap_or_default().replace('T', " ");
     let outcome = match entry.outcome {
         Outcome::Success => "ok",
@@ -66,17 +73,24 @@ pub(super) fn entry(
     };
     let style = canvas.palette.outcome(entry.outcome);
     let mut x = 1;
-    let actor = actor(entry);
+    // Where there is no room, the part of an e-mail that tells agents of one house apart.
+    let is_wide = canvas.area().width >= WIDE;
+    let brief = |name: String| match name.split_once('@') {
+        Some((local, _)) if !is_wide => local.to_owned(),
+        _ => name,
+    };
+    let actor = brief(actor(entry));
+    let actor_width = if is_wide { 36 } else { 16 };
     for (text, width, style) in [
-        (time.as_str(), 14, faint()),
+        (time.as_str(), time_width, faint()),
         (outcome, 6, style),
-        (entry.action.as_str(), 17, plain),
-        (actor.as_str(), 16, plain),
+        (entry.action.as_str(), 19, plain),
+        (actor.as_str(), actor_width, plain),
     ] {
         canvas.clipped(x, y, text, width, style);
         x += width + 1;
     }
-    let details = details_with(entry, |id| state.agent_name(id));
+    let details = details_with(entry, |id| brief(state.agent_name(id)));
     canvas.text(x, y, &details, style);
 }
 

@@ -72,10 +72,10 @@ fn agents_crumbs(state: &State, canvas: &mut Canvas<'_>) {
     let agents = &state.agents;
     let (known, is_complete) = agents.extent();
     let known = thousands(known as u64);
-    let count = if is_complete {
-        known
-    } else {
-        format!("{known}+")
+    let count = match (is_complete, agents.loaded().next()) {
+        (true, _) => known,
+        (false, Some(_)) => format!("{known}+"),
+        (false, None) => String::new(),
     };
     let x = canvas.text(1, 1, "Agents ", heading());
     let mut x = canvas.text(x, 1, &count, Style::new());
@@ -147,7 +147,7 @@ pub(super) fn footer(state: &State, canvas: &mut Canvas<'_>) {
         x = canvas.text(x, y, key, canvas.palette.key());
         x = canvas.text(x + 1, y, binding.hint, Style::new()) + 2;
     }
-    let screens = "1 health 2 agents 5 audit 6 keys";
+    let screens = "2 agents 5 audit 6 keys";
     if x + cells(screens.len()) + 1 < area.width {
         canvas.right(area.width.saturating_sub(1), y, screens, faint());
     }

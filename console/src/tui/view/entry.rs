@@ -1,11 +1,12 @@
 //! One audit entry in full.
 
+use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use crate::tui::state::dialog::EntryDialog;
 use crate::tui::style::faint;
 
-use super::canvas::Canvas;
+use super::canvas::{Canvas, cells};
 
 pub(super) fn render(dialog: &EntryDialog, canvas: &mut Canvas<'_>) {
     let area = canvas.area();
@@ -19,8 +20,13 @@ pub(super) fn render(dialog: &EntryDialog, canvas: &mut Canvas<'_>) {
         if inner.height == 0 {
             break;
         }
-        // What continues a line stands further in than what begins one.
-        let y = canvas.wrapped(inner, line.trim_end(), Style::new());
+        let indent = cells(line.len() - line.trim_start().len()).min(inner.width / 2);
+        let place = Rect {
+            x: inner.x + indent,
+            width: inner.width - indent,
+            ..inner
+        };
+        let y = canvas.wrapped(place, line.trim(), Style::new());
         inner.height = inner.bottom().saturating_sub(y);
         inner.y = y;
     }

@@ -80,3 +80,6 @@ fn notice(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
     };
     canvas.text(1, body.y + 1, text, super::style::faint());
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,7 +32,6 @@ pub(super) fn render(
             format!("SHOWN ONCE -- {}:{:02}", left / 60, left % 60)
         }
     };
-    // The dialog's inside has room for a secret on one line of the narrowest screen.
     let inner = canvas.window((80, 13), &title, &badge);
     let plain = Style::new();
     let mut y = inner.y;
@@ -54,7 +53,9 @@ pub(super) fn render(
     canvas.text(inner.x, y, "client_id", faint());
     canvas.clipped(inner.x + 10, y, &issued.client_id, inner.width - 10, plain);
     y += 2;
-    canvas.clipped(inner.x, y, &dialog.shown(), inner.width, heading());
+    // A secret is one cell wider than the inside with its margin, and must stay on one line to be
+    // marked with a mouse.
+    canvas.clipped(inner.x - 1, y, &dialog.shown(), inner.width + 2, heading());
     y += 2;
     if let Some(path) = &dialog.path {
         let x = canvas.text(inner.x, y, "write to a new file: ", plain);

@@ -20,19 +20,27 @@ pub(super) fn pack(entries: &[StoredEntry]) -> Result<Vec<u8>, ReadError> {
         plain.extend_from_slice(&length.to_le_bytes());
         plain.extend_from_slice(&entry.json);
     }
-    zstd::encode_all(plain.as_slice(), LEVEL).map_err(|error| ReadError(format!("compressing audit entries failed: {error}")))
+    zstd::encode_all(plain.as_slice(), LEVEL)
+        .map_err(|error| ReadError(format!("compressing audit entries failed: {error}")))
 }
 
 /// The entries of bundle `number`.
 pub(super) fn unpack(number: u64, packed: &[u8]) -> Result<Vec<StoredEntry>, ReadError> {
-    let damaged = || ReadError(format!("bundle {number} of the audit log is damaged in the index: delete the index to have it rebuilt"));
-    let plain = zstd::decode_all(packed).map_err(|_| damaged())?;
+    let damaged = || {
+        ReadError(format!(
+            "bundle {number} of the audit log is damaged in the index: delete the index to have it rebuilt"
+        ))
+    };
+    let plain = zstd::decode_all(packed).map_err(|_error| damaged())?;
     let plain = Bytes::from(plain);
     let mut reader = Reader(&plain);
     let mut entries = Vec::new();
     while !reader.0.is_empty() {
-        let json = plain.slice_ref(reader.counted().map_err(|_| damaged())?);
-        entries.push(StoredEntry { seq: number * ENTRIES + entries.len() as u64, json });
+        let json = plain.slice_ref(reader.counted().map_err(|_error| damaged())?);
+        entries.push(StoredEntry {
+            seq: number * ENTRIES + entries.len() as u64,
+            json,
+        });
     }
     Ok(entries)
 }
@@ -65,7 +73,11 @@ impl Summary {
         if let (ActorKind::Agent, Some(id)) = (entry.actor.kind, &entry.actor.id) {
             self.insert(b'g', id.as_bytes());
         }
-        if let Some(target) = entry.target.as_ref().filter(|target| target.kind == TargetKind::Agent) {
+        if let Some(target) = entry
+            .target
+            .as_ref()
+            .filter(|target| target.kind == TargetKind::Agent)
+        {
             self.insert(b'g', target.id.as_bytes());
         }
         if let Some(jti) = entry.jti {
@@ -85,11 +97,21 @@ impl Summary {
 /// Whether a bundle with this stored summary can hold an entry that `filter` lets through.
 pub(super) fn may_match(summary: &[u8], filter: &EntryFilter) -> bool {
     let has = |kind, value: &str| {
-        bits(kind, value.as_bytes()).into_iter().all(|bit| summary.get(bit / 8).is_none_or(|byte| byte & (1 << (bit % 8)) != 0))
+        bits(kind, value.as_bytes()).into_iter().all(|bit| {
+            summary
+                .get(bit / 8)
+                .is_none_or(|byte| byte & (1 << (bit % 8)) != 0)
+        })
     };
-    filter.action.is_none_or(|action| has(b'a', action.as_str()))
-        && filter.outcome.is_none_or(|outcome| has(b'o', outcome.as_str()))
-        && filter.agent.is_none_or(|agent: AgentId| has(b'g', &agent.to_string()))
+    filter
+        .action
+        .is_none_or(|action| has(b'a', action.as_str()))
+        && filter
+            .outcome
+            .is_none_or(|outcome| has(b'o', outcome.as_str()))
+        && filter
+            .agent
+            .is_none_or(|agent: AgentId| has(b'g', &agent.to_string()))
 }
 
 /// Four bits of the filter for a value. CRC-32C twice: stored summaries must mean the same to every
@@ -97,7 +119,12 @@ pub(super) fn may_match(summary: &[u8], filter: &EntryFilter) -> bool {
 fn bits(kind: u8, value: &[u8]) -> [usize; 4] {
     let first = crc32c::crc32c_append(u32::from(kind), value);
     let second = crc32c::crc32c_append(first.rotate_left(13) ^ 0x9E37_79B9, value) | 1;
-    [0, 1, 2, 3].map(|step: u32| (first.wrapping_add(step.wrapping_mul(second)).wrapping_mul(0x85EB_CA6B) >> 19) as usize)
+    [0, 1, 2, 3].map(|step: u32| {
+        (first
+            .wrapping_add(step.wrapping_mul(second))
+            .wrapping_mul(0x85EB_CA6B)
+            >> 19) as usize
+    })
 }
 
 #[cfg(test)]
@@ -109,7 +136,10 @@ mod tests {
     #[test]
     fn a_bundle_is_read_as_it_was_written() {
         let entries: Vec<_> = (512..768)
-            .map(|seq| StoredEntry { seq, json: Bytes::from(format!("{{\"seq\":{seq}}}")) })
+            .map(|seq| StoredEntry {
+                seq,
+                json: Bytes::from(format!("{{\"seq\":{seq}}}")),
+            })
             .collect();
         assert_eq!(unpack(2, &pack(&entries).unwrap()).unwrap(), entries);
         assert!(unpack(2, b"nonsense").is_err());
@@ -124,14 +154,23 @@ mod tests {
             AgentId::from_bytes(bytes)
         };
         for number in 0..256 {
-            let mut entry =
-                Entry::new(Timestamp::from_millis(0), Actor::system(), Action::TokenIssue, Outcome::Success);
+            let mut entry = Entry::new(
+                Timestamp::from_millis(0),
+                Actor::system(),
+                Action::TokenIssue,
+                Outcome::Success,
+            );
             entry.agent_id = Some(agent(number));
             summary.add(&entry);
         }
-        let asks = |number| EntryFilter { agent: Some(agent(number)), ..EntryFilter::default() };
+        let asks = |number| EntryFilter {
+            agent: Some(agent(number)),
+            ..EntryFilter::default()
+        };
         assert!((0..256).all(|number| may_match(summary.as_bytes(), &asks(number))));
-        let in_vain = (256..10_256).filter(|number| may_match(summary.as_bytes(), &asks(*number))).count();
+        let in_vain = (256..10_256)
+            .filter(|number| may_match(summary.as_bytes(), &asks(*number)))
+            .count();
         assert!(in_vain < 200, "{in_vain} of 10,000");
     }
 }

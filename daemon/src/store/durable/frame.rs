@@ -29,6 +29,13 @@ pub(super) struct FrameItem {
     pub(super) change: Option<Bytes>,
 }
 
+impl FrameItem {
+    /// How many bytes it is.
+    pub(super) fn size(&self) -> usize {
+        self.entry.len() + self.change.as_ref().map_or(0, Bytes::len)
+    }
+}
+
 /// A frame, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Frame {
@@ -88,12 +95,17 @@ pub(super) fn encode(
     }
     let (length, crc) = (length(body.len())?, crc32c::crc32c(body).to_le_bytes());
     let prefix = length.into_iter().chain(crc);
-    out.iter_mut().skip(start).zip(prefix).for_each(|(slot, byte)| *slot = byte);
+    out.iter_mut()
+        .skip(start)
+        .zip(prefix)
+        .for_each(|(slot, byte)| *slot = byte);
     Ok(hash)
 }
 
 fn length(length: usize) -> Result<[u8; 4], FrameError> {
-    u32::try_from(length).map(u32::to_le_bytes).map_err(|_| FrameError::Form)
+    u32::try_from(length)
+        .map(u32::to_le_bytes)
+        .map_err(|_error| FrameError::Form)
 }
 
 fn put(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), FrameError> {
@@ -105,7 +117,9 @@ fn put(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), FrameError> {
 /// SHA-256.
 pub(super) fn sha256(bytes: &[u8]) -> Hash {
     let mut hash = [0; 32];
-    hash.iter_mut().zip(digest(&SHA256, bytes).as_ref()).for_each(|(slot, byte)| *slot = *byte);
+    hash.iter_mut()
+        .zip(digest(&SHA256, bytes).as_ref())
+        .for_each(|(slot, byte)| *slot = *byte);
     hash
 }
 
@@ -135,7 +149,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(Frame, usize), FrameError> {
     if sha256(content) != *hash {
         return Err(FrameError::Damaged);
     }
-    let frame = decode_content(content, *hash).map_err(|_| FrameError::Form)?;
+    let frame = decode_content(content, *hash).map_err(|_error| FrameError::Form)?;
     Ok((frame, PREFIX + length))
 }
 
@@ -145,13 +159,21 @@ fn decode_content(content: &[u8], hash: Hash) -> Result<Frame, FrameError> {
     let mut items = Vec::new();
     for _ in 0..reader.u32()? {
         let entry = Bytes::copy_from_slice(reader.counted()?);
-        let change = Some(reader.counted()?).filter(|change| !change.is_empty()).map(Bytes::copy_from_slice);
+        let change = Some(reader.counted()?)
+            .filter(|change| !change.is_empty())
+            .map(Bytes::copy_from_slice);
         items.push(FrameItem { entry, change });
     }
     if items.is_empty() || !reader.0.is_empty() {
         return Err(FrameError::Form);
     }
-    Ok(Frame { number, first_seq, previous, hash, items })
+    Ok(Frame {
+        number,
+        first_seq,
+        previous,
+        hash,
+        items,
+    })
 }
 
 /// Takes values off the front of bytes.
@@ -183,7 +205,7 @@ impl<'a> Reader<'a> {
     }
 
     fn size(&mut self) -> Result<usize, FrameError> {
-        usize::try_from(self.u32()?).map_err(|_| FrameError::Short)
+        usize::try_from(self.u32()?).map_err(|_error| FrameError::Short)
     }
 
     /// Bytes after their length.
@@ -199,8 +221,14 @@ mod tests {
 
     fn items() -> Vec<FrameItem> {
         vec![
-            FrameItem { entry: Bytes::from_static(b"{\"seq\":7}"), change: Some(Bytes::from_static(b"\x01record")) },
-            FrameItem { entry: Bytes::from_static(b"{\"seq\":8}"), change: None },
+            FrameItem {
+                entry: Bytes::from_static(b"{\"seq\":7}"),
+                change: Some(Bytes::from_static(b"\x01record")),
+            },
+            FrameItem {
+                entry: Bytes::from_static(b"{\"seq\":8}"),
+                change: None,
+            },
         ]
     }
 
@@ -209,7 +237,10 @@ mod tests {
         let mut bytes = vec![9];
         let hash = encode(&mut bytes, 3, 7, &[1; 32], &items()).unwrap();
         let (frame, length) = decode(&bytes[1..]).unwrap();
-        assert_eq!((frame.number, frame.first_seq, frame.previous, frame.hash), (3, 7, [1; 32], hash));
+        assert_eq!(
+            (frame.number, frame.first_seq, frame.previous, frame.hash),
+            (3, 7, [1; 32], hash)
+        );
         assert_eq!(frame.items, items());
         assert_eq!(length, bytes.len() - 1);
         assert_eq!(peek_number(&bytes[1..]), Some(3));

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use agentidp_shared::{AgentId, Email, OrganizationName, StoreId, Timestamp};
 use serde::{Deserialize, Serialize};
-use sled::{Batch, Db, Tree};
+use sled::{Batch, Db, IVec, Tree};
 
 use super::bundle::Summary;
 use super::layout::{read_json, write_json};
@@ -19,9 +19,9 @@ use crate::store::{ReadError, Record, RecordKey, Stored, form};
 
 /// How much memory sled may use for its pages.
 const CACHE_BYTES: u64 = 64 * 1_024 * 1_024;
-/// The largest value that is put in one piece: larger ones go to files of sled's that it never
-/// syncs.
-const MAX_VALUE: usize = 60 * 1_024;
+/// The largest value that is put in one piece. sled writes sixteen neighbours as one, and what
+/// passes 128 KiB goes to files that it never syncs.
+const MAX_VALUE: usize = 6 * 1_024;
 
 type Read<T> = Result<T, ReadError>;
 
@@ -43,6 +43,8 @@ pub(super) struct Index {
     folder: PathBuf,
     db: Db,
     records: Tree,
+    /// Records that are too large for one value, in parts: key, length of the key, number of the part.
+    parts: Tree,
     names: Tree,
     agent_credentials: Tree,
     usage: Tree,
@@ -82,12 +84,25 @@ fn tagged(tag: u8, text: &str) -> Vec<u8> {
     bytes
 }
 
+/// The key of the name that a record is found by, if it has one.
+fn name_key(record: &Record) -> Option<Vec<u8>> {
+    match record {
+        Record::Organization(it) => Some(tagged(NAME, it.name.as_str())),
+        Record::Agent(it) => Some(tagged(EMAIL, it.email.as_str())),
+        Record::Credential(_) | Record::SigningKey(_) | Record::ServerSecret(_) => None,
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` passes")]
 fn failed(error: sled::Error) -> ReadError {
     ReadError(format!("the index failed: {error}"))
 }
 
 fn damaged() -> ReadError {
-    ReadError("a record in the index is damaged: stop the daemon and delete the index to have it rebuilt".to_owned())
+    ReadError(
+        "a record in the index is damaged: stop the daemon and delete the index to have it rebuilt"
+            .to_owned(),
+    )
 }
 
 impl Index {
@@ -108,17 +123,17 @@ impl Index {
                 .mode(sled::Mode::HighThroughput)
                 .open()?;
             let meta = db.open_tree("meta")?;
-            let generation = match meta.get("generation")?.and_then(|bytes| bytes.as_ref().try_into().ok()) {
-                Some(bytes) => u64::from_be_bytes(bytes),
-                None => {
-                    let fresh = db.generate_id()? ^ u64::from(std::process::id()).rotate_left(32) ^ entropy();
-                    meta.insert("generation", &fresh.to_be_bytes())?;
-                    fresh
-                }
-            };
+            let known = meta
+                .get("generation")?
+                .and_then(|bytes| bytes.as_ref().try_into().ok());
+            let generation = known.map_or_else(entropy, u64::from_be_bytes);
+            if known.is_none() {
+                meta.insert("generation", &generation.to_be_bytes())?;
+            }
             Ok(Self {
                 folder: folder.to_owned(),
                 records: db.open_tree("records")?,
+                parts: db.open_tree("parts")?,
                 names: db.open_tree("names")?,
                 agent_credentials: db.open_tree("agent_credentials")?,
                 usage: db.open_tree("usage")?,
@@ -130,7 +145,9 @@ impl Index {
         };
         match std::panic::catch_unwind(AssertUnwindSafe(open)) {
             Ok(opened) => opened.map_err(failed),
-            Err(_) => Err(ReadError("the index is damaged: sled gave up on it".to_owned())),
+            Err(_) => Err(ReadError(
+                "the index is damaged: sled gave up on it".to_owned(),
+            )),
         }
     }
 
@@ -154,7 +171,12 @@ impl Index {
         // On Linux sled's flush hands the pages to the kernel and does not wait for the disk.
         let path = self.folder.join("sled").join("db");
         let synced = File::open(&path).and_then(|file| file.sync_data());
-        let mark = Mark { store_id, generation: self.generation, frame, open_seq };
+        let mark = Mark {
+            store_id,
+            generation: self.generation,
+            frame,
+            open_seq,
+        };
         synced
             .and_then(|()| write_json(&self.folder.join("mark.json"), &mark))
             .map_err(|error| ReadError(format!("the index could not be synced: {error}")))
@@ -166,25 +188,78 @@ impl Index {
         let mut value = Vec::with_capacity(8 + stored.len());
         value.extend_from_slice(&audit_seq.to_be_bytes());
         value.extend_from_slice(stored);
-        self.records.insert(&key, value).map_err(failed)?;
-        let id = key.get(1..).unwrap_or_default();
-        match record {
-            Record::Organization(it) => self.names.insert(tagged(NAME, it.name.as_str()), id).map_err(failed)?,
-            Record::Agent(it) => self.names.insert(tagged(EMAIL, it.email.as_str()), id).map_err(failed)?,
-            Record::Credential(it) => {
-                let mut pair = it.credential.agent_id.as_bytes().to_vec();
-                pair.extend_from_slice(id);
-                self.agent_credentials.insert(pair, &[]).map_err(failed)?
+        let before = self
+            .records
+            .get(&key)
+            .map_err(failed)?
+            .map(|before| self.whole(&key, &before))
+            .transpose()?;
+        if value.len() <= MAX_VALUE {
+            self.records.insert(&key, value).map_err(failed)?;
+        } else {
+            let mut batch = Batch::default();
+            for (part, chunk) in value.chunks(MAX_VALUE).enumerate() {
+                batch.insert(part_key(&key, part), chunk);
             }
-            Record::SigningKey(_) | Record::ServerSecret(_) => None,
-        };
+            self.parts.apply_batch(batch).map_err(failed)?;
+            // Only its length: what is left of a longer one before it does not count.
+            self.records
+                .insert(
+                    &key,
+                    &u32::try_from(value.len()).unwrap_or(u32::MAX).to_be_bytes(),
+                )
+                .map_err(failed)?;
+        }
+        let id = key.get(1..).unwrap_or_default();
+        if let (Some(before), Some(name)) = (before, name_key(record)) {
+            let old = decode(&before)?;
+            let renamed = name_key(&old.record).filter(|old| *old != name);
+            if let Some(old) = renamed.filter(|old| {
+                self.names
+                    .get(old)
+                    .is_ok_and(|owner| owner.as_deref() == Some(id))
+            }) {
+                self.names.remove(old).map_err(failed)?;
+            }
+        }
+        if let Some(name) = name_key(record) {
+            self.names.insert(name, id).map_err(failed)?;
+        }
+        if let Record::Credential(it) = record {
+            let mut pair = it.credential.agent_id.as_bytes().to_vec();
+            pair.extend_from_slice(id);
+            self.agent_credentials.insert(pair, &[]).map_err(failed)?;
+        }
         Ok(())
     }
 
     /// A record.
     pub(super) fn get(&self, key: &RecordKey) -> Read<Option<Stored<Record>>> {
         let value = self.records.get(key_bytes(key)).map_err(failed)?;
-        value.map(|value| decode(&value)).transpose()
+        value
+            .map(|value| decode(&self.whole(&key_bytes(key), &value)?))
+            .transpose()
+    }
+
+    /// The value of a record, of which `found` stands under its key: the value itself, or only its
+    /// length.
+    fn whole(&self, key: &[u8], found: &IVec) -> Read<IVec> {
+        let Ok(length) = found.as_ref().try_into().map(u32::from_be_bytes) else {
+            return Ok(found.clone());
+        };
+        let length = length as usize;
+        let mut value = Vec::with_capacity(length);
+        for part in 0..length.div_ceil(MAX_VALUE) {
+            value.extend_from_slice(
+                &self
+                    .parts
+                    .get(part_key(key, part))
+                    .map_err(failed)?
+                    .ok_or_else(damaged)?,
+            );
+        }
+        value.truncate(length);
+        Ok(value.into())
     }
 
     /// Who has the name.
@@ -199,7 +274,8 @@ impl Index {
 
     fn id_of(&self, key: &[u8]) -> Read<Option<[u8; 16]>> {
         let id = self.names.get(key).map_err(failed)?;
-        id.map(|id| id.as_ref().try_into().map_err(|_| damaged())).transpose()
+        id.map(|id| id.as_ref().try_into().map_err(|_error| damaged()))
+            .transpose()
     }
 
     /// At most `limit` records of the kind of `end`, in descending order, before `end`.
@@ -224,17 +300,32 @@ impl Index {
 
     fn descending(&self, end: Vec<u8>, limit: usize) -> Read<Vec<Stored<Record>>> {
         // An end that is only a kind's successor still has the kind before it.
-        let kind = if end.len() == 1 { end.first().map_or(0, |tag| tag - 1) } else { end.first().copied().unwrap_or(0) };
+        let kind = if end.len() == 1 {
+            end.first().map_or(0, |tag| tag - 1)
+        } else {
+            end.first().copied().unwrap_or(0)
+        };
         let range = self.records.range(vec![kind]..end).rev().take(limit);
-        range.map(|pair| decode(&pair.map_err(failed)?.1)).collect()
+        range
+            .map(|pair| {
+                let (key, value) = pair.map_err(failed)?;
+                decode(&self.whole(&key, &value)?)
+            })
+            .collect()
     }
 
     /// The credentials of an agent, newest first.
     pub(super) fn credentials_of(&self, agent: AgentId) -> Read<Vec<[u8; 16]>> {
-        let ids = self.agent_credentials.scan_prefix(agent.as_bytes()).keys().rev();
+        let ids = self
+            .agent_credentials
+            .scan_prefix(agent.as_bytes())
+            .keys()
+            .rev();
         ids.map(|key| {
             let key = key.map_err(failed)?;
-            key.get(16..).and_then(|id| id.try_into().ok()).ok_or_else(damaged)
+            key.get(16..)
+                .and_then(|id| id.try_into().ok())
+                .ok_or_else(damaged)
         })
         .collect()
     }
@@ -243,10 +334,12 @@ impl Index {
     pub(super) fn put_bundle(&self, number: u64, packed: &[u8], summary: &Summary) -> Read<()> {
         let mut batch = Batch::default();
         for (part, chunk) in packed.chunks(MAX_VALUE).enumerate() {
-            batch.insert(bundle_key(number, u8::try_from(part).unwrap_or(u8::MAX)).as_slice(), chunk);
+            batch.insert(bundle_key(number, part), chunk);
         }
         self.bundles.apply_batch(batch).map_err(failed)?;
-        self.summaries.insert(number.to_be_bytes(), summary.as_bytes()).map_err(failed)?;
+        self.summaries
+            .insert(number.to_be_bytes(), summary.as_bytes())
+            .map_err(failed)?;
         Ok(())
     }
 
@@ -260,12 +353,19 @@ impl Index {
     }
 
     /// The stored summary of a bundle; empty when it is missing, which rules nothing out.
-    pub(super) fn summary(&self, number: u64) -> Read<sled::IVec> {
-        Ok(self.summaries.get(number.to_be_bytes()).map_err(failed)?.unwrap_or_default())
+    pub(super) fn summary(&self, number: u64) -> Read<IVec> {
+        Ok(self
+            .summaries
+            .get(number.to_be_bytes())
+            .map_err(failed)?
+            .unwrap_or_default())
     }
 
     /// Puts when records were last used.
-    pub(super) fn put_usage(&self, usage: impl Iterator<Item = (RecordKey, Timestamp)>) -> Read<()> {
+    pub(super) fn put_usage(
+        &self,
+        usage: impl Iterator<Item = (RecordKey, Timestamp)>,
+    ) -> Read<()> {
         let mut batch = Batch::default();
         for (key, time) in usage {
             batch.insert(key_bytes(&key), &time.as_millis().to_be_bytes());
@@ -277,13 +377,24 @@ impl Index {
     pub(super) fn usage(&self, key: &RecordKey) -> Read<Option<Timestamp>> {
         let millis = self.usage.get(key_bytes(key)).map_err(failed)?;
         millis
-            .map(|bytes| bytes.as_ref().try_into().map(i64::from_be_bytes).map(Timestamp::from_millis).map_err(|_| damaged()))
+            .map(|bytes| {
+                bytes
+                    .as_ref()
+                    .try_into()
+                    .map(i64::from_be_bytes)
+                    .map(Timestamp::from_millis)
+                    .map_err(|_error| damaged())
+            })
             .transpose()
     }
 
     /// Every record with its stored form: what `store check` compares.
     pub(super) fn all_records(&self) -> impl Iterator<Item = Read<(Vec<u8>, Vec<u8>)>> {
-        self.records.iter().map(|pair| pair.map(|(key, value)| (key.to_vec(), value.to_vec())).map_err(failed))
+        self.records.iter().map(|pair| {
+            let (key, value) = pair.map_err(failed)?;
+            let value = self.whole(&key, &value)?;
+            Ok((key.to_vec(), value.to_vec()))
+        })
     }
 }
 
@@ -294,16 +405,26 @@ pub(super) fn stored_pair(record: &Record, stored: &[u8], audit_seq: u64) -> (Ve
     (key_bytes(&record.key()), value)
 }
 
-fn bundle_key(number: u64, part: u8) -> Vec<u8> {
+fn part_key(key: &[u8], part: usize) -> Vec<u8> {
+    let mut bytes = key.to_vec();
+    bytes.push(u8::try_from(key.len()).unwrap_or(u8::MAX));
+    bytes.extend_from_slice(&u16::try_from(part).unwrap_or(u16::MAX).to_be_bytes());
+    bytes
+}
+
+fn bundle_key(number: u64, part: usize) -> Vec<u8> {
     let mut key = number.to_be_bytes().to_vec();
-    key.push(part);
+    key.extend_from_slice(&u16::try_from(part).unwrap_or(u16::MAX).to_be_bytes());
     key
 }
 
 fn decode(value: &[u8]) -> Read<Stored<Record>> {
     let (seq, stored) = value.split_first_chunk::<8>().ok_or_else(damaged)?;
-    let record = form::decode(stored).map_err(|_| damaged())?;
-    Ok(Stored { record, audit_seq: u64::from_be_bytes(*seq) })
+    let record = form::decode(stored).map_err(|_error| damaged())?;
+    Ok(Stored {
+        record,
+        audit_seq: u64::from_be_bytes(*seq),
+    })
 }
 
 /// A number that another database is most unlikely to have drawn.

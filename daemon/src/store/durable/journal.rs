@@ -34,11 +34,19 @@ pub(super) struct Position {
 
 impl Position {
     /// Before the first frame.
-    pub(super) const START: Self = Self { frame: 0, hash: [0; 32], entries: 0 };
+    pub(super) const START: Self = Self {
+        frame: 0,
+        hash: [0; 32],
+        entries: 0,
+    };
 
     fn after(frame: &Frame) -> Self {
         let count = u64::try_from(frame.items.len()).unwrap_or(u64::MAX);
-        Self { frame: frame.number, hash: frame.hash, entries: frame.first_seq + count }
+        Self {
+            frame: frame.number,
+            hash: frame.hash,
+            entries: frame.first_seq + count,
+        }
     }
 }
 
@@ -83,7 +91,10 @@ impl Journal {
     pub(super) fn open(folder: &Path, store_id: StoreId, end: &End) -> io::Result<Self> {
         let file = OpenOptions::new().append(true).open(&end.segment)?;
         if end.torn > 0 {
-            tracing::warn!(bytes = end.torn, "the last write was cut off before it was acknowledged, and is removed");
+            tracing::warn!(
+                bytes = end.torn,
+                "the last write was cut off before it was acknowledged, and is removed"
+            );
             file.set_len(end.segment_bytes)?;
             file.sync_all()?;
         }
@@ -128,15 +139,25 @@ impl Journal {
         }
         self.buffer.clear();
         let (number, first_seq) = (self.position.frame + 1, self.position.entries);
-        let hash = frame::encode(&mut self.buffer, number, first_seq, &self.position.hash, items)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let hash = frame::encode(
+            &mut self.buffer,
+            number,
+            first_seq,
+            &self.position.hash,
+            items,
+        )
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         self.output.append(&self.buffer)?;
         self.output.sync()?;
         let written = self.buffer.len() as u64;
         self.segment_bytes += written;
         self.size.0 += written;
         let entries = first_seq + items.len() as u64;
-        self.position = Position { frame: number, hash, entries };
+        self.position = Position {
+            frame: number,
+            hash,
+            entries,
+        };
         Ok(self.position)
     }
 }
@@ -196,7 +217,9 @@ pub(super) fn scan(
     visit: &mut dyn FnMut(&Frame) -> Result<(), OpenError>,
 ) -> Result<End, OpenError> {
     let segments = segments(folder)?;
-    let first = segments.partition_point(|(number, _)| *number <= from).saturating_sub(1);
+    let first = segments
+        .partition_point(|(number, _)| *number <= from)
+        .saturating_sub(1);
     let mut bytes = 0;
     for (_, path) in &segments {
         bytes += std::fs::metadata(path).map_err(OpenError::io(path))?.len();
@@ -219,8 +242,13 @@ pub(super) fn scan(
         while let Some(rest) = content.get(offset..).filter(|rest| !rest.is_empty()) {
             match frame::decode(rest) {
                 Ok((frame, length)) => {
-                    if (frame.number, frame.first_seq, frame.previous) != (at.frame + 1, at.entries, at.hash) {
-                        return Err(damaged(offset, "the frame does not follow the one before it"));
+                    if (frame.number, frame.first_seq, frame.previous)
+                        != (at.frame + 1, at.entries, at.hash)
+                    {
+                        return Err(damaged(
+                            offset,
+                            "the frame does not follow the one before it",
+                        ));
                     }
                     visit(&frame)?;
                     at = Position::after(&frame);
@@ -242,16 +270,26 @@ pub(super) fn scan(
     let (Some(position), Some((segment, segment_bytes, torn))) = (position, end) else {
         return Err(OpenError::NoJournal(folder.to_owned()));
     };
-    Ok(End { position, segment, segment_bytes, torn, bytes, segments: segments.len() as u64 })
+    Ok(End {
+        position,
+        segment,
+        segment_bytes,
+        torn,
+        bytes,
+        segments: segments.len() as u64,
+    })
 }
 
 /// Whether a whole frame stands somewhere in `bytes`: then what is before it was not torn by a
 /// crash but damaged later, for nothing is appended behind an unfinished frame.
 fn frame_follows(bytes: &[u8], last: u64) -> bool {
-    (1..bytes.len()).filter_map(|at| bytes.get(at..)).any(|rest| {
-        frame::peek_number(rest).is_some_and(|number| number > last && number < last + 1_000_000)
-            && frame::decode(rest).is_ok()
-    })
+    (1..bytes.len())
+        .filter_map(|at| bytes.get(at..))
+        .any(|rest| {
+            frame::peek_number(rest)
+                .is_some_and(|number| number > last && number < last + 1_000_000)
+                && frame::decode(rest).is_ok()
+        })
 }
 
 /// Where the journal stands before the first frame of a segment.
@@ -273,7 +311,11 @@ fn read_header(content: &[u8], store_id: StoreId, number: u64) -> Result<Positio
     if reader.u64().map_err(SHORT)? != number || number == 0 {
         return Err("the segment is not the one that its name says");
     }
-    Ok(Position { frame: number - 1, entries: reader.u64().map_err(SHORT)?, hash: reader.array().map_err(SHORT)? })
+    Ok(Position {
+        frame: number - 1,
+        entries: reader.u64().map_err(SHORT)?,
+        hash: reader.array().map_err(SHORT)?,
+    })
 }
 
 /// The segments, in order, each with the number of its first frame.
@@ -281,8 +323,12 @@ fn segments(folder: &Path) -> Result<Vec<(u64, PathBuf)>, OpenError> {
     let mut segments = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(OpenError::io(folder))? {
         let path = entry.map_err(OpenError::io(folder))?.path();
-        let is_segment = path.extension().is_some_and(|extension| extension == "journal");
-        let number = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
+        let is_segment = path
+            .extension()
+            .is_some_and(|extension| extension == "journal");
+        let number = path
+            .file_stem()
+            .and_then(|stem| stem.to_str()?.parse().ok());
         if let (true, Some(number)) = (is_segment, number) {
             segments.push((number, path));
         }

@@ -17,8 +17,17 @@ const HEADS_PER_FLUSH: u32 = 5;
 
 /// The thread that does it.
 pub(super) struct Keeper {
-    stop: Sender<()>,
+    end: Sender<End>,
     thread: JoinHandle<()>,
+}
+
+/// How it ends.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// With everything durable.
+    InOrder,
+    /// As it is.
+    Abandoned,
 }
 
 struct Work {
@@ -32,28 +41,54 @@ struct Work {
 
 impl Keeper {
     /// Starts it for a store.
-    pub(super) fn start(state: Arc<State>, layout: Layout, store_id: StoreId) -> std::io::Result<Self> {
-        let (stop, stopped) = channel();
-        let mut work = Work { state, layout, store_id, headed: 0, flushed: 0 };
-        let thread = std::thread::Builder::new().name("keeper".to_owned()).spawn(move || {
-            let mut ticks = 0;
-            while stopped.recv_timeout(HEAD_EVERY) == Err(RecvTimeoutError::Timeout) {
-                ticks += 1;
-                work.write_head();
-                if ticks % HEADS_PER_FLUSH == 0 {
-                    work.flush();
+    pub(super) fn start(
+        state: Arc<State>,
+        layout: Layout,
+        store_id: StoreId,
+    ) -> std::io::Result<Self> {
+        let (end, ended) = channel();
+        let mut work = Work {
+            state,
+            layout,
+            store_id,
+            headed: 0,
+            flushed: 0,
+        };
+        let thread = std::thread::Builder::new()
+            .name("keeper".to_owned())
+            .spawn(move || {
+                for tick in 1_u32.. {
+                    match ended.recv_timeout(HEAD_EVERY) {
+                        Err(RecvTimeoutError::Timeout) => {
+                            work.write_head();
+                            if tick.is_multiple_of(HEADS_PER_FLUSH) {
+                                work.flush();
+                            }
+                        }
+                        Ok(End::InOrder) => {
+                            work.write_head();
+                            return work.flush();
+                        }
+                        Ok(End::Abandoned) | Err(RecvTimeoutError::Disconnected) => return,
+                    }
                 }
-            }
-            // Dropped without a word is a crash; a word is an orderly end.
-            work.write_head();
-            work.flush();
-        })?;
-        Ok(Self { stop, thread })
+            })?;
+        Ok(Self { end, thread })
     }
 
     /// Leaves everything durable and ends.
     pub(super) fn finish(self) {
-        drop(self.stop);
+        self.end(End::InOrder);
+    }
+
+    /// Ends and leaves everything as it is.
+    pub(super) fn abandon(self) {
+        self.end(End::Abandoned);
+    }
+
+    fn end(self, how: End) {
+        // It fails only when the thread is gone, which joining it tells.
+        let _ = self.end.send(how);
         if self.thread.join().is_err() {
             tracing::error!("the keeper panicked");
         }

@@ -15,6 +15,12 @@ use super::{OpenError, StoreOptions};
 /// The version of the store's form.
 pub(super) const FORMAT: u32 = 1;
 
+/// The one member of `store.json` that every version has.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
 /// `store.json`: what the store is. Written once.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Identity {
@@ -43,20 +49,33 @@ pub(super) struct Head {
 impl Head {
     /// The head of a store whose journal stands at `position`.
     pub(super) fn new(store_id: StoreId, position: &Position) -> Self {
-        Self { store_id, frame: position.frame, entries: position.entries, hash: hex(&position.hash) }
+        Self {
+            store_id,
+            frame: position.frame,
+            entries: position.entries,
+            hash: hex(&position.hash),
+        }
     }
 }
 
 impl std::fmt::Display for Head {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let short = self.hash.get(..16).unwrap_or(&self.hash);
-        write!(f, "store {} at frame {} with {} entries, {short}…", self.store_id, self.frame, self.entries)
+        write!(
+            f,
+            "store {} at frame {} with {} entries, {short}…",
+            self.store_id, self.frame, self.entries
+        )
     }
 }
 
 /// Bytes in hex.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
 }
 
 /// Where everything of a store is.
@@ -69,7 +88,10 @@ pub(super) struct Layout {
 impl Layout {
     /// The layout of the store that `options` name.
     pub(super) fn new(options: &StoreOptions) -> Self {
-        Self { root: options.path.clone(), head: options.head_file.clone() }
+        Self {
+            root: options.path.clone(),
+            head: options.head_file.clone(),
+        }
     }
 
     /// The store's folder.
@@ -104,13 +126,12 @@ impl Layout {
             return Err(OpenError::Missing(self.root.clone()));
         }
         // The format first, by itself: a newer one may have other members.
-        #[derive(Deserialize)]
-        struct Format {
-            format: u32,
-        }
         let Format { format } = read_json(&path)?;
         if format != FORMAT {
-            return Err(OpenError::Format { path, found: format });
+            return Err(OpenError::Format {
+                path,
+                found: format,
+            });
         }
         read_json(&path)
     }
@@ -118,13 +139,23 @@ impl Layout {
     /// Takes the store for this process.
     pub(super) fn lock(&self) -> Result<Flock<File>, OpenError> {
         let path = self.root.join("lock");
-        let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(OpenError::io(&path))?;
-        Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| OpenError::Locked(self.root.clone()))
+        let file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(OpenError::io(&path))?;
+        Flock::lock(file, FlockArg::LockExclusiveNonblock)
+            .map_err(|_error| OpenError::Locked(self.root.clone()))
     }
 
     /// Reads the head file; `None` when there is none.
     pub(super) fn read_head(&self) -> Result<Option<Head>, OpenError> {
-        if self.head.exists() { read_json(&self.head).map(Some) } else { Ok(None) }
+        if self.head.exists() {
+            read_json(&self.head).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     /// Writes the head file.
@@ -136,7 +167,10 @@ impl Layout {
 /// Reads a small JSON file.
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, OpenError> {
     let bytes = std::fs::read(path).map_err(OpenError::io(path))?;
-    serde_json::from_slice(&bytes).map_err(|error| OpenError::Unreadable { path: path.to_owned(), cause: error.to_string() })
+    serde_json::from_slice(&bytes).map_err(|error| OpenError::Unreadable {
+        path: path.to_owned(),
+        cause: error.to_string(),
+    })
 }
 
 /// Writes a small JSON file so that after a crash it is the old one or the new one, whole.
@@ -153,6 +187,10 @@ pub(super) fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()>
 
 /// Makes the names in a folder durable.
 pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
     File::open(folder)?.sync_all()
 }

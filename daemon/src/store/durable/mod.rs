@@ -16,20 +16,25 @@ mod open;
 mod sequencer;
 mod state;
 
+#[cfg(test)]
+mod tests;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use agentidp_shared::{
-    Agent, AgentId, CredentialId, Email, Entry, Organization, OrganizationId, OrganizationName, StoreId, Timestamp,
+    Agent, AgentId, CredentialId, Email, Entry, Organization, OrganizationId, OrganizationName,
+    StoreId, Timestamp,
 };
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    Commit, CommitError, Committed, CredentialRecord, EntryFilter, EntryPage, Read, Record, RecordKey, ServerSecret,
-    ServerSecretName, SigningKeyRecord, Store, StoreStatus, Stored, StoredEntry,
+    Commit, CommitError, Committed, CredentialRecord, EntryFilter, EntryPage, Read, Record,
+    RecordKey, ServerSecret, ServerSecretName, SigningKeyRecord, Store, StoreStatus, Stored,
+    StoredEntry,
 };
 pub(crate) use check::{Report, check};
 use keeper::Keeper;
@@ -69,36 +74,65 @@ pub(crate) struct JournaledStore {
 impl JournaledStore {
     /// Takes no more commits, finishes those that it has taken, and leaves everything durable.
     pub(crate) fn shutdown(&self) {
+        if let Some(keeper) = self.end_sequencer() {
+            keeper.finish();
+        }
+    }
+
+    fn end_sequencer(&self) -> Option<Keeper> {
         drop(self.queue.lock().take());
-        let Some((sequencer, keeper)) = self.threads.lock().take() else { return };
+        let (sequencer, keeper) = self.threads.lock().take()?;
         if sequencer.join().is_err() {
             tracing::error!("the sequencer panicked");
         }
-        keeper.finish();
+        Some(keeper)
     }
 
     fn hand_in(&self, waiting: Waiting) -> Result<(), CommitError> {
         let queue = self.queue.lock();
-        let queue = queue.as_ref().ok_or_else(|| CommitError::Unavailable("the store is shut down".to_owned()))?;
+        let queue = queue
+            .as_ref()
+            .ok_or_else(|| CommitError::Unavailable("the store is shut down".to_owned()))?;
         queue.try_send(waiting).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => CommitError::Overloaded,
-            mpsc::error::TrySendError::Closed(_) => CommitError::Unavailable("the sequencer has ended".to_owned()),
+            mpsc::error::TrySendError::Closed(_) => {
+                CommitError::Unavailable("the sequencer has ended".to_owned())
+            }
         })
+    }
+}
+
+impl Drop for JournaledStore {
+    fn drop(&mut self) {
+        // The threads must not outlive the lock.
+        if let Some(keeper) = self.end_sequencer() {
+            keeper.abandon();
+        }
     }
 }
 
 impl Store for JournaledStore {
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>> {
         let (answer, answered) = oneshot::channel();
-        let handed_in = self.hand_in(Waiting { commit, answer: Some(answer) });
+        let handed_in = self.hand_in(Waiting {
+            commit,
+            answer: Some(answer),
+        });
         Box::pin(async move {
             handed_in?;
-            answered.await.unwrap_or_else(|_| Err(CommitError::Unavailable("the sequencer has ended".to_owned())))
+            answered.await.unwrap_or_else(|_| {
+                Err(CommitError::Unavailable(
+                    "the sequencer has ended".to_owned(),
+                ))
+            })
         })
     }
 
     fn commit_later(&self, commit: Commit) {
-        if let Err(error) = self.hand_in(Waiting { commit, answer: None }) {
+        if let Err(error) = self.hand_in(Waiting {
+            commit,
+            answer: None,
+        }) {
             tracing::warn!(%error, "an audit entry that nobody waits for was not written");
         }
     }
@@ -108,12 +142,23 @@ impl Store for JournaledStore {
     }
 
     fn organization_by_name(&self, name: &OrganizationName) -> Read<Option<OrganizationId>> {
-        Ok(self.state.index.organization_by_name(name)?.map(OrganizationId::from_bytes))
+        Ok(self
+            .state
+            .index
+            .organization_by_name(name)?
+            .map(OrganizationId::from_bytes))
     }
 
-    fn organizations(&self, before: Option<OrganizationId>, limit: usize) -> Read<Vec<Arc<Stored<Organization>>>> {
+    fn organizations(
+        &self,
+        before: Option<OrganizationId>,
+        limit: usize,
+    ) -> Read<Vec<Arc<Stored<Organization>>>> {
         let records = match before {
-            Some(id) => self.state.index.before(&RecordKey::Organization(id), limit)?,
+            Some(id) => self
+                .state
+                .index
+                .before(&RecordKey::Organization(id), limit)?,
             None => self.state.index.newest_organizations(limit)?,
         };
         Ok(of_kind(records, Record::into_organization))
@@ -124,7 +169,11 @@ impl Store for JournaledStore {
     }
 
     fn agent_by_email(&self, email: &Email) -> Read<Option<AgentId>> {
-        Ok(self.state.index.agent_by_email(email)?.map(AgentId::from_bytes))
+        Ok(self
+            .state
+            .index
+            .agent_by_email(email)?
+            .map(AgentId::from_bytes))
     }
 
     fn agents(&self, before: Option<AgentId>, limit: usize) -> Read<Vec<Arc<Stored<Agent>>>> {
@@ -153,7 +202,9 @@ impl Store for JournaledStore {
 
     fn signing_keys(&self) -> Read<Vec<Arc<Stored<SigningKeyRecord>>>> {
         let mut keys = of_kind(self.state.index.signing_keys()?, Record::into_signing_key);
-        keys.sort_by_key(|stored| std::cmp::Reverse((stored.record.key.created_at, stored.audit_seq)));
+        keys.sort_by_key(|stored| {
+            std::cmp::Reverse((stored.record.key.created_at, stored.audit_seq))
+        });
         Ok(keys)
     }
 
@@ -168,7 +219,9 @@ impl Store for JournaledStore {
         let mut next = from;
         while next < end && entries.len() < limit {
             let bundle = self.state.bundle_of(next)?;
-            let fresh = bundle.into_iter().filter(|entry| (next..end).contains(&entry.seq));
+            let fresh = bundle
+                .into_iter()
+                .filter(|entry| (next..end).contains(&entry.seq));
             entries.extend(fresh.take(limit - entries.len()));
             match entries.last() {
                 Some(last) if last.seq >= next => next = last.seq + 1,
@@ -178,13 +231,21 @@ impl Store for JournaledStore {
         Ok(entries)
     }
 
-    fn entries_before(&self, before: Option<u64>, filter: &EntryFilter, limit: usize) -> Read<EntryPage> {
+    fn entries_before(
+        &self,
+        before: Option<u64>,
+        filter: &EntryFilter,
+        limit: usize,
+    ) -> Read<EntryPage> {
         let end = *self.state.head.borrow();
         let mut end = before.map_or(end, |before| before.min(end));
         let mut page = EntryPage::default();
         let (mut opened, mut looked_at) = (0, 0);
         while end > 0 {
-            if opened == BUNDLES_PER_PAGE || looked_at == SUMMARIES_PER_PAGE || page.entries.len() == limit {
+            if opened == BUNDLES_PER_PAGE
+                || looked_at == SUMMARIES_PER_PAGE
+                || page.entries.len() == limit
+            {
                 page.next_before = Some(end);
                 break;
             }
@@ -192,7 +253,13 @@ impl Store for JournaledStore {
             looked_at += 1;
             if self.may_match(start, filter)? {
                 opened += 1;
-                for entry in self.state.bundle_of(start)?.into_iter().rev().filter(|entry| entry.seq < end) {
+                for entry in self
+                    .state
+                    .bundle_of(start)?
+                    .into_iter()
+                    .rev()
+                    .filter(|entry| entry.seq < end)
+                {
                     if page.entries.len() == limit {
                         page.next_before = Some(entry.seq + 1);
                         return Ok(page);
@@ -240,7 +307,10 @@ fn is_match(filter: &EntryFilter, entry: &StoredEntry) -> bool {
     serde_json::from_slice::<Entry>(&entry.json).is_ok_and(|entry| filter.matches(&entry))
 }
 
-fn of_kind<T>(records: Vec<Stored<Record>>, kind: impl Fn(Record) -> Option<T>) -> Vec<Arc<Stored<T>>> {
+fn of_kind<T>(
+    records: Vec<Stored<Record>>,
+    kind: impl Fn(Record) -> Option<T>,
+) -> Vec<Arc<Stored<T>>> {
     let of_kind = |stored: Stored<Record>| {
         let audit_seq = stored.audit_seq;
         kind(stored.record).map(|record| Arc::new(Stored { record, audit_seq }))

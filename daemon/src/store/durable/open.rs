@@ -52,13 +52,20 @@ pub(crate) enum OpenError {
     #[error("{} has no segment: the journal is lost; restore the store from a backup", .0.display())]
     NoJournal(PathBuf),
     /// The store and its head file contradict each other.
-    #[error("the store is not the one that its head file remembers: the head file has {head}, the store has {store}; it was put back from an earlier time, or is another one")]
+    #[error(
+        "the store is not the one that its head file remembers: the head file has {head}, the store has {store}; it was put back from an earlier time, or is another one"
+    )]
     Head {
         /// What the head file says.
         head: String,
         /// What the store is.
         store: String,
     },
+    /// The head file is missing.
+    #[error(
+        "the store's head file (store.head_file) is missing: without it nobody can tell whether the store was put back from an earlier time; put the head file back too"
+    )]
+    NoHead,
     /// A small file of the store is not what was written.
     #[error("{} cannot be read: {cause}; restore it from a backup", path.display())]
     Unreadable {
@@ -86,7 +93,10 @@ pub(crate) enum OpenError {
 impl OpenError {
     /// An operating system's error about `path`.
     pub(super) fn io(path: &Path) -> impl Fn(io::Error) -> Self {
-        move |source| Self::Io { path: path.to_owned(), source }
+        move |source| Self::Io {
+            path: path.to_owned(),
+            source,
+        }
     }
 }
 
@@ -119,9 +129,15 @@ impl JournaledStore {
         let mut writer = Journal::open(&journal, id, &end).map_err(OpenError::io(&journal))?;
         let frame = seal(&mut first.into_items(), 0)?;
         let position = writer.append(&frame).map_err(OpenError::io(&journal))?;
-        layout.write_head(&Head::new(id, &position)).map_err(OpenError::io(root))?;
+        layout
+            .write_head(&Head::new(id, &position))
+            .map_err(OpenError::io(root))?;
         // Last, because it is what makes the folder a store.
-        let identity = Identity { format: FORMAT, id, created_at };
+        let identity = Identity {
+            format: FORMAT,
+            id,
+            created_at,
+        };
         write_json(&layout.identity(), &identity).map_err(OpenError::io(root))?;
         sync_folder(root).map_err(OpenError::io(root))
     }
@@ -132,21 +148,37 @@ impl JournaledStore {
     ///
     /// [`OpenError`].
     pub(crate) fn open(options: &StoreOptions) -> Result<Self, OpenError> {
+        Self::open_with(options, |_| {})
+    }
+
+    /// Opens a store whose journal has been prepared by `prepare`, which is how tests make it fail.
+    pub(super) fn open_with(
+        options: &StoreOptions,
+        prepare: impl FnOnce(&mut Journal),
+    ) -> Result<Self, OpenError> {
         let layout = Layout::new(options);
         let identity = layout.read_identity()?;
         let lock = layout.lock()?;
         let mark = Index::read_mark(&layout.index()).filter(|mark| mark.store_id == identity.id);
         let end = verify(&layout, identity.id, mark.as_ref())?;
         let journal_folder = layout.journal();
-        let journal = Journal::open(&journal_folder, identity.id, &end).map_err(OpenError::io(&journal_folder))?;
+        let mut journal = Journal::open(&journal_folder, identity.id, &end)
+            .map_err(OpenError::io(&journal_folder))?;
+        prepare(&mut journal);
         let state = up_to_date(&layout, identity.id, mark, &end)?;
         *state.journal.lock() = (journal.position(), journal.size());
         state.head.send_replace(journal.position().entries);
 
         let state = Arc::new(state);
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let sequencer = Sequencer { queue: waiting, journal, state: Arc::clone(&state) };
-        let thread = std::thread::Builder::new().name("sequencer".to_owned()).spawn(move || sequencer.run());
+        let sequencer = Sequencer {
+            queue: waiting,
+            journal,
+            state: Arc::clone(&state),
+        };
+        let thread = std::thread::Builder::new()
+            .name("sequencer".to_owned())
+            .spawn(move || sequencer.run());
         let thread = thread.map_err(OpenError::io(layout.root()))?;
         let keeper = Keeper::start(Arc::clone(&state), layout.clone(), identity.id);
         let keeper = keeper.map_err(OpenError::io(layout.root()))?;
@@ -165,7 +197,10 @@ impl JournaledStore {
 /// the head file. Changes nothing.
 fn verify(layout: &Layout, id: StoreId, mark: Option<&Mark>) -> Result<End, OpenError> {
     let head = layout.read_head()?;
-    let from = head.as_ref().map_or(1, |head| head.frame).min(mark.map_or(1, |mark| mark.frame));
+    let from = head
+        .as_ref()
+        .map_or(1, |head| head.frame)
+        .min(mark.map_or(1, |mark| mark.frame));
     let mut at_head: Option<Hash> = None;
     let end = journal::scan(&layout.journal(), id, from, &mut |frame: &Frame| {
         if head.as_ref().is_some_and(|head| head.frame == frame.number) {
@@ -186,17 +221,32 @@ pub(super) fn check_head(
     position: &Position,
 ) -> Result<(), OpenError> {
     let Some(head) = head else {
-        tracing::warn!("the store has no head file: whether it was put back from an earlier time cannot be told");
-        return Ok(());
+        return Err(OpenError::NoHead);
     };
-    let agrees = head.store_id == id && at_head.is_some_and(|hash| super::layout::hex(&hash) == head.hash);
-    if agrees { Ok(()) } else { Err(OpenError::Head { head: head.to_string(), store: Head::new(id, position).to_string() }) }
+    let agrees =
+        head.store_id == id && at_head.is_some_and(|hash| super::layout::hex(&hash) == head.hash);
+    if agrees {
+        Ok(())
+    } else {
+        Err(OpenError::Head {
+            head: head.to_string(),
+            store: Head::new(id, position).to_string(),
+        })
+    }
 }
 
 /// The state, with the index brought up to date from the journal; made anew if it must be.
-fn up_to_date(layout: &Layout, id: StoreId, mark: Option<Mark>, end: &End) -> Result<State, OpenError> {
+fn up_to_date(
+    layout: &Layout,
+    id: StoreId,
+    mark: Option<Mark>,
+    end: &End,
+) -> Result<State, OpenError> {
     let folder = layout.index();
-    if let Some(mark) = mark {
+    // An index that is ahead of the journal has what never happened.
+    if let Some(mark) = mark.filter(|mark| {
+        mark.frame <= end.position.frame + 1 && mark.open_seq <= end.position.entries
+    }) {
         match Index::open(&folder) {
             Ok(index) if index.is_marked_by(&mark) => {
                 let state = State::new(index, mark.open_seq, mark.frame);
@@ -212,7 +262,10 @@ fn up_to_date(layout: &Layout, id: StoreId, mark: Option<Mark>, end: &End) -> Re
     if folder.exists() {
         set_aside(&folder)?;
     }
-    tracing::info!(entries = end.position.entries, "the index is being made from the journal");
+    tracing::info!(
+        entries = end.position.entries,
+        "the index is being made from the journal"
+    );
     std::fs::create_dir_all(&folder).map_err(OpenError::io(&folder))?;
     let state = State::new(Index::open(&folder)?, 0, 1);
     replay(layout, id, 1, &state, end)?;
@@ -232,7 +285,13 @@ fn set_aside(folder: &Path) -> Result<(), OpenError> {
 }
 
 /// Applies the journal from frame `from` on.
-fn replay(layout: &Layout, id: StoreId, from: u64, state: &State, end: &End) -> Result<(), OpenError> {
+fn replay(
+    layout: &Layout,
+    id: StoreId,
+    from: u64,
+    state: &State,
+    end: &End,
+) -> Result<(), OpenError> {
     /// How many entries lie between two words about how far it is.
     const PROGRESS: u64 = 250_000;
     let mut told = 0;
@@ -241,14 +300,30 @@ fn replay(layout: &Layout, id: StoreId, from: u64, state: &State, end: &End) -> 
             return Ok(());
         }
         for item in &frame.items {
-            let entry: Entry = serde_json::from_slice(&item.entry).map_err(|_| damaged())?;
-            let record = item.change.as_ref().map(|stored| form::decode(stored)).transpose().map_err(|_| damaged())?;
+            let entry: Entry = serde_json::from_slice(&item.entry).map_err(|_error| damaged())?;
+            let record = item
+                .change
+                .as_ref()
+                .map(|stored| form::decode(stored))
+                .transpose()
+                .map_err(|_error| damaged())?;
             let change = record.as_ref().zip(item.change.as_deref());
-            state.apply(frame.number, Applied { entry: &entry, json: item.entry.clone(), change })?;
+            state.apply(
+                frame.number,
+                Applied {
+                    entry: &entry,
+                    json: item.entry.clone(),
+                    change,
+                },
+            )?;
         }
         if frame.first_seq >= told + PROGRESS {
             told = frame.first_seq;
-            tracing::info!(entries = told, of = end.position.entries, "reading the journal");
+            tracing::info!(
+                entries = told,
+                of = end.position.entries,
+                "reading the journal"
+            );
         }
         Ok(())
     })?;

@@ -20,25 +20,26 @@ use super::state::{Applied, State};
 use crate::store::check::{Current, check};
 use crate::store::{Commit, CommitError, Committed, Item, ReadError, Record, RecordKey, form};
 
-/// How many commits one frame holds at the most.
+/// How many commits are taken up at once.
 const BATCH: usize = 1_024;
+/// The size from which on a frame takes no further commit.
+const FRAME_BYTES: usize = 4 * 1_024 * 1_024;
 
 /// A commit that waits for its turn.
 pub(super) struct Waiting {
     /// The commit.
     pub(super) commit: Commit,
     /// Where the answer goes; `None` when nobody waits for it.
-    pub(super) answer: Option<oneshot::Sender<Result<Committed, CommitError>>>,
+    pub(super) answer: Answer,
 }
 
-impl Waiting {
-    fn answer(self, result: Result<Committed, CommitError>) {
-        match (self.answer, result) {
-            // Whoever asked may have gone away; what is committed stays committed.
-            (Some(answer), result) => drop(answer.send(result)),
-            (None, Err(error)) => tracing::warn!(%error, "an audit entry that nobody waits for was not written"),
-            (None, Ok(_)) => {}
-        }
+type Answer = Option<oneshot::Sender<Result<Committed, CommitError>>>;
+
+fn refuse(answer: Answer, error: CommitError) {
+    match answer {
+        // Whoever asked may have gone away.
+        Some(answer) => drop(answer.send(Err(error))),
+        None => tracing::warn!(%error, "an audit entry that nobody waits for was not written"),
     }
 }
 
@@ -52,7 +53,8 @@ pub(super) struct Sequencer {
     pub(super) state: Arc<State>,
 }
 
-/// What the batch under way will have changed, on top of the state.
+/// What the batch under way will have changed, on top of the state. A name that is given up within
+/// the batch counts as taken until the next one.
 struct Overlay<'a> {
     state: &'a State,
     revisions: HashMap<RecordKey, u64>,
@@ -68,17 +70,28 @@ impl Current for Overlay<'_> {
         self.state.revision(key)
     }
 
-    fn organization_by_name(&self, name: &OrganizationName) -> Result<Option<OrganizationId>, ReadError> {
+    fn organization_by_name(
+        &self,
+        name: &OrganizationName,
+    ) -> Result<Option<OrganizationId>, ReadError> {
         match self.names.get(name) {
             Some(id) => Ok(Some(*id)),
-            None => Ok(self.state.index.organization_by_name(name)?.map(OrganizationId::from_bytes)),
+            None => Ok(self
+                .state
+                .index
+                .organization_by_name(name)?
+                .map(OrganizationId::from_bytes)),
         }
     }
 
     fn agent_by_email(&self, email: &Email) -> Result<Option<AgentId>, ReadError> {
         match self.emails.get(email) {
             Some(id) => Ok(Some(*id)),
-            None => Ok(self.state.index.agent_by_email(email)?.map(AgentId::from_bytes)),
+            None => Ok(self
+                .state
+                .index
+                .agent_by_email(email)?
+                .map(AgentId::from_bytes)),
         }
     }
 }
@@ -102,7 +115,8 @@ pub(super) fn seal(items: &mut [Item], seq: u64) -> Result<Vec<FrameItem>, Commi
         entry.seq = seq;
         let stored = match change {
             Some(record) => {
-                let stored = form::encode(record).map_err(|error| CommitError::Unavailable(error.to_string()))?;
+                let stored = form::encode(record)
+                    .map_err(|error| CommitError::Unavailable(error.to_string()))?;
                 if let Some(target) = &mut entry.target {
                     target.revision = Some(record.revision());
                     target.digest = Some(hex(&sha256(&stored)));
@@ -112,11 +126,15 @@ pub(super) fn seal(items: &mut [Item], seq: u64) -> Result<Vec<FrameItem>, Commi
             None => None,
         };
         let mut json = Vec::with_capacity(512);
-        serde_json::to_writer(&mut json, entry).map_err(|error| CommitError::Unavailable(error.to_string()))?;
+        serde_json::to_writer(&mut json, entry)
+            .map_err(|error| CommitError::Unavailable(error.to_string()))?;
         if json.len() > MAX_ENTRY_BYTES {
             return Err(CommitError::TooLarge);
         }
-        sealed.push(FrameItem { entry: json.into(), change: stored });
+        sealed.push(FrameItem {
+            entry: json.into(),
+            change: stored,
+        });
     }
     Ok(sealed)
 }
@@ -124,23 +142,30 @@ pub(super) fn seal(items: &mut [Item], seq: u64) -> Result<Vec<FrameItem>, Commi
 impl Sequencer {
     /// Works until the queue is closed and empty.
     pub(super) fn run(mut self) {
+        let _says_so = SaysWhenItPanics(Arc::clone(&self.state));
         let mut batch = Vec::new();
         while let Some(first) = self.queue.blocking_recv() {
             batch.push(first);
             while batch.len() < BATCH {
-                let Ok(next) = self.queue.try_recv() else { break };
+                let Ok(next) = self.queue.try_recv() else {
+                    break;
+                };
                 batch.push(next);
             }
-            self.commit(&mut batch);
+            let mut waiting = std::mem::take(&mut batch).into_iter();
+            while waiting.len() > 0 {
+                self.commit(&mut waiting);
+            }
         }
     }
 
-    fn commit(&mut self, batch: &mut Vec<Waiting>) {
+    /// Commits as many of those that wait as one frame takes.
+    fn commit(&mut self, waiting: &mut std::vec::IntoIter<Waiting>) {
         let failure = self.state.failure.read().clone();
         if let Some(cause) = failure {
-            for waiting in batch.drain(..) {
-                waiting.answer(Err(CommitError::Unavailable(cause.clone())));
-            }
+            waiting.for_each(|waiting| {
+                refuse(waiting.answer, CommitError::Unavailable(cause.clone()))
+            });
             return;
         }
         let first_seq = self.journal.position().entries;
@@ -150,32 +175,30 @@ impl Sequencer {
             names: HashMap::new(),
             emails: HashMap::new(),
         };
-        let mut frame: Vec<FrameItem> = Vec::with_capacity(batch.len());
-        let mut items: Vec<Item> = Vec::with_capacity(batch.len());
-        let mut accepted = Vec::with_capacity(batch.len());
-        for waiting in batch.drain(..) {
+        let mut frame: Vec<FrameItem> = Vec::with_capacity(waiting.len());
+        let mut items: Vec<Item> = Vec::with_capacity(waiting.len());
+        let mut accepted = Vec::with_capacity(waiting.len());
+        let mut bytes = 0;
+        while bytes < FRAME_BYTES {
+            let Some(Waiting { commit, answer }) = waiting.next() else {
+                break;
+            };
             let seq = first_seq + frame.len() as u64;
-            let Waiting { commit, answer } = waiting;
-            match admit(&commit, &overlay) {
-                Ok(()) => {}
-                Err(error) => {
-                    Waiting { commit, answer }.answer(Err(error));
-                    continue;
-                }
-            }
-            let mut own = commit.into_items();
-            match seal(&mut own, seq) {
-                Ok(sealed) => {
-                    own.iter().filter_map(|item| item.change.as_ref()).for_each(|record| overlay.note(record));
+            let sealed = admit(&commit, &overlay).and_then(|()| {
+                let mut own = commit.into_items();
+                seal(&mut own, seq).map(|sealed| (own, sealed))
+            });
+            match sealed {
+                Ok((mut own, sealed)) => {
+                    own.iter()
+                        .filter_map(|item| item.change.as_ref())
+                        .for_each(|record| overlay.note(record));
+                    bytes += sealed.iter().map(FrameItem::size).sum::<usize>();
                     frame.extend(sealed);
                     items.append(&mut own);
                     accepted.push((answer, seq));
                 }
-                Err(error) => {
-                    if let Some(answer) = answer {
-                        drop(answer.send(Err(error)));
-                    }
-                }
+                Err(error) => refuse(answer, error),
             }
         }
         if frame.is_empty() {
@@ -193,7 +216,9 @@ impl Sequencer {
     fn write(&mut self, frame: &[FrameItem], items: &[Item]) -> Result<(), CommitError> {
         let position = match self.journal.append(frame) {
             Ok(position) => position,
-            Err(error) => return Err(self.fail(format!("the journal could not be written: {error}"))),
+            Err(error) => {
+                return Err(self.fail(format!("the journal could not be written: {error}")));
+            }
         };
         for (sealed, item) in frame.iter().zip(items) {
             let applied = Applied {
@@ -215,6 +240,17 @@ impl Sequencer {
         tracing::error!(%cause, "the store takes no more writes");
         *self.state.failure.write() = Some(cause.clone());
         CommitError::Unavailable(cause)
+    }
+}
+
+/// Without the sequencer nothing is written any more, and the daemon must not say that it is ready.
+struct SaysWhenItPanics(Arc<State>);
+
+impl Drop for SaysWhenItPanics {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            *self.0.failure.write() = Some("the sequencer panicked".to_owned());
+        }
     }
 }
 

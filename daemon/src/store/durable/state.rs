@@ -6,7 +6,8 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use agentidp_shared::{
-    Action, ActorKind, Agent, AgentId, CredentialId, Entry, Organization, OrganizationId, Outcome, StoreId, Timestamp,
+    Action, ActorKind, Agent, AgentId, CredentialId, Entry, Organization, OrganizationId, Outcome,
+    StoreId, Timestamp,
 };
 use lru::LruCache;
 use parking_lot::{Mutex, RwLock};
@@ -36,7 +37,12 @@ pub(super) struct OpenBundle {
 impl OpenBundle {
     /// An empty bundle whose first entry will be `first_seq` and come with `frame`.
     pub(super) fn new(first_seq: u64, frame: u64) -> Self {
-        Self { first_seq, frame, entries: Vec::new(), summary: Summary::new() }
+        Self {
+            first_seq,
+            frame,
+            entries: Vec::new(),
+            summary: Summary::new(),
+        }
     }
 
     fn end(&self) -> u64 {
@@ -55,13 +61,18 @@ pub(super) struct Cache<K: Hash + Eq, V> {
 impl<K: Hash + Eq + Copy, V> Cache<K, V> {
     fn new() -> Mutex<Self> {
         let capacity = NonZeroUsize::new(CACHED).unwrap_or(NonZeroUsize::MIN);
-        Mutex::new(Self { records: LruCache::new(capacity), epoch: 0 })
+        Mutex::new(Self {
+            records: LruCache::new(capacity),
+            epoch: 0,
+        })
     }
 
     fn put(cache: &Mutex<Self>, key: K, record: V, audit_seq: u64) {
         let mut cache = cache.lock();
         cache.epoch += 1;
-        cache.records.put(key, Arc::new(Stored { record, audit_seq }));
+        cache
+            .records
+            .put(key, Arc::new(Stored { record, audit_seq }));
     }
 }
 
@@ -121,7 +132,9 @@ impl State {
             match record {
                 Record::Organization(it) => Cache::put(&self.organizations, it.id, it.clone(), seq),
                 Record::Agent(it) => Cache::put(&self.agents, it.id, it.clone(), seq),
-                Record::Credential(it) => Cache::put(&self.credentials, it.credential.id, it.clone(), seq),
+                Record::Credential(it) => {
+                    Cache::put(&self.credentials, it.credential.id, it.clone(), seq)
+                }
                 Record::SigningKey(_) | Record::ServerSecret(_) => {}
             }
         }
@@ -132,10 +145,14 @@ impl State {
             return Ok(());
         }
         open.summary.add(item.entry);
-        open.entries.push(StoredEntry { seq, json: item.json });
+        open.entries.push(StoredEntry {
+            seq,
+            json: item.json,
+        });
         if open.entries.len() as u64 == bundle::ENTRIES {
             let packed = bundle::pack(&open.entries)?;
-            self.index.put_bundle(open.first_seq / bundle::ENTRIES, &packed, &open.summary)?;
+            self.index
+                .put_bundle(open.first_seq / bundle::ENTRIES, &packed, &open.summary)?;
             *open = OpenBundle::new(open.end(), frame);
         } else if open.entries.len() == 1 {
             open.frame = frame;
@@ -147,10 +164,17 @@ impl State {
         if entry.action != Action::TokenIssue || entry.outcome != Outcome::Success {
             return;
         }
-        let agent = entry.actor.id.as_ref().filter(|_| entry.actor.kind == ActorKind::Agent);
+        let agent = entry
+            .actor
+            .id
+            .as_ref()
+            .filter(|_| entry.actor.kind == ActorKind::Agent);
         let agent = agent.and_then(|id| id.parse().ok()).map(RecordKey::Agent);
         let mut usage = self.usage.lock();
-        for key in agent.into_iter().chain(entry.credential_id.map(RecordKey::Credential)) {
+        for key in agent
+            .into_iter()
+            .chain(entry.credential_id.map(RecordKey::Credential))
+        {
             usage.insert(key, entry.time);
         }
     }
@@ -169,9 +193,12 @@ impl State {
             (open.frame, open.first_seq)
         };
         let usage = self.usage.lock().clone();
-        self.index.put_usage(usage.iter().map(|(key, time)| (key.clone(), *time)))?;
+        self.index
+            .put_usage(usage.iter().map(|(key, time)| (key.clone(), *time)))?;
         self.index.flush(store_id, frame, open_seq)?;
-        self.usage.lock().retain(|key, time| usage.get(key) != Some(time));
+        self.usage
+            .lock()
+            .retain(|key, time| usage.get(key) != Some(time));
         Ok(())
     }
 
@@ -190,8 +217,12 @@ impl State {
             }
             cache.epoch
         };
-        let Some(Stored { record, audit_seq }) = self.index.get(&key(id))? else { return Ok(None) };
-        let Some(record) = of_kind(record) else { return Ok(None) };
+        let Some(Stored { record, audit_seq }) = self.index.get(&key(id))? else {
+            return Ok(None);
+        };
+        let Some(record) = of_kind(record) else {
+            return Ok(None);
+        };
         let found = Arc::new(Stored { record, audit_seq });
         let mut cache = cache.lock();
         if cache.epoch == epoch {
@@ -217,9 +248,13 @@ impl State {
     /// The revision of a record; `None` when there is none.
     pub(super) fn revision(&self, key: &RecordKey) -> Read<Option<u64>> {
         Ok(match key {
-            RecordKey::Organization(id) => self.organization(*id)?.map(|stored| stored.record.revision),
+            RecordKey::Organization(id) => {
+                self.organization(*id)?.map(|stored| stored.record.revision)
+            }
             RecordKey::Agent(id) => self.agent(*id)?.map(|stored| stored.record.revision),
-            RecordKey::Credential(id) => self.credential(*id)?.map(|stored| stored.record.credential.revision),
+            RecordKey::Credential(id) => self
+                .credential(*id)?
+                .map(|stored| stored.record.credential.revision),
             RecordKey::SigningKey(_) | RecordKey::ServerSecret(_) => {
                 self.index.get(key)?.map(|stored| stored.record.revision())
             }
@@ -227,8 +262,16 @@ impl State {
     }
 
     /// An organization.
-    pub(super) fn organization(&self, id: OrganizationId) -> Read<Option<Arc<Stored<Organization>>>> {
-        self.cached(&self.organizations, id, RecordKey::Organization, Record::into_organization)
+    pub(super) fn organization(
+        &self,
+        id: OrganizationId,
+    ) -> Read<Option<Arc<Stored<Organization>>>> {
+        self.cached(
+            &self.organizations,
+            id,
+            RecordKey::Organization,
+            Record::into_organization,
+        )
     }
 
     /// An agent.
@@ -237,7 +280,15 @@ impl State {
     }
 
     /// A credential.
-    pub(super) fn credential(&self, id: CredentialId) -> Read<Option<Arc<Stored<CredentialRecord>>>> {
-        self.cached(&self.credentials, id, RecordKey::Credential, Record::into_credential)
+    pub(super) fn credential(
+        &self,
+        id: CredentialId,
+    ) -> Read<Option<Arc<Stored<CredentialRecord>>>> {
+        self.cached(
+            &self.credentials,
+            id,
+            RecordKey::Credential,
+            Record::into_credential,
+        )
     }
 }

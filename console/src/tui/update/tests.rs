@@ -1,0 +1,491 @@
+//! The reducer, as lists of events.
+
+use agentidp_shared::AgentStatus::{Active, Suspended};
+use agentidp_shared::agent::Transition;
+
+use crate::client::AgentQuery;
+use crate::tui::event::{Change, Command, Effect, Event, NetEvent};
+use crate::tui::fixtures::{
+    World, agent, agent_id, agents, credential_id, entry_by_alice, entry_of, history, welcome,
+};
+use crate::tui::state::audit::AuditRow;
+use crate::tui::state::dialog::{Dialog, Field};
+use crate::tui::state::{Link, Screen};
+
+fn many(from: u8, count: u8) -> Vec<agentidp_shared::Agent> {
+    (from..from + count)
+        .map(|number| agent(number, &format!("bot-{number:03}"), Active))
+        .collect()
+}
+
+fn suspend(reason: &str) -> Change {
+    Change::Transition {
+        transition: Transition::Suspend,
+        agent: agent_id(1),
+        reason: reason.to_owned(),
+        revision: 41,
+    }
+}
+
+#[test]
+fn the_first_page_is_asked_for_once_connected() {
+    let mut world = World::fresh();
+    world.event(Event::Tick);
+    assert_eq!(world.effects, []);
+    world.event(welcome("operator", Some(history())));
+    assert_eq!(
+        world.sent(),
+        [&Command::Agents {
+            ticket: 0,
+            page: 0,
+            query: AgentQuery::default(),
+            token: String::new(),
+        }]
+    );
+}
+
+#[test]
+fn further_pages_are_asked_for_when_the_end_comes_near() {
+    let mut world = World::fresh();
+    world.event(welcome("operator", Some(history())));
+    world.page(0, many(1, 100), Some("t1"));
+    assert!(world.sent().is_empty());
+    world.key("G");
+    assert!(
+        matches!(world.sent()[..], [Command::Agents { page: 1, token, .. }] if token == "t1"),
+        "{:?}",
+        world.effects
+    );
+    world.page(1, many(101, 50), None);
+    assert_eq!(world.state.agents.extent(), (150, true));
+    assert_eq!(world.state.agents.selected, Some(agent_id(100)));
+}
+
+#[test]
+fn the_selection_stays_on_its_agent_when_new_ones_come() {
+    let mut world = World::live();
+    world.key("j");
+    assert_eq!(world.state.agents.selected, Some(agent_id(2)));
+    world.net(NetEvent::Audit(entry_of(
+        88_413,
+        "agent.register",
+        "success",
+        "",
+    )));
+    assert!(matches!(
+        world.sent()[..],
+        [Command::Agents { page: 0, .. }]
+    ));
+    let mut newer = many(200, 1);
+    newer.extend(agents());
+    world.page(0, newer, None);
+    assert_eq!(world.state.agents.selected, Some(agent_id(2)));
+    assert_eq!(world.state.agents.rows().count(), 5);
+}
+
+#[test]
+fn a_page_of_an_earlier_filter_is_not_taken_for_one_of_this() {
+    let mut world = World::live();
+    let old = world.state.agents.ticket;
+    world.key("/");
+    world.type_text("status=active");
+    world.key("enter");
+    assert!(matches!(
+        world.sent()[..],
+        [Command::Agents { query, .. }] if query.status == "active"
+    ));
+    world.net(NetEvent::Agents {
+        ticket: old,
+        page: 0,
+        result: Ok(crate::client::Page {
+            items: many(50, 5),
+            next: None,
+        }),
+    });
+    assert_eq!(world.state.agents.rows().count(), 0);
+    world.page(0, many(60, 2), None);
+    assert_eq!(world.state.agents.rows().count(), 2);
+}
+
+#[test]
+fn an_agent_that_leaves_the_filter_leaves_the_list() {
+    let mut world = World::live();
+    world.key("/");
+    world.type_text("status=active");
+    world.key("enter");
+    world.page(0, many(1, 2), None);
+    world.net(NetEvent::Agent(Ok(Box::new(agent(
+        1, "bot-001", Suspended,
+    )))));
+    assert_eq!(world.state.agents.rows().count(), 1);
+    assert_eq!(world.state.agents.selected, Some(agent_id(2)));
+}
+
+#[test]
+fn words_filter_what_is_loaded_and_ask_for_nothing() {
+    let mut world = World::live();
+    world.key("/");
+    world.type_text("!ledger invoice");
+    world.key("enter");
+    assert!(world.sent().is_empty());
+    assert_eq!(world.state.agents.rows().count(), 2);
+    world.key("esc");
+    assert_eq!(world.state.agents.filter.text, "");
+}
+
+#[test]
+fn no_key_of_a_screen_changes_anything_at_the_daemon() {
+    for screen in ["2", "5", "6", "1"] {
+        for key in ('!'..='~').filter(|c| !matches!(c, ':' | '/')) {
+            let mut world = World::live();
+            world.key(screen);
+            world.key(&key.to_string());
+            assert_eq!(world.change(), None, "{key} on {screen}");
+            assert!(!world.effects.contains(&Effect::Quit), "{key} on {screen}");
+        }
+    }
+}
+
+#[test]
+fn the_console_is_left_by_a_command_and_never_by_q() {
+    let mut world = World::live();
+    world.keys(&["q", "q", "esc", "q"]);
+    assert!(world.effects.is_empty());
+    world.key(":");
+    world.key("q");
+    world.key("enter");
+    assert_eq!(world.effects, [Effect::Quit]);
+}
+
+#[test]
+fn a_suspension_takes_a_reason_and_a_yes_and_is_pinned_to_what_was_seen() {
+    let mut world = World::live();
+    world.dialog("s");
+    world.key("y");
+    assert_eq!(world.change(), None);
+    world.type_text("odd requests");
+    world.keys(&["enter", "y"]);
+    assert_eq!(world.change(), Some(suspend("odd requests")));
+}
+
+#[test]
+fn enter_alone_cancels() {
+    for action in ["s", "x", "d", "i"] {
+        let mut world = World::live();
+        world.dialog(action);
+        world.key("enter");
+        assert!(world.state.dialog.is_none(), "{action}");
+        assert_eq!(world.message(), "nothing was done");
+    }
+}
+
+#[test]
+fn what_was_typed_ahead_of_a_dialog_is_dropped() {
+    let mut world = World::live();
+    world.key("j");
+    world.key("j");
+    world.keys(&["a", "u", "y", "y", "n"]);
+    assert_eq!(world.change(), None);
+    assert!(world.state.dialog.is_some());
+    world.wait(249);
+    world.key("y");
+    assert_eq!(world.change(), None);
+    world.wait(1);
+    world.key("y");
+    assert!(world.change().is_some());
+}
+
+#[test]
+fn a_paste_confirms_nothing() {
+    let mut world = World::live();
+    world.dialog("x");
+    world.keys(&["tab", "r", "tab"]);
+    world.event(Event::Paste(agent_id(1).to_string()));
+    let Some(Dialog::Confirm(confirm)) = &world.state.dialog else {
+        panic!("no dialog");
+    };
+    assert_eq!(confirm.typed.value(), "");
+    assert!(confirm.note.is_some());
+    let mut world = World::live();
+    world.event(Event::Paste("ax\n:q\n".to_owned()));
+    assert!(world.effects.is_empty() && world.state.dialog.is_none());
+}
+
+#[test]
+fn what_is_for_good_takes_a_reason_and_the_end_of_the_id() {
+    for (reason, typed, is_done) in [
+        ("leak", "839401", true),
+        ("", "839401", false),
+        ("leak", "839402", false),
+        ("leak", "", false),
+    ] {
+        let mut world = World::live();
+        world.dialog("x");
+        world.key("tab");
+        world.type_text(reason);
+        world.key("tab");
+        world.type_text(typed);
+        // y is not enough; the button has to be chosen.
+        world.keys(&["tab", "enter"]);
+        assert_eq!(world.change().is_some(), is_done, "{reason:?} {typed:?}");
+    }
+}
+
+#[test]
+fn the_dialog_stays_with_its_agent_whatever_the_list_does() {
+    let mut world = World::live();
+    world.dialog("s");
+    let mut newer = many(200, 3);
+    newer.extend(agents());
+    world.page(0, newer, None);
+    let mut changed = agents().remove(0);
+    changed.revision = 50;
+    world.net(NetEvent::Agent(Ok(Box::new(changed))));
+    world.key("tab");
+    world.type_text("leak");
+    world.keys(&["enter", "y"]);
+    assert_eq!(world.change(), Some(suspend("leak")));
+}
+
+#[test]
+fn a_refusal_stands_in_the_dialog_and_nothing_is_lost() {
+    let mut world = World::live();
+    world.dialog("s");
+    world.key("tab");
+    world.type_text("leak");
+    world.keys(&["enter", "y"]);
+    world.net(NetEvent::Changed(Box::new(
+        crate::tui::event::ChangeResult {
+            change: suspend("leak"),
+            outcome: Err("the agent changed since".to_owned()),
+        },
+    )));
+    let Some(Dialog::Confirm(confirm)) = &world.state.dialog else {
+        panic!("no dialog");
+    };
+    assert_eq!(confirm.note.as_deref(), Some("the agent changed since"));
+    assert_eq!(confirm.reason.value(), "leak");
+    assert_eq!(confirm.focus, Field::Go);
+}
+
+#[test]
+fn a_suspension_can_be_undone_for_a_while() {
+    let mut world = World::live();
+    world.changed_agent(suspend("leak"), Suspended, 42);
+    assert_eq!(
+        world.message(),
+        "invoice-matcher@acme.example is suspended (audit 88413)"
+    );
+    assert_eq!(
+        world.state.agents.get(agent_id(1)).unwrap().status,
+        Suspended
+    );
+    world.wait(29_000);
+    world.key("U");
+    assert_eq!(
+        world.change(),
+        Some(Change::Transition {
+            transition: Transition::Resume,
+            agent: agent_id(1),
+            reason: "undo of a suspend".to_owned(),
+            revision: 42,
+        })
+    );
+    world.key("U");
+    assert_eq!(world.change(), None);
+    world.changed_agent(suspend("leak"), Suspended, 42);
+    world.wait(30_000);
+    world.key("U");
+    assert_eq!(world.change(), None);
+}
+
+#[test]
+fn what_the_role_or_the_link_forbids_is_told_and_not_done() {
+    let mut world = World::live_as("auditor");
+    world.keys(&["a", "s"]);
+    assert!(world.state.dialog.is_none());
+    assert_eq!(
+        world.message(),
+        "cannot suspend: needs the role operator; yours is auditor"
+    );
+
+    let mut world = World::live();
+    world.net(NetEvent::Lost("gone".to_owned()));
+    world.keys(&["a", "s"]);
+    assert!(world.state.dialog.is_none());
+    assert!(world.message().contains("not connected"));
+
+    let mut world = World::live();
+    world.dialog("u");
+    assert_eq!(
+        world.message(),
+        "cannot resume: the agent is active already"
+    );
+}
+
+#[test]
+fn a_daemon_that_goes_away_under_a_dialog_stops_it() {
+    let mut world = World::live();
+    world.dialog("s");
+    world.key("tab");
+    world.type_text("leak");
+    world.net(NetEvent::Lost("gone".to_owned()));
+    world.keys(&["enter", "y"]);
+    assert_eq!(world.change(), None);
+    assert!(world.state.dialog.is_some());
+}
+
+#[test]
+fn rows_stay_while_the_daemon_is_away_and_are_read_again_after() {
+    let mut world = World::live();
+    world.net(NetEvent::Lost("gone".to_owned()));
+    assert!(matches!(world.state.link, Link::Stale(..)));
+    assert_eq!(world.state.agents.rows().count(), 4);
+    world.wait(5_000);
+    world.net(NetEvent::Lost("still gone".to_owned()));
+    let Link::Stale(since, _) = world.state.link else {
+        panic!("not stale");
+    };
+    assert_eq!(since, crate::tui::fixtures::now());
+    world.event(welcome("operator", None));
+    assert_eq!(world.state.link, Link::Live);
+    assert!(matches!(
+        world.sent()[..],
+        [Command::Agents { page: 0, .. }]
+    ));
+    // The log went on where it broke off.
+    assert_eq!(world.state.audit.kept(), 3);
+}
+
+#[test]
+fn an_agent_s_screen_asks_for_what_it_shows() {
+    let mut world = World::live();
+    world.key("enter");
+    assert_eq!(world.state.screen, Screen::Detail);
+    assert_eq!(world.sent(), [&Command::Detail(agent_id(1))]);
+    world.detail(agents().remove(0));
+    // A change by someone else is seen, and read once even when more comes meanwhile.
+    world.net(NetEvent::Audit(entry_by_alice(88_413, "agent.suspend", 42)));
+    assert_eq!(
+        world.sent(),
+        [&Command::Agent(agent_id(1)), &Command::Detail(agent_id(1))]
+    );
+    world.net(NetEvent::Audit(entry_by_alice(88_414, "agent.resume", 43)));
+    assert_eq!(world.sent(), [&Command::Agent(agent_id(1))]);
+    world.detail(agents().remove(0));
+    assert_eq!(world.sent(), [&Command::Detail(agent_id(1))]);
+    world.detail(agents().remove(0));
+    assert!(world.sent().is_empty());
+}
+
+#[test]
+fn a_token_moves_the_last_use_without_asking() {
+    let mut world = World::in_detail();
+    let more = format!(r#","credential_id":"{}""#, credential_id(1));
+    world.net(NetEvent::Audit(entry_of(
+        88_459,
+        "token.issue",
+        "success",
+        &more,
+    )));
+    assert!(world.sent().is_empty());
+    let at = Some(crate::tui::fixtures::time("2026-11-21T04:40:19.104Z"));
+    assert_eq!(
+        world.state.agents.get(agent_id(1)).unwrap().last_auth_at,
+        at
+    );
+    let detail = world.state.detail.as_ref().unwrap();
+    assert_eq!(detail.credential().unwrap().last_used_at, at);
+    assert_eq!(detail.entries[0].seq, 88_459);
+}
+
+#[test]
+fn a_frozen_log_stays_and_says_how_much_came() {
+    let mut world = World::live();
+    world.keys(&["5", "p"]);
+    for seq in 88_413..88_420 {
+        world.net(NetEvent::Audit(entry_of(seq, "token.issue", "success", "")));
+    }
+    assert_eq!(world.state.audit.held_back(), Some(7));
+    assert_eq!(world.state.audit.shown(|_| String::new()).len(), 3);
+    world.key("f");
+    assert_eq!(world.state.audit.shown(|_| String::new()).len(), 10);
+}
+
+#[test]
+fn a_gap_makes_what_is_shown_be_read_again() {
+    let mut world = World::live();
+    world.net(NetEvent::Audit(AuditRow::Gap { from: 1, to: 9 }));
+    assert!(matches!(
+        world.sent()[..],
+        [Command::Agents { page: 0, .. }]
+    ));
+}
+
+#[test]
+fn another_store_is_not_taken_for_the_same() {
+    let mut world = World::in_detail();
+    let Event::Net(NetEvent::Connected(mut other)) = welcome("operator", Some(Vec::new())) else {
+        panic!("no welcome");
+    };
+    other.status.store.id = "another".to_owned();
+    world.net(NetEvent::Connected(other));
+    assert_eq!(world.state.screen, Screen::Agents);
+    assert_eq!(world.state.agents.rows().count(), 0);
+    assert_eq!(world.state.audit.kept(), 0);
+}
+
+#[test]
+fn a_secret_is_masked_stored_and_only_then_let_go() {
+    let mut world = World::in_detail();
+    world.issued();
+    // Typed ahead of the dialog.
+    world.keys(&["v", "enter"]);
+    assert!(!world.state.shows_secret());
+    world.wait(250);
+    world.key("enter");
+    assert!(world.state.dialog.is_some());
+    world.key("v");
+    assert!(world.state.shows_secret());
+    world.wait(60_000);
+    assert!(!world.state.shows_secret());
+    world.keys(&["v", "^z"]);
+    assert_eq!(world.effects, [Effect::Stop]);
+    assert!(!world.state.shows_secret());
+    world.key("w");
+    world.key("enter");
+    assert!(matches!(&world.effects[..], [Effect::WriteSecret(path, _)]
+        if path.to_str() == Some("invoice-matcher_at_acme.example.secret")));
+    world.event(Event::SecretWritten(Ok("x".into())));
+    world.key("enter");
+    assert!(world.state.dialog.is_none());
+}
+
+#[test]
+fn a_secret_is_shown_even_when_its_dialog_was_left() {
+    let mut world = World::in_detail();
+    world.dialog("i");
+    world.key("y");
+    assert!(world.change().is_some());
+    world.key("esc");
+    world.keys(&["5", ":"]);
+    world.issued();
+    assert!(matches!(world.state.dialog, Some(Dialog::Secret(_))));
+}
+
+#[test]
+fn a_rotation_names_its_grace() {
+    let mut world = World::in_detail();
+    world.dialog("r");
+    world.keys(&["tab", "^u"]);
+    world.type_text("1h30m");
+    world.keys(&["enter", "y"]);
+    assert_eq!(
+        world.change(),
+        Some(Change::Rotate {
+            credential: credential_id(1),
+            grace: Some(std::time::Duration::from_mins(90)),
+            revision: 3,
+        })
+    );
+}

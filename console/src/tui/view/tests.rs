@@ -1,0 +1,243 @@
+//! Every screen and dialog as an operator sees it, at a fixed time.
+
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Modifier;
+
+use super::render;
+use crate::tui::event::{Event, NetEvent};
+use crate::tui::fixtures::{SECRET, World, keys};
+use crate::tui::state::State;
+use crate::tui::state::audit::AuditRow;
+use crate::tui::style::Palette;
+
+fn screen(state: &State) -> TestBackend {
+    let (width, height) = state.size;
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    terminal
+        .draw(|frame| {
+            if let Some(cursor) = render(state, frame.buffer_mut()) {
+                frame.set_cursor_position(cursor);
+            }
+        })
+        .unwrap();
+    terminal.backend().clone()
+}
+
+fn buffer(state: &State) -> Buffer {
+    let (width, height) = state.size;
+    let mut buffer = Buffer::empty(Rect::new(0, 0, width, height));
+    render(state, &mut buffer);
+    buffer
+}
+
+fn text(state: &State) -> String {
+    let buffer = buffer(state);
+    buffer
+        .content()
+        .iter()
+        .map(ratatui::buffer::Cell::symbol)
+        .collect()
+}
+
+/// A snapshot on the smallest terminal, and on one with room.
+fn snapshot(name: &str, world: &mut World) {
+    insta::assert_snapshot!(format!("{name}_80x24"), screen(&world.state));
+    world.event(Event::Resize(120, 40));
+    insta::assert_snapshot!(format!("{name}_120x40"), screen(&world.state));
+    world.event(Event::Resize(80, 24));
+}
+
+#[test]
+fn agents() {
+    snapshot("agents", &mut World::live());
+}
+
+#[test]
+fn agents_before_the_first_connection() {
+    let mut world = World::fresh();
+    insta::assert_snapshot!("connecting_80x24", screen(&world.state));
+    world.net(NetEvent::Lost("there is no socket".to_owned()));
+    insta::assert_snapshot!("not_connected_80x24", screen(&world.state));
+}
+
+#[test]
+fn agents_while_the_daemon_is_away() {
+    let mut world = World::live();
+    world.net(NetEvent::Lost("nobody listens on the socket".to_owned()));
+    world.wait(40_000);
+    insta::assert_snapshot!("stale_80x24", screen(&world.state));
+}
+
+#[test]
+fn agents_with_a_filter() {
+    let mut world = World::live();
+    world.key("/");
+    world.type_text("poster");
+    insta::assert_snapshot!("filter_typed_80x24", screen(&world.state));
+    world.key("enter");
+    insta::assert_snapshot!("filter_80x24", screen(&world.state));
+}
+
+#[test]
+fn the_menu_shows_what_cannot_be_done_and_why() {
+    let mut world = World::live();
+    world.key("a");
+    insta::assert_snapshot!("menu_80x24", screen(&world.state));
+    let mut world = World::live_as("auditor");
+    world.key("a");
+    insta::assert_snapshot!("menu_of_an_auditor_80x24", screen(&world.state));
+}
+
+#[test]
+fn one_agent() {
+    snapshot("detail", &mut World::in_detail());
+}
+
+#[test]
+fn one_agent_s_audit() {
+    let mut world = World::in_detail();
+    world.key("tab");
+    insta::assert_snapshot!("detail_audit_80x24", screen(&world.state));
+}
+
+#[test]
+fn audit() {
+    let mut world = World::live();
+    world.net(NetEvent::Audit(AuditRow::Gap {
+        from: 88_413,
+        to: 89_616,
+    }));
+    world.key("5");
+    snapshot("audit", &mut world);
+    world.key("k");
+    insta::assert_snapshot!("audit_frozen_80x24", screen(&world.state));
+    world.key("enter");
+    insta::assert_snapshot!("audit_entry_80x24", screen(&world.state));
+}
+
+#[test]
+fn signing_keys() {
+    let mut world = World::live();
+    world.key("6");
+    world.net(NetEvent::Keys(Ok(keys())));
+    insta::assert_snapshot!("keys_80x24", screen(&world.state));
+}
+
+#[test]
+fn a_screen_that_is_not_there_yet_says_so() {
+    let mut world = World::live();
+    world.key("1");
+    insta::assert_snapshot!("health_80x24", screen(&world.state));
+}
+
+#[test]
+fn confirming_what_can_be_taken_back() {
+    let mut world = World::live();
+    world.dialog("s");
+    snapshot("suspend", &mut world);
+}
+
+#[test]
+fn confirming_what_is_for_good() {
+    let mut world = World::in_detail();
+    world.dialog("c");
+    world.key("tab");
+    world.type_text("leaked in CI log 4412");
+    world.key("tab");
+    world.type_text("83c0");
+    snapshot("revoke_credential", &mut world);
+}
+
+#[test]
+fn issuing() {
+    let mut world = World::in_detail();
+    world.dialog("i");
+    insta::assert_snapshot!("issue_80x24", screen(&world.state));
+}
+
+#[test]
+fn a_secret_is_masked() {
+    let mut world = World::in_detail();
+    world.issued();
+    snapshot("secret", &mut world);
+    assert!(!text(&world.state).contains(&SECRET[28..]));
+}
+
+#[test]
+fn a_secret_is_seen_when_it_is_revealed_and_gone_from_the_cells_after() {
+    let mut world = World::in_detail();
+    world.issued();
+    world.wait(250);
+    world.key("v");
+    insta::assert_snapshot!("secret_revealed_80x24", screen(&world.state));
+    assert_eq!(SECRET.len(), agentidp_shared::secret::LENGTH);
+    assert!(text(&world.state).contains(SECRET));
+    world.event(Event::Resize(80, 24));
+    assert!(!text(&world.state).contains(&SECRET[28..]));
+}
+
+#[test]
+fn help() {
+    let mut world = World::live();
+    world.key("?");
+    snapshot("help", &mut world);
+    world.type_text("free");
+    insta::assert_snapshot!("help_filtered_80x24", screen(&world.state));
+}
+
+#[test]
+fn a_terminal_too_small_gets_a_notice() {
+    let mut world = World::live();
+    world.event(Event::Resize(60, 10));
+    insta::assert_snapshot!("too_small_60x10", screen(&world.state));
+}
+
+#[test]
+fn nothing_breaks_at_any_size() {
+    let mut world = World::in_detail();
+    for opened in ["", "?", "5", "a", "i"] {
+        if !opened.is_empty() {
+            world.key(opened);
+        }
+        for width in [0, 1, 2, 10, 79, 80, 81, 119, 120, 200] {
+            for height in [0, 1, 2, 3, 23, 24, 25, 60] {
+                world.event(Event::Resize(width, height));
+                buffer(&world.state);
+            }
+        }
+        world.event(Event::Resize(80, 24));
+    }
+}
+
+#[test]
+fn text_from_agents_is_inert() {
+    let mut world = World::in_detail();
+    world.event(Event::Resize(200, 60));
+    let text = text(&world.state);
+    assert!(text.contains(r"evil \u{1b}[2J\u{202e}text"), "{text}");
+    assert!(!text.contains(crate::text::is_active));
+}
+
+#[test]
+fn without_colour_the_cursor_is_still_seen() {
+    let mut world = World::live();
+    world.state.palette = Palette::Mono;
+    let buffer = buffer(&world.state);
+    let has_colour = |cell: &ratatui::buffer::Cell| {
+        let plain = ratatui::style::Color::Reset;
+        cell.fg != plain || cell.bg != plain
+    };
+    assert!(!buffer.content().iter().any(has_colour));
+    assert!(buffer[(5, 4)].modifier.contains(Modifier::REVERSED));
+}
+
+#[test]
+fn a_second_that_changes_nothing_changes_no_cell() {
+    let mut world = World::live();
+    let before = buffer(&world.state);
+    world.wait(1_000);
+    assert_eq!(before, buffer(&world.state));
+}

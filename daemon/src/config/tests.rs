@@ -1,0 +1,678 @@
+//! What is accepted, what is refused, and with which words.
+
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::setting::SETTINGS;
+use super::*;
+
+const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+fn environment(variables: &[(&str, &str)]) -> Environment {
+    variables.iter().copied().collect()
+}
+
+fn parse(text: &str, variables: &[(&str, &str)]) -> Result<(Config, Vec<Warning>), ConfigError> {
+    Config::parse(Path::new("agentidpd.toml"), text, &environment(variables))
+}
+
+fn config(text: &str, variables: &[(&str, &str)]) -> Config {
+    parse(text, variables).unwrap().0
+}
+
+fn error(text: &str, variables: &[(&str, &str)]) -> String {
+    let error = parse(text, variables).unwrap_err().to_string();
+    assert_eq!(error.lines().count(), 1, "{error:?}");
+    error
+}
+
+#[test]
+fn an_empty_file_means_the_defaults() {
+    let config = config("", &[]);
+    assert_eq!(config.issuer, None);
+    assert_eq!(config.http.listen.to_string(), "127.0.0.1:8420");
+    assert!(!config.http.allow_plaintext);
+    assert_eq!(
+        config.operator.socket,
+        Path::new("/run/agentidp/operator.sock")
+    );
+    assert_eq!(config.store.path, Path::new("/var/lib/agentidp"));
+    assert_eq!(config.store.head_file, Path::new("/var/lib/agentidp/head"));
+    assert_eq!(config.keys.algorithm, SigningAlgorithm::Es256);
+    assert_eq!(config.tokens.lifetime, Duration::from_mins(15));
+    assert_eq!(config.tokens.default_audience, None);
+    assert_eq!(config.log.level, LogFilter::default());
+    assert_eq!((config.log.directory, config.log.stderr), (None, true));
+    let admins = &config.operator.roles[0];
+    assert_eq!(
+        (admins.role, admins.users.as_slice()),
+        (Role::Admin, &["root".to_owned()][..])
+    );
+    assert_eq!(admins.groups, ["agentidp-admin"]);
+}
+
+#[test]
+fn every_setting_can_be_given_in_the_file() {
+    let config = config(
+        r#"
+        issuer = "https://id.example.com/tenant"
+        [http]
+        listen = "0.0.0.0:80"
+        allow_plaintext = true
+        [operator]
+        socket = "/tmp/o.sock"
+        [[operator.roles]]
+        role = "auditor"
+        users = ["alice", "1000"]
+        [store]
+        path = "/srv/store"
+        head_file = "/mnt/head"
+        [keys]
+        algorithm = "EdDSA"
+        key_encryption_key_file = "/etc/key"
+        [tokens]
+        lifetime = "24h"
+        default_audience = "https://api.example.com"
+        [log]
+        level = "warn,hyper=debug"
+        directory = "/var/log/agentidp"
+        "#,
+        &[],
+    );
+    assert_eq!(config.require_issuer(), Ok("https://id.example.com/tenant"));
+    assert_eq!(config.http.listen.to_string(), "0.0.0.0:80");
+    assert_eq!(config.operator.socket, Path::new("/tmp/o.sock"));
+    assert_eq!(config.operator.roles.len(), 1, "the defaults are replaced");
+    assert_eq!(config.operator.roles[0].users, ["alice", "1000"]);
+    assert_eq!(config.store.head_file, Path::new("/mnt/head"));
+    assert_eq!(config.keys.algorithm, SigningAlgorithm::EdDsa);
+    assert_eq!(
+        config.keys.key_encryption_key_file(),
+        Some(Path::new("/etc/key"))
+    );
+    assert_eq!(config.tokens.lifetime, Duration::from_hours(24));
+    assert_eq!(
+        config.tokens.default_audience.as_deref(),
+        Some("https://api.example.com")
+    );
+    assert_eq!(
+        config.log.directory.as_deref(),
+        Some(Path::new("/var/log/agentidp"))
+    );
+    assert!(!config.log.stderr);
+}
+
+#[test]
+fn every_setting_has_a_variable_that_stands_above_the_file() {
+    let file = "[http]\nlisten = \"127.0.0.1:1\"\n[tokens]\nlifetime = \"1m\"\n";
+    let variables = [
+        ("AGENTIDP_ISSUER", "https://id.example.com"),
+        ("AGENTIDP_HTTP_LISTEN", "[::]:2"),
+        ("AGENTIDP_HTTP_ALLOW_PLAINTEXT", "true"),
+        ("AGENTIDP_OPERATOR_SOCKET", "/s"),
+        (
+            "AGENTIDP_OPERATOR_ROLES",
+            r#"[{role = "operator", groups = ["g"]}, {role = "admin", users = ["0"]}]"#,
+        ),
+        ("AGENTIDP_STORE_PATH", "/p"),
+        ("AGENTIDP_STORE_HEAD_FILE", "/h"),
+        ("AGENTIDP_KEYS_ALGORITHM", "RS256"),
+        ("AGENTIDP_KEYS_KEY_ENCRYPTION_KEY_FILE", "/k"),
+        ("AGENTIDP_TOKENS_LIFETIME", "5m"),
+        ("AGENTIDP_TOKENS_DEFAULT_AUDIENCE", "https://a.example"),
+        ("AGENTIDP_LOG_LEVEL", "trace"),
+        ("AGENTIDP_LOG_DIRECTORY", "/l"),
+    ];
+    for setting in SETTINGS
+        .iter()
+        .filter(|it| it.key != "keys.key_encryption_key")
+    {
+        let variable = setting.variable();
+        assert!(
+            variables.iter().any(|(name, _)| *name == variable),
+            "{variable}"
+        );
+    }
+    let (config, warnings) = parse(file, &variables).unwrap();
+    assert_eq!(warnings, []);
+    assert_eq!(config.issuer.as_deref(), Some("https://id.example.com"));
+    assert_eq!(config.http.listen.to_string(), "[::]:2");
+    assert_eq!(config.operator.socket, Path::new("/s"));
+    assert_eq!(config.operator.roles[1].users, ["0"]);
+    assert_eq!(config.store.path, Path::new("/p"));
+    assert_eq!(config.store.head_file, Path::new("/h"));
+    assert_eq!(config.keys.algorithm, SigningAlgorithm::Rs256);
+    assert_eq!(config.keys.key_encryption_key_file(), Some(Path::new("/k")));
+    assert_eq!(config.tokens.lifetime, Duration::from_mins(5));
+    assert_eq!(
+        config.tokens.default_audience.as_deref(),
+        Some("https://a.example")
+    );
+    assert_eq!(config.log.directory.as_deref(), Some(Path::new("/l")));
+}
+
+#[test]
+fn a_bad_setting_in_the_file_is_refused_with_its_line_its_key_and_the_rule() {
+    for (text, expected) in [
+        (
+            "\n\n[tokens]\n\n\n\nlifetime = \"25h\"",
+            "agentidpd.toml:7: tokens.lifetime: must be between 1s and 24h",
+        ),
+        (
+            "[tokens]\nlifetime = 15",
+            "agentidpd.toml:2: tokens.lifetime: must be a text in quotation marks",
+        ),
+        (
+            "tokens.lifetime = \"15\"",
+            "agentidpd.toml:1: tokens.lifetime: must be a whole number with s, m or h, such as 15m",
+        ),
+        (
+            "[http]\nlisen = \"x\"",
+            "agentidpd.toml:2: http.lisen: is not a setting; [http] has listen, allow_plaintext",
+        ),
+        (
+            "\n[nonsense]\nx = 1",
+            "agentidpd.toml:2: nonsense: is not a setting; the file has issuer, [http], [operator], [store], [keys], [tokens], [log]",
+        ),
+        ("http = 1", "agentidpd.toml:1: http: must be a section"),
+        (
+            "[http]\nallow_plaintext = \"yes\"",
+            "agentidpd.toml:2: http.allow_plaintext: invalid type: string \"yes\", expected a boolean",
+        ),
+        (
+            "[http]\n\nlisten = \"0.0.0.0:80\"",
+            "agentidpd.toml:3: http.listen: must be a loopback address unless http.allow_plaintext is true",
+        ),
+        (
+            "[keys]\nalgorithm = \"HS256\"",
+            "agentidpd.toml:2: keys.algorithm: must be one of ES256, EdDSA, RS256",
+        ),
+        (
+            "[[operator.roles]]\nrole = \"admin\"\nusers = [\"a\"]\n\n[[operator.roles]]\nrole = \"root\"",
+            "agentidpd.toml:6: operator.roles: unknown variant `root`, expected one of `auditor`, `operator`, `admin`",
+        ),
+        (
+            "[[operator.roles]]\nrole = \"admin\"\nuser = [\"a\"]",
+            "agentidpd.toml:3: operator.roles: unknown field `user`, expected one of `role`, `users`, `groups`",
+        ),
+        (
+            "[[operator.roles]]\nrole = \"admin\"\nusers = [\"a\", \"a b\"]",
+            "agentidpd.toml:3: operator.roles: users and groups must be names, or numbers from 0 to 4294967294",
+        ),
+        (
+            "[[operator.roles]]\nrole = \"admin\"",
+            "agentidpd.toml:1: operator.roles: must give the role admin to at least one user or group",
+        ),
+        (
+            "operator.roles = []",
+            "agentidpd.toml:1: operator.roles: must not be empty: nobody could operate the daemon",
+        ),
+        (
+            "[keys]\nkey_encryption_key = \"x\"",
+            "agentidpd.toml:2: keys.key_encryption_key: must not stand in this file; set keys.key_encryption_key_file, \
+             AGENTIDP_KEYS_KEY_ENCRYPTION_KEY or AGENTIDP_KEYS_KEY_ENCRYPTION_KEY_FILE",
+        ),
+    ] {
+        assert_eq!(error(text, &[]), expected);
+    }
+}
+
+#[test]
+fn text_that_is_no_toml_is_refused_with_its_line() {
+    for (text, place) in [
+        ("issuer = \"unfinished", "agentidpd.toml:1: "),
+        ("\n[http\n", "agentidpd.toml:2: "),
+        (
+            "[http]\nlisten = \"a\"\nlisten = \"b\"",
+            "agentidpd.toml:3: ",
+        ),
+        ("\"a\\nb\" = 1", "agentidpd.toml:1: a\\nb: "),
+        ("a = \u{0}", "agentidpd.toml:1: "),
+    ] {
+        let error = error(text, &[]);
+        assert!(error.starts_with(place), "{error}");
+    }
+}
+
+#[test]
+fn a_bad_variable_is_refused_by_its_name() {
+    for (name, value, expected) in [
+        (
+            "AGENTIDP_TOKENS_LIFETIME",
+            "soon",
+            "AGENTIDP_TOKENS_LIFETIME: tokens.lifetime: must be a whole number with s, m or h, such as 15m",
+        ),
+        (
+            "AGENTIDP_HTTP_LISTEN",
+            "0.0.0.0:80",
+            "AGENTIDP_HTTP_LISTEN: http.listen: must be a loopback address unless http.allow_plaintext is true",
+        ),
+        (
+            "AGENTIDP_OPERATOR_ROLES",
+            "[{role = \"admin\", user = []}]",
+            "AGENTIDP_OPERATOR_ROLES: operator.roles: unknown field `user`, expected one of `role`, `users`, `groups`",
+        ),
+        (
+            "AGENTIDP_STORE_PATH",
+            "",
+            "AGENTIDP_STORE_PATH: store.path: must be a path",
+        ),
+        (
+            "AGENTIDP_KEYS_KEY_ENCRYPTION_KEY",
+            "a secret",
+            "AGENTIDP_KEYS_KEY_ENCRYPTION_KEY: keys.key_encryption_key: must be 32 bytes in base64, on one line",
+        ),
+    ] {
+        assert_eq!(error("", &[(name, value)]), expected);
+    }
+    for name in ["AGENTIDP_OPERATOR_ROLES", "AGENTIDP_HTTP_ALLOW_PLAINTEXT"] {
+        assert!(error("", &[(name, "[")]).starts_with(name));
+    }
+}
+
+#[test]
+fn a_variable_of_our_prefix_that_is_no_setting_is_warned_of() {
+    let variables = [
+        ("AGENTIDP_TOKENS_LIFETIM", "5m"),
+        ("AGENTIDP_SOCKET", "/s"),
+        ("AGENTIDP_CONFIG", "/c"),
+        ("AGENTIDP_TEST_SPEED", "1"),
+        ("HOME", "/root"),
+    ];
+    let (_, warnings) = parse("", &variables).unwrap();
+    let texts: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        texts,
+        ["AGENTIDP_TOKENS_LIFETIM: is not a setting, and is ignored"]
+    );
+}
+
+#[test]
+fn an_issuer_is_an_https_url_that_everyone_spells_alike() {
+    for good in [
+        "https://id.example.com",
+        "https://id.example.com:8443",
+        "https://id.example.com/a/b",
+        "http://127.0.0.1:8420",
+        "http://localhost",
+        "http://[::1]:8420/x",
+    ] {
+        assert_eq!(value::issuer(good).as_deref(), Ok(good));
+    }
+    for bad in [
+        "",
+        "id.example.com",
+        "ftp://id.example.com",
+        "http://id.example.com",
+        "http://127.0.0.1.example.com",
+        "http://localhost.example.com",
+        "http://[::2]",
+        "https://id.example.com/",
+        "https://id.example.com//a",
+        "https://id.example.com/a/../b",
+        "https://id.example.com?x",
+        "https://id.example.com/a?",
+        "https://id.example.com#x",
+        "https://u:p@id.example.com",
+        "http://127.0.0.1@id.example.com",
+        "https://ID.example.com",
+        "HTTPS://id.example.com",
+        "https://id.example.com\\a",
+        " https://id.example.com",
+    ] {
+        assert!(value::issuer(bad).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn a_lifetime_is_between_a_second_and_a_day() {
+    for (good, seconds) in [
+        ("1s", 1),
+        ("15m", 900),
+        ("24h", 86_400),
+        ("86400s", 86_400),
+        ("007s", 7),
+    ] {
+        assert_eq!(
+            value::lifetime(good),
+            Ok(Duration::from_secs(seconds)),
+            "{good}"
+        );
+    }
+    for bad in [
+        "",
+        "s",
+        "0s",
+        "15",
+        "-1s",
+        "+1s",
+        "1 m",
+        "1.5h",
+        "25h",
+        "86401s",
+        "1d",
+        "1é",
+        "99999999999999999999h",
+    ] {
+        assert!(value::lifetime(bad).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn a_misspelled_level_does_not_silence_the_log() {
+    for good in [
+        "info",
+        "OFF",
+        "warn,hyper=debug",
+        "info,agentidp_daemon[request]=trace",
+    ] {
+        assert!(value::log_filter(good).is_ok(), "{good}");
+    }
+    for bad in [
+        "",
+        "inof",
+        "info,",
+        "info, warn",
+        "hyper",
+        "info,hyper=loud",
+        "7",
+    ] {
+        assert!(value::log_filter(bad).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn a_socket_s_path_fits_into_an_address() {
+    assert!(value::socket(&"/a".repeat(53)).is_ok());
+    assert!(value::socket(&"/a".repeat(54)).is_err());
+}
+
+#[test]
+fn accounts_are_spelled_as_the_user_database_does() {
+    let roles = |user: &str| {
+        parse(
+            "",
+            &[(
+                "AGENTIDP_OPERATOR_ROLES",
+                &format!("[{{role = \"admin\", users = [{user:?}]}}]"),
+            )],
+        )
+    };
+    for good in [
+        "root",
+        "0",
+        "4294967294",
+        "EXAMPLE\\alice",
+        "alice@example.com",
+        "3com",
+    ] {
+        assert!(roles(good).is_ok(), "{good}");
+    }
+    for bad in [
+        "",
+        "00",
+        "4294967295",
+        "99999999999",
+        "a b",
+        "a:b",
+        "a\u{7}",
+    ] {
+        assert!(roles(bad).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn the_key_comes_from_the_environment_or_a_file_and_is_never_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key-encryption-key");
+    std::fs::write(&file, format!("  {KEY}\n\n")).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let name = file.to_str().unwrap();
+    let in_file = format!("[keys]\nkey_encryption_key_file = {name:?}");
+    let credentials = folder.path().to_str().unwrap();
+    let expected: [u8; 32] = std::array::from_fn(|at| u8::try_from(at).unwrap());
+    for (text, variables) in [
+        ("", &[("AGENTIDP_KEYS_KEY_ENCRYPTION_KEY", KEY)][..]),
+        ("", &[("AGENTIDP_KEYS_KEY_ENCRYPTION_KEY_FILE", name)]),
+        (&in_file, &[]),
+        ("", &[("CREDENTIALS_DIRECTORY", credentials)]),
+        (&in_file, &[("CREDENTIALS_DIRECTORY", "/nowhere")]),
+    ] {
+        let (config, warnings) = parse(text, variables).unwrap();
+        assert_eq!(warnings, []);
+        let key = config.keys.load_key_encryption_key().unwrap();
+        assert_eq!(key.expose(), &expected);
+        let shown = format!("{key:?} {config:?}");
+        assert!(
+            !shown.contains("AAEC") && !shown.contains("1, 2, 3"),
+            "{shown}"
+        );
+    }
+    let line = KeyEncryptionKey::from_bytes(expected).to_line();
+    assert_eq!(line.trim_end(), KEY);
+}
+
+#[test]
+fn a_key_given_twice_is_refused_wherever_the_two_stand() {
+    let both = [
+        ("AGENTIDP_KEYS_KEY_ENCRYPTION_KEY", KEY),
+        ("AGENTIDP_KEYS_KEY_ENCRYPTION_KEY_FILE", "/k"),
+    ];
+    for (text, variables) in [
+        ("", &both[..]),
+        ("[keys]\nkey_encryption_key_file = \"/k\"", &both[..1]),
+    ] {
+        let error = error(text, variables);
+        assert!(
+            error.starts_with(
+                "AGENTIDP_KEYS_KEY_ENCRYPTION_KEY: keys.key_encryption_key: must not be given both"
+            ),
+            "{error}"
+        );
+        assert!(!error.contains(KEY));
+    }
+}
+
+#[test]
+fn a_key_file_that_holds_no_key_is_named_without_its_content() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let name = file.path().to_str().unwrap().to_owned();
+    let variables = [("AGENTIDP_KEYS_KEY_ENCRYPTION_KEY_FILE", name.as_str())];
+    let load = || {
+        config("", &variables)
+            .keys
+            .load_key_encryption_key()
+            .unwrap_err()
+            .to_string()
+    };
+    for content in ["", "short", "AAEC AwQF", &KEY[4..], &KEY.repeat(200)] {
+        file.as_file().set_len(0).unwrap();
+        std::io::Seek::rewind(&mut file).unwrap();
+        file.write_all(content.as_bytes()).unwrap();
+        let error = load();
+        assert!(
+            error.contains(&name) && error.ends_with("must be 32 bytes in base64, on one line"),
+            "{error}"
+        );
+        assert!(content.is_empty() || !error.contains(content), "{error}");
+    }
+    drop(file);
+    assert!(load().contains("cannot be read: No such file"));
+    let absent = config("", &[])
+        .keys
+        .load_key_encryption_key()
+        .unwrap_err()
+        .to_string();
+    assert!(
+        absent.starts_with("agentidpd.toml: keys.key_encryption_key_file: must be set"),
+        "{absent}"
+    );
+}
+
+#[test]
+fn a_key_file_that_others_may_read_is_warned_of() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let text = format!("[keys]\nkey_encryption_key_file = {:?}", file.path());
+    for (mode, warned) in [(0o600, false), (0o400, false), (0o640, true), (0o604, true)] {
+        std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+        let (_, warnings) = parse(&text, &[]).unwrap();
+        assert_eq!(!warnings.is_empty(), warned, "{mode:o} {warnings:?}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let path = Path::new("/nowhere/agentidpd.toml");
+    let error = Config::load(path, &Environment::default()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "/nowhere/agentidpd.toml: cannot be read: No such file or directory (os error 2)"
+    );
+}
+
+#[test]
+fn what_only_run_needs_is_no_error_of_the_file() {
+    let config = config("", &[]);
+    assert_eq!(
+        config.require_issuer().unwrap_err().to_string(),
+        "agentidpd.toml: issuer: must be set: there is no default"
+    );
+    let warnings: Vec<_> = config
+        .check()
+        .unwrap()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    let with_key = [
+        ("AGENTIDP_KEYS_KEY_ENCRYPTION_KEY", KEY),
+        ("AGENTIDP_ISSUER", "https://id.example.com"),
+    ];
+    assert_eq!(parse("", &with_key).unwrap().0.check(), Ok(Vec::new()));
+    let unreadable = [("AGENTIDP_KEYS_KEY_ENCRYPTION_KEY_FILE", "/nowhere/key")];
+    assert!(parse("", &unreadable).unwrap().0.check().is_err());
+}
+
+#[test]
+fn development_keeps_everything_in_its_folder_whatever_the_environment_says() {
+    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    let variables = [
+        ("AGENTIDP_STORE_PATH", "/var/lib/agentidp"),
+        ("AGENTIDP_TOKENS_LIFETIME", "1m"),
+    ];
+    let dir = Path::new("/work/d");
+    let (config, _) = Config::dev(
+        dir,
+        listen,
+        Path::new("/work/d/operator.sock"),
+        &environment(&variables),
+    )
+    .unwrap();
+    assert_eq!(config.issuer, None);
+    assert_eq!(config.http.listen, listen);
+    assert_eq!(config.operator.socket, dir.join("operator.sock"));
+    assert_eq!(config.store.path, dir);
+    assert!(config.store.head_file.starts_with(dir));
+    assert_eq!(
+        config.keys.key_encryption_key_file(),
+        Some(dir.join("key-encryption-key").as_path())
+    );
+    assert_eq!(
+        (config.log.directory, config.log.stderr),
+        (Some(dir.join("log")), true)
+    );
+    assert_eq!(config.tokens.lifetime, Duration::from_mins(1));
+    let me = nix::unistd::geteuid().to_string();
+    assert!(
+        config
+            .operator
+            .roles
+            .iter()
+            .any(|it| it.role == Role::Admin && it.users.contains(&me))
+    );
+}
+
+#[test]
+fn development_is_for_loopback_too() {
+    let dev = |listen: &str, socket: &str, variables: &[(&str, &str)]| {
+        let dev = Config::dev(
+            Path::new("/d"),
+            listen.parse().unwrap(),
+            Path::new(socket),
+            &environment(variables),
+        );
+        dev.map(|_| ()).map_err(|error| error.to_string())
+    };
+    let error = dev("0.0.0.0:1", "/s", &[]).unwrap_err();
+    assert!(
+        error.starts_with("--listen: http.listen: must be a loopback address"),
+        "{error}"
+    );
+    assert_eq!(
+        dev(
+            "0.0.0.0:1",
+            "/s",
+            &[("AGENTIDP_HTTP_ALLOW_PLAINTEXT", "true")]
+        ),
+        Ok(())
+    );
+    let error = dev("127.0.0.1:1", &"/s".repeat(60), &[]).unwrap_err();
+    assert!(
+        error.starts_with("--socket: operator.socket: must be at most 107 bytes"),
+        "{error}"
+    );
+}
+
+/// The default file with every setting uncommented.
+fn uncommented() -> String {
+    let uncomment = |line: &'static str| match line.strip_prefix('#') {
+        Some(setting) if !setting.starts_with(' ') => setting,
+        _ => line,
+    };
+    default_toml()
+        .lines()
+        .map(uncomment)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn the_default_file_means_the_defaults_and_says_them() {
+    let bare = config("", &[]);
+    let as_printed = config(default_toml(), &[]);
+    assert_eq!(format!("{as_printed:?}"), format!("{bare:?}"));
+
+    // What has no default stands there as an example.
+    let mut said = config(&uncommented(), &[]);
+    assert!(said.issuer.take().is_some() && said.tokens.default_audience.take().is_some());
+    assert!(said.log.directory.take().is_some() && said.keys.key_encryption_key_file().is_some());
+    said.log.stderr = true;
+    said.keys.key_encryption_key = bare.keys.key_encryption_key.clone();
+    assert_eq!(format!("{said:?}"), format!("{bare:?}"));
+}
+
+#[test]
+fn the_default_file_and_the_reference_have_every_setting() {
+    let reference = include_str!("../../../docs/reference/configuration.md");
+    for setting in SETTINGS {
+        let name = setting.key.rsplit('.').next().unwrap();
+        assert!(
+            reference.contains(&format!("`{}`", setting.key)),
+            "{}",
+            setting.key
+        );
+        assert!(
+            reference.contains(&format!("`{}`", setting.variable())),
+            "{}",
+            setting.key
+        );
+        let in_file = [format!("#{name} = "), format!("#[[{}]]", setting.key)];
+        let is_secret = setting.form == setting::Form::Secret;
+        assert_eq!(
+            in_file.iter().any(|it| default_toml().contains(it)),
+            !is_secret,
+            "{}",
+            setting.key
+        );
+    }
+}

@@ -1,0 +1,373 @@
+//! The suite on this store, and what only this one does: surviving.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use agentidp_shared::{Action, StoreId, Timestamp};
+use proptest::prelude::*;
+
+use super::journal::Output;
+use super::*;
+use crate::store::model::ModelStore;
+use crate::store::suite::{agent, assert_alike, do_to_both, entry, every_store, steps};
+
+fn options(root: &Path) -> StoreOptions {
+    StoreOptions {
+        path: root.join("store"),
+        head_file: root.join("head"),
+    }
+}
+
+fn create(root: &Path) -> StoreOptions {
+    let options = options(root);
+    let (id, now) = (StoreId::from_bytes([7; 16]), Timestamp::from_millis(1));
+    JournaledStore::create(&options, id, now, Commit::new(entry(Action::StoreInit))).unwrap();
+    options
+}
+
+fn fresh() -> (JournaledStore, tempfile::TempDir) {
+    let root = tempfile::tempdir().unwrap();
+    let options = create(root.path());
+    (JournaledStore::open(&options).unwrap(), root)
+}
+
+every_store!(fresh());
+
+fn register(number: u64) -> Commit {
+    let agent = agent(number, &format!("a{number}@acme.example"), 1);
+    Commit::new(entry(Action::AgentRegister)).put(Record::Agent(agent))
+}
+
+/// A store of `count` agents, each in a frame of its own, left as a crash leaves it.
+async fn crashed(root: &Path, count: u64) -> StoreOptions {
+    let options = create(root);
+    let store = JournaledStore::open(&options).unwrap();
+    for number in 0..count {
+        store.commit(register(number)).await.unwrap();
+    }
+    options
+}
+
+fn segment(options: &StoreOptions) -> PathBuf {
+    options
+        .path
+        .join("journal")
+        .join("00000000000000000001.journal")
+}
+
+fn open_error(options: &StoreOptions) -> String {
+    JournaledStore::open(options)
+        .err()
+        .map(|error| error.to_string())
+        .unwrap_or_default()
+}
+
+fn emails(store: &JournaledStore) -> Vec<String> {
+    store
+        .agents(None, 1_000)
+        .unwrap()
+        .iter()
+        .map(|stored| stored.record.email.to_string())
+        .collect()
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn it_does_what_the_model_does_also_after_a_crash_and_without_its_index(steps in steps(), more in steps()) {
+        let root = tempfile::tempdir().unwrap();
+        let options = create(root.path());
+        let model = ModelStore::new();
+        runtime().block_on(async {
+            model.commit(Commit::new(entry(Action::StoreInit))).await.unwrap();
+            let store = JournaledStore::open(&options).unwrap();
+            do_to_both(&store, &steps, &model).await;
+            assert_alike(&store, &model);
+            drop(store);
+            let store = JournaledStore::open(&options).unwrap();
+            assert_alike(&store, &model);
+            do_to_both(&store, &more, &model).await;
+            store.shutdown();
+            drop(store);
+            fs::remove_dir_all(options.path.join("index")).unwrap();
+            let store = JournaledStore::open(&options).unwrap();
+            assert_alike(&store, &model);
+            store.shutdown();
+        });
+        prop_assert!(check(&options).unwrap().findings.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_write_cut_off_at_any_byte_loses_nothing_before_it() {
+    let root = tempfile::tempdir().unwrap();
+    let options = crashed(root.path(), 3).await;
+    let whole = fs::read(segment(&options)).unwrap();
+    let store = JournaledStore::open(&options).unwrap();
+    store.commit(register(3)).await.unwrap();
+    drop(store);
+    let longer = fs::read(segment(&options)).unwrap();
+    fs::remove_dir_all(options.path.join("index")).unwrap();
+    // The head of before the last write: what was cut off had not been acknowledged.
+    let head = fs::read(&options.head_file).unwrap();
+    for length in (whole.len()..longer.len()).step_by(7) {
+        fs::write(segment(&options), &longer[..length]).unwrap();
+        fs::write(&options.head_file, &head).unwrap();
+        let store = JournaledStore::open(&options).unwrap();
+        assert_eq!(
+            emails(&store),
+            ["a2@acme.example", "a1@acme.example", "a0@acme.example"],
+            "{length}"
+        );
+        drop(store);
+        assert_eq!(fs::read(segment(&options)).unwrap().len(), whole.len());
+    }
+}
+
+#[tokio::test]
+async fn a_flipped_bit_before_the_end_is_found_and_named() {
+    let root = tempfile::tempdir().unwrap();
+    let options = crashed(root.path(), 3).await;
+    let whole = fs::read(segment(&options)).unwrap();
+    // The last frame alone could be a torn write.
+    for byte in (0..whole.len() * 2 / 3).step_by(13) {
+        let mut changed = whole.clone();
+        changed[byte] ^= 0x10;
+        fs::write(segment(&options), &changed).unwrap();
+        let error = open_error(&options);
+        assert!(
+            error.contains("00000000000000000001.journal is damaged at byte"),
+            "byte {byte}: {error}"
+        );
+        assert_eq!(
+            fs::read(segment(&options)).unwrap(),
+            changed,
+            "it was not left as it was"
+        );
+    }
+    fs::write(segment(&options), &whole).unwrap();
+    assert_eq!(open_error(&options), "");
+}
+
+#[tokio::test]
+async fn a_store_put_back_from_yesterday_is_refused_with_both_heads() {
+    let root = tempfile::tempdir().unwrap();
+    let options = crashed(root.path(), 2).await;
+    let yesterday = fs::read(segment(&options)).unwrap();
+    let store = JournaledStore::open(&options).unwrap();
+    store.commit(register(2)).await.unwrap();
+    store.shutdown();
+    drop(store);
+    fs::write(segment(&options), yesterday).unwrap();
+    let error = open_error(&options);
+    assert!(
+        error.contains("at frame 4 with 4 entries") && error.contains("at frame 3 with 3 entries"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_store_without_its_head_file_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let options = crashed(root.path(), 1).await;
+    fs::remove_file(&options.head_file).unwrap();
+    assert!(matches!(
+        JournaledStore::open(&options),
+        Err(OpenError::NoHead)
+    ));
+}
+
+#[tokio::test]
+async fn an_index_that_is_ahead_of_the_journal_is_made_anew() {
+    let root = tempfile::tempdir().unwrap();
+    let options = crashed(root.path(), 2).await;
+    let (journal, head) = (
+        fs::read(segment(&options)).unwrap(),
+        fs::read(&options.head_file).unwrap(),
+    );
+    let store = JournaledStore::open(&options).unwrap();
+    for number in 2..400 {
+        store.commit(register(number)).await.unwrap();
+    }
+    store.shutdown();
+    drop(store);
+    fs::write(segment(&options), journal).unwrap();
+    fs::write(&options.head_file, head).unwrap();
+    let store = JournaledStore::open(&options).unwrap();
+    assert_eq!(emails(&store).len(), 2);
+    assert_eq!(store.entries_from(0, 1_000).unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn the_largest_records_come_back_and_need_no_files_of_their_own() {
+    let (store, root) = fresh();
+    let store = Arc::new(store);
+    let value = "x".repeat(2_048);
+    let metadata: std::collections::BTreeMap<_, _> = (0..100)
+        .map(|name| (format!("m{name}"), value.clone()))
+        .collect();
+    let large = |number: u64| {
+        let mut agent = agent(number, &format!("a{number}@acme.example"), 1);
+        agent.metadata = metadata.clone().try_into().unwrap();
+        agent
+    };
+    let commits = (0..60).map(|number| {
+        let (store, agent) = (Arc::clone(&store), large(number));
+        tokio::spawn(async move {
+            store
+                .commit(Commit::new(entry(Action::AgentRegister)).put(Record::Agent(agent)))
+                .await
+        })
+    });
+    for commit in commits.collect::<Vec<_>>() {
+        commit.await.unwrap().unwrap();
+    }
+    assert_eq!(store.agents(None, 1).unwrap()[0].record, large(59));
+    store.shutdown();
+    let blobs = root
+        .path()
+        .join("store")
+        .join("index")
+        .join("sled")
+        .join("blobs");
+    assert_eq!(fs::read_dir(blobs).unwrap().count(), 0);
+    assert!(check(&options(root.path())).is_err(), "the lock is held");
+    drop(store);
+    assert!(check(&options(root.path())).unwrap().findings.is_empty());
+}
+
+#[tokio::test]
+async fn only_one_process_has_it_open() {
+    let (store, root) = fresh();
+    assert!(matches!(
+        JournaledStore::open(&options(root.path())),
+        Err(OpenError::Locked(_))
+    ));
+    drop(store);
+}
+
+#[test]
+fn what_is_no_store_is_not_made_one_by_opening_it() {
+    let root = tempfile::tempdir().unwrap();
+    let options = options(root.path());
+    assert!(matches!(
+        JournaledStore::open(&options),
+        Err(OpenError::Missing(_))
+    ));
+    fs::create_dir(&options.path).unwrap();
+    assert!(matches!(
+        JournaledStore::open(&options),
+        Err(OpenError::Missing(_))
+    ));
+    assert_eq!(fs::read_dir(&options.path).unwrap().count(), 0);
+}
+
+#[test]
+fn a_store_is_not_made_over_another() {
+    let root = tempfile::tempdir().unwrap();
+    let options = create(root.path());
+    let before = fs::read(segment(&options)).unwrap();
+    let first = Commit::new(entry(Action::StoreInit));
+    let again = JournaledStore::create(
+        &options,
+        StoreId::from_bytes([8; 16]),
+        Timestamp::from_millis(1),
+        first,
+    );
+    assert!(matches!(again, Err(OpenError::Exists(_))));
+    assert_eq!(fs::read(segment(&options)).unwrap(), before);
+}
+
+#[test]
+fn a_newer_format_is_refused_untouched() {
+    let root = tempfile::tempdir().unwrap();
+    let options = create(root.path());
+    let newer = r#"{"format":2,"anything":"else"}"#;
+    fs::write(options.path.join("store.json"), newer).unwrap();
+    assert!(matches!(
+        JournaledStore::open(&options),
+        Err(OpenError::Format { found: 2, .. })
+    ));
+    assert!(!options.path.join("index").exists());
+}
+
+#[tokio::test]
+async fn an_index_that_is_damaged_is_set_aside_and_made_anew() {
+    let root = tempfile::tempdir().unwrap();
+    let options = create(root.path());
+    let store = JournaledStore::open(&options).unwrap();
+    for number in 0..300 {
+        store.commit(register(number)).await.unwrap();
+    }
+    let before = emails(&store);
+    store.shutdown();
+    drop(store);
+    let db = options.path.join("index").join("sled").join("db");
+    let size = fs::metadata(&db).unwrap().len();
+    fs::write(&db, vec![0xff; usize::try_from(size).unwrap()]).unwrap();
+    let store = JournaledStore::open(&options).unwrap();
+    assert_eq!(emails(&store), before);
+}
+
+struct Failing;
+
+impl Output for Failing {
+    fn append(&mut self, _bytes: &[u8]) -> std::io::Result<()> {
+        Err(std::io::Error::from_raw_os_error(28))
+    }
+
+    fn sync(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn after_a_failed_write_nothing_is_acknowledged_and_reading_goes_on() {
+    let root = tempfile::tempdir().unwrap();
+    let options = crashed(root.path(), 2).await;
+    let store =
+        JournaledStore::open_with(&options, |journal| journal.set_output(Box::new(Failing)))
+            .unwrap();
+    for number in 2..4 {
+        let refused = store.commit(register(number)).await;
+        assert!(
+            matches!(&refused, Err(CommitError::Unavailable(cause)) if cause.contains("No space")),
+            "{refused:?}"
+        );
+    }
+    assert!(store.status().failure.is_some());
+    assert_eq!(emails(&store), ["a1@acme.example", "a0@acme.example"]);
+    drop(store);
+    assert_eq!(emails(&JournaledStore::open(&options).unwrap()).len(), 2);
+}
+
+#[tokio::test]
+async fn a_check_finds_an_index_that_says_something_else() {
+    let root = tempfile::tempdir().unwrap();
+    let options = create(root.path());
+    let store = JournaledStore::open(&options).unwrap();
+    for number in 0..300 {
+        store.commit(register(number)).await.unwrap();
+    }
+    store.shutdown();
+    drop(store);
+    assert!(check(&options).unwrap().findings.is_empty());
+    let index = index::Index::open(&options.path.join("index")).unwrap();
+    let forged = Record::Agent(agent(5, "a5@acme.example", 9));
+    index
+        .put(&forged, &crate::store::form::encode(&forged).unwrap(), 6)
+        .unwrap();
+    drop(index);
+    let findings = check(&options).unwrap().findings;
+    assert!(
+        matches!(findings.as_slice(), [only] if only.contains("another version of record")),
+        "{findings:?}"
+    );
+}

@@ -1,0 +1,286 @@
+//! A model of a store: plain maps under a lock, no journal, no index, no caches. Tests of the
+//! service run on it, and the suite holds the real store against it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use agentidp_shared::audit::MAX_ENTRY_BYTES;
+use agentidp_shared::{
+    Action, Agent, AgentId, CredentialId, Email, Entry, Organization, OrganizationId,
+    OrganizationName, Outcome, StoreId, Timestamp,
+};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::check::{Current, check};
+use super::{
+    Commit, CommitError, Committed, CredentialRecord, EntryFilter, EntryPage, Item, Read,
+    ReadError, Record, RecordKey, ServerSecret, ServerSecretName, SigningKeyRecord, Store,
+    StoreStatus, Stored, StoredEntry, form,
+};
+
+/// The model.
+pub(crate) struct ModelStore {
+    contents: Mutex<Contents>,
+    head: watch::Sender<u64>,
+    failure: Mutex<Option<String>>,
+}
+
+#[derive(Default)]
+struct Contents {
+    records: BTreeMap<RecordKey, Stored<Record>>,
+    entries: Vec<(Entry, StoredEntry)>,
+}
+
+impl Current for Contents {
+    fn revision(&self, key: &RecordKey) -> Result<Option<u64>, ReadError> {
+        Ok(self.records.get(key).map(|stored| stored.record.revision()))
+    }
+
+    fn organization_by_name(
+        &self,
+        name: &OrganizationName,
+    ) -> Result<Option<OrganizationId>, ReadError> {
+        Ok(self
+            .records
+            .values()
+            .find_map(|stored| match &stored.record {
+                Record::Organization(it) if it.name == *name => Some(it.id),
+                _ => None,
+            }))
+    }
+
+    fn agent_by_email(&self, email: &Email) -> Result<Option<AgentId>, ReadError> {
+        Ok(self
+            .records
+            .values()
+            .find_map(|stored| match &stored.record {
+                Record::Agent(it) if it.email == *email => Some(it.id),
+                _ => None,
+            }))
+    }
+}
+
+impl ModelStore {
+    /// An empty store.
+    pub(crate) fn new() -> Self {
+        Self {
+            contents: Mutex::default(),
+            head: watch::Sender::new(0),
+            failure: Mutex::default(),
+        }
+    }
+
+    /// From here on every commit fails, as when the disk is full.
+    pub(crate) fn fail(&self, cause: &str) {
+        *self.failure.lock() = Some(cause.to_owned());
+    }
+
+    fn commit_now(&self, commit: Commit) -> Result<Committed, CommitError> {
+        if let Some(cause) = self.failure.lock().clone() {
+            return Err(CommitError::Unavailable(cause));
+        }
+        let mut contents = self.contents.lock();
+        check(&commit, &*contents).unwrap()?;
+        let is_large =
+            |item: &Item| serde_json::to_vec(&item.entry).unwrap().len() > MAX_ENTRY_BYTES;
+        if commit.items().iter().any(is_large) {
+            return Err(CommitError::TooLarge);
+        }
+        let first = contents.entries.len() as u64;
+        for (item, seq) in commit.into_items().into_iter().zip(first..) {
+            let mut entry = item.entry;
+            entry.seq = seq;
+            if let (Some(record), Some(target)) = (&item.change, &mut entry.target) {
+                let digest = aws_lc_rs::digest::digest(
+                    &aws_lc_rs::digest::SHA256,
+                    &form::encode(record).unwrap(),
+                );
+                target.revision = Some(record.revision());
+                target.digest = Some(
+                    digest
+                        .as_ref()
+                        .iter()
+                        .map(|byte| format!("{byte:02x}"))
+                        .collect(),
+                );
+            }
+            if let Some(record) = item.change {
+                contents.records.insert(
+                    record.key(),
+                    Stored {
+                        record,
+                        audit_seq: seq,
+                    },
+                );
+            }
+            let json = serde_json::to_vec(&entry).unwrap().into();
+            contents.entries.push((entry, StoredEntry { seq, json }));
+        }
+        self.head.send_replace(contents.entries.len() as u64);
+        Ok(Committed { seq: first })
+    }
+
+    fn of_kind<T>(&self, kind: impl Fn(Record) -> Option<T>) -> Vec<Arc<Stored<T>>> {
+        let contents = self.contents.lock();
+        let newest_first = contents.records.values().rev().cloned();
+        newest_first
+            .filter_map(|Stored { record, audit_seq }| {
+                Some(Arc::new(Stored {
+                    record: kind(record)?,
+                    audit_seq,
+                }))
+            })
+            .collect()
+    }
+
+    fn one<T>(
+        &self,
+        key: &RecordKey,
+        kind: impl Fn(Record) -> Option<T>,
+    ) -> Option<Arc<Stored<T>>> {
+        let Stored { record, audit_seq } = self.contents.lock().records.get(key)?.clone();
+        Some(Arc::new(Stored {
+            record: kind(record)?,
+            audit_seq,
+        }))
+    }
+}
+
+impl Store for ModelStore {
+    fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>> {
+        std::future::ready(self.commit_now(commit)).boxed()
+    }
+
+    fn commit_later(&self, commit: Commit) {
+        // As with the real one, a failure is nobody's to hear of.
+        let _ = self.commit_now(commit);
+    }
+
+    fn organization(&self, id: OrganizationId) -> Read<Option<Arc<Stored<Organization>>>> {
+        Ok(self.one(&RecordKey::Organization(id), Record::into_organization))
+    }
+
+    fn organization_by_name(&self, name: &OrganizationName) -> Read<Option<OrganizationId>> {
+        self.contents.lock().organization_by_name(name)
+    }
+
+    fn organizations(
+        &self,
+        before: Option<OrganizationId>,
+        limit: usize,
+    ) -> Read<Vec<Arc<Stored<Organization>>>> {
+        let all = self.of_kind(Record::into_organization).into_iter();
+        Ok(all
+            .filter(|it| before.is_none_or(|before| it.record.id < before))
+            .take(limit)
+            .collect())
+    }
+
+    fn agent(&self, id: AgentId) -> Read<Option<Arc<Stored<Agent>>>> {
+        Ok(self.one(&RecordKey::Agent(id), Record::into_agent))
+    }
+
+    fn agent_by_email(&self, email: &Email) -> Read<Option<AgentId>> {
+        self.contents.lock().agent_by_email(email)
+    }
+
+    fn agents(&self, before: Option<AgentId>, limit: usize) -> Read<Vec<Arc<Stored<Agent>>>> {
+        let all = self.of_kind(Record::into_agent).into_iter();
+        Ok(all
+            .filter(|it| before.is_none_or(|before| it.record.id < before))
+            .take(limit)
+            .collect())
+    }
+
+    fn credential(&self, id: CredentialId) -> Read<Option<Arc<Stored<CredentialRecord>>>> {
+        Ok(self.one(&RecordKey::Credential(id), Record::into_credential))
+    }
+
+    fn credentials_of(&self, agent: AgentId) -> Read<Vec<Arc<Stored<CredentialRecord>>>> {
+        let all = self.of_kind(Record::into_credential).into_iter();
+        Ok(all
+            .filter(|it| it.record.credential.agent_id == agent)
+            .collect())
+    }
+
+    fn last_used(&self, key: &RecordKey) -> Read<Option<Timestamp>> {
+        let contents = self.contents.lock();
+        let uses = contents.entries.iter().rev().map(|(entry, _)| entry);
+        Ok(uses
+            .filter(|entry| entry.action == Action::TokenIssue && entry.outcome == Outcome::Success)
+            .find(|entry| match key {
+                RecordKey::Agent(id) => entry.actor.id.as_deref() == Some(&id.to_string()),
+                RecordKey::Credential(id) => entry.credential_id == Some(*id),
+                _ => false,
+            })
+            .map(|entry| entry.time))
+    }
+
+    fn signing_keys(&self) -> Read<Vec<Arc<Stored<SigningKeyRecord>>>> {
+        let mut keys = self.of_kind(Record::into_signing_key);
+        keys.sort_by_key(|stored| {
+            std::cmp::Reverse((stored.record.key.created_at, stored.audit_seq))
+        });
+        Ok(keys)
+    }
+
+    fn server_secret(&self, name: ServerSecretName) -> Read<Option<Arc<Stored<ServerSecret>>>> {
+        Ok(self.one(&RecordKey::ServerSecret(name), Record::into_server_secret))
+    }
+
+    fn entries_from(&self, from: u64, limit: usize) -> Read<Vec<StoredEntry>> {
+        let contents = self.contents.lock();
+        let entries = contents.entries.iter().map(|(_, stored)| stored);
+        Ok(entries
+            .filter(|stored| stored.seq >= from)
+            .take(limit)
+            .cloned()
+            .collect())
+    }
+
+    fn entries_before(
+        &self,
+        before: Option<u64>,
+        filter: &EntryFilter,
+        limit: usize,
+    ) -> Read<EntryPage> {
+        let contents = self.contents.lock();
+        let older = contents
+            .entries
+            .iter()
+            .rev()
+            .filter(|(entry, _)| before.is_none_or(|before| entry.seq < before));
+        let entries = older
+            .filter(|(entry, _)| filter.matches(entry))
+            .take(limit)
+            .map(|(_, stored)| stored.clone());
+        let entries: Vec<_> = entries.collect();
+        let next_before = entries
+            .last()
+            .filter(|last| entries.len() == limit && last.seq > 0)
+            .map(|last| last.seq);
+        Ok(EntryPage {
+            entries,
+            next_before,
+        })
+    }
+
+    fn head(&self) -> watch::Receiver<u64> {
+        self.head.subscribe()
+    }
+
+    fn status(&self) -> StoreStatus {
+        StoreStatus {
+            id: StoreId::from_bytes([0; 16]),
+            path: String::new(),
+            format: 0,
+            entries: *self.head.borrow(),
+            journal_bytes: 0,
+            journal_segments: 0,
+            failure: self.failure.lock().clone(),
+        }
+    }
+}

@@ -1,0 +1,614 @@
+//! What every store must do. [`every_store`] makes one test of each behaviour for a store that it
+//! is told how to make.
+
+use std::sync::Arc;
+
+use agentidp_shared::{
+    Action, Actor, ActorKind, Agent, AgentId, AgentStatus, AgentType, Credential, CredentialId,
+    CredentialKind, CredentialStatus, DeploymentEnv, Entry, Metadata, Organization, OrganizationId,
+    OrganizationStatus, Outcome, TargetKind, Timestamp, Via,
+};
+use proptest::prelude::*;
+
+use super::model::ModelStore;
+use super::{
+    Commit, CommitError, Conflict, CredentialRecord, EntryFilter, Record, RecordKey, Store,
+};
+
+/// One test of each behaviour, on the stores that `$make` makes: it gives the store, and whatever
+/// must live as long.
+macro_rules! every_store {
+    ($make:expr) => {
+        $crate::store::suite::every_store!($make;
+            what_is_committed_is_read,
+            a_commit_is_made_whole_or_not_at_all,
+            a_record_is_changed_only_from_the_revision_it_has,
+            names_and_emails_belong_to_one,
+            of_many_who_want_one_email_at_once_one_gets_it,
+            a_requirement_that_does_not_hold_refuses_the_commit,
+            an_entry_names_the_digest_and_revision_of_its_record,
+            entries_are_numbered_without_gaps_and_read_in_pages,
+            a_filter_finds_what_it_asks_for_in_any_bundle,
+            lists_are_newest_first_and_continue,
+            the_last_use_is_drawn_from_the_log,
+            the_head_tells_of_every_commit,
+            an_entry_that_is_too_large_is_refused_alone,
+        );
+    };
+    ($make:expr; $($name:ident),+ $(,)?) => {
+        $(
+            #[tokio::test]
+            async fn $name() {
+                let (store, _keep) = $make;
+                $crate::store::suite::$name(std::sync::Arc::new(store)).await;
+            }
+        )+
+    };
+}
+
+pub(crate) use every_store;
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+fn number_bytes(number: u64) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[8..].copy_from_slice(&number.to_be_bytes());
+    bytes
+}
+
+/// An entry of `action`.
+pub(crate) fn entry(action: Action) -> Entry {
+    Entry::new(at(1_000), Actor::system(), action, Outcome::Success)
+}
+
+/// Organization `number` with `name`.
+pub(crate) fn organization(number: u64, name: &str, revision: u64) -> Organization {
+    Organization {
+        id: OrganizationId::from_bytes(number_bytes(number)),
+        name: name.parse().unwrap(),
+        status: OrganizationStatus::Active,
+        tier: "free".to_owned(),
+        created_at: at(1),
+        revision,
+    }
+}
+
+/// Agent `number` with an e-mail.
+pub(crate) fn agent(number: u64, email: &str, revision: u64) -> Agent {
+    Agent {
+        id: AgentId::from_bytes(number_bytes(number)),
+        organization_id: OrganizationId::from_bytes(number_bytes(1)),
+        email: email.parse().unwrap(),
+        agent_type: AgentType::Router,
+        version: semver::Version::new(1, 2, 3),
+        capabilities: "a:b".parse().unwrap(),
+        owner: "team".parse().unwrap(),
+        deployment_env: DeploymentEnv::Staging,
+        status: AgentStatus::Active,
+        audiences: vec!["https://mcp.example/".parse().unwrap()],
+        metadata: Metadata::default(),
+        created_at: at(1),
+        updated_at: at(2),
+        last_auth_at: None,
+        revision,
+    }
+}
+
+fn credential(number: u64, of: u64, revision: u64) -> CredentialRecord {
+    CredentialRecord {
+        credential: Credential {
+            id: CredentialId::from_bytes(number_bytes(number)),
+            agent_id: AgentId::from_bytes(number_bytes(of)),
+            organization_id: OrganizationId::from_bytes(number_bytes(1)),
+            kind: CredentialKind::ClientSecret,
+            status: CredentialStatus::Active,
+            created_at: at(1),
+            expires_at: Some(at(9_000)),
+            retires_at: None,
+            last_used_at: None,
+            revision,
+        },
+        check: [1, 2, 3, 4],
+        hash: "$argon2id$".to_owned(),
+    }
+}
+
+fn put_agent(agent: Agent) -> Commit {
+    Commit::new(entry(Action::AgentRegister)).put(Record::Agent(agent))
+}
+
+/// The entry of a token of agent `number` by credential `credential`.
+fn token(number: u64, credential: u64, time: i64) -> Entry {
+    let mut entry = entry(Action::TokenIssue);
+    entry.time = at(time);
+    entry.actor = Actor {
+        kind: ActorKind::Agent,
+        id: Some(AgentId::from_bytes(number_bytes(number)).to_string()),
+        name: None,
+        login: None,
+        via: Via::Http,
+        address: None,
+    };
+    entry.credential_id = Some(CredentialId::from_bytes(number_bytes(credential)));
+    entry
+}
+
+/// All entries, newest first, in pages of `limit`.
+fn pages(store: &dyn Store, filter: &EntryFilter, limit: usize) -> Vec<u64> {
+    let mut seqs = Vec::new();
+    let mut before = None;
+    loop {
+        let page = store.entries_before(before, filter, limit).unwrap();
+        assert!(page.entries.len() <= limit);
+        seqs.extend(page.entries.iter().map(|stored| stored.seq));
+        match page.next_before {
+            Some(next) => before = Some(next),
+            None => return seqs,
+        }
+    }
+}
+
+pub(crate) async fn what_is_committed_is_read(store: Arc<dyn Store>) {
+    let (tenant, router) = (organization(1, "acme", 1), agent(2, "a@acme.example", 1));
+    let secret = credential(3, 2, 1);
+    let commit =
+        Commit::new(entry(Action::OrganizationCreate)).put(Record::Organization(tenant.clone()));
+    let first = store.commit(commit).await.unwrap().seq;
+    let second = store.commit(put_agent(router.clone())).await.unwrap().seq;
+    let commit =
+        Commit::new(entry(Action::CredentialIssue)).put(Record::Credential(secret.clone()));
+    let third = store.commit(commit).await.unwrap().seq;
+
+    let read = store.organization(tenant.id).unwrap().unwrap();
+    assert_eq!((&read.record, read.audit_seq), (&tenant, first));
+    assert_eq!(
+        store.organization_by_name(&tenant.name).unwrap(),
+        Some(tenant.id)
+    );
+    let read = store.agent(router.id).unwrap().unwrap();
+    assert_eq!((&read.record, read.audit_seq), (&router, second));
+    assert_eq!(
+        store.agent_by_email(&router.email).unwrap(),
+        Some(router.id)
+    );
+    let read = store.credential(secret.credential.id).unwrap().unwrap();
+    assert_eq!((&read.record, read.audit_seq), (&secret, third));
+    assert_eq!(store.credentials_of(router.id).unwrap(), [read]);
+    assert!(
+        store
+            .agent(AgentId::from_bytes(number_bytes(9)))
+            .unwrap()
+            .is_none()
+    );
+    assert!(
+        store
+            .credentials_of(AgentId::from_bytes(number_bytes(9)))
+            .unwrap()
+            .is_empty()
+    );
+}
+
+pub(crate) async fn a_commit_is_made_whole_or_not_at_all(store: Arc<dyn Store>) {
+    let before = *store.head().borrow();
+    // The second record does not fit, so the first must not be there either.
+    let commit = put_agent(agent(2, "a@acme.example", 1))
+        .and(entry(Action::AgentRegister))
+        .put(Record::Agent(agent(3, "b@acme.example", 7)));
+    let refused = store.commit(commit).await;
+    assert_eq!(
+        refused,
+        Err(CommitError::Conflict(Conflict::Revision(TargetKind::Agent)))
+    );
+    assert!(
+        store
+            .agent(AgentId::from_bytes(number_bytes(2)))
+            .unwrap()
+            .is_none()
+    );
+    assert_eq!(
+        store
+            .agent_by_email(&"a@acme.example".parse().unwrap())
+            .unwrap(),
+        None
+    );
+    assert_eq!(*store.head().borrow(), before);
+}
+
+pub(crate) async fn a_record_is_changed_only_from_the_revision_it_has(store: Arc<dyn Store>) {
+    store
+        .commit(put_agent(agent(2, "a@acme.example", 1)))
+        .await
+        .unwrap();
+    let conflict = Err(CommitError::Conflict(Conflict::Revision(TargetKind::Agent)));
+    assert_eq!(
+        store.commit(put_agent(agent(2, "a@acme.example", 1))).await,
+        conflict
+    );
+    assert_eq!(
+        store.commit(put_agent(agent(2, "a@acme.example", 3))).await,
+        conflict
+    );
+    let changed = Agent {
+        status: AgentStatus::Suspended,
+        ..agent(2, "a@acme.example", 2)
+    };
+    store.commit(put_agent(changed.clone())).await.unwrap();
+    assert_eq!(store.agent(changed.id).unwrap().unwrap().record, changed);
+}
+
+pub(crate) async fn names_and_emails_belong_to_one(store: Arc<dyn Store>) {
+    let create = |number, name| {
+        Commit::new(entry(Action::OrganizationCreate))
+            .put(Record::Organization(organization(number, name, 1)))
+    };
+    store.commit(create(1, "acme")).await.unwrap();
+    assert_eq!(
+        store.commit(create(2, "acme")).await,
+        Err(CommitError::Conflict(Conflict::Taken("name")))
+    );
+    store
+        .commit(put_agent(agent(2, "a@acme.example", 1)))
+        .await
+        .unwrap();
+    let taken = store.commit(put_agent(agent(3, "a@acme.example", 1))).await;
+    assert_eq!(taken, Err(CommitError::Conflict(Conflict::Taken("email"))));
+    // Its owner keeps it through a change.
+    store
+        .commit(put_agent(agent(2, "a@acme.example", 2)))
+        .await
+        .unwrap();
+}
+
+pub(crate) async fn of_many_who_want_one_email_at_once_one_gets_it(store: Arc<dyn Store>) {
+    let tasks: Vec<_> = (0..64)
+        .map(|number| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                store
+                    .commit(put_agent(agent(number, "a@acme.example", 1)))
+                    .await
+            })
+        })
+        .collect();
+    let mut won = 0;
+    for task in tasks {
+        match task.await.unwrap() {
+            Ok(_) => won += 1,
+            Err(error) => assert_eq!(error, CommitError::Conflict(Conflict::Taken("email"))),
+        }
+    }
+    assert_eq!(won, 1);
+}
+
+pub(crate) async fn a_requirement_that_does_not_hold_refuses_the_commit(store: Arc<dyn Store>) {
+    store
+        .commit(put_agent(agent(2, "a@acme.example", 1)))
+        .await
+        .unwrap();
+    let key = RecordKey::Agent(AgentId::from_bytes(number_bytes(2)));
+    let issue = |revision| Commit::new(token(2, 3, 5)).require(key.clone(), revision);
+    store.commit(issue(1)).await.unwrap();
+    store
+        .commit(put_agent(agent(2, "a@acme.example", 2)))
+        .await
+        .unwrap();
+    let conflict = Err(CommitError::Conflict(Conflict::Revision(TargetKind::Agent)));
+    assert_eq!(store.commit(issue(1)).await, conflict);
+    store.commit(issue(2)).await.unwrap();
+}
+
+pub(crate) async fn an_entry_names_the_digest_and_revision_of_its_record(store: Arc<dyn Store>) {
+    let record = Record::Agent(agent(2, "a@acme.example", 1));
+    let stored = super::form::encode(&record).unwrap();
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &stored);
+    let digest: String = digest
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let seq = store
+        .commit(put_agent(agent(2, "a@acme.example", 1)))
+        .await
+        .unwrap()
+        .seq;
+    let read = store.entries_from(seq, 1).unwrap().remove(0);
+    let read: Entry = serde_json::from_slice(&read.json).unwrap();
+    let target = read.target.unwrap();
+    assert_eq!(
+        (read.seq, target.kind, target.revision),
+        (seq, TargetKind::Agent, Some(1))
+    );
+    assert_eq!(target.digest, Some(digest));
+}
+
+pub(crate) async fn entries_are_numbered_without_gaps_and_read_in_pages(store: Arc<dyn Store>) {
+    let first = *store.head().borrow();
+    for time in 0..700 {
+        store.commit(Commit::new(token(2, 3, time))).await.unwrap();
+    }
+    let end = first + 700;
+    for (from, limit) in [
+        (first, 1_000),
+        (first + 255, 3),
+        (first + 256, 300),
+        (end - 1, 5),
+        (end, 5),
+        (end + 9, 5),
+    ] {
+        let seqs: Vec<_> = store
+            .entries_from(from, limit)
+            .unwrap()
+            .iter()
+            .map(|stored| stored.seq)
+            .collect();
+        let expected: Vec<_> = (from..end).take(limit).collect();
+        assert_eq!(seqs, expected, "from {from}, {limit}");
+    }
+    for limit in [1, 7, 256, 1_000] {
+        let expected: Vec<_> = (0..end).rev().collect();
+        assert_eq!(
+            pages(store.as_ref(), &EntryFilter::default(), limit),
+            expected,
+            "in pages of {limit}"
+        );
+    }
+}
+
+pub(crate) async fn a_filter_finds_what_it_asks_for_in_any_bundle(store: Arc<dyn Store>) {
+    let mut wanted = Vec::new();
+    for number in 0..800_u64 {
+        let rare = number % 190 == 7;
+        let mut entry = token(if rare { 5 } else { 1_000 + number }, 3, 1);
+        entry.outcome = if rare {
+            Outcome::Denied
+        } else {
+            Outcome::Success
+        };
+        let seq = store.commit(Commit::new(entry)).await.unwrap().seq;
+        wanted.extend(rare.then_some(seq));
+    }
+    wanted.reverse();
+    let by_agent = EntryFilter {
+        agent: Some(AgentId::from_bytes(number_bytes(5))),
+        ..EntryFilter::default()
+    };
+    let by_outcome = EntryFilter {
+        outcome: Some(Outcome::Denied),
+        ..EntryFilter::default()
+    };
+    let by_both = EntryFilter {
+        action: Some(Action::TokenIssue),
+        ..by_agent.clone()
+    };
+    let by_none = EntryFilter {
+        action: Some(Action::AgentRevoke),
+        ..EntryFilter::default()
+    };
+    for limit in [1, 2, 100] {
+        assert_eq!(pages(store.as_ref(), &by_agent, limit), wanted);
+        assert_eq!(pages(store.as_ref(), &by_outcome, limit), wanted);
+        assert_eq!(pages(store.as_ref(), &by_both, limit), wanted);
+        assert!(pages(store.as_ref(), &by_none, limit).is_empty());
+    }
+}
+
+pub(crate) async fn lists_are_newest_first_and_continue(store: Arc<dyn Store>) {
+    for number in [5, 3, 9, 1] {
+        let email = format!("a{number}@acme.example");
+        store
+            .commit(put_agent(agent(number, &email, 1)))
+            .await
+            .unwrap();
+        let tenant = organization(number, &format!("org-{number}"), 1);
+        let commit =
+            Commit::new(entry(Action::OrganizationCreate)).put(Record::Organization(tenant));
+        store.commit(commit).await.unwrap();
+    }
+    let id = |number| AgentId::from_bytes(number_bytes(number));
+    let agents = |before: Option<AgentId>, limit| -> Vec<AgentId> {
+        store
+            .agents(before, limit)
+            .unwrap()
+            .iter()
+            .map(|stored| stored.record.id)
+            .collect()
+    };
+    assert_eq!(agents(None, 3), [id(9), id(5), id(3)]);
+    assert_eq!(agents(Some(id(3)), 3), [id(1)]);
+    assert_eq!(agents(Some(id(1)), 3), []);
+    let organizations = store.organizations(None, 2).unwrap();
+    let names: Vec<_> = organizations
+        .iter()
+        .map(|stored| stored.record.name.as_str())
+        .collect();
+    assert_eq!(names, ["org-9", "org-5"]);
+    let older = store
+        .organizations(Some(organizations[1].record.id), 9)
+        .unwrap();
+    assert_eq!(older.len(), 2);
+}
+
+pub(crate) async fn the_last_use_is_drawn_from_the_log(store: Arc<dyn Store>) {
+    let agent = RecordKey::Agent(AgentId::from_bytes(number_bytes(2)));
+    let credential = RecordKey::Credential(CredentialId::from_bytes(number_bytes(3)));
+    assert_eq!(store.last_used(&agent).unwrap(), None);
+    store.commit(Commit::new(token(2, 3, 50))).await.unwrap();
+    store.commit(Commit::new(token(2, 4, 60))).await.unwrap();
+    let mut denied = token(2, 3, 70);
+    denied.outcome = Outcome::Denied;
+    store.commit(Commit::new(denied)).await.unwrap();
+    assert_eq!(store.last_used(&agent).unwrap(), Some(at(60)));
+    assert_eq!(store.last_used(&credential).unwrap(), Some(at(50)));
+}
+
+pub(crate) async fn the_head_tells_of_every_commit(store: Arc<dyn Store>) {
+    let mut head = store.head();
+    let before = *head.borrow_and_update();
+    store
+        .commit(Commit::new(token(2, 3, 1)).and(token(2, 3, 2)))
+        .await
+        .unwrap();
+    head.changed().await.unwrap();
+    assert_eq!(*head.borrow(), before + 2);
+    assert_eq!(store.status().entries, before + 2);
+}
+
+pub(crate) async fn an_entry_that_is_too_large_is_refused_alone(store: Arc<dyn Store>) {
+    let before = *store.head().borrow();
+    let mut large = token(2, 3, 1);
+    large.scope = Some("x".repeat(5_000));
+    assert_eq!(
+        store.commit(Commit::new(large)).await,
+        Err(CommitError::TooLarge)
+    );
+    store.commit(Commit::new(token(2, 3, 1))).await.unwrap();
+    assert_eq!(*store.head().borrow(), before + 1);
+}
+
+/// Something that is done to a store.
+#[derive(Debug, Clone)]
+pub(crate) enum Step {
+    Agent {
+        number: u64,
+        email: u8,
+        revision: u64,
+    },
+    Organization {
+        number: u64,
+        name: u8,
+        revision: u64,
+    },
+    Credential {
+        number: u64,
+        revision: u64,
+    },
+    Token {
+        agent: u64,
+        credential: u64,
+        required: u64,
+    },
+    Many(u8),
+}
+
+/// Any few dozen steps, of which many do not fit.
+pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        (0..4_u64, 0..4_u8, 1..4_u64).prop_map(|(number, email, revision)| Step::Agent {
+            number,
+            email,
+            revision
+        }),
+        (0..3_u64, 0..3_u8, 1..3_u64).prop_map(|(number, name, revision)| Step::Organization {
+            number,
+            name,
+            revision
+        }),
+        (0..4_u64, 1..3_u64).prop_map(|(number, revision)| Step::Credential { number, revision }),
+        (0..4_u64, 0..4_u64, 0..3_u64).prop_map(|(agent, credential, required)| Step::Token {
+            agent,
+            credential,
+            required
+        }),
+        (1..90_u8).prop_map(Step::Many),
+    ];
+    prop::collection::vec(step, 1..60)
+}
+
+fn commits(step: &Step) -> Vec<Commit> {
+    let one = |action, record| vec![Commit::new(entry(action)).put(record)];
+    match *step {
+        Step::Agent {
+            number,
+            email,
+            revision,
+        } => one(
+            Action::AgentRegister,
+            Record::Agent(agent(number, &format!("a{email}@acme.example"), revision)),
+        ),
+        Step::Organization {
+            number,
+            name,
+            revision,
+        } => {
+            let tenant = organization(number, &format!("org-{name}"), revision);
+            one(Action::OrganizationCreate, Record::Organization(tenant))
+        }
+        // A credential stays its agent's for good.
+        Step::Credential { number, revision } => one(
+            Action::CredentialIssue,
+            Record::Credential(credential(number, number / 2, revision)),
+        ),
+        Step::Token {
+            agent,
+            credential,
+            required,
+        } => {
+            let key = RecordKey::Agent(AgentId::from_bytes(number_bytes(agent)));
+            vec![Commit::new(token(agent, credential, 40)).require(key, required)]
+        }
+        Step::Many(count) => (0..count)
+            .map(|time| Commit::new(token(1, 1, i64::from(time))))
+            .collect(),
+    }
+}
+
+/// Does `steps` to `store` and to a model of it, which begins with the same entries.
+pub(crate) async fn do_to_both(store: &dyn Store, steps: &[Step], model: &ModelStore) {
+    for commit in steps.iter().flat_map(commits) {
+        assert_eq!(
+            store.commit(commit.clone()).await,
+            model.commit(commit).await
+        );
+    }
+}
+
+/// Holds all that can be read of `store` against the model.
+pub(crate) fn assert_alike(store: &dyn Store, model: &ModelStore) {
+    assert_eq!(
+        store.agents(None, 100).unwrap(),
+        model.agents(None, 100).unwrap()
+    );
+    assert_eq!(
+        store.organizations(None, 100).unwrap(),
+        model.organizations(None, 100).unwrap()
+    );
+    for number in 0..4 {
+        let (agent, credential) = (
+            AgentId::from_bytes(number_bytes(number)),
+            CredentialId::from_bytes(number_bytes(number)),
+        );
+        assert_eq!(store.agent(agent).unwrap(), model.agent(agent).unwrap());
+        assert_eq!(
+            store.credential(credential).unwrap(),
+            model.credential(credential).unwrap()
+        );
+        assert_eq!(
+            store.credentials_of(agent).unwrap(),
+            model.credentials_of(agent).unwrap()
+        );
+        for key in [RecordKey::Agent(agent), RecordKey::Credential(credential)] {
+            assert_eq!(
+                store.last_used(&key).unwrap(),
+                model.last_used(&key).unwrap()
+            );
+        }
+    }
+    let count = usize::MAX;
+    assert_eq!(
+        store.entries_from(0, count).unwrap(),
+        model.entries_from(0, count).unwrap()
+    );
+    let filter = EntryFilter {
+        agent: Some(AgentId::from_bytes(number_bytes(1))),
+        ..EntryFilter::default()
+    };
+    assert_eq!(pages(store, &filter, 10), pages(model, &filter, 10));
+}
+
+mod on_the_model {
+    use super::ModelStore;
+
+    super::every_store!((ModelStore::new(), ()));
+}
