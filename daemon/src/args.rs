@@ -101,6 +101,18 @@ pub enum ConfigCommand {
 pub enum StoreCommand {
     /// Verify every record and the chain of the audit log, and change nothing
     Check(ConfigFile),
+    /// Accept a store that its head file contradicts, and put that into its audit log
+    ///
+    /// For a store that was put back from an earlier time on purpose. What was acknowledged since
+    /// then is lost.
+    Accept {
+        /// Which configuration.
+        #[command(flatten)]
+        file: ConfigFile,
+        /// Why, for the audit log
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
 }
 
 #[cfg(test)]

@@ -5,11 +5,13 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use agentidp_shared::{Actor, ActorKind, Via};
 use anyhow::{Context as _, bail};
+use nix::unistd::{User, getuid};
 
 use crate::clock::{System, random};
 use crate::config::{Config, KeyEncryptionKey};
-use crate::daemon::{Daemon, check, create_store, store_exists};
+use crate::daemon::{Daemon, accept_store as accept, check, create_store, store_exists};
 use crate::lifecycle::{Notifier, shutdown_signal};
 use crate::listeners::Listeners;
 
@@ -94,6 +96,30 @@ pub fn check_store(config: &Config) -> anyhow::Result<bool> {
         report.frames, report.entries, report.records
     )?;
     Ok(report.findings.is_empty())
+}
+
+/// Accepts the store as it is, whatever its head file says: after a restore that was meant.
+///
+/// # Errors
+///
+/// When the store cannot be opened for another reason, or not be written.
+pub fn accept_store(config: &Config, reason: &str) -> anyhow::Result<()> {
+    let uid = getuid();
+    let actor = Actor {
+        kind: ActorKind::Operator,
+        id: Some(uid.to_string()),
+        name: User::from_uid(uid)?.map(|user| user.name),
+        login: None,
+        via: Via::Internal,
+        address: None,
+    };
+    accept(config, actor, reason.parse()?)?;
+    writeln!(
+        io::stdout(),
+        "the store in {} is accepted as it is",
+        config.store.path.display()
+    )?;
+    Ok(())
 }
 
 fn serve(

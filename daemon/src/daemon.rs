@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentidp_shared::{Action, StoreId};
+use agentidp_shared::{Action, Actor, Entry, Outcome, Reason, StoreId};
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
@@ -15,8 +15,8 @@ use crate::lifecycle::Notifier;
 use crate::listeners::Listeners;
 use crate::rpc::{self, About, Operators};
 use crate::service::{Service, Settings, init};
-use crate::store::Store;
 use crate::store::durable::{JournaledStore, StoreOptions};
+use crate::store::{Commit, Store};
 
 /// How long requests under way are waited for when the daemon is to end. With what comes after it
 /// the daemon ends within ten seconds.
@@ -72,6 +72,27 @@ pub(crate) fn store_exists(config: &Config) -> bool {
 /// When the store cannot be read at all.
 pub(crate) fn check(config: &Config) -> anyhow::Result<crate::store::durable::Report> {
     Ok(crate::store::durable::check(&options(config))?)
+}
+
+/// Accepts the store that `config` describes as it is, whatever its head file says, and puts that
+/// into its audit log.
+///
+/// # Errors
+///
+/// When the store cannot be opened for another reason, or not be written.
+pub(crate) fn accept_store(config: &Config, actor: Actor, reason: Reason) -> anyhow::Result<()> {
+    let store = JournaledStore::open_accepting(&options(config))?;
+    let mut entry = Entry::new(
+        System::default().now(),
+        actor,
+        Action::StoreAccept,
+        Outcome::Success,
+    );
+    entry.reason = Some(reason);
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    runtime.block_on(store.commit(Commit::new(entry)))?;
+    store.shutdown();
+    Ok(())
 }
 
 impl Daemon {
@@ -188,7 +209,7 @@ impl Daemon {
             tokio::time::timeout(DRAIN, async { tokio::join!(serving, operating, ticking) }).await;
         match drained {
             Ok((_, Ok(Err(error)), _)) => {
-                tracing::error!(%error, "the operators' interface failed")
+                tracing::error!(%error, "the operators' interface failed");
             }
             Ok(_) => {}
             Err(_) => tracing::warn!("requests that were still under way were cut off"),

@@ -19,4 +19,4 @@ mod rpc;
 mod service;
 mod store;
 
-pub use commands::{check_store, dev, init, run};
+pub use commands::{accept_store, check_store, dev, init, run};

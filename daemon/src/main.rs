@@ -7,7 +7,7 @@ use agentidp_daemon::args::{
     Arguments, Command, ConfigCommand, ConfigFile, DevArguments, StoreCommand,
 };
 use agentidp_daemon::config::{Config, Environment, Warning, default_toml};
-use agentidp_daemon::{check_store, dev, init, lifecycle, run, telemetry};
+use agentidp_daemon::{accept_store, check_store, dev, init, lifecycle, run, telemetry};
 use clap::{CommandFactory as _, Parser as _};
 
 fn main() -> ExitCode {
@@ -20,6 +20,9 @@ fn main() -> ExitCode {
         Command::Config(ConfigCommand::Default) => print(default_toml().as_bytes()),
         Command::Store(StoreCommand::Check(file)) => {
             return verdict(load(&file).and_then(|config| check_store(&config)));
+        }
+        Command::Store(StoreCommand::Accept { file, reason }) => {
+            load(&file).and_then(|config| accept_store(&config, &reason))
         }
         Command::Completions { shell } => {
             let mut script = Vec::new();

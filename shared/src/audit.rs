@@ -21,6 +21,8 @@ word_enum! {
     Action, "action" {
         /// A store was made.
         StoreInit = "store.init",
+        /// A store that its head file contradicts was accepted as it is.
+        StoreAccept = "store.accept",
         /// The daemon started.
         DaemonStart = "daemon.start",
         /// The daemon stopped in good order.

@@ -75,6 +75,19 @@ fn authlib_gets_a_token_by_discovery_and_pyjwt_verifies_it_with_rs256() {
 }
 
 #[test]
+fn authlib_finds_an_issuer_that_has_a_path() {
+    let mut installation = Installation::new();
+    installation.config.issuer_path = "/tenant";
+    installation.init();
+    let daemon = installation.start();
+    daemon.organization("acme");
+    let client = daemon.enrol(&Registration::new("a@acme.example"));
+    let more = [("METHOD", "client_secret_basic")];
+    let claims = run("authlib_client.py", &daemon, &client, &more);
+    assert_eq!(claims["iss"], daemon.installation.config.issuer());
+}
+
+#[test]
 fn requests_oauthlib_gets_a_token() {
     let daemon = daemon_signing_with("ES256");
     let client = daemon.enrol(&Registration::new("a@acme.example"));

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use agentidp_proto::v1;
 use agentidp_proto::v1::agent_service_client::AgentServiceClient;
@@ -16,6 +17,8 @@ use tokio::runtime::Runtime;
 use tonic::transport::{Channel, Endpoint};
 
 const KILLS: usize = 30;
+/// How long after its start the daemon makes its index durable for the first time.
+const FLUSH: Duration = Duration::from_millis(4_900);
 
 /// What the load tried, and what it was told.
 #[derive(Debug, Default)]
@@ -531,6 +534,7 @@ fn thirty_kills_during_mixed_load_lose_nothing_and_invent_nothing() {
     };
 
     let mut daemon = daemon;
+    let mut started = Instant::now();
     for round in 0..KILLS {
         let operator = verifier.verify(&daemon, &shared);
         if let Some(client) = shared.note(|ledger| ledger.secrets.last().cloned()) {
@@ -542,6 +546,13 @@ fn thirty_kills_during_mixed_load_lose_nothing_and_invent_nothing() {
         }
         let load = Load::start(round, &verifier.runtime, &operator, &shared, &clients);
         shared.wait_for_acknowledgements(50 + vary(round, 400));
+        if round % 6 == 5 {
+            // Until about when the daemon makes its index durable.
+            let moment = FLUSH + Duration::from_millis(u64::try_from(10 * round).unwrap());
+            while started.elapsed() < moment {
+                shared.wait_for_acknowledgements(1);
+            }
+        }
         let mut installation = daemon.kill();
         load.join();
         drop(operator);
@@ -553,6 +564,7 @@ fn thirty_kills_during_mixed_load_lose_nothing_and_invent_nothing() {
         }
         let address = installation.config.listen;
         daemon = installation.start();
+        started = Instant::now();
         assert_eq!(
             daemon.installation.config.listen, address,
             "clients find it where it was"

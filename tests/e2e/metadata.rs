@@ -51,6 +51,24 @@ fn both_metadata_documents_say_what_clients_need_to_know() {
 }
 
 #[test]
+fn an_issuer_with_a_path_is_found_wherever_clients_look() {
+    let mut installation = Installation::new();
+    installation.config.issuer_path = "/tenant";
+    installation.init();
+    let daemon = installation.start();
+    let issuer = daemon.installation.config.issuer();
+    for path in [
+        "/.well-known/oauth-authorization-server/tenant",
+        "/.well-known/openid-configuration/tenant",
+        "/tenant/.well-known/openid-configuration",
+    ] {
+        let answer = daemon.http().get(path);
+        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(answer.json()["issuer"], issuer, "{path}");
+    }
+}
+
+#[test]
 fn the_authorization_endpoint_says_that_there_is_no_interactive_authorization() {
     let daemon = TestDaemon::start();
     let document = daemon

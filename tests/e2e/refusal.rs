@@ -147,7 +147,6 @@ fn on_a_small_disk() -> (Installation, MountNamespace) {
     installation.by_way_of = namespace.by_way_of();
     // Who starts it without being root is root in there.
     installation.config.roles[0].users.push("root".to_owned());
-    installation.init();
     (installation, namespace)
 }
 
@@ -161,8 +160,25 @@ fn fill(installation: &Installation, namespace: &MountNamespace) {
 }
 
 #[test]
+fn a_store_is_not_half_made_on_a_full_disk() {
+    let (installation, namespace) = on_a_small_disk();
+    fill(&installation, &namespace);
+    let line = one_line_of_refusal(&installation.run("init"));
+    let store = installation.config.store.to_str().unwrap();
+    assert!(line.contains(store), "{line}");
+    namespace.run(&format!(
+        "rm {}/disk/filler",
+        installation.directory().display()
+    ));
+    installation.init();
+    let daemon = installation.start();
+    assert_eq!(daemon.http().get("/health/ready").status, 200);
+}
+
+#[test]
 fn a_full_disk_is_refused_at_the_start() {
     let (installation, namespace) = on_a_small_disk();
+    installation.init();
     let daemon = installation.start();
     daemon.organization("acme");
     let (installation, _) = daemon.stop();
@@ -188,6 +204,7 @@ fn a_full_disk_is_refused_at_the_start() {
 #[test]
 fn a_disk_that_runs_full_stops_issuance_and_loses_nothing() {
     let (installation, namespace) = on_a_small_disk();
+    installation.init();
     let daemon = installation.start();
     daemon.organization("acme");
     let client = daemon.enrol(&Registration::new("a@acme.example"));

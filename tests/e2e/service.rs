@@ -1,9 +1,14 @@
 //! The daemon as its service manager sees it.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use agentidp_tests::{Installation, Process, Registration, Request, TestDaemon, project_root};
+use agentidp_tests::{
+    DEADLINE, Installation, Process, Registration, Request, TestDaemon, project_root,
+};
 use nix::sys::signal::Signal;
 
 #[test]
@@ -89,6 +94,65 @@ fn sigterm_ends_the_daemon_in_time_though_clients_hold_on() {
     for (index, line) in text.lines().enumerate() {
         assert_eq!(entry(line).unwrap()["seq"], index);
     }
+}
+
+#[test]
+fn sigterm_under_load_gives_every_token_that_was_issued_to_whom_it_was_issued() {
+    let daemon = TestDaemon::start();
+    daemon.organization("acme");
+    let client = daemon.enrol(&Registration::new("a@acme.example"));
+    assert_eq!(client.token(&[]).status, 200);
+    let (had_enough, enough) = std::sync::mpsc::channel();
+    let load: Vec<_> = (0..4)
+        .map(|_| {
+            let (client, had_enough) = (client.clone(), had_enough.clone());
+            std::thread::spawn(move || {
+                let mut tokens = 0;
+                while let Ok(answer) = client.try_token() {
+                    assert_eq!(answer.status, 200, "{}", answer.text());
+                    tokens += 1;
+                    if tokens == 50 {
+                        let _ = had_enough.send(());
+                    }
+                }
+                tokens
+            })
+        })
+        .collect();
+    enough.recv().unwrap();
+    let (installation, _) = daemon.stop();
+    let received: usize = load.into_iter().map(|it| it.join().unwrap()).sum();
+    let daemon = installation.start();
+    let issued = [
+        "audit",
+        "list",
+        "--action",
+        "token.issue",
+        "--limit",
+        "100000",
+        "-o",
+        "ndjson",
+    ];
+    assert_eq!(daemon.cli().ndjson(&issued).len(), 1 + received);
+}
+
+#[test]
+fn a_client_that_does_not_finish_its_request_is_let_go() {
+    let daemon = TestDaemon::start();
+    let mut connection = TcpStream::connect(daemon.installation.config.listen).unwrap();
+    connection
+        .write_all(b"POST /oauth2/token HTTP/1.1\r\nhost: x\r\n")
+        .unwrap();
+    connection.set_read_timeout(Some(DEADLINE)).unwrap();
+    let started = Instant::now();
+    let mut answer = Vec::new();
+    // Reads until the daemon closes the connection.
+    let ended = connection.read_to_end(&mut answer);
+    assert!(
+        ended.is_ok() && started.elapsed() < Duration::from_secs(10),
+        "{ended:?}"
+    );
+    let _ = daemon.stop();
 }
 
 #[test]

@@ -193,6 +193,30 @@ fn newest_segment(installation: &Installation) -> std::path::PathBuf {
 }
 
 #[test]
+fn damage_to_what_was_written_last_is_not_taken_for_a_torn_end() {
+    let (daemon, client) = busy_daemon();
+    let (installation, _) = daemon.stop();
+    let segment = newest_segment(&installation);
+    let before = fs::read(&segment).unwrap().len();
+    let daemon = installation.start();
+    for _ in 0..5 {
+        assert_eq!(client.token(&[]).status, 200);
+    }
+    // The head file, which is written now and then, knows nothing of these.
+    let installation = daemon.kill();
+    let mut bytes = fs::read(&segment).unwrap();
+    bytes[before + 100] ^= 0x01;
+    fs::write(&segment, &bytes).unwrap();
+    let line = installation.refusal();
+    assert!(line.contains("damaged"), "{line}");
+    assert_eq!(
+        fs::read(&segment).unwrap(),
+        bytes,
+        "what was acknowledged is not cut off"
+    );
+}
+
+#[test]
 fn a_store_that_is_older_than_its_head_is_refused() {
     let daemon = TestDaemon::start();
     daemon.organization("acme");

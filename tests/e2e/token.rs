@@ -1,6 +1,6 @@
 //! What an agent gets for its credentials, and what it does not.
 
-use agentidp_tests::{Client, Registration, Request, Response, TestDaemon};
+use agentidp_tests::{Client, Installation, Registration, Request, Response, TestDaemon};
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde_json::Value;
@@ -168,6 +168,19 @@ fn the_audience_of_a_token_is_the_resource_that_was_asked_for() {
             "{malformed}"
         );
     }
+}
+
+#[test]
+fn the_default_audience_can_be_configured() {
+    let mut installation = Installation::new();
+    installation.config.default_audience = Some("https://api.example/");
+    installation.init();
+    let daemon = installation.start();
+    daemon.organization("acme");
+    let client = daemon.enrol(&Registration::new("a@acme.example"));
+    let claims = Client::claims(&client.token(&[]).token());
+    assert_eq!(claims["aud"], "https://api.example/");
+    assert_eq!(claims["iss"], daemon.installation.config.issuer());
 }
 
 #[test]

@@ -34,8 +34,12 @@ pub struct Config {
     pub key_encryption_key: PathBuf,
     /// What signs tokens: `ES256`, `EdDSA` or `RS256`.
     pub algorithm: &'static str,
+    /// The issuer's path, if it is to have one, with its slash.
+    pub issuer_path: &'static str,
     /// How long tokens live.
     pub lifetime: &'static str,
+    /// What tokens are for when nobody says.
+    pub default_audience: Option<&'static str>,
     /// Where logs go beside standard error.
     pub log_directory: Option<PathBuf>,
 }
@@ -54,7 +58,9 @@ impl Config {
             store: directory.join("store"),
             key_encryption_key: directory.join("key-encryption-key"),
             algorithm: "ES256",
+            issuer_path: "",
             lifetime: "15m",
+            default_audience: None,
             log_directory: None,
         }
     }
@@ -62,7 +68,7 @@ impl Config {
     /// The issuer's name.
     #[must_use]
     pub fn issuer(&self) -> String {
-        format!("http://{}", self.listen)
+        format!("http://{}{}", self.listen, self.issuer_path)
     }
 
     pub(crate) fn choose_another_address(&mut self) {
@@ -93,8 +99,11 @@ impl fmt::Display for Config {
             "key_encryption_key_file = {}\n",
             path(&self.key_encryption_key)
         )?;
-        writeln!(f, "[tokens]\nlifetime = {}\n", text(self.lifetime))?;
-        writeln!(f, "[log]\nlevel = \"info\"")?;
+        writeln!(f, "[tokens]\nlifetime = {}", text(self.lifetime))?;
+        if let Some(audience) = self.default_audience {
+            writeln!(f, "default_audience = {}", text(audience))?;
+        }
+        writeln!(f, "\n[log]\nlevel = \"info\"")?;
         if let Some(directory) = &self.log_directory {
             writeln!(f, "directory = {}", path(directory))?;
         }

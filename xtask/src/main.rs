@@ -5,6 +5,7 @@
 
 #![expect(
     clippy::print_stdout,
+    clippy::print_stderr,
     reason = "these commands exist to print to the terminal"
 )]
 
@@ -14,6 +15,8 @@ mod daemon;
 mod dev;
 mod project;
 mod signals;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -38,11 +41,21 @@ enum Chore {
     Bench(bench::Subject),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().chore {
-        Chore::Dev(arguments) => dev::run(&arguments),
+fn main() -> ExitCode {
+    match run(&Arguments::parse().chore) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(chore: &Chore) -> anyhow::Result<()> {
+    match chore {
+        Chore::Dev(arguments) => dev::run(arguments),
         Chore::Ci => ci::run(),
         Chore::Clients => ci::clients(),
-        Chore::Bench(subject) => bench::run(&subject),
+        Chore::Bench(subject) => bench::run(subject),
     }
 }

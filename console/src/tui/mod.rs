@@ -74,8 +74,17 @@ pub(crate) async fn run(socket: SocketChoice) -> Result<(), Error> {
     let (events, event_queue) = mpsc::channel(BATCH);
     tokio::spawn(Connection::new(socket, command_queue, events).run());
 
-    let signals = Signals::new().map_err(failed())?;
     let (own_events, own_event_queue) = mpsc::unbounded_channel();
+    for kind in [
+        SignalKind::hangup(),
+        SignalKind::terminate(),
+        SignalKind::interrupt(),
+    ] {
+        let signal = signal(kind).map_err(failed())?;
+        tokio::spawn(end_on(signal, own_events.clone()));
+    }
+    let continued = SignalKind::from_raw(nix::libc::SIGCONT);
+    let continued = signal(continued).map_err(failed())?;
     let console = Console {
         state,
         terminal: Terminal::take().map_err(failed())?,
@@ -87,7 +96,7 @@ pub(crate) async fn run(socket: SocketChoice) -> Result<(), Error> {
         back_at: None,
     };
     console
-        .run(event_queue, own_event_queue, signals)
+        .run(event_queue, own_event_queue, continued)
         .await
         .map_err(failed())
 }
@@ -105,25 +114,6 @@ fn check(term: &str, is_terminal: bool) -> Result<(), Error> {
         why,
         "every action has a command: agentidp --help lists them, agentidp agent list is a start",
     ))
-}
-
-/// The signals that concern a console.
-struct Signals {
-    hang_up: Signal,
-    terminate: Signal,
-    interrupt: Signal,
-    continued: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            hang_up: signal(SignalKind::hangup())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            continued: signal(SignalKind::from_raw(nix::libc::SIGCONT))?,
-        })
-    }
 }
 
 /// The loop and what it holds.
@@ -153,7 +143,7 @@ impl Console {
         mut self,
         mut net: mpsc::Receiver<NetEvent>,
         mut own: mpsc::UnboundedReceiver<Event>,
-        mut signals: Signals,
+        mut continued: Signal,
     ) -> io::Result<()> {
         let mut input = read_input();
         let mut seconds = tokio::time::interval(Duration::from_secs(1));
@@ -163,10 +153,7 @@ impl Console {
             // Input first, so that a log that runs never makes a key wait.
             let event = tokio::select! {
                 biased;
-                _ = signals.hang_up.recv() => Event::Terminate,
-                _ = signals.terminate.recv() => Event::Terminate,
-                _ = signals.interrupt.recv() => Event::Terminate,
-                _ = signals.continued.recv() => {
+                _ = continued.recv() => {
                     self.come_back()?;
                     continue;
                 }
@@ -205,9 +192,6 @@ impl Console {
     }
 
     fn react(&mut self, event: Event) -> io::Result<Course> {
-        if matches!(event, Event::Terminate) {
-            end_soon();
-        }
         if let Event::Resize(width, height) = event {
             self.resize(width, height)?;
             return Ok(Course::GoOn);
@@ -247,10 +231,12 @@ impl Console {
 
     fn draw(&mut self) -> io::Result<()> {
         self.is_dirty = false;
-        self.next_frame = Instant::now() + FRAME;
         let mut frame = ratatui::buffer::Buffer::empty(self.terminal.area());
         let cursor = view::render(&self.state, &mut frame);
-        self.terminal.show(frame, cursor)
+        if self.terminal.show(frame, cursor)? {
+            self.next_frame = Instant::now() + FRAME;
+        }
+        Ok(())
     }
 
     /// Stops the program until the shell continues it.
@@ -352,14 +338,17 @@ fn write_secret(path: &Path, secret: &str) -> Result<(), Error> {
     SecretFile::create(path)?.write(secret)
 }
 
-/// Ends the program shortly, also when a terminal that takes no more bytes holds the loop.
-fn end_soon() {
-    tokio::spawn(async {
-        tokio::time::sleep(LAST_WORDS).await;
-        // Only the modes: writing is what may hang.
-        let _ = crossterm::terminal::disable_raw_mode();
-        std::process::exit(0);
-    });
+/// Asks the loop to end when the signal comes, and ends the program when the loop cannot: a
+/// terminal that takes no more bytes holds it in the middle of a frame.
+async fn end_on(mut signal: Signal, events: mpsc::UnboundedSender<Event>) {
+    if signal.recv().await.is_none() {
+        return;
+    }
+    drop(events.send(Event::Terminate));
+    tokio::time::sleep(LAST_WORDS).await;
+    // Only the modes: writing is what hangs.
+    let _ = crossterm::terminal::disable_raw_mode();
+    std::process::exit(0);
 }
 
 #[cfg(test)]

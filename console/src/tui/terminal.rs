@@ -84,10 +84,11 @@ impl Terminal {
     }
 
     /// Shows `frame`. Writes what is other than before, in one go, or nothing.
-    pub(crate) fn show(&mut self, frame: Buffer, cursor: Option<Position>) -> io::Result<()> {
+    /// Tells whether anything was written.
+    pub(crate) fn show(&mut self, frame: Buffer, cursor: Option<Position>) -> io::Result<bool> {
         let updates = self.shown.diff(&frame);
         if updates.is_empty() && cursor == self.cursor {
-            return Ok(());
+            return Ok(false);
         }
         if !updates.is_empty() {
             self.backend.draw(updates.into_iter())?;
@@ -104,7 +105,8 @@ impl Terminal {
         }
         self.cursor = cursor;
         self.shown = frame;
-        Backend::flush(&mut self.backend)
+        Backend::flush(&mut self.backend)?;
+        Ok(true)
     }
 
     /// Where sequences for the terminal go that are no part of a frame.

@@ -56,7 +56,7 @@ pub(crate) async fn serve(app: App, listener: TcpListener, stopping: Cancellatio
         };
         match accepted {
             Ok((stream, peer)) => {
-                serve_connection(stream, peer, &builder, &connections, &app, &router)
+                serve_connection(stream, peer, &builder, &connections, &app, &router);
             }
             Err(error) => {
                 // Out of descriptors, most likely: others must end before more can begin.

@@ -191,10 +191,10 @@ pub(super) async fn accept(
                                 .await;
                         }
                         Ok(Err(error)) => {
-                            tracing::warn!(%error, "a connection without peer credentials was dropped")
+                            tracing::warn!(%error, "a connection without peer credentials was dropped");
                         }
                         Err(error) => {
-                            tracing::error!(%error, "the peer of a connection could not be resolved")
+                            tracing::error!(%error, "the peer of a connection could not be resolved");
                         }
                     }
                 });

@@ -216,7 +216,7 @@ impl Service {
             {
                 // Someone else was faster. What they did decides what is left to do.
                 Err(error) if error.code == Code::RevisionConflict && seen == 0 => {
-                    conflict = Some(error)
+                    conflict = Some(error);
                 }
                 other => return other,
             }

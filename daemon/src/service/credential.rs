@@ -182,7 +182,7 @@ impl Service {
                     });
                 }
                 Err(error) if error.code == Code::RevisionConflict && seen == 0 => {
-                    conflict = Some(error)
+                    conflict = Some(error);
                 }
                 Err(error) => return Err(error),
             }

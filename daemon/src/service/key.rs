@@ -160,7 +160,7 @@ impl Service {
                 }
                 KeyState::Retiring if key.retires_at.is_some_and(|end| end <= now) => {
                     step(None, record, now, Action::KeyWithdraw, |key| {
-                        key.state = KeyState::Retired
+                        key.state = KeyState::Retired;
                     })
                 }
                 _ => continue,

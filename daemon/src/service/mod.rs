@@ -227,3 +227,6 @@ pub(crate) struct Changed<T> {
     /// The entry.
     pub(crate) audit_seq: u64,
 }
+
+#[cfg(test)]
+mod tests;

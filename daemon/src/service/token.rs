@@ -134,7 +134,7 @@ impl Service {
         entry.code = Some(code);
         match code {
             Code::ScopeNotAllowed => {
-                entry.scope = request.token.scope.as_ref().map(ToString::to_string)
+                entry.scope = request.token.scope.as_ref().map(ToString::to_string);
             }
             _ => {
                 entry.audience = request
@@ -142,7 +142,7 @@ impl Service {
                     .resources
                     .iter()
                     .map(ToString::to_string)
-                    .collect()
+                    .collect();
             }
         }
         self.deny(entry, client.agent.record.id);

@@ -221,9 +221,7 @@ impl Store for ModelStore {
 
     fn signing_keys(&self) -> Read<Vec<Arc<Stored<SigningKeyRecord>>>> {
         let mut keys = self.of_kind(Record::into_signing_key);
-        keys.sort_by_key(|stored| {
-            std::cmp::Reverse((stored.record.key.created_at, stored.audit_seq))
-        });
+        keys.sort_by_key(|stored| std::cmp::Reverse(stored.record.key.created_at));
         Ok(keys)
     }
 

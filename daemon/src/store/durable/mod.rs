@@ -202,9 +202,7 @@ impl Store for JournaledStore {
 
     fn signing_keys(&self) -> Read<Vec<Arc<Stored<SigningKeyRecord>>>> {
         let mut keys = of_kind(self.state.index.signing_keys()?, Record::into_signing_key);
-        keys.sort_by_key(|stored| {
-            std::cmp::Reverse((stored.record.key.created_at, stored.audit_seq))
-        });
+        keys.sort_by_key(|stored| std::cmp::Reverse(stored.record.key.created_at));
         Ok(keys)
     }
 

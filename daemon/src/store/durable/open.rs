@@ -148,19 +148,29 @@ impl JournaledStore {
     ///
     /// [`OpenError`].
     pub(crate) fn open(options: &StoreOptions) -> Result<Self, OpenError> {
-        Self::open_with(options, |_| {})
+        Self::open_with(options, Trust::HeadFile, |_| {})
+    }
+
+    /// Opens a store whatever its head file says, to put into its log that it is accepted as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`], but for the head file's.
+    pub(crate) fn open_accepting(options: &StoreOptions) -> Result<Self, OpenError> {
+        Self::open_with(options, Trust::Journal, |_| {})
     }
 
     /// Opens a store whose journal has been prepared by `prepare`, which is how tests make it fail.
     pub(super) fn open_with(
         options: &StoreOptions,
+        trust: Trust,
         prepare: impl FnOnce(&mut Journal),
     ) -> Result<Self, OpenError> {
         let layout = Layout::new(options);
         let identity = layout.read_identity()?;
         let lock = layout.lock()?;
         let mark = Index::read_mark(&layout.index()).filter(|mark| mark.store_id == identity.id);
-        let end = verify(&layout, identity.id, mark.as_ref())?;
+        let end = verify(&layout, identity.id, mark.as_ref(), trust)?;
         let journal_folder = layout.journal();
         let mut journal = Journal::open(&journal_folder, identity.id, &end)
             .map_err(OpenError::io(&journal_folder))?;
@@ -193,9 +203,23 @@ impl JournaledStore {
     }
 }
 
+/// What says how far a store must have got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// The head file.
+    HeadFile,
+    /// The journal itself, as far as it goes.
+    Journal,
+}
+
 /// Verifies the journal from the mark or the head on, whichever is earlier, and holds it against
 /// the head file. Changes nothing.
-fn verify(layout: &Layout, id: StoreId, mark: Option<&Mark>) -> Result<End, OpenError> {
+fn verify(
+    layout: &Layout,
+    id: StoreId,
+    mark: Option<&Mark>,
+    trust: Trust,
+) -> Result<End, OpenError> {
     let head = layout.read_head()?;
     let from = head
         .as_ref()
@@ -208,7 +232,9 @@ fn verify(layout: &Layout, id: StoreId, mark: Option<&Mark>) -> Result<End, Open
         }
         Ok(())
     })?;
-    check_head(head, id, at_head, &end.position)?;
+    if trust == Trust::HeadFile {
+        check_head(head, id, at_head, &end.position)?;
+    }
     Ok(end)
 }
 

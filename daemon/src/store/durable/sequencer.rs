@@ -36,10 +36,11 @@ pub(super) struct Waiting {
 type Answer = Option<oneshot::Sender<Result<Committed, CommitError>>>;
 
 fn refuse(answer: Answer, error: CommitError) {
-    match answer {
+    if let Some(answer) = answer {
         // Whoever asked may have gone away.
-        Some(answer) => drop(answer.send(Err(error))),
-        None => tracing::warn!(%error, "an audit entry that nobody waits for was not written"),
+        drop(answer.send(Err(error)));
+    } else {
+        tracing::warn!(%error, "an audit entry that nobody waits for was not written");
     }
 }
 
@@ -164,7 +165,7 @@ impl Sequencer {
         let failure = self.state.failure.read().clone();
         if let Some(cause) = failure {
             waiting.for_each(|waiting| {
-                refuse(waiting.answer, CommitError::Unavailable(cause.clone()))
+                refuse(waiting.answer, CommitError::Unavailable(cause.clone()));
             });
             return;
         }

@@ -133,7 +133,7 @@ impl State {
                 Record::Organization(it) => Cache::put(&self.organizations, it.id, it.clone(), seq),
                 Record::Agent(it) => Cache::put(&self.agents, it.id, it.clone(), seq),
                 Record::Credential(it) => {
-                    Cache::put(&self.credentials, it.credential.id, it.clone(), seq)
+                    Cache::put(&self.credentials, it.credential.id, it.clone(), seq);
                 }
                 Record::SigningKey(_) | Record::ServerSecret(_) => {}
             }

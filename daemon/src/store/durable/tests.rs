@@ -182,6 +182,8 @@ async fn a_store_without_its_head_file_is_refused() {
         JournaledStore::open(&options),
         Err(OpenError::NoHead)
     ));
+    JournaledStore::open_accepting(&options).unwrap().shutdown();
+    assert_eq!(open_error(&options), "");
 }
 
 #[tokio::test]
@@ -332,9 +334,10 @@ impl Output for Failing {
 async fn after_a_failed_write_nothing_is_acknowledged_and_reading_goes_on() {
     let root = tempfile::tempdir().unwrap();
     let options = crashed(root.path(), 2).await;
-    let store =
-        JournaledStore::open_with(&options, |journal| journal.set_output(Box::new(Failing)))
-            .unwrap();
+    let store = JournaledStore::open_with(&options, open::Trust::HeadFile, |journal| {
+        journal.set_output(Box::new(Failing))
+    })
+    .unwrap();
     for number in 2..4 {
         let refused = store.commit(register(number)).await;
         assert!(

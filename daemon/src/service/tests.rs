@@ -1,0 +1,336 @@
+//! The service on a model of a store: what must hold whatever the interfaces do.
+
+use std::time::Duration;
+
+use agentidp_shared::agent::Transition;
+use agentidp_shared::token::TokenRequest;
+use agentidp_shared::{Code, CredentialStatus, KeyState, Via};
+use zeroize::Zeroizing;
+
+use super::authenticate::Presented;
+use super::credential::Issued;
+use super::token::{IssueRequest, IssuedToken};
+use super::*;
+use crate::clock::System;
+use crate::store::model::ModelStore;
+use crate::store::{Commit, EntryFilter};
+
+/// A clock that stands until it is moved.
+struct Hands(parking_lot::Mutex<Timestamp>);
+
+impl Clock for Hands {
+    fn now(&self) -> Timestamp {
+        *self.0.lock()
+    }
+}
+
+struct Bench {
+    service: Service,
+    store: Arc<ModelStore>,
+    clock: Arc<Hands>,
+}
+
+const AGENT: &str = "screener@demo.example";
+
+impl Bench {
+    async fn new() -> Self {
+        let store = Arc::new(ModelStore::new());
+        let clock = Arc::new(Hands(parking_lot::Mutex::new(Timestamp::from_millis(
+            1_800_000_000_000,
+        ))));
+        let sealer = || Sealer::new(&[7; 32]).unwrap();
+        let first = init::first_commit(&sealer(), &System::default(), clock.now()).unwrap();
+        store.commit(first).await.unwrap();
+        let settings = Settings {
+            issuer: "https://id.example".to_owned(),
+            default_audience: "https://id.example".to_owned(),
+            token_lifetime: Duration::from_mins(15),
+            algorithm: SigningAlgorithm::EdDsa,
+        };
+        let service = Service::open(
+            settings,
+            Arc::clone(&store) as _,
+            Arc::clone(&clock) as _,
+            Arc::new(System::default()),
+            sealer(),
+            CancellationToken::new(),
+        );
+        let service = service.await.unwrap();
+        service.seed_demo().await.unwrap();
+        Self {
+            service,
+            store,
+            clock,
+        }
+    }
+
+    fn pass(&self, duration: Duration) {
+        let mut now = self.clock.0.lock();
+        *now = now.plus(duration);
+    }
+
+    fn operator(&self) -> Caller {
+        let actor = Actor {
+            name: Some("alice".to_owned()),
+            via: Via::Socket,
+            ..Actor::system()
+        };
+        Caller {
+            actor,
+            request_id: self.service.new_request_id(),
+        }
+    }
+
+    async fn credential(&self) -> Issued {
+        self.service
+            .issue_credential(&self.operator(), AGENT, None)
+            .await
+            .unwrap()
+    }
+
+    async fn token(&self, issued: &Issued) -> Result<IssuedToken, Code> {
+        let request = IssueRequest {
+            client: Presented {
+                client_id: issued.credential.agent_id.to_string(),
+                client_secret: Zeroizing::new(issued.secret.expose().to_owned()),
+            },
+            token: TokenRequest::default(),
+            address: [127, 0, 0, 1].into(),
+            request_id: self.service.new_request_id(),
+        };
+        self.service
+            .issue(&request)
+            .await
+            .map_err(|error| error.code)
+    }
+
+    async fn transition(&self, transition: Transition) -> Result<Changed<Agent>, Code> {
+        let reason = Some("for the test".parse().unwrap());
+        let changed = self
+            .service
+            .transition_agent(&self.operator(), AGENT, transition, reason, 0)
+            .await;
+        changed.map_err(|error| error.code)
+    }
+
+    fn log(&self) -> Vec<(Action, Outcome, Option<Code>)> {
+        let page = self
+            .store
+            .entries_before(None, &EntryFilter::default(), 1_000)
+            .unwrap();
+        let entries = page
+            .entries
+            .iter()
+            .rev()
+            .map(|it| serde_json::from_slice::<Entry>(&it.json).unwrap());
+        entries
+            .map(|entry| (entry.action, entry.outcome, entry.code))
+            .collect()
+    }
+}
+
+#[tokio::test]
+async fn no_token_leaves_when_its_entry_cannot_be_written() {
+    let bench = Bench::new().await;
+    let issued = bench.credential().await;
+    assert!(bench.token(&issued).await.is_ok());
+    bench.store.fail("the disk is full");
+    assert_eq!(
+        bench.token(&issued).await.err(),
+        Some(Code::StoreUnavailable)
+    );
+    assert_eq!(
+        bench.service.not_ready_reason().as_deref(),
+        Some("the disk is full")
+    );
+}
+
+#[tokio::test]
+async fn a_suspended_agent_gets_no_token_and_a_resumed_one_does() {
+    let bench = Bench::new().await;
+    let issued = bench.credential().await;
+    let first = bench.transition(Transition::Suspend).await.unwrap();
+    assert_eq!(bench.token(&issued).await.err(), Some(Code::AgentSuspended));
+    // Doing it twice is answered with the first time.
+    assert_eq!(
+        bench
+            .transition(Transition::Suspend)
+            .await
+            .unwrap()
+            .audit_seq,
+        first.audit_seq
+    );
+    bench.transition(Transition::Resume).await.unwrap();
+    assert!(bench.token(&issued).await.is_ok());
+    let denied = (
+        Action::TokenIssue,
+        Outcome::Denied,
+        Some(Code::AgentSuspended),
+    );
+    assert_eq!(
+        bench.log().iter().filter(|entry| **entry == denied).count(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn ending_an_agent_revokes_every_credential_in_the_same_commit() {
+    let bench = Bench::new().await;
+    let (one, two) = (bench.credential().await, bench.credential().await);
+    bench.transition(Transition::Revoke).await.unwrap();
+    for issued in [&one, &two] {
+        let stored = bench
+            .store
+            .credential(issued.credential.id)
+            .unwrap()
+            .unwrap();
+        assert_eq!(stored.record.credential.status, CredentialStatus::Revoked);
+    }
+    assert_eq!(
+        bench.transition(Transition::Resume).await.err(),
+        Some(Code::InvalidState)
+    );
+    let issue = bench
+        .service
+        .issue_credential(&bench.operator(), AGENT, None)
+        .await;
+    assert_eq!(
+        issue.err().map(|error| error.code),
+        Some(Code::InvalidState)
+    );
+    let log = bench.log();
+    let ended = [
+        (Action::AgentRevoke, Outcome::Success, None),
+        (Action::CredentialRevoke, Outcome::Success, None),
+        (Action::CredentialRevoke, Outcome::Success, None),
+    ];
+    assert!(log.windows(3).any(|window| window == ended), "{log:?}");
+}
+
+#[tokio::test]
+async fn a_rotated_credential_works_until_its_grace_is_over() {
+    let bench = Bench::new().await;
+    let old = bench.credential().await;
+    let grace = Some(Duration::from_hours(1));
+    let new = bench
+        .service
+        .rotate_credential(&bench.operator(), old.credential.id, grace, 0)
+        .await
+        .unwrap();
+    assert!(bench.token(&old).await.is_ok() && bench.token(&new).await.is_ok());
+    bench.pass(Duration::from_hours(1));
+    assert_eq!(bench.token(&old).await.err(), Some(Code::CredentialExpired));
+    assert!(bench.token(&new).await.is_ok());
+    let again = bench
+        .service
+        .rotate_credential(&bench.operator(), old.credential.id, grace, 0)
+        .await;
+    assert_eq!(
+        again.err().map(|error| error.code),
+        Some(Code::InvalidState)
+    );
+}
+
+#[tokio::test]
+async fn a_rotation_without_grace_cuts_the_old_one_off_though_it_was_remembered() {
+    let bench = Bench::new().await;
+    let old = bench.credential().await;
+    assert!(bench.token(&old).await.is_ok());
+    let grace = Some(Duration::ZERO);
+    bench
+        .service
+        .rotate_credential(&bench.operator(), old.credential.id, grace, 0)
+        .await
+        .unwrap();
+    assert_eq!(bench.token(&old).await.err(), Some(Code::CredentialRevoked));
+}
+
+#[tokio::test]
+async fn a_change_made_for_a_revision_that_is_gone_is_refused() {
+    let bench = Bench::new().await;
+    let issued = bench.credential().await;
+    let reason = || Some("for the test".parse().unwrap());
+    let id = issued.credential.id;
+    let stale = bench
+        .service
+        .revoke_credential(&bench.operator(), id, reason(), 9)
+        .await;
+    assert_eq!(
+        stale.err().map(|error| error.code),
+        Some(Code::RevisionConflict)
+    );
+    assert!(
+        bench
+            .service
+            .revoke_credential(&bench.operator(), id, reason(), 1)
+            .await
+            .is_ok()
+    );
+}
+
+#[tokio::test]
+async fn a_new_signing_key_is_published_before_it_signs_and_the_old_one_after_it_has_signed() {
+    let bench = Bench::new().await;
+    let kid = |bench: &Bench| bench.service.keyring().active().kid().to_owned();
+    let published = |bench: &Bench| -> serde_json::Value {
+        serde_json::from_slice(&bench.service.keyring().jwks()).unwrap()
+    };
+    let first = kid(&bench);
+    // The configuration now asks for another algorithm.
+    let settings = Settings {
+        algorithm: SigningAlgorithm::Es256,
+        ..bench.service.settings().clone()
+    };
+    let (store, clock) = (Arc::clone(&bench.store), Arc::clone(&bench.clock));
+    let service = Service::open(
+        settings,
+        Arc::clone(&store) as _,
+        Arc::clone(&clock) as _,
+        Arc::new(System::default()),
+        Sealer::new(&[7; 32]).unwrap(),
+        CancellationToken::new(),
+    );
+    let bench = Bench {
+        service: service.await.unwrap(),
+        store,
+        clock,
+    };
+    bench.service.advance_signing_keys().await.unwrap();
+    assert_eq!(kid(&bench), first);
+    assert_eq!(published(&bench)["keys"].as_array().unwrap().len(), 2);
+    bench.pass(Duration::from_mins(10));
+    bench.service.advance_signing_keys().await.unwrap();
+    assert_ne!(kid(&bench), first);
+    assert_eq!(published(&bench)["keys"].as_array().unwrap().len(), 2);
+    bench.pass(Duration::from_hours(24));
+    bench.service.advance_signing_keys().await.unwrap();
+    assert_eq!(published(&bench)["keys"].as_array().unwrap().len(), 1);
+    let mut states: Vec<_> = bench
+        .service
+        .list_signing_keys()
+        .unwrap()
+        .iter()
+        .map(|key| key.state)
+        .collect();
+    states.sort_unstable();
+    assert_eq!(states, [KeyState::Active, KeyState::Retired]);
+}
+
+/// A store in which something happens between what a request reads and what it commits.
+#[tokio::test]
+async fn a_token_decided_on_before_a_suspension_is_not_committed_after_it() {
+    let bench = Bench::new().await;
+    let agent = bench.service.find_agent(AGENT).unwrap();
+    bench.transition(Transition::Suspend).await.unwrap();
+    let entry = Entry::new(
+        bench.clock.now(),
+        Actor::system(),
+        Action::TokenIssue,
+        Outcome::Success,
+    );
+    let commit = Commit::new(entry).require(
+        crate::store::RecordKey::Agent(agent.record.id),
+        agent.record.revision,
+    );
+    assert!(bench.store.commit(commit).await.is_err());
+}
