@@ -94,18 +94,8 @@ impl ModelStore {
             let mut entry = item.entry;
             entry.seq = seq;
             if let (Some(record), Some(target)) = (&item.change, &mut entry.target) {
-                let digest = aws_lc_rs::digest::digest(
-                    &aws_lc_rs::digest::SHA256,
-                    &form::encode(record).unwrap(),
-                );
                 target.revision = Some(record.revision());
-                target.digest = Some(
-                    digest
-                        .as_ref()
-                        .iter()
-                        .map(|byte| format!("{byte:02x}"))
-                        .collect(),
-                );
+                target.digest = Some(form::digest(&form::encode(record).unwrap()));
             }
             if let Some(record) = item.change {
                 contents.records.insert(

@@ -302,12 +302,7 @@ pub(crate) async fn a_requirement_that_does_not_hold_refuses_the_commit(store: A
 pub(crate) async fn an_entry_names_the_digest_and_revision_of_its_record(store: Arc<dyn Store>) {
     let record = Record::Agent(agent(2, "a@acme.example", 1));
     let stored = super::form::encode(&record).unwrap();
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &stored);
-    let digest: String = digest
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digest = super::form::digest(&stored);
     let seq = store
         .commit(put_agent(agent(2, "a@acme.example", 1)))
         .await

@@ -7,11 +7,12 @@ use std::{fs, io};
 
 use agentidp_shared::Entry;
 
-use super::frame::{Hash, sha256};
+use super::frame::Hash;
 use super::index::{Index, Mark, stored_pair};
-use super::layout::{Layout, hex};
+use super::layout::Layout;
 use super::open::check_head;
 use super::{OpenError, StoreOptions, journal};
+use crate::store::form::hex;
 use crate::store::{Record, form};
 
 /// What a check found.
@@ -61,7 +62,7 @@ pub(crate) fn check(options: &StoreOptions) -> Result<Report, OpenError> {
             }
             let Some(stored) = &item.change else { continue };
             let named = entry.target.and_then(|target| target.digest);
-            if named.as_deref() != Some(hex(&sha256(stored)).as_str()) {
+            if named.as_deref() != Some(form::digest(stored).as_str()) {
                 report.findings.push(format!(
                     "the record of entry {seq} is not the one that the entry names"
                 ));

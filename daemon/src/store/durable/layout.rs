@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::journal::Position;
 use super::{OpenError, StoreOptions};
+use crate::store::form::hex;
 
 /// The version of the store's form.
 pub(super) const FORMAT: u32 = 1;
@@ -67,15 +68,6 @@ impl std::fmt::Display for Head {
             self.store_id, self.frame, self.entries
         )
     }
-}
-
-/// Bytes in hex.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .filter_map(|digit| char::from_digit(digit.into(), 16))
-        .collect()
 }
 
 /// Where everything of a store is.

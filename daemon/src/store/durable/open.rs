@@ -249,8 +249,7 @@ pub(super) fn check_head(
     let Some(head) = head else {
         return Err(OpenError::NoHead);
     };
-    let agrees =
-        head.store_id == id && at_head.is_some_and(|hash| super::layout::hex(&hash) == head.hash);
+    let agrees = head.store_id == id && at_head.is_some_and(|hash| form::hex(&hash) == head.hash);
     if agrees {
         Ok(())
     } else {

@@ -13,9 +13,8 @@ use agentidp_shared::{AgentId, Email, OrganizationId, OrganizationName};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use super::frame::{FrameItem, sha256};
+use super::frame::FrameItem;
 use super::journal::Journal;
-use super::layout::hex;
 use super::state::{Applied, State};
 use crate::store::check::{Current, check};
 use crate::store::{Commit, CommitError, Committed, Item, ReadError, Record, RecordKey, form};
@@ -120,7 +119,7 @@ pub(super) fn seal(items: &mut [Item], seq: u64) -> Result<Vec<FrameItem>, Commi
                     .map_err(|error| CommitError::Unavailable(error.to_string()))?;
                 if let Some(target) = &mut entry.target {
                     target.revision = Some(record.revision());
-                    target.digest = Some(hex(&sha256(&stored)));
+                    target.digest = Some(form::digest(&stored));
                 }
                 Some(Bytes::from(stored))
             }

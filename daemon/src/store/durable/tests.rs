@@ -335,7 +335,7 @@ async fn after_a_failed_write_nothing_is_acknowledged_and_reading_goes_on() {
     let root = tempfile::tempdir().unwrap();
     let options = crashed(root.path(), 2).await;
     let store = JournaledStore::open_with(&options, open::Trust::HeadFile, |journal| {
-        journal.set_output(Box::new(Failing))
+        journal.set_output(Box::new(Failing));
     })
     .unwrap();
     for number in 2..4 {
