@@ -28,7 +28,13 @@ pub fn init(config: &Config) -> anyhow::Result<()> {
         );
     }
     let made = make_key_encryption_key(config)?;
-    create_store(config)?;
+    if let Err(error) = create_store(config) {
+        if let Some(path) = made {
+            // It seals nothing yet.
+            let _ = fs::remove_file(path);
+        }
+        return Err(error);
+    }
     let mut out = io::stdout().lock();
     writeln!(out, "made a store in {}", config.store.path.display())?;
     if let Some(path) = made {

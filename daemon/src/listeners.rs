@@ -13,13 +13,13 @@ use nix::sys::stat::{Mode, umask};
 pub(crate) enum BindError {
     /// The TCP port, or its address, is not to be had.
     #[error(
-        "cannot listen on {address} (http.listen): {source}; choose another address or end what uses it"
+        "cannot listen on {address} (http.listen): {cause}; choose another address or end what uses it"
     )]
     Tcp {
         /// What was to be bound.
         address: SocketAddr,
         /// Why it was not.
-        source: io::Error,
+        cause: io::Error,
     },
     /// Another daemon answers on the Unix socket.
     #[error("the operators' socket {} is in use: another daemon answers there; end it, or set another operator.socket", .0.display())]
@@ -28,12 +28,12 @@ pub(crate) enum BindError {
     #[error("{} (operator.socket) is there and is not a socket: move it away, or set another operator.socket", .0.display())]
     NotASocket(PathBuf),
     /// The Unix socket could not be bound.
-    #[error("cannot listen on {} (operator.socket): {source}; its directory must be there and writable", path.display())]
+    #[error("cannot listen on {} (operator.socket): {cause}; its directory must be there and writable", path.display())]
     Unix {
         /// What was to be bound.
         path: PathBuf,
         /// Why it was not.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -67,7 +67,7 @@ impl Listeners {
     ///
     /// [`BindError`]; then neither is bound, and no file is left behind.
     pub(crate) fn bind(address: SocketAddr, path: &Path) -> Result<Self, BindError> {
-        let tcp_error = |source| BindError::Tcp { address, source };
+        let tcp_error = |cause| BindError::Tcp { address, cause };
         let http = TcpListener::bind(address).map_err(tcp_error)?;
         http.set_nonblocking(true).map_err(tcp_error)?;
         let operator = bind_unix(path)?;
@@ -91,9 +91,9 @@ impl Listeners {
 fn bind_unix(path: &Path) -> Result<UnixListener, BindError> {
     use std::os::unix::fs::FileTypeExt as _;
 
-    let unix_error = |source| BindError::Unix {
+    let unix_error = |cause| BindError::Unix {
         path: path.to_owned(),
-        source,
+        cause,
     };
     match std::fs::symlink_metadata(path) {
         Ok(metadata) if !metadata.file_type().is_socket() => {
@@ -105,10 +105,10 @@ fn bind_unix(path: &Path) -> Result<UnixListener, BindError> {
                 std::fs::remove_file(path).map_err(unix_error)?;
             }
             Ok(_) => return Err(BindError::InUse(path.to_owned())),
-            Err(source) => return Err(unix_error(source)),
+            Err(cause) => return Err(unix_error(cause)),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(source) => return Err(unix_error(source)),
+        Err(cause) => return Err(unix_error(cause)),
     }
     let before = umask(Mode::from_bits_truncate(0o117));
     let bound = UnixListener::bind(path);

@@ -330,7 +330,9 @@ fn a_missing_or_wrong_key_encryption_key_is_refused() {
 
     let other = Installation::initialized();
     fs::copy(&other.config.key_encryption_key, &file).unwrap();
-    assert_refused(&installation, installation.directory(), &["key"]);
+    // The store must be open for its keys to be tried; the index may have been brought up to date.
+    let journal = installation.config.store.join("journal");
+    assert_refused(&installation, &journal, &["key-encryption key"]);
     fs::write(&file, "short").unwrap();
     assert_refused(&installation, installation.directory(), &[&name]);
     fs::remove_file(&file).unwrap();

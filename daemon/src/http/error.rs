@@ -71,6 +71,9 @@ impl OAuthError {
 
 impl From<ServiceError> for OAuthError {
     fn from(error: ServiceError) -> Self {
+        if error.code == Code::Internal {
+            tracing::error!(%error, "a request failed");
+        }
         match error.code {
             // One answer for all of these, to the byte: it must not tell which clients there are.
             Code::UnknownClient

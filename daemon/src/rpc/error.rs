@@ -9,6 +9,9 @@ use crate::service::ServiceError;
 
 /// The status of an error, with its code in the metadata.
 pub(super) fn status(error: &ServiceError) -> Status {
+    if error.code == Code::Internal {
+        tracing::error!(%error, "a call failed");
+    }
     let mut status = Status::new(grpc_code(error.code), error.message.clone());
     status.metadata_mut().insert(
         CODE_METADATA,

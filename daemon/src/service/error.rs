@@ -95,7 +95,6 @@ impl From<ReadError> for ServiceError {
 
 impl From<CryptoError> for ServiceError {
     fn from(error: CryptoError) -> Self {
-        tracing::error!(%error, "a cryptographic operation failed");
         Self::new(Code::Internal, error.to_string())
     }
 }

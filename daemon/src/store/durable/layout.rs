@@ -106,6 +106,18 @@ impl Layout {
         self.root.join("store.json")
     }
 
+    /// Removes what making a store left behind when it failed; with `root`, the folder too.
+    pub(super) fn remove_unfinished(&self, root: bool) {
+        // What cannot be removed, the next attempt names.
+        let _ = std::fs::remove_dir_all(self.journal());
+        for file in [&self.head, &self.identity(), &self.root.join("lock")] {
+            let _ = std::fs::remove_file(file);
+        }
+        if root {
+            let _ = std::fs::remove_dir(&self.root);
+        }
+    }
+
     /// Whether a store has been made here.
     pub(super) fn exists(&self) -> bool {
         self.identity().exists()

@@ -18,6 +18,10 @@ use super::state::{Applied, State};
 use super::{JournaledStore, QUEUE, StoreOptions};
 use crate::store::{Commit, CommitError, ReadError, form};
 
+/// How much room on the disk a store needs to be made or opened: for a rebuilt index of a small
+/// store, and the first minutes of the journal.
+const MIN_FREE: u64 = 8 * 1_024 * 1_024;
+
 /// Why a store cannot be made or opened. In every case it is left as it was.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {
@@ -37,6 +41,14 @@ pub(crate) enum OpenError {
         path: PathBuf,
         /// The format.
         found: u32,
+    },
+    /// The disk is all but full.
+    #[error("{} has {free} bytes free, and the daemon needs {MIN_FREE} to start: make room", path.display())]
+    DiskFull {
+        /// The store's folder.
+        path: PathBuf,
+        /// How much is free.
+        free: u64,
     },
     /// The journal is not what was written.
     #[error("{} is damaged at byte {offset}: {cause}; restore the store from a backup", segment.display())]
@@ -75,27 +87,27 @@ pub(crate) enum OpenError {
         cause: String,
     },
     /// The operating system refused.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {cause}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The index failed right after it was made anew.
-    #[error("{0}")]
+    #[error(transparent)]
     Index(#[from] ReadError),
     /// The first commit cannot be made.
-    #[error("{0}")]
+    #[error(transparent)]
     First(#[from] CommitError),
 }
 
 impl OpenError {
     /// An operating system's error about `path`.
     pub(super) fn io(path: &Path) -> impl Fn(io::Error) -> Self {
-        move |source| Self::Io {
+        move |cause| Self::Io {
             path: path.to_owned(),
-            source,
+            cause,
         }
     }
 }
@@ -119,10 +131,26 @@ impl JournaledStore {
     ) -> Result<(), OpenError> {
         let layout = Layout::new(options);
         let (root, journal) = (layout.root(), layout.journal());
-        if layout.exists() || journal.exists() {
+        if layout.exists() || journal.exists() || layout.read_head()?.is_some() {
             return Err(OpenError::Exists(root.to_owned()));
         }
+        let is_new = !root.exists();
+        let made = Self::create_in(&layout, id, created_at, first);
+        if made.is_err() {
+            layout.remove_unfinished(is_new);
+        }
+        made
+    }
+
+    fn create_in(
+        layout: &Layout,
+        id: StoreId,
+        created_at: Timestamp,
+        first: Commit,
+    ) -> Result<(), OpenError> {
+        let (root, journal) = (layout.root(), layout.journal());
         std::fs::create_dir_all(root).map_err(OpenError::io(root))?;
+        check_room(root)?;
         let _lock = layout.lock()?;
         Journal::create(&journal, id).map_err(OpenError::io(&journal))?;
         let end = journal::scan(&journal, id, 1, &mut |_| Ok(()))?;
@@ -169,6 +197,7 @@ impl JournaledStore {
         let layout = Layout::new(options);
         let identity = layout.read_identity()?;
         let lock = layout.lock()?;
+        check_room(layout.root())?;
         let mark = Index::read_mark(&layout.index()).filter(|mark| mark.store_id == identity.id);
         let end = verify(&layout, identity.id, mark.as_ref(), trust)?;
         let journal_folder = layout.journal();
@@ -201,6 +230,20 @@ impl JournaledStore {
             _lock: lock,
         })
     }
+}
+
+/// Refuses to begin on a disk that is all but full.
+fn check_room(root: &Path) -> Result<(), OpenError> {
+    let disk =
+        nix::sys::statvfs::statvfs(root).map_err(|error| OpenError::io(root)(error.into()))?;
+    let free = disk.blocks_available().saturating_mul(disk.fragment_size());
+    if free < MIN_FREE {
+        return Err(OpenError::DiskFull {
+            path: root.to_owned(),
+            free,
+        });
+    }
+    Ok(())
 }
 
 /// What says how far a store must have got.
