@@ -1,8 +1,9 @@
 //! The list of agents: a window of pages over a registry of any size.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
 
-use agentidp_shared::{Agent, AgentId};
+use agentidp_shared::{Agent, AgentId, Timestamp};
 
 use crate::client::{AgentQuery, Page};
 
@@ -13,6 +14,12 @@ pub(crate) const PAGE: u32 = 200;
 
 /// How many pages are kept: a registry of a million costs no more than one of two thousand.
 const WINDOW: usize = 10;
+
+/// How often the list follows the log at most.
+const FOLLOW: Duration = Duration::from_millis(500);
+
+/// How many changed agents are read at once.
+const FOLLOW_AT_ONCE: usize = 20;
 
 /// The keys of the filter, which the daemon understands.
 pub(crate) const FILTER_KEYS: &[&str] = &["status", "owner", "org"];
@@ -36,6 +43,12 @@ pub(crate) struct Agents {
     /// The first row on the screen.
     pub(crate) top: usize,
     pub(crate) failed: Option<String>,
+    /// The log says that there are new agents.
+    pub(crate) has_new: bool,
+    /// Agents that changed, according to the log.
+    pub(crate) changed: BTreeSet<AgentId>,
+    /// When what the log says was last acted on.
+    followed: Option<Timestamp>,
 }
 
 impl Default for Agents {
@@ -51,6 +64,9 @@ impl Default for Agents {
             index: 0,
             top: 0,
             failed: None,
+            has_new: false,
+            changed: BTreeSet::new(),
+            followed: None,
         }
     }
 }
@@ -98,6 +114,12 @@ impl Agents {
         let loaded = self.loaded().count();
         let before = self.first * usize::try_from(PAGE).unwrap_or(0);
         (before + loaded, self.is_complete())
+    }
+
+    /// Words are matched against what is kept. They do not walk through a registry of a million
+    /// in search of a match: that is what the daemon's filters are for.
+    fn is_full_of_others(&self) -> bool {
+        !self.filter.words.is_empty() && self.pages.len() >= WINDOW
     }
 
     fn is_complete(&self) -> bool {
@@ -158,6 +180,8 @@ impl Agents {
         }
         let page = if self.pages.is_empty() {
             self.first
+        } else if self.is_full_of_others() {
+            return None;
         } else if self.index + height >= self.rows().count() && !self.is_complete() {
             self.first + self.pages.len()
         } else if self.index < height && self.first > 0 {
@@ -181,11 +205,25 @@ impl Agents {
         self.ask(self.first + page)
     }
 
-    /// The first page, to be read again, when it is kept.
-    pub(crate) fn want_first(&self) -> Option<Want> {
-        (self.first == 0 && self.loading.is_none())
-            .then(|| self.ask(0))
-            .flatten()
+    /// What to read because the log says that it changed: a few agents, and the first page. Not
+    /// more often than [`FOLLOW`], so that a storm in the log is no storm of questions.
+    pub(crate) fn want_changed(&mut self, now: Timestamp) -> (Vec<AgentId>, Option<Want>) {
+        if self.followed.is_some_and(|last| now.since(last) < FOLLOW)
+            || (self.changed.is_empty() && !self.has_new)
+        {
+            return (Vec::new(), None);
+        }
+        self.followed = Some(now);
+        let changed = std::iter::from_fn(|| self.changed.pop_first());
+        let changed: Vec<_> = changed.take(FOLLOW_AT_ONCE).collect();
+        // Where the first page is not kept, the new agents come with it.
+        self.has_new &= self.first == 0;
+        let is_free = self.has_new && self.loading.is_none();
+        let first = is_free.then(|| self.ask(0)).flatten();
+        if first.is_some() {
+            self.has_new = false;
+        }
+        (changed, first)
     }
 
     fn ask(&self, page: usize) -> Option<Want> {
@@ -228,6 +266,7 @@ impl Agents {
 
     /// Takes in a page that was read again. Rows keep their places; new agents come first.
     fn merge(&mut self, page: usize, rows: Page<Agent>) {
+        let all = rows.items.clone();
         let mut fresh = Vec::new();
         let mut is_known = false;
         for agent in rows.items {
@@ -242,7 +281,9 @@ impl Agents {
             return;
         }
         let is_empty = self.pages.iter().all(Vec::is_empty);
-        if is_known || is_empty {
+        let page = usize::try_from(PAGE).unwrap_or(usize::MAX);
+        let is_room = self.loaded().count() + fresh.len() <= WINDOW * page;
+        if is_empty || (is_known && is_room) {
             self.top = if self.top == 0 {
                 0
             } else {
@@ -256,8 +297,8 @@ impl Agents {
                 self.tokens.extend(rows.next);
             }
         } else if !fresh.is_empty() {
-            // So much is new that what was there does not adjoin any more.
-            self.pages = VecDeque::from([fresh]);
+            // So much is new that what was there does not adjoin any more, or has no room.
+            self.pages = VecDeque::from([all]);
             self.tokens.truncate(1);
             self.tokens.extend(rows.next);
         }

@@ -3,6 +3,7 @@
 
 pub(crate) mod agents;
 pub(crate) mod audit;
+pub(crate) mod confirm;
 pub(crate) mod detail;
 pub(crate) mod dialog;
 pub(crate) mod filter;

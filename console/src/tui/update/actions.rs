@@ -5,8 +5,9 @@ use agentidp_shared::{AgentStatus, CredentialStatus};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use crate::tui::event::{Change, Command, Effect};
+use crate::tui::state::confirm::{Act, Confirm};
 use crate::tui::state::detail::Tab;
-use crate::tui::state::dialog::{Act, Confirm, Dialog};
+use crate::tui::state::dialog::Dialog;
 use crate::tui::state::{Screen, State};
 
 /// One line of the menu.

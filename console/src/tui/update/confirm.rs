@@ -5,7 +5,8 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use crate::tui::event::{Command, Effect};
 use crate::tui::input;
 use crate::tui::state::State;
-use crate::tui::state::dialog::{Confirm, DEAF, Dialog, Field, Tier};
+use crate::tui::state::confirm::{Confirm, Field, Tier};
+use crate::tui::state::dialog::{DEAF, Dialog};
 
 /// A key while the dialog is open.
 pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {

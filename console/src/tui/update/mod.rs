@@ -54,6 +54,13 @@ pub(crate) fn update(state: &mut State, now: Timestamp, event: Event) -> Vec<Eff
     if state.link == Link::Live {
         let height = state.list_height();
         effects.extend(state.agents.want(height).map(|want| ask(state, want)));
+        let (changed, first) = state.agents.want_changed(now);
+        effects.extend(
+            changed
+                .into_iter()
+                .map(|id| Effect::Send(Command::Agent(id))),
+        );
+        effects.extend(first.map(|want| ask(state, want)));
     }
     effects
 }
@@ -122,7 +129,8 @@ fn perform(state: &mut State, deed: Deed) -> Vec<Effect> {
                 Screen::Audit => state.audit.filter.text.clone(),
                 _ => state.agents.filter.text.clone(),
             };
-            ask_for(state, PromptKind::Filter, text);
+            let more = if text.is_empty() { "" } else { " " };
+            ask_for(state, PromptKind::Filter, text + more);
         }
         Deed::Help => state.dialog = Some(Dialog::Help(Help::default())),
         Deed::Back => back(state),

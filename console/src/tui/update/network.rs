@@ -244,10 +244,8 @@ fn follow_entry(state: &mut State, row: &AuditEntry) -> Vec<Effect> {
             Vec::new()
         }
         Action::AgentRegister => {
-            let want = state.agents.want_first();
-            want.map(|want| super::ask(state, want))
-                .into_iter()
-                .collect()
+            state.agents.has_new = true;
+            Vec::new()
         }
         Action::AgentSuspend
         | Action::AgentResume
@@ -260,7 +258,7 @@ fn follow_entry(state: &mut State, row: &AuditEntry) -> Vec<Effect> {
                 let seen = entry.target.as_ref().and_then(|target| target.revision);
                 // The answer to one's own change was here first.
                 if seen.is_none_or(|revision| revision > agent.revision) {
-                    effects.push(Effect::Send(Command::Agent(id)));
+                    state.agents.changed.insert(id);
                 }
             }
             if let Some(id) = shown.filter(|_| concerns_shown) {

@@ -9,7 +9,8 @@ use crate::tui::fixtures::{
     World, agent, agent_id, agents, credential_id, entry_by_alice, entry_of, history, welcome,
 };
 use crate::tui::state::audit::AuditRow;
-use crate::tui::state::dialog::{Dialog, Field};
+use crate::tui::state::confirm::Field;
+use crate::tui::state::dialog::Dialog;
 use crate::tui::state::{Link, Screen};
 
 fn many(from: u8, count: u8) -> Vec<agentidp_shared::Agent> {
@@ -84,6 +85,48 @@ fn the_selection_stays_on_its_agent_when_new_ones_come() {
 }
 
 #[test]
+fn a_storm_in_the_log_is_no_storm_of_questions() {
+    let mut world = World::live();
+    let mut asked = 0;
+    for seq in 0..1_000 {
+        world.net(NetEvent::Audit(entry_of(
+            seq,
+            "agent.register",
+            "success",
+            "",
+        )));
+        asked += world.sent().len();
+        world.net(NetEvent::Audit(entry_by_alice(seq, "agent.suspend", 42)));
+        asked += world.sent().len();
+    }
+    assert_eq!(asked, 1, "the first entry asks, and the others wait");
+    world.page(0, agents(), None);
+    world.wait(500);
+    assert_eq!(world.sent().len(), 2, "one agent and one page");
+}
+
+#[test]
+fn new_agents_are_kept_to_the_window() {
+    let mut world = World::live();
+    let mut number = 0_u32;
+    for _ in 0..100 {
+        let fresh: Vec<_> = (0..100)
+            .map(|_| {
+                number += 1;
+                let mut agent = agent(1, &format!("n-{number}"), Active);
+                let id = format!("0193f2c4-1a2b-7c3d-8e4f-{number:012x}");
+                agent.id = id.parse().unwrap();
+                agent
+            })
+            .collect();
+        let known = world.state.agents.loaded().take(100).cloned();
+        let rows = fresh.into_iter().chain(known).collect();
+        world.page(0, rows, None);
+        assert!(world.state.agents.loaded().count() <= 2_000);
+    }
+}
+
+#[test]
 fn a_page_of_an_earlier_filter_is_not_taken_for_one_of_this() {
     let mut world = World::live();
     let old = world.state.agents.ticket;
@@ -144,6 +187,21 @@ fn no_key_of_a_screen_changes_anything_at_the_daemon() {
             assert!(!world.effects.contains(&Effect::Quit), "{key} on {screen}");
         }
     }
+}
+
+#[test]
+fn a_word_that_nothing_matches_does_not_walk_the_registry() {
+    let mut world = World::live();
+    world.key("/");
+    world.type_text("nowhere");
+    world.key("enter");
+    let mut page = 0;
+    world.page(0, many(1, 100), Some("next"));
+    while let [Command::Agents { page: asked, .. }] = world.sent()[..] {
+        page = *asked;
+        world.page(page, many(1, 100), Some("next"));
+    }
+    assert!(page < 10, "{page}");
 }
 
 #[test]
@@ -368,10 +426,10 @@ fn an_agent_s_screen_asks_for_what_it_shows() {
     world.net(NetEvent::Audit(entry_by_alice(88_413, "agent.suspend", 42)));
     assert_eq!(
         world.sent(),
-        [&Command::Agent(agent_id(1)), &Command::Detail(agent_id(1))]
+        [&Command::Detail(agent_id(1)), &Command::Agent(agent_id(1))]
     );
     world.net(NetEvent::Audit(entry_by_alice(88_414, "agent.resume", 43)));
-    assert_eq!(world.sent(), [&Command::Agent(agent_id(1))]);
+    assert!(world.sent().is_empty());
     world.detail(agents().remove(0));
     assert_eq!(world.sent(), [&Command::Detail(agent_id(1))]);
     world.detail(agents().remove(0));

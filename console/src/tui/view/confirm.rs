@@ -4,7 +4,7 @@ use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 
 use crate::audit_text::short_id;
-use crate::tui::state::dialog::{Act, Confirm, Field, Tier};
+use crate::tui::state::confirm::{Act, Confirm, Field, Tier};
 use crate::tui::style::{faint, focus, heading};
 
 use super::canvas::{Canvas, cells, wrap};

@@ -1,9 +1,12 @@
 //! The client of the operators' interface: one method a call, domain types in and out.
 
+mod status;
+
+pub use self::status::{Caller, DaemonStatus, StoreStatus};
+
 use std::path::PathBuf;
 use std::time::Duration;
 
-use agentidp_proto::convert::to_domain_timestamp;
 use agentidp_proto::v1;
 use agentidp_proto::v1::agent_service_client::AgentServiceClient;
 use agentidp_proto::v1::audit_service_client::AuditServiceClient;
@@ -12,9 +15,8 @@ use agentidp_proto::v1::organization_service_client::OrganizationServiceClient;
 use agentidp_proto::v1::signing_key_service_client::SigningKeyServiceClient;
 use agentidp_proto::v1::status_service_client::StatusServiceClient;
 use agentidp_shared::agent::Transition;
-use agentidp_shared::{Agent, Credential, FieldError, Organization, SigningKey, Timestamp};
+use agentidp_shared::{Agent, Credential, FieldError, Organization, SigningKey};
 use hyper_util::rt::TokioIo;
-use serde::Serialize;
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Streaming};
@@ -81,63 +83,6 @@ pub struct AgentQuery {
     pub status: String,
     /// Who answers for them; empty: all.
     pub owner: String,
-}
-
-/// The daemon's state, and who the caller is to it.
-#[derive(Debug, Clone, Serialize)]
-pub struct DaemonStatus {
-    /// The daemon's version.
-    pub version: String,
-    /// The `iss` of its tokens.
-    pub issuer: String,
-    /// Its clock.
-    pub time: Timestamp,
-    /// When it started.
-    pub started_at: Timestamp,
-    /// Whether it can write and sign.
-    pub ready: bool,
-    /// Why it is not ready.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub not_ready_reason: String,
-    /// Where it serves agents.
-    pub http_address: String,
-    /// The `kid` that signs now.
-    pub signing_key: String,
-    /// Its store.
-    pub store: StoreStatus,
-    /// Who the caller is.
-    pub caller: Caller,
-}
-
-/// The state of the daemon's store.
-#[derive(Debug, Clone, Serialize)]
-pub struct StoreStatus {
-    /// Tells one store from another.
-    pub id: String,
-    /// Where it is.
-    pub path: String,
-    /// The version of its format.
-    pub format: u32,
-    /// How many audit entries its log has.
-    pub entries: u64,
-    /// The size of its journal in bytes.
-    pub journal_bytes: u64,
-    /// How many files the journal has.
-    pub journal_segments: u64,
-}
-
-/// Who the caller is to the daemon.
-#[derive(Debug, Clone, Serialize)]
-pub struct Caller {
-    /// The user's number.
-    pub uid: u32,
-    /// The user's name.
-    pub name: String,
-    /// The user who logged in, when it is another.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub login: String,
-    /// What the caller may do.
-    pub role: String,
 }
 
 impl Client {
@@ -556,41 +501,4 @@ fn issued(answer: v1::IssuedCredential) -> Result<Issued, Error> {
         client_secret,
         audit_seq: answer.audit_seq,
     })
-}
-
-impl TryFrom<v1::Status> for DaemonStatus {
-    type Error = FieldError;
-
-    fn try_from(it: v1::Status) -> Result<Self, FieldError> {
-        let time = |time: Option<_>, field| {
-            time.map(to_domain_timestamp)
-                .ok_or(FieldError::new(field, "must be present"))
-        };
-        let store = it.store.unwrap_or_default();
-        let caller = it.caller.unwrap_or_default();
-        Ok(Self {
-            version: it.version,
-            issuer: it.issuer,
-            time: time(it.time, "time")?,
-            started_at: time(it.started_at, "started_at")?,
-            ready: it.ready,
-            not_ready_reason: it.not_ready_reason,
-            http_address: it.http_address,
-            signing_key: it.signing_key,
-            store: StoreStatus {
-                id: store.id,
-                path: store.path,
-                format: store.format,
-                entries: store.entries,
-                journal_bytes: store.journal_bytes,
-                journal_segments: store.journal_segments,
-            },
-            caller: Caller {
-                uid: caller.uid,
-                name: caller.name,
-                login: caller.login,
-                role: caller.role,
-            },
-        })
-    }
 }

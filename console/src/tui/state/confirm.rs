@@ -1,0 +1,306 @@
+//! A change about to be made, and what it takes to confirm it.
+
+use std::time::Duration;
+
+use agentidp_shared::agent::Transition;
+use agentidp_shared::{Agent, Credential, Timestamp};
+use tui_input::Input;
+
+use crate::audit_text::short_id;
+use crate::command_line::CommandLine;
+use crate::duration;
+use crate::tui::event::Change;
+
+/// What is to be confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Act {
+    Suspend,
+    Resume,
+    Revoke,
+    Decommission,
+    Issue,
+    Rotate,
+    RevokeCredential,
+}
+
+/// How much it takes to confirm it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tier {
+    /// It can be taken back: y is enough.
+    Reversible,
+    /// It cannot: a reason, and the end of the id typed.
+    Irreversible,
+}
+
+impl Act {
+    /// What stands on the button.
+    pub(crate) const fn verb(self) -> &'static str {
+        match self {
+            Self::Suspend => "Suspend",
+            Self::Resume => "Resume",
+            Self::Revoke | Self::RevokeCredential => "Revoke",
+            Self::Decommission => "Decommission",
+            Self::Issue => "Issue",
+            Self::Rotate => "Rotate",
+        }
+    }
+
+    /// What stands over the dialog.
+    pub(crate) const fn title(self) -> &'static str {
+        match self {
+            Self::Suspend => "Suspend agent",
+            Self::Resume => "Resume agent",
+            Self::Revoke => "Revoke agent",
+            Self::Decommission => "Decommission agent",
+            Self::Issue => "Issue client secret",
+            Self::Rotate => "Rotate credential",
+            Self::RevokeCredential => "Revoke credential",
+        }
+    }
+
+    /// How much it takes.
+    pub(crate) const fn tier(self) -> Tier {
+        match self {
+            Self::Suspend | Self::Resume | Self::Issue | Self::Rotate => Tier::Reversible,
+            Self::Revoke | Self::Decommission | Self::RevokeCredential => Tier::Irreversible,
+        }
+    }
+
+    /// What it does, in a sentence or two.
+    pub(crate) const fn consequence(self) -> &'static str {
+        match self {
+            Self::Suspend => {
+                "Its tokens die now and stay dead. It gets no new ones until it is resumed."
+            }
+            Self::Resume => "It may ask for tokens again. Tokens from before stay dead.",
+            Self::Revoke => {
+                "An incident: its credentials and live tokens die now, for good. The record stays."
+            }
+            Self::Decommission => {
+                "End of life: its credentials and live tokens die now, for good. The record stays."
+            }
+            Self::Issue => "A new client secret, shown once. Those it has stay as they are.",
+            Self::Rotate => {
+                "A new client secret, shown once. The old one is accepted until its grace is over."
+            }
+            Self::RevokeCredential => "It and the tokens it got die now, for good.",
+        }
+    }
+
+    const fn transition(self) -> Option<Transition> {
+        match self {
+            Self::Suspend => Some(Transition::Suspend),
+            Self::Resume => Some(Transition::Resume),
+            Self::Revoke => Some(Transition::Revoke),
+            Self::Decommission => Some(Transition::Decommission),
+            Self::Issue | Self::Rotate | Self::RevokeCredential => None,
+        }
+    }
+
+    /// The fields and buttons, in the order that Tab goes through them from Cancel.
+    pub(crate) const fn fields(self) -> &'static [Field] {
+        match self {
+            Self::Suspend => &[Field::Cancel, Field::Reason, Field::Go],
+            Self::Resume => &[Field::Cancel, Field::Go],
+            Self::Revoke | Self::Decommission | Self::RevokeCredential => {
+                &[Field::Cancel, Field::Reason, Field::Typed, Field::Go]
+            }
+            Self::Issue | Self::Rotate => &[Field::Cancel, Field::Period, Field::Go],
+        }
+    }
+}
+
+/// What has the focus in a dialog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Field {
+    Cancel,
+    Reason,
+    Typed,
+    Period,
+    Go,
+}
+
+/// A change about to be made. It is pinned: whatever the list does below, it is made to this
+/// record at this revision or not at all.
+#[derive(Debug)]
+pub(crate) struct Confirm {
+    pub(crate) act: Act,
+    pub(crate) agent: Agent,
+    pub(crate) credential: Option<Credential>,
+    pub(crate) reason: Input,
+    pub(crate) typed: Input,
+    pub(crate) period: Input,
+    pub(crate) focus: Field,
+    pub(crate) opened: Timestamp,
+    /// It was asked for, and the answer has not come.
+    pub(crate) is_sent: bool,
+    pub(crate) note: Option<String>,
+}
+
+impl Confirm {
+    /// A dialog that has just opened, with the focus on Cancel.
+    pub(crate) fn new(
+        act: Act,
+        agent: Agent,
+        credential: Option<Credential>,
+        opened: Timestamp,
+    ) -> Self {
+        let period = match act {
+            Act::Issue => "90d",
+            Act::Rotate => "24h",
+            _ => "",
+        };
+        Self {
+            act,
+            agent,
+            credential,
+            reason: Input::default(),
+            typed: Input::default(),
+            period: Input::new(period.to_owned()),
+            focus: Field::Cancel,
+            opened,
+            is_sent: false,
+            note: None,
+        }
+    }
+
+    /// The field that has the focus, when it is one to type in.
+    pub(crate) fn input(&mut self) -> Option<&mut Input> {
+        match self.focus {
+            Field::Reason => Some(&mut self.reason),
+            Field::Typed => Some(&mut self.typed),
+            Field::Period => Some(&mut self.period),
+            Field::Cancel | Field::Go => None,
+        }
+    }
+
+    /// Moves the focus by one.
+    pub(crate) fn turn(&mut self, is_forward: bool) {
+        let fields = self.act.fields();
+        let at = fields.iter().position(|it| *it == self.focus).unwrap_or(0);
+        let by = if is_forward { 1 } else { fields.len() - 1 };
+        if let Some(field) = fields.get((at + by) % fields.len()) {
+            self.focus = *field;
+        }
+    }
+
+    /// The id of what it is done to.
+    pub(crate) fn id(&self) -> String {
+        match &self.credential {
+            Some(credential) => credential.id.to_string(),
+            None => self.agent.id.to_string(),
+        }
+    }
+
+    /// The revision that was seen.
+    pub(crate) fn revision(&self) -> u64 {
+        match &self.credential {
+            Some(credential) => credential.revision,
+            None => self.agent.revision,
+        }
+    }
+
+    /// The end of the id, which is typed to confirm.
+    pub(crate) fn ending(&self) -> String {
+        short_id(&self.id()).to_owned()
+    }
+
+    /// The period as it was typed; none when there is none.
+    fn parsed_period(&self) -> Result<Option<Duration>, String> {
+        match self.period.value().trim() {
+            "" => Ok(None),
+            text => duration::parse(text).map(Some),
+        }
+    }
+
+    /// Why it cannot be done yet; none when it can.
+    pub(crate) fn why_locked(&self) -> Option<String> {
+        let fields = self.act.fields();
+        if self.is_sent {
+            return Some("asking the daemon".to_owned());
+        }
+        if fields.contains(&Field::Reason) && self.reason.value().trim().is_empty() {
+            return Some("a reason is missing".to_owned());
+        }
+        if fields.contains(&Field::Typed) && self.typed.value() != self.ending() {
+            return Some(format!("type {} to unlock", self.ending()));
+        }
+        if fields.contains(&Field::Period) {
+            return match self.parsed_period() {
+                Err(rule) => Some(format!("the duration {rule}")),
+                Ok(None) if self.act == Act::Rotate => Some("the grace is missing".to_owned()),
+                Ok(_) => None,
+            };
+        }
+        None
+    }
+
+    /// The change to ask for; none while it is locked.
+    pub(crate) fn change(&self) -> Option<Change> {
+        if self.why_locked().is_some() {
+            return None;
+        }
+        let reason = self.reason.value().trim().to_owned();
+        let revision = self.revision();
+        if let Some(transition) = self.act.transition() {
+            return Some(Change::Transition {
+                transition,
+                agent: self.agent.id,
+                reason,
+                revision,
+            });
+        }
+        let credential = self.credential.as_ref().map(|it| it.id);
+        match self.act {
+            Act::Issue => Some(Change::Issue {
+                agent: self.agent.id,
+                expires_in: self.parsed_period().ok()?,
+            }),
+            Act::Rotate => Some(Change::Rotate {
+                credential: credential?,
+                grace: self.parsed_period().ok()?,
+                revision,
+            }),
+            _ => Some(Change::RevokeCredential {
+                credential: credential?,
+                reason,
+                revision,
+            }),
+        }
+    }
+
+    /// The command line that does the same.
+    pub(crate) fn command_line(&self) -> String {
+        let email = self.agent.email.as_str();
+        let id = self.id();
+        let revision = self.revision();
+        let reason = self.reason.value().trim();
+        let period = self.parsed_period().unwrap_or_default();
+        let line = match self.act {
+            Act::Suspend => CommandLine::new("agent suspend", email)
+                .revision(revision)
+                .reason(reason)
+                .yes(),
+            Act::Resume => CommandLine::new("agent resume", email).revision(revision),
+            Act::Revoke => CommandLine::new("agent revoke", email)
+                .revision(revision)
+                .reason(reason)
+                .yes(),
+            Act::Decommission => CommandLine::new("agent decommission", email)
+                .revision(revision)
+                .reason(reason)
+                .yes(),
+            Act::Issue => {
+                CommandLine::new("credential issue", email).duration("--expires-in", period)
+            }
+            Act::Rotate => CommandLine::new("credential rotate", &id)
+                .duration("--grace", period)
+                .revision(revision),
+            Act::RevokeCredential => CommandLine::new("credential revoke", &id)
+                .revision(revision)
+                .reason(reason)
+                .yes(),
+        };
+        line.into_text()
+    }
+}
