@@ -1,6 +1,6 @@
 //! The daemon of AgentIdP: keeps agents, credentials and the audit log, and gives agents tokens.
 //!
-//! [`run`] and its neighbours are what the command line offers. [`daemon`] puts the parts together.
+//! [`run`] and its neighbours are what the command line offers. `daemon` puts the parts together.
 //! `service` does the work; `http` and `rpc` turn requests into calls of it; `store` keeps
 //! everything.
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::thread;
 
-use agentidp_tests::{Client, Installation, Registration, TestDaemon};
+use agentidp_tests::{Client, Installation, Process, Registration, TestDaemon};
 
 /// Everything that operators can list, byte for byte. The log's part ends at entry `entries`, so
 /// that two listings compare though the daemon was started in between.
@@ -217,7 +217,7 @@ fn damage_to_what_was_written_last_is_not_taken_for_a_torn_end() {
 }
 
 #[test]
-fn a_store_that_is_older_than_its_head_is_refused() {
+fn a_store_that_is_older_than_its_head_is_refused_until_an_operator_accepts_it() {
     let daemon = TestDaemon::start();
     daemon.organization("acme");
     let (installation, _) = daemon.stop();
@@ -232,6 +232,24 @@ fn a_store_that_is_older_than_its_head_is_refused() {
     fs::remove_dir_all(installation.config.store.join("index")).unwrap();
     let line = installation.refusal();
     assert!(line.contains("head"), "{line}");
+
+    let mut accept = installation.command("store accept");
+    accept.args(["--reason", "put back after a fire"]);
+    let accepted = Process::spawn(accept).wait();
+    assert_eq!(accepted.code(), Some(0), "{}", accepted.stderr);
+    let daemon = installation.start();
+    let log = daemon.cli().ndjson(&["audit", "list", "-o", "ndjson"]);
+    let entry = log
+        .iter()
+        .find(|it| it["action"] == "store.accept")
+        .unwrap();
+    assert_eq!(entry["reason"], "put back after a fire");
+    assert_eq!(
+        client.token(&[]).status,
+        401,
+        "what came after the backup is gone"
+    );
+    daemon.stop().0.check_store();
 }
 
 #[test]

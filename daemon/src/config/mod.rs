@@ -1,8 +1,8 @@
 //! What the daemon is told: a TOML file, with the environment above it.
 //!
-//! [`source`] collects what was written and where, [`value`] has the rule of every kind of value,
+//! `source` collects what was written and where, `value` has the rule of every kind of value,
 //! and this module puts them together into a [`Config`] whose values are valid. Every setting of
-//! the file has an environment variable, `AGENTIDP_<SECTION>_<KEY>`. See [`setting`] for how to add
+//! the file has an environment variable, `AGENTIDP_<SECTION>_<KEY>`. See `setting` for how to add
 //! one.
 //!
 //! Nothing here reads the process's own environment: whoever calls passes it, so tests own it.

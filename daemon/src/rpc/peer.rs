@@ -1,13 +1,12 @@
 //! Who is at the other end of the socket, as the kernel says.
 
-use std::ffi::CString;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use agentidp_shared::{Actor, ActorKind, Via};
-use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
+use nix::unistd::{Gid, Group, Uid, User};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
@@ -28,40 +27,40 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Asks the kernel and the user database. Blocks: the database may be on the network.
+    /// Asks the kernel who it is, and the user database for names. Blocks: the database may be on
+    /// the network.
     fn of(stream: &UnixStream) -> io::Result<Self> {
         let credentials = stream.peer_cred()?;
-        let user = User::from_uid(Uid::from_raw(credentials.uid()))
-            .ok()
-            .flatten();
-        let mut gids = vec![Gid::from_raw(credentials.gid())];
-        if let Some(name) = user
-            .as_ref()
-            .and_then(|user| CString::new(user.name.as_str()).ok())
-        {
-            gids.extend(getgrouplist(&name, Gid::from_raw(credentials.gid())).unwrap_or_default());
-        }
-        gids.sort_unstable_by_key(|gid| gid.as_raw());
+        let (uid, gid) = (credentials.uid(), credentials.gid());
+        let process = credentials
+            .pid()
+            .and_then(|pid| Process::read(pid, uid))
+            .unwrap_or_default();
+        let mut gids = process.groups;
+        gids.push(gid);
+        gids.sort_unstable();
         gids.dedup();
         let mut groups = Vec::new();
         for gid in gids {
             groups.push(gid.to_string());
-            groups.extend(Group::from_gid(gid).ok().flatten().map(|group| group.name));
+            groups.extend(
+                Group::from_gid(Gid::from_raw(gid))
+                    .ok()
+                    .flatten()
+                    .map(|group| group.name),
+            );
         }
-        let login = credentials
-            .pid()
-            .and_then(|pid| login_uid(pid, credentials.uid()))
-            .filter(|uid| *uid != credentials.uid());
-        let login = login.map(|uid| {
+        let name_of = |uid| {
             User::from_uid(Uid::from_raw(uid))
                 .ok()
                 .flatten()
-                .map_or_else(|| uid.to_string(), |user| user.name)
-        });
+                .map(|user| user.name)
+        };
+        let login = process.login_uid.filter(|login| *login != uid);
         Ok(Self {
-            uid: credentials.uid(),
-            name: user.map(|user| user.name),
-            login,
+            uid,
+            name: name_of(uid),
+            login: login.map(|uid| name_of(uid).unwrap_or_else(|| uid.to_string())),
             groups,
         })
     }
@@ -89,34 +88,51 @@ impl Peer {
     }
 }
 
-/// The user who logged in to the session that process `pid` belongs to.
-///
-/// The process may have ended and its number may belong to another by now; so the number must
-/// still be that of a process of `uid`, and of the same one before and after the reading.
-fn login_uid(pid: i32, uid: u32) -> Option<u32> {
-    const NEVER_LOGGED_IN: u32 = u32::MAX;
-    let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).ok();
-    // The 22nd field; the second is the command in parentheses and may hold anything.
-    let started = || {
-        read("stat")?
-            .rsplit(')')
-            .next()?
-            .split_whitespace()
-            .nth(19)
-            .map(str::to_owned)
-    };
-    let before = started()?;
-    let status = read("status")?;
-    let owner = status
-        .lines()
-        .find_map(|line| line.strip_prefix("Uid:"))?
-        .split_whitespace()
-        .nth(1)?
-        .parse::<u32>()
-        .ok()?;
-    let login: u32 = read("loginuid")?.trim().parse().ok()?;
-    let same = started()? == before && uid == owner;
-    Some(login).filter(|login| same && *login != NEVER_LOGGED_IN)
+/// What the kernel says of a process beyond the credentials of its socket.
+#[derive(Debug, Default)]
+struct Process {
+    /// Its supplementary groups.
+    groups: Vec<u32>,
+    /// The user who logged in to the session that it belongs to.
+    login_uid: Option<u32>,
+}
+
+impl Process {
+    /// Reads it of process `pid`, which is of user `uid`.
+    ///
+    /// The process may have ended and its number may belong to another by now; so the number must
+    /// still be that of a process of `uid`, and of the same one before and after the reading.
+    fn read(pid: i32, uid: u32) -> Option<Self> {
+        const NEVER_LOGGED_IN: u32 = u32::MAX;
+        let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).ok();
+        // The 22nd field; the second is the command in parentheses and may hold anything.
+        let started = || {
+            read("stat")?
+                .rsplit(')')
+                .next()?
+                .split_whitespace()
+                .nth(19)
+                .map(str::to_owned)
+        };
+        let before = started()?;
+        let status = read("status")?;
+        let login: Option<u32> = read("loginuid").and_then(|login| login.trim().parse().ok());
+        let numbers = |name: &str| {
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .unwrap_or_default();
+            line.split_whitespace()
+                .filter_map(|number| number.parse().ok())
+                .collect::<Vec<u32>>()
+        };
+        // Real, effective, saved, file system: the second is what the socket's credentials have.
+        let same = started()? == before && numbers("Uid:").get(1) == Some(&uid);
+        same.then(|| Self {
+            groups: numbers("Groups:"),
+            login_uid: login.filter(|login| *login != NEVER_LOGGED_IN),
+        })
+    }
 }
 
 /// A connection together with who is at its other end.

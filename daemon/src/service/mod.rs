@@ -4,7 +4,7 @@
 //! one [`Commit`](crate::store::Commit) whose entry accounts for it. `http` and `rpc` turn requests
 //! into calls and answers into bytes; nothing of either is known here.
 //!
-//! The token path: [`token::Service::issue`](Service::issue) → [`authenticate`] → the grant
+//! The token path: [`Service::issue`] → [`authenticate`] → the grant
 //! (`agentidp_shared::token::grant`) → [`Signer::sign`](crate::crypto::Signer::sign) → one commit.
 
 pub(crate) mod agent;
@@ -75,7 +75,7 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// The product on a store that [`init::initialize`] has filled.
+    /// The product on a store whose first commit was [`init::first_commit`].
     ///
     /// # Errors
     ///

@@ -23,7 +23,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         cargo("clippy --workspace --all-targets -- -D warnings")
     })?;
     report.step("documentation", || {
-        let mut command = command(&path, "doc --workspace --no-deps");
+        let mut command = command(&path, "doc --workspace --no-deps --document-private-items");
         project::succeed(command.env("RUSTDOCFLAGS", "-D warnings"))
     })?;
     // The end-to-end tests start these programs; nextest builds only what it links.
