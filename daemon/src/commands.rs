@@ -5,15 +5,15 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use agentidp_shared::{Actor, ActorKind, Via};
+use agentidp_shared::{Actor, Via};
 use anyhow::{Context as _, bail};
-use nix::unistd::{User, getuid};
 
 use crate::clock::{System, random};
 use crate::config::{Config, KeyEncryptionKey};
 use crate::daemon::{Daemon, accept_store as accept, check, create_store, store_exists};
 use crate::lifecycle::{Notifier, shutdown_signal};
 use crate::listeners::Listeners;
+use crate::rpc::peer::Peer;
 
 /// Makes the store, and the key-encryption key when its file is configured and missing.
 ///
@@ -110,14 +110,9 @@ pub fn check_store(config: &Config) -> anyhow::Result<bool> {
 ///
 /// When the store cannot be opened for another reason, or not be written.
 pub fn accept_store(config: &Config, reason: &str) -> anyhow::Result<()> {
-    let uid = getuid();
     let actor = Actor {
-        kind: ActorKind::Operator,
-        id: Some(uid.to_string()),
-        name: User::from_uid(uid)?.map(|user| user.name),
-        login: None,
         via: Via::Internal,
-        address: None,
+        ..Peer::of_this_process().actor()
     };
     accept(config, actor, reason.parse()?)?;
     writeln!(

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentidp_shared::{Action, Actor, Entry, Outcome, Reason, StoreId};
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock as _, System, random};
@@ -183,36 +184,46 @@ impl Daemon {
         let operator_listener = tokio::net::UnixListener::from_std(listeners.operator)?;
         service.record(Action::DaemonStart).await?;
 
-        let serving = tokio::spawn(http::serve(
+        let mut parts = JoinSet::new();
+        let agents = http::serve(
             http::App::new(Arc::clone(&service))?,
             http_listener,
             stopping.clone(),
-        ));
-        let operating = rpc::serve(
+        );
+        parts.spawn(async move {
+            agents.await;
+            Ok(())
+        });
+        parts.spawn(rpc::serve(
             Arc::clone(&service),
             operators,
             about,
             operator_listener,
             stopping.clone(),
-        );
-        let operating = tokio::spawn(operating);
-        let ticking = tokio::spawn(tick(Arc::clone(&service), stopping.clone()));
+        ));
+        parts.spawn(tick(Arc::clone(&service), stopping.clone()));
         let watchdog = notifier.feed_watchdog();
         notifier.ready();
         tracing::info!(issuer = service.settings().issuer, "serving");
 
-        let signal = shutdown.await;
-        tracing::info!(signal, "stopping");
+        // A daemon that has lost one of its parts must not go on as if it were whole.
+        let lost = tokio::select! {
+            signal = shutdown => {
+                tracing::info!(signal, "stopping");
+                false
+            }
+            Some(ended) = parts.join_next() => {
+                tracing::error!(?ended, "a part of the daemon ended by itself; stopping");
+                true
+            }
+        };
         notifier.stopping();
         stopping.cancel();
         let drained =
-            tokio::time::timeout(DRAIN, async { tokio::join!(serving, operating, ticking) }).await;
-        match drained {
-            Ok((_, Ok(Err(error)), _)) => {
-                tracing::error!(%error, "the operators' interface failed");
-            }
-            Ok(_) => {}
-            Err(_) => tracing::warn!("requests that were still under way were cut off"),
+            tokio::time::timeout(DRAIN, async { while parts.join_next().await.is_some() {} });
+        if drained.await.is_err() {
+            tracing::warn!("requests that were still under way were cut off");
+            parts.abort_all();
         }
         service.flush_denials(true);
         if let Err(error) = service.record(Action::DaemonStop).await {
@@ -224,17 +235,22 @@ impl Daemon {
         }
         drop(listeners.socket);
         tracing::info!("stopped");
+        if lost {
+            bail!(
+                "a part of the daemon ended by itself: the lines before this one say which and why"
+            );
+        }
         Ok(())
     }
 }
 
 /// Does what waits for its time: keys that are due, refusals of a minute that is over.
-async fn tick(service: Arc<Service>, stopping: CancellationToken) {
+async fn tick(service: Arc<Service>, stopping: CancellationToken) -> anyhow::Result<()> {
     let mut ticks = tokio::time::interval(TICK);
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
-            () = stopping.cancelled() => return,
+            () = stopping.cancelled() => return Ok(()),
         }
         service.flush_denials(false);
         if let Err(error) = service.advance_signing_keys().await {

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use nix::sys::prctl::set_dumpable;
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,12 +30,6 @@ impl Notifier {
     /// The daemon is about to end.
     pub fn stopping(&self) {
         notify(&[NotifyState::Stopping]);
-    }
-
-    /// What the daemon is doing, on one line, for `systemctl status`.
-    pub fn status(&self, text: &str) {
-        // A line feed would begin another assignment of the protocol.
-        notify(&[NotifyState::Status(&text.replace(['\n', '\r'], " "))]);
     }
 
     /// Begins to feed the watchdog, if the service manager has one for this process, until the task
@@ -102,6 +96,29 @@ pub fn keep_files_private() {
     umask(Mode::from_bits_truncate(0o077));
 }
 
+/// Lets this process open as many files, connections among them, as it is allowed at all.
+///
+/// The limit that counts is mostly 1,024 to begin with, for the sake of programs that use
+/// `select(2)`; this one does not.
+///
+/// # Errors
+///
+/// When the operating system refuses.
+pub fn raise_open_files_limit() -> io::Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    Ok(())
+}
+
+/// How many files this process may have open at once.
+///
+/// # Errors
+///
+/// When the operating system does not tell.
+pub(crate) fn open_files_limit() -> io::Result<u64> {
+    Ok(getrlimit(Resource::RLIMIT_NOFILE)?.0)
+}
+
 /// Keeps keys and secrets out of core dumps, and other processes of the same user out of this one's
 /// memory.
 ///
@@ -121,7 +138,6 @@ pub fn forbid_core_dumps() -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use nix::sys::prctl::get_dumpable;
-    use nix::sys::resource::getrlimit;
     use nix::sys::signal::{Signal, raise};
 
     use super::*;
@@ -137,6 +153,13 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn as_many_files_may_be_open_as_are_allowed_at_all() {
+        raise_open_files_limit().unwrap();
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        assert_eq!((soft, hard), (open_files_limit().unwrap(), soft));
     }
 
     // One test for all signals: they reach every listener in the process.
@@ -159,7 +182,6 @@ mod tests {
     async fn without_a_service_manager_nothing_is_said() {
         let notifier = Notifier::new();
         notifier.ready();
-        notifier.status("serving");
         notifier.stopping();
         assert!(notifier.feed_watchdog().is_none());
     }

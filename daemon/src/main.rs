@@ -46,6 +46,7 @@ fn verdict(done: anyhow::Result<bool>) -> ExitCode {
 }
 
 fn serve(config: &Config, serve: impl FnOnce(&Config) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    lifecycle::raise_open_files_limit()?;
     let _telemetry = telemetry::start(&config.log)?;
     serve(config).inspect_err(|error| {
         if !config.log.stderr {

@@ -81,10 +81,12 @@ fn writer(log: &Log) -> Result<(BoxMakeWriter, Option<WorkerGuard>), TelemetryEr
         directory: directory.clone(),
         reason,
     };
-    // Made here because the library would leave it open to everyone.
+    // Made here because the library would leave it open to everyone. Like the files in it, which get
+    // their mode from the process's umask of 077, it is for the daemon's user alone; one that the
+    // service manager made, and may have given to a group, stays as it is.
     DirBuilder::new()
         .recursive(true)
-        .mode(0o750)
+        .mode(0o700)
         .create(directory)
         .map_err(|error| refuse(error.to_string()))?;
     let files = RollingFileAppender::builder()

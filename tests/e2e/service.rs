@@ -136,22 +136,82 @@ fn sigterm_under_load_gives_every_token_that_was_issued_to_whom_it_was_issued() 
     assert_eq!(daemon.cli().ndjson(&issued).len(), 1 + received);
 }
 
-#[test]
-fn a_client_that_does_not_finish_its_request_is_let_go() {
-    let daemon = TestDaemon::start();
+/// Connects and says `bytes`. What the daemon answers until it closes the connection, which has to
+/// be soon.
+fn answer_to_no_more_than(daemon: &TestDaemon, bytes: &[u8]) -> String {
     let mut connection = TcpStream::connect(daemon.installation.config.listen).unwrap();
-    connection
-        .write_all(b"POST /oauth2/token HTTP/1.1\r\nhost: x\r\n")
-        .unwrap();
+    connection.write_all(bytes).unwrap();
     connection.set_read_timeout(Some(DEADLINE)).unwrap();
     let started = Instant::now();
-    let mut answer = Vec::new();
-    // Reads until the daemon closes the connection.
-    let ended = connection.read_to_end(&mut answer);
+    let mut answer = String::new();
+    let ended = connection.read_to_string(&mut answer);
     assert!(
         ended.is_ok() && started.elapsed() < Duration::from_secs(10),
         "{ended:?}"
     );
+    answer
+}
+
+#[test]
+fn a_client_that_says_nothing_is_let_go() {
+    let daemon = TestDaemon::start();
+    assert_eq!(answer_to_no_more_than(&daemon, b""), "");
+    let _ = daemon.stop();
+}
+
+#[test]
+fn a_client_that_does_not_finish_its_request_is_let_go() {
+    let daemon = TestDaemon::start();
+    // The second begins as HTTP/2 does, which is not spoken here.
+    for begun in [
+        &b"POST /oauth2/token HTTP/1.1\r\nhost: x\r\n"[..],
+        b"PRI * HTTP/2.0\r\n",
+    ] {
+        answer_to_no_more_than(&daemon, begun);
+    }
+    let _ = daemon.stop();
+}
+
+#[test]
+fn a_client_that_asks_no_more_is_let_go() {
+    let daemon = TestDaemon::start();
+    let request = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n";
+    let answer = answer_to_no_more_than(&daemon, request);
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.ends_with("live\n"),
+        "{answer}"
+    );
+    let _ = daemon.stop();
+}
+
+#[test]
+fn more_clients_than_there_may_be_wait_for_the_others_to_end() {
+    let mut installation = Installation::initialized();
+    // Half of these are for connections.
+    installation.by_way_of = ["prlimit", "--nofile=64"].map(str::to_owned).to_vec();
+    let daemon = installation.start();
+    let http = daemon.http();
+    let silent = [(); 60].map(|()| http.keep_alive());
+    assert_eq!(http.get("/health/ready").status, 200);
+    drop(silent);
+    let (_, finished) = daemon.stop();
+    // It never ran out of files, which the store and the operators need too.
+    assert!(
+        !finished.stderr.contains("could not be accepted"),
+        "{}",
+        finished.stderr
+    );
+}
+
+#[test]
+fn the_daemon_raises_the_limit_of_open_files_as_far_as_it_may() {
+    let mut installation = Installation::initialized();
+    installation.by_way_of = ["prlimit", "--nofile=64:256"].map(str::to_owned).to_vec();
+    let daemon = installation.start();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.process.pid())).unwrap();
+    let open_files = limits.lines().find(|it| it.starts_with("Max open files"));
+    let words: Vec<_> = open_files.unwrap().split_whitespace().collect();
+    assert_eq!(words[3..5], ["256", "256"], "{words:?}");
     let _ = daemon.stop();
 }
 

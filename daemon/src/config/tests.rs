@@ -560,11 +560,11 @@ fn development_keeps_everything_in_its_folder_whatever_the_environment_says() {
         ("AGENTIDP_STORE_PATH", "/var/lib/agentidp"),
         ("AGENTIDP_TOKENS_LIFETIME", "1m"),
     ];
-    let dir = Path::new("/work/d");
+    let dir = Path::new("/srv/d");
     let (config, _) = Config::dev(
         dir,
         listen,
-        Path::new("/work/d/operator.sock"),
+        Path::new("/srv/d/operator.sock"),
         &environment(&variables),
     )
     .unwrap();

@@ -64,7 +64,7 @@ pub(crate) struct SecretHasher {
     key: hmac::Key,
     permits: Arc<Semaphore>,
     places: Arc<Semaphore>,
-    remembered: Mutex<LruCache<CredentialId, Remembered>>,
+    remembered: Arc<Mutex<LruCache<CredentialId, Remembered>>>,
 }
 
 impl SecretHasher {
@@ -78,7 +78,7 @@ impl SecretHasher {
             key: hmac::Key::new(hmac::HMAC_SHA256, check_key),
             permits: Arc::new(Semaphore::new(permits)),
             places: Arc::new(Semaphore::new(permits + WAITING)),
-            remembered: Mutex::new(LruCache::new(capacity)),
+            remembered: Arc::new(Mutex::new(LruCache::new(capacity))),
         }
     }
 
@@ -90,13 +90,11 @@ impl SecretHasher {
     /// Hashes a new secret: its argon2id PHC string.
     pub(crate) async fn hash(&self, secret: ClientSecret) -> Result<String, CryptoError> {
         const FAILED: CryptoError = CryptoError::Library("hash a secret");
-        let _permit = self
-            .permits
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(|_error| FAILED)?;
+        let permits = self.permits.clone();
+        let permit = permits.acquire_owned().await.map_err(|_error| FAILED)?;
         tokio::task::spawn_blocking(move || {
+            // Held here and not by the request, which may be gone before the work is done.
+            let _held = permit;
             argon2()?
                 .hash_password(secret.expose().as_bytes())
                 .map(|hash| hash.to_string())
@@ -120,38 +118,42 @@ impl SecretHasher {
         if self.is_remembered(secret.credential_id(), mac, revision, now) {
             return Verdict::Right;
         }
-        let Ok(_place) = self.places.clone().try_acquire_owned() else {
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
             return Verdict::Overloaded;
         };
-        let Ok(_permit) = self.permits.clone().acquire_owned().await else {
+        let Ok(permit) = self.permits.clone().acquire_owned().await else {
             return Verdict::Overloaded;
         };
         // Many requests with one new secret come at once; the first answers for the rest.
         if self.is_remembered(secret.credential_id(), mac, revision, now) {
             return Verdict::Right;
         }
-        let (moved, phc) = (secret.clone(), hash.to_owned());
-        let right = tokio::task::spawn_blocking(move || {
-            argon2().is_ok_and(|argon2| {
-                argon2
-                    .verify_password(moved.expose().as_bytes(), phc.as_str())
-                    .is_ok()
-            })
-        })
-        .await
-        .unwrap_or(false);
-        if !right {
-            return Verdict::Wrong;
+        let (secret, phc, remembered) = (
+            secret.clone(),
+            hash.to_owned(),
+            Arc::clone(&self.remembered),
+        );
+        let until = now.plus(REMEMBERED_FOR);
+        let mac = mac.0;
+        let verified = tokio::task::spawn_blocking(move || {
+            // Held here and not by the request, which may be gone before the work is done.
+            let _held = (place, permit);
+            let argon2 = argon2().ok()?;
+            argon2
+                .verify_password(secret.expose().as_bytes(), phc.as_str())
+                .ok()?;
+            let verified = Remembered {
+                mac,
+                revision,
+                until,
+            };
+            remembered.lock().put(secret.credential_id(), verified);
+            Some(())
+        });
+        match verified.await {
+            Ok(Some(())) => Verdict::Right,
+            _ => Verdict::Wrong,
         }
-        let remembered = Remembered {
-            mac: mac.0,
-            revision,
-            until: now.plus(REMEMBERED_FOR),
-        };
-        self.remembered
-            .lock()
-            .put(secret.credential_id(), remembered);
-        Verdict::Right
     }
 
     fn is_remembered(

@@ -12,10 +12,10 @@ use crate::service::authenticate::Presented;
 
 /// What the client presents; `None` when that is no authentication that this server offers.
 pub(super) fn presented(headers: &HeaderMap, form: &Form) -> Result<Option<Presented>, OAuthError> {
-    let (id, secret) = (form.single("client_id")?, form.single("client_secret")?);
+    let (id, secret) = (form.single("client_id"), form.single("client_secret"));
     let assertion = form
-        .single("client_assertion")?
-        .or(form.single("client_assertion_type")?);
+        .single("client_assertion")
+        .or(form.single("client_assertion_type"));
     let mut headers = headers.get_all(AUTHORIZATION).iter();
     let header = headers.next();
     if headers.next().is_some() {

@@ -19,7 +19,9 @@ use std::sync::Arc;
 
 use agentidp_shared::RequestId;
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
+use crate::lifecycle::open_files_limit;
 use crate::service::Service;
 pub(crate) use server::serve;
 
@@ -28,13 +30,20 @@ pub(crate) struct App {
     service: Arc<Service>,
     /// The metadata document: it does not change while the daemon runs.
     metadata: Bytes,
+    /// A permit for each connection that may be open at once.
+    connections: Arc<Semaphore>,
 }
 
 impl App {
-    /// The interface to `service`.
+    /// The interface to `service`, for as many connections as the process may have open.
     pub(crate) fn new(service: Arc<Service>) -> anyhow::Result<Self> {
         let metadata = metadata::document(&service.settings().issuer)?;
-        Ok(Self { service, metadata })
+        let connections = server::most_connections(open_files_limit()?);
+        Ok(Self {
+            service,
+            metadata,
+            connections: Arc::new(Semaphore::new(connections)),
+        })
     }
 }
 

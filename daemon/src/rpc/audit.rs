@@ -73,7 +73,8 @@ impl AuditService for Adapter {
         let filter = self.filter(request.filter)?;
         let page = self
             .0
-            .list_entries(request.before, &filter, page_size(request.limit));
+            .list_entries(request.before, filter, page_size(request.limit))
+            .await;
         let page = page.map_err(|error| status(&error))?;
         Ok(Response::new(v1::ListAuditEntriesResponse {
             entries: page.entries.into_iter().map(entry).collect(),

@@ -33,6 +33,8 @@ use crate::service::{Caller, Service, ServiceError};
 pub(crate) use policy::Operators;
 pub(crate) use state::About;
 
+/// How often the health service is brought up to date.
+const HEALTH_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 /// How many accepted connections may wait to be served.
 const ACCEPTED: usize = 64;
 
@@ -49,9 +51,11 @@ pub(crate) async fn serve(
     stopping: CancellationToken,
 ) -> anyhow::Result<()> {
     let (health, health_server) = tonic_health::server::health_reporter();
-    health
-        .set_service_status("", tonic_health::ServingStatus::Serving)
-        .await;
+    tokio::spawn(report_health(
+        health,
+        Arc::clone(&service),
+        stopping.clone(),
+    ));
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(agentidp_proto::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -89,6 +93,26 @@ pub(crate) async fn serve(
         .serve_with_incoming_shutdown(ReceiverStream::new(incoming), stopping.cancelled_owned())
         .await?;
     Ok(())
+}
+
+/// Keeps the health service (gRPC's standard one) true to the daemon's readiness.
+async fn report_health(
+    health: tonic_health::server::HealthReporter,
+    service: Arc<Service>,
+    stopping: CancellationToken,
+) {
+    let mut ticks = tokio::time::interval(HEALTH_EVERY);
+    while !stopping.is_cancelled() {
+        let status = match service.not_ready_reason() {
+            None => tonic_health::ServingStatus::Serving,
+            Some(_) => tonic_health::ServingStatus::NotServing,
+        };
+        health.set_service_status("", status).await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stopping.cancelled() => {}
+        }
+    }
 }
 
 /// The page size that a request's `limit` stands for.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use agentidp_shared::{Actor, ActorKind, Via};
-use nix::unistd::{Gid, Group, Uid, User};
+use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
@@ -31,9 +31,21 @@ impl Peer {
     /// the network.
     fn of(stream: &UnixStream) -> io::Result<Self> {
         let credentials = stream.peer_cred()?;
-        let (uid, gid) = (credentials.uid(), credentials.gid());
-        let process = credentials
-            .pid()
+        Ok(Self::new(
+            credentials.uid(),
+            credentials.gid(),
+            credentials.pid(),
+        ))
+    }
+
+    /// This process, for what is done without the socket.
+    pub(crate) fn of_this_process() -> Self {
+        let pid = i32::try_from(std::process::id()).ok();
+        Self::new(geteuid().as_raw(), getegid().as_raw(), pid)
+    }
+
+    fn new(uid: u32, gid: u32, pid: Option<i32>) -> Self {
+        let process = pid
             .and_then(|pid| Process::read(pid, uid))
             .unwrap_or_default();
         let mut gids = process.groups;
@@ -57,12 +69,12 @@ impl Peer {
                 .map(|user| user.name)
         };
         let login = process.login_uid.filter(|login| *login != uid);
-        Ok(Self {
+        Self {
             uid,
             name: name_of(uid),
             login: login.map(|uid| name_of(uid).unwrap_or_else(|| uid.to_string())),
             groups,
-        })
+        }
     }
 
     /// Whether `user` is its user's name or number.

@@ -8,10 +8,14 @@ use agentidp_shared::{
     Metadata, OrganizationId, Outcome, Owner, Reason, Resource, ScopeSet,
 };
 
-use super::{ATTEMPTS, Caller, Changed, Service, ServiceError, check_revision};
+use super::{ATTEMPTS, Caller, Changed, Service, ServiceError, check_done_already, check_revision};
 use crate::clock::random;
-use crate::store::{Commit, CredentialRecord, Record, RecordKey, Stored};
+use crate::store::{Commit, CredentialRecord, Record, RecordKey, Store, Stored};
 
+/// How many agents are read at a time.
+const BATCH: usize = 100;
+/// The size of the metadata from which on a page takes no more agents.
+const PAGE_BYTES: usize = 2 * 1_024 * 1_024;
 /// How many agents one page looks at when a filter lets few of them through.
 const SCANNED_PER_PAGE: usize = 10_000;
 
@@ -110,7 +114,7 @@ impl Service {
                 organization.record.revision,
             )
             .put(Record::Agent(agent.clone()));
-        let seq = self.commit(caller, commit).await?;
+        let seq = self.commit(commit).await?;
         Ok(Changed {
             record: agent,
             audit_seq: seq,
@@ -122,37 +126,14 @@ impl Service {
     /// # Errors
     ///
     /// When the store cannot be read.
-    pub(crate) fn list_agents(
+    pub(crate) async fn list_agents(
         &self,
-        filter: &AgentFilter,
+        filter: AgentFilter,
         before: Option<AgentId>,
         limit: usize,
     ) -> Result<AgentPage, ServiceError> {
-        let mut page = AgentPage {
-            agents: Vec::new(),
-            next_before: before,
-        };
-        let mut scanned = 0;
-        while page.agents.len() < limit && scanned < SCANNED_PER_PAGE {
-            let wanted = limit.clamp(1, 1_000);
-            let batch = self.store.agents(page.next_before, wanted)?;
-            let is_last = batch.len() < wanted;
-            scanned += batch.len();
-            for agent in batch {
-                if page.agents.len() == limit {
-                    return Ok(page);
-                }
-                page.next_before = Some(agent.record.id);
-                if filter.matches(&agent.record) {
-                    page.agents.push(agent);
-                }
-            }
-            if is_last {
-                page.next_before = None;
-                return Ok(page);
-            }
-        }
-        Ok(page)
+        self.read(move |store| page_of_agents(store, &filter, before, limit))
+            .await
     }
 
     /// An agent's record as it is shown: with when the agent last got a token.
@@ -199,6 +180,7 @@ impl Service {
                 .after(transition)
                 .map_err(|error| ServiceError::new(Code::InvalidState, error.to_string()))?;
             if status == current.record.status {
+                check_done_already(seen, current.record.revision)?;
                 return Ok(Changed {
                     record: current.record.clone(),
                     audit_seq: current.audit_seq,
@@ -258,7 +240,7 @@ impl Service {
                 }
             }
         }
-        let seq = self.commit(caller, commit).await?;
+        let seq = self.commit(commit).await?;
         Ok(Changed {
             record: agent,
             audit_seq: seq,
@@ -272,4 +254,42 @@ pub(super) fn revoke(record: &CredentialRecord) -> CredentialRecord {
     record.credential.status = CredentialStatus::Revoked;
     record.credential.revision += 1;
     record
+}
+
+fn page_of_agents(
+    store: &dyn Store,
+    filter: &AgentFilter,
+    before: Option<AgentId>,
+    limit: usize,
+) -> Result<AgentPage, ServiceError> {
+    let mut page = AgentPage {
+        agents: Vec::new(),
+        next_before: before,
+    };
+    let (mut scanned, mut bytes) = (0, 0);
+    while scanned < SCANNED_PER_PAGE {
+        let batch = store.agents(page.next_before, BATCH)?;
+        let is_last = batch.len() < BATCH;
+        scanned += batch.len();
+        for agent in batch {
+            if page.agents.len() == limit || bytes > PAGE_BYTES {
+                return Ok(page);
+            }
+            page.next_before = Some(agent.record.id);
+            if filter.matches(&agent.record) {
+                bytes += agent
+                    .record
+                    .metadata
+                    .iter()
+                    .map(|(name, value)| name.len() + value.len())
+                    .sum::<usize>();
+                page.agents.push(agent);
+            }
+        }
+        if is_last {
+            page.next_before = None;
+            return Ok(page);
+        }
+    }
+    Ok(page)
 }

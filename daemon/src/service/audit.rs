@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use agentidp_shared::Entry;
 use tokio::sync::mpsc;
 
 use super::{Service, ServiceError};
@@ -35,13 +34,14 @@ impl Service {
     /// # Errors
     ///
     /// When the store cannot be read.
-    pub(crate) fn list_entries(
+    pub(crate) async fn list_entries(
         &self,
         before: Option<u64>,
-        filter: &EntryFilter,
+        filter: EntryFilter,
         limit: usize,
     ) -> Result<EntryPage, ServiceError> {
-        Ok(self.store.entries_before(before, filter, limit)?)
+        self.read(move |store| Ok(store.entries_before(before, &filter, limit)?))
+            .await
     }
 
     /// Follows the log from `from` (absent: from the next entry) into `events` until the receiver
@@ -60,7 +60,7 @@ impl Service {
     ) -> Result<(), ServiceError> {
         let mut head = self.store.head();
         let mut next = from.unwrap_or_else(|| *head.borrow());
-        loop {
+        while !self.stopping.is_cancelled() && !events.is_closed() {
             let end = *head.borrow_and_update();
             if max_lag > 0 && end.saturating_sub(next) > max_lag {
                 let to = end - max_lag - 1;
@@ -73,12 +73,11 @@ impl Service {
                 }
                 next = to + 1;
             }
-            let batch = self.store.entries_from(next, BATCH)?;
-            let caught_up = batch.is_empty();
+            let (batch, after) = self.read_batch(next, filter).await?;
+            let caught_up = after == next;
+            next = after;
             for entry in batch {
-                next = entry.seq + 1;
-                let passes = filter.is_empty() || is_match(filter, &entry);
-                if passes && events.send(TailEvent::Entry(entry)).await.is_err() {
+                if events.send(TailEvent::Entry(entry)).await.is_err() {
                     return Ok(());
                 }
             }
@@ -94,9 +93,23 @@ impl Service {
                 }
             }
         }
+        Ok(())
     }
-}
 
-fn is_match(filter: &EntryFilter, entry: &StoredEntry) -> bool {
-    serde_json::from_slice::<Entry>(&entry.json).is_ok_and(|entry| filter.matches(&entry))
+    /// The entries of the next [`BATCH`] from `from` on that `filter` lets through, and where the
+    /// batch after it begins.
+    async fn read_batch(
+        &self,
+        from: u64,
+        filter: &EntryFilter,
+    ) -> Result<(Vec<StoredEntry>, u64), ServiceError> {
+        let filter = filter.clone();
+        self.read(move |store| {
+            let mut batch = store.entries_from(from, BATCH)?;
+            let after = batch.last().map_or(from, |last| last.seq + 1);
+            batch.retain(|entry| filter.matches_stored(entry));
+            Ok((batch, after))
+        })
+        .await
+    }
 }

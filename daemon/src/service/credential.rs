@@ -10,7 +10,7 @@ use agentidp_shared::{
 };
 
 use super::agent::revoke;
-use super::{ATTEMPTS, Caller, Changed, Service, ServiceError, check_revision};
+use super::{ATTEMPTS, Caller, Changed, Service, ServiceError, check_done_already, check_revision};
 use crate::clock::random;
 use crate::store::{Commit, CredentialRecord, Record, RecordKey, Stored};
 
@@ -70,7 +70,7 @@ impl Service {
         let commit = Commit::new(entry)
             .require(RecordKey::Agent(agent.record.id), agent.record.revision)
             .put(Record::Credential(record.clone()));
-        let seq = self.commit(caller, commit).await?;
+        let seq = self.commit(commit).await?;
         Ok(Issued {
             credential: record.credential,
             retiring: None,
@@ -131,7 +131,7 @@ impl Service {
             .and(issued)
             .put(Record::Credential(record.clone()))
             .require(RecordKey::Agent(agent.record.id), agent.record.revision);
-        let seq = self.commit(caller, commit).await?;
+        let seq = self.commit(commit).await?;
         Ok(Issued {
             credential: record.credential,
             retiring: Some(retiring.credential),
@@ -162,6 +162,7 @@ impl Service {
         for _ in 0..ATTEMPTS {
             let current = self.require_credential(id)?;
             if current.record.credential.status == CredentialStatus::Revoked {
+                check_done_already(seen, current.record.credential.revision)?;
                 return Ok(Changed {
                     record: current.record.credential.clone(),
                     audit_seq: current.audit_seq,
@@ -174,7 +175,7 @@ impl Service {
             entry.reason = Some(reason.clone());
             let revoked = revoke(&current.record);
             let commit = Commit::new(entry).put(Record::Credential(revoked.clone()));
-            match self.commit(caller, commit).await {
+            match self.commit(commit).await {
                 Ok(seq) => {
                     return Ok(Changed {
                         record: revoked.credential,

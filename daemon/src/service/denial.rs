@@ -13,7 +13,7 @@ use agentidp_shared::{
 };
 use parking_lot::Mutex;
 
-use super::{Caller, Service, ServiceError};
+use super::{Caller, Service};
 use crate::store::Commit;
 
 /// How many refusals of one agent or operator are entries of their own in a minute.
@@ -74,6 +74,19 @@ impl Denials {
         write
     }
 
+    /// Counts `entry`, for which there was no room, so that it is written later.
+    fn put_back(&self, entry: Entry) {
+        let mut minute = self.0.lock();
+        let kind = Kind::Other(entry.code.unwrap_or(Code::Internal));
+        let counted = minute.kinds.entry(kind).or_insert(Counted {
+            seen: 0,
+            unwritten: 0,
+            last: None,
+        });
+        counted.unwritten += entry.count.unwrap_or(1);
+        counted.last = Some(entry);
+    }
+
     /// What is to be written of a minute that is over at `now`.
     fn over(&self, now: Timestamp) -> Vec<Entry> {
         self.0.lock().roll(now)
@@ -107,13 +120,20 @@ impl Service {
         self.write_denials(self.denials.count(Kind::Agent(agent, code), code, entry));
     }
 
-    /// Puts the refusal of an operator's call into the log, or counts it.
-    pub(crate) fn deny_operator(&self, caller: &Caller, action: Action, error: &ServiceError) {
-        let mut entry = self.entry(caller, action, Outcome::Denied);
-        entry.code = Some(error.code);
-        tracing::warn!(code = %error.code, %action, "an operator's call was refused");
-        let kind = Kind::Operator(caller.actor.id.clone(), error.code);
-        self.write_denials(self.denials.count(kind, error.code, entry));
+    /// Puts into the log, or counts, that an operator's call was refused (`denied`) or came to
+    /// nothing (`failed`).
+    pub(crate) fn deny_operator(
+        &self,
+        caller: &Caller,
+        action: Action,
+        outcome: Outcome,
+        code: Code,
+    ) {
+        let mut entry = self.entry(caller, action, outcome);
+        entry.code = Some(code);
+        tracing::warn!(%code, %action, %outcome, "an operator's call did not succeed");
+        let kind = Kind::Operator(caller.actor.id.clone(), code);
+        self.write_denials(self.denials.count(kind, code, entry));
     }
 
     /// Puts the refusal of someone who is nobody known into the log, or counts it.
@@ -152,7 +172,9 @@ impl Service {
 
     fn write_denials(&self, entries: Vec<Entry>) {
         for entry in entries {
-            self.store.commit_later(Commit::new(entry));
+            if !self.store.commit_later(Commit::new(entry.clone())) {
+                self.denials.put_back(entry);
+            }
         }
     }
 }

@@ -142,38 +142,62 @@ impl Service {
     /// When the store fails; what is due is then done the next time.
     pub(crate) async fn advance_signing_keys(&self) -> Result<(), ServiceError> {
         let now = self.now();
-        let keys: Vec<_> = self
+        let mut keys: Vec<_> = self
             .store
             .signing_keys()?
             .iter()
             .map(|stored| stored.record.clone())
             .collect();
-        let mut changed = false;
-        for record in &keys {
-            let key = &record.key;
-            let commit = match key.state {
-                KeyState::Pending if key.created_at.plus(PUBLISHED_BEFORE) <= now => {
-                    let old = keys
-                        .iter()
-                        .find(|other| other.key.state == KeyState::Active);
-                    activate(record, old, now)
-                }
-                KeyState::Retiring if key.retires_at.is_some_and(|end| end <= now) => {
-                    step(None, record, now, Action::KeyWithdraw, |key| {
-                        key.state = KeyState::Retired;
-                    })
-                }
-                _ => continue,
-            };
-            self.store.commit(commit).await?;
-            changed = true;
-        }
-        if changed {
+        while let Some(commit) = next_step(&keys, self.settings.algorithm, now) {
+            self.commit(commit).await?;
             self.keyring
                 .store(Arc::new(keyring(self.store.as_ref(), &self.sealer)?));
+            keys = self
+                .store
+                .signing_keys()?
+                .iter()
+                .map(|stored| stored.record.clone())
+                .collect();
         }
         Ok(())
     }
+}
+
+/// What is due first, if anything is. `keys` are newest first.
+fn next_step(
+    keys: &[SigningKeyRecord],
+    algorithm: SigningAlgorithm,
+    now: Timestamp,
+) -> Option<Commit> {
+    let is_over = |end: Option<Timestamp>| end.is_some_and(|end| end <= now);
+    let retired = keys
+        .iter()
+        .find(|it| it.key.state == KeyState::Retiring && is_over(it.key.retires_at));
+    if let Some(retired) = retired {
+        return Some(step(None, retired, now, Action::KeyWithdraw, |key| {
+            key.state = KeyState::Retired
+        }));
+    }
+    // Only the newest of the algorithm that is configured comes to sign; the configuration may
+    // have changed twice while a key waited.
+    let active = keys.iter().find(|it| it.key.state == KeyState::Active);
+    let is_served = active.is_some_and(|it| it.key.algorithm == algorithm);
+    let pending = |it: &&SigningKeyRecord| it.key.state == KeyState::Pending;
+    let next = keys
+        .iter()
+        .filter(pending)
+        .find(|it| it.key.algorithm == algorithm && !is_served);
+    let unwanted = keys
+        .iter()
+        .filter(pending)
+        .find(|it| next.is_none_or(|next| next.key.kid != it.key.kid));
+    if let Some(unwanted) = unwanted {
+        return Some(step(None, unwanted, now, Action::KeyWithdraw, |key| {
+            key.state = KeyState::Retired
+        }));
+    }
+    next.filter(|it| it.key.created_at.plus(PUBLISHED_BEFORE) <= now)
+        .map(|next| activate(next, active, now))
 }
 
 fn activate(next: &SigningKeyRecord, old: Option<&SigningKeyRecord>, now: Timestamp) -> Commit {

@@ -150,6 +150,26 @@ impl Service {
         Ok(())
     }
 
+    /// Reads what may take long, where it holds up nobody else.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn Store) -> Result<T, ServiceError> + Send + 'static,
+    ) -> Result<T, ServiceError> {
+        let store = Arc::clone(&self.store);
+        let reading = tokio::task::spawn_blocking(move || read(store.as_ref()));
+        reading.await.map_err(|error| {
+            ServiceError::new(
+                agentidp_shared::Code::Internal,
+                format!("reading the store failed: {error}"),
+            )
+        })?
+    }
+
+    /// Makes a commit; gives the place of its first entry.
+    async fn commit(&self, commit: crate::store::Commit) -> Result<u64, ServiceError> {
+        Ok(self.store.commit(commit).await?.seq)
+    }
+
     /// An entry of `action` by `caller`, now.
     fn entry(&self, caller: &Caller, action: Action, outcome: Outcome) -> Entry {
         let mut entry = Entry::new(self.now(), caller.actor.clone(), action, outcome);
@@ -205,6 +225,16 @@ impl Service {
             },
         };
         self.require_agent(id.ok_or_else(ServiceError::agent_not_found)?)
+    }
+}
+
+/// Whether a caller who saw revision `seen` may be answered with a change that has been made already:
+/// it was theirs, as far as they can tell.
+fn check_done_already(seen: u64, current: u64) -> Result<(), ServiceError> {
+    if seen + 1 == current {
+        Ok(())
+    } else {
+        check_revision(seen, current)
     }
 }
 

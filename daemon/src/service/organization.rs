@@ -33,7 +33,7 @@ impl Service {
         };
         entry.organization_id = Some(organization.id);
         let commit = Commit::new(entry).put(Record::Organization(organization.clone()));
-        let seq = self.commit(caller, commit).await?;
+        let seq = self.commit(commit).await?;
         Ok(Changed {
             record: organization,
             audit_seq: seq,
@@ -51,29 +51,5 @@ impl Service {
         limit: usize,
     ) -> Result<Vec<Arc<Stored<Organization>>>, ServiceError> {
         Ok(self.store.organizations(before, limit)?)
-    }
-
-    /// Makes a commit of an operator's. When it does not fit what is stored, that refusal gets an
-    /// entry of its own: an operator's attempts are part of the log, whatever came of them.
-    pub(super) async fn commit(
-        &self,
-        caller: &Caller,
-        commit: Commit,
-    ) -> Result<u64, ServiceError> {
-        let attempted = commit.items().first().map(|item| item.entry.clone());
-        match self.store.commit(commit).await {
-            Ok(committed) => Ok(committed.seq),
-            Err(error) => {
-                let error = ServiceError::from(error);
-                if let Some(mut entry) = attempted {
-                    entry.outcome = Outcome::Failed;
-                    entry.code = Some(error.code);
-                    entry.time = self.now();
-                    tracing::debug!(request_id = %caller.request_id, code = %error.code, "a change was refused");
-                    self.store.commit_later(Commit::new(entry));
-                }
-                Err(error)
-            }
-        }
     }
 }

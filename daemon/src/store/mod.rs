@@ -69,6 +69,12 @@ impl EntryFilter {
         self.action.is_none() && self.outcome.is_none() && self.agent.is_none()
     }
 
+    /// Whether it lets a stored entry through.
+    pub(crate) fn matches_stored(&self, entry: &StoredEntry) -> bool {
+        self.is_empty()
+            || serde_json::from_slice::<Entry>(&entry.json).is_ok_and(|entry| self.matches(&entry))
+    }
+
     /// Whether it lets `entry` through.
     pub(crate) fn matches(&self, entry: &Entry) -> bool {
         self.action.is_none_or(|action| entry.action == action)
@@ -118,8 +124,9 @@ pub(crate) trait Store: Send + Sync + 'static {
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>>;
 
     /// Hands in `commit` without waiting until it is durable: for the entries of refusals, which
-    /// give nothing out. Its conflicts and failures are only logged.
-    fn commit_later(&self, commit: Commit);
+    /// give nothing out. `false` when there is no room for it; its conflicts and failures are only
+    /// logged.
+    fn commit_later(&self, commit: Commit) -> bool;
 
     /// An organization by id.
     fn organization(&self, id: OrganizationId) -> Read<Option<Arc<Stored<Organization>>>>;

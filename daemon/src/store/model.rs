@@ -144,9 +144,10 @@ impl Store for ModelStore {
         std::future::ready(self.commit_now(commit)).boxed()
     }
 
-    fn commit_later(&self, commit: Commit) {
+    fn commit_later(&self, commit: Commit) -> bool {
         // As with the real one, a failure is nobody's to hear of.
         let _ = self.commit_now(commit);
+        true
     }
 
     fn organization(&self, id: OrganizationId) -> Read<Option<Arc<Stored<Organization>>>> {

@@ -42,6 +42,9 @@ pub(super) fn unpack(number: u64, packed: &[u8]) -> Result<Vec<StoredEntry>, Rea
             json,
         });
     }
+    if entries.len() as u64 != ENTRIES {
+        return Err(damaged());
+    }
     Ok(entries)
 }
 

@@ -7,13 +7,14 @@ use std::{fs, io};
 
 use agentidp_shared::Entry;
 
-use super::frame::Hash;
-use super::index::{Index, Mark, stored_pair};
+use super::bundle;
+use super::frame::{Hash, sha256};
+use super::index::{Index, stored_pair};
 use super::layout::Layout;
 use super::open::check_head;
 use super::{OpenError, StoreOptions, journal};
 use crate::store::form::hex;
-use crate::store::{Record, form};
+use crate::store::{Record, StoredEntry, form};
 
 /// What a check found.
 #[derive(Debug, Default)]
@@ -41,7 +42,7 @@ pub(crate) fn check(options: &StoreOptions) -> Result<Report, OpenError> {
     let head = layout.read_head()?;
     let mut report = Report::default();
     let mut at_head: Option<Hash> = None;
-    let mut records = Records::new();
+    let mut expected = Expected::default();
     let end = journal::scan(&layout.journal(), identity.id, 1, &mut |frame| {
         report.frames += 1;
         if head.as_ref().is_some_and(|head| head.frame == frame.number) {
@@ -49,6 +50,10 @@ pub(crate) fn check(options: &StoreOptions) -> Result<Report, OpenError> {
         }
         for (item, seq) in frame.items.iter().zip(frame.first_seq..) {
             report.entries += 1;
+            expected.add(StoredEntry {
+                seq,
+                json: item.entry.clone(),
+            });
             let Ok(entry) = serde_json::from_slice::<Entry>(&item.entry) else {
                 report
                     .findings
@@ -70,7 +75,7 @@ pub(crate) fn check(options: &StoreOptions) -> Result<Report, OpenError> {
             match form::decode::<Record>(stored) {
                 Ok(record) => {
                     let (key, value) = stored_pair(&record, stored, seq);
-                    records.insert(key, (frame.number, value));
+                    expected.records.insert(key, (frame.number, record, value));
                 }
                 Err(error) => report
                     .findings
@@ -79,7 +84,7 @@ pub(crate) fn check(options: &StoreOptions) -> Result<Report, OpenError> {
         }
         Ok(())
     })?;
-    report.records = records.len() as u64;
+    report.records = expected.records.len() as u64;
     if end.torn > 0 {
         tracing::warn!(
             bytes = end.torn,
@@ -89,22 +94,49 @@ pub(crate) fn check(options: &StoreOptions) -> Result<Report, OpenError> {
     if let Err(error) = check_head(head, identity.id, at_head, &end.position) {
         report.findings.push(error.to_string());
     }
-    check_index(&layout, records, &mut report)?;
+    check_index(&layout, expected, &mut report)?;
     Ok(report)
 }
 
-/// The records as the journal has them last: by key, the frame of the last change and the value.
-type Records = BTreeMap<Vec<u8>, (u64, Vec<u8>)>;
+/// What the journal says that the index must say too.
+#[derive(Default)]
+struct Expected {
+    /// The records as the journal has them last: by key, the frame of the last change, the record,
+    /// and the value.
+    records: BTreeMap<Vec<u8>, (u64, Record, Vec<u8>)>,
+    /// The digest of each full bundle of entries.
+    bundles: Vec<Hash>,
+    /// The entries of the bundle that is not full yet.
+    open: Vec<StoredEntry>,
+}
+
+impl Expected {
+    fn add(&mut self, entry: StoredEntry) {
+        self.open.push(entry);
+        if self.open.len() as u64 == bundle::ENTRIES {
+            self.bundles.push(bundle_digest(&self.open));
+            self.open.clear();
+        }
+    }
+}
+
+fn bundle_digest(entries: &[StoredEntry]) -> Hash {
+    let hashes: Vec<u8> = entries
+        .iter()
+        .flat_map(|entry| sha256(&entry.json))
+        .collect();
+    sha256(&hashes)
+}
 
 /// Holds the index against what the journal says. What changed from the index's mark on may be
 /// missing there, as it is after a crash: the next start brings it up to date.
 fn check_index(
     layout: &Layout,
-    mut records: Records,
+    mut expected: Expected,
     report: &mut Report,
 ) -> Result<(), OpenError> {
     let folder = layout.index();
-    let Some(Mark { frame: mark, .. }) = Index::read_mark(&folder) else {
+    let Some(mark) = Index::read_mark(&folder) else {
         tracing::warn!("there is no index; the next start makes one from the journal");
         return Ok(());
     };
@@ -120,8 +152,15 @@ fn check_index(
     };
     for pair in index.all_records() {
         let (key, value) = pair?;
-        match records.remove(&key) {
-            Some((changed, expected)) if expected == value || changed >= mark => {}
+        match expected.records.remove(&key) {
+            Some((changed, ..)) if changed >= mark.frame => {}
+            Some((_, record, same)) if same == value => {
+                if !index.finds(&record)? {
+                    let finding =
+                        format!("the index does not find record {} by its name", hex(&key));
+                    report.findings.push(finding);
+                }
+            }
             Some(_) => report.findings.push(format!(
                 "the index has another version of record {}",
                 hex(&key)
@@ -132,10 +171,24 @@ fn check_index(
             )),
         }
     }
-    let missing = records.iter().filter(|(_, (changed, _))| *changed < mark);
+    let missing = expected
+        .records
+        .iter()
+        .filter(|(_, (changed, ..))| *changed < mark.frame);
     report
         .findings
         .extend(missing.map(|(key, _)| format!("the index lacks record {}", hex(key))));
+    for (number, digest) in (0..mark.open_seq / bundle::ENTRIES).zip(&expected.bundles) {
+        let entries = index
+            .bundle(number)
+            .and_then(|packed| bundle::unpack(number, &packed));
+        if !entries.is_ok_and(|entries| bundle_digest(&entries) == *digest) {
+            let (first, last) = (number * bundle::ENTRIES, (number + 1) * bundle::ENTRIES - 1);
+            report.findings.push(format!(
+                "the index has not the entries {first} to {last} as they were written"
+            ));
+        }
+    }
     Ok(())
 }
 

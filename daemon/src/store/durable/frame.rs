@@ -17,6 +17,8 @@ pub(super) type Hash = [u8; 32];
 
 /// Length and CRC.
 const PREFIX: usize = 8;
+/// The shortest body: numbers, hash before, one empty item, hash.
+const MIN_BODY: usize = 8 + 8 + 32 + 4 + 8 + 32;
 /// The longest body; a longer length is no frame.
 const MAX_BODY: usize = 64 * 1_024 * 1_024;
 
@@ -138,7 +140,8 @@ pub(super) fn peek_number(bytes: &[u8]) -> Option<u64> {
 pub(super) fn decode(bytes: &[u8]) -> Result<(Frame, usize), FrameError> {
     let mut prefix = Reader(bytes);
     let (length, crc) = (prefix.size()?, prefix.u32()?);
-    if length > MAX_BODY {
+    // Zeros, which a file may end in when power failed while it grew, have a fitting checksum.
+    if !(MIN_BODY..=MAX_BODY).contains(&length) {
         return Err(FrameError::Damaged);
     }
     let body = prefix.take(length)?;

@@ -10,6 +10,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
 use agentidp_shared::{AgentId, Email, OrganizationName, StoreId, Timestamp};
+use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use sled::{Batch, Db, IVec, Tree};
 
@@ -24,6 +25,9 @@ const CACHE_BYTES: u64 = 64 * 1_024 * 1_024;
 const MAX_VALUE: usize = 6 * 1_024;
 
 type Read<T> = Result<T, ReadError>;
+
+/// The size of what stands for a record that is in parts: their length. No record is as small.
+const LENGTH_ONLY: usize = 4;
 
 /// How far the index is known to be on the disk, and so from where it is to be brought up to date.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +49,9 @@ pub(super) struct Index {
     records: Tree,
     /// Records that are too large for one value, in parts: key, length of the key, number of the part.
     parts: Tree,
+    /// Held while a record in parts is written, so that nobody reads half of the old one and half of
+    /// the new.
+    parts_lock: RwLock<()>,
     names: Tree,
     agent_credentials: Tree,
     usage: Tree,
@@ -134,6 +141,7 @@ impl Index {
                 folder: folder.to_owned(),
                 records: db.open_tree("records")?,
                 parts: db.open_tree("parts")?,
+                parts_lock: RwLock::new(()),
                 names: db.open_tree("names")?,
                 agent_credentials: db.open_tree("agent_credentials")?,
                 usage: db.open_tree("usage")?,
@@ -201,6 +209,7 @@ impl Index {
             for (part, chunk) in value.chunks(MAX_VALUE).enumerate() {
                 batch.insert(part_key(&key, part), chunk);
             }
+            let _writing = self.parts_lock.write();
             self.parts.apply_batch(batch).map_err(failed)?;
             // Only its length: what is left of a longer one before it does not count.
             self.records
@@ -244,8 +253,14 @@ impl Index {
     /// The value of a record, of which `found` stands under its key: the value itself, or only its
     /// length.
     fn whole(&self, key: &[u8], found: &IVec) -> Read<IVec> {
-        let Ok(length) = found.as_ref().try_into().map(u32::from_be_bytes) else {
+        if found.len() != LENGTH_ONLY {
             return Ok(found.clone());
+        }
+        let _reading = self.parts_lock.read();
+        // It may have been replaced since it was found.
+        let found = self.records.get(key).map_err(failed)?.ok_or_else(damaged)?;
+        let Ok(length) = found.as_ref().try_into().map(u32::from_be_bytes) else {
+            return Ok(found);
         };
         let length = length as usize;
         let mut value = Vec::with_capacity(length);
@@ -386,6 +401,20 @@ impl Index {
                     .map_err(|_error| damaged())
             })
             .transpose()
+    }
+
+    /// Whether `record` is found by its name, and by the agent that it belongs to.
+    pub(super) fn finds(&self, record: &Record) -> Read<bool> {
+        let key = key_bytes(&record.key());
+        let id = key.get(1..).unwrap_or_default();
+        if let Some(name) = name_key(record) {
+            return Ok(self.names.get(name).map_err(failed)?.as_deref() == Some(id));
+        }
+        if let Record::Credential(it) = record {
+            let pair = [it.credential.agent_id.as_bytes(), id].concat();
+            return self.agent_credentials.contains_key(pair).map_err(failed);
+        }
+        Ok(true)
     }
 
     /// Every record with its stored form: what `store check` compares.

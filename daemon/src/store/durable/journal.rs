@@ -220,6 +220,16 @@ pub(super) fn scan(
     let first = segments
         .partition_point(|(number, _)| *number <= from)
         .saturating_sub(1);
+    if let Some((number, path)) = segments
+        .get(first)
+        .filter(|(number, _)| *number > from.max(1))
+    {
+        return Err(OpenError::Damaged {
+            segment: path.clone(),
+            offset: 0,
+            cause: format!("it begins with frame {number}, and the segments before it are missing"),
+        });
+    }
     let mut bytes = 0;
     for (_, path) in &segments {
         bytes += std::fs::metadata(path).map_err(OpenError::io(path))?.len();

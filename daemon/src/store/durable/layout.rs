@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use agentidp_shared::{StoreId, Timestamp};
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -106,15 +107,12 @@ impl Layout {
         self.root.join("store.json")
     }
 
-    /// Removes what making a store left behind when it failed; with `root`, the folder too.
-    pub(super) fn remove_unfinished(&self, root: bool) {
+    /// Removes what making a store left behind when it failed. Call it only with the lock.
+    pub(super) fn remove_unfinished(&self) {
         // What cannot be removed, the next attempt names.
         let _ = std::fs::remove_dir_all(self.journal());
         for file in [&self.head, &self.identity(), &self.root.join("lock")] {
             let _ = std::fs::remove_file(file);
-        }
-        if root {
-            let _ = std::fs::remove_dir(&self.root);
         }
     }
 
@@ -149,8 +147,15 @@ impl Layout {
             .truncate(false)
             .open(&path)
             .map_err(OpenError::io(&path))?;
-        Flock::lock(file, FlockArg::LockExclusiveNonblock)
-            .map_err(|_error| OpenError::Locked(self.root.clone()))
+        Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| match error {
+            Errno::EWOULDBLOCK => OpenError::Locked(self.root.clone()),
+            error => OpenError::io(&path)(error.into()),
+        })
+    }
+
+    /// Whether there is a head file.
+    pub(super) fn has_head(&self) -> bool {
+        self.head.exists()
     }
 
     /// Reads the head file; `None` when there is none.

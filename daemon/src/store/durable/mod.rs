@@ -24,8 +24,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use agentidp_shared::{
-    Agent, AgentId, CredentialId, Email, Entry, Organization, OrganizationId, OrganizationName,
-    StoreId, Timestamp,
+    Agent, AgentId, CredentialId, Email, Organization, OrganizationId, OrganizationName, StoreId,
+    Timestamp,
 };
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -128,13 +128,12 @@ impl Store for JournaledStore {
         })
     }
 
-    fn commit_later(&self, commit: Commit) {
-        if let Err(error) = self.hand_in(Waiting {
+    fn commit_later(&self, commit: Commit) -> bool {
+        self.hand_in(Waiting {
             commit,
             answer: None,
-        }) {
-            tracing::warn!(%error, "an audit entry that nobody waits for was not written");
-        }
+        })
+        .is_ok()
     }
 
     fn organization(&self, id: OrganizationId) -> Read<Option<Arc<Stored<Organization>>>> {
@@ -262,7 +261,7 @@ impl Store for JournaledStore {
                         page.next_before = Some(entry.seq + 1);
                         return Ok(page);
                     }
-                    if filter.is_empty() || is_match(filter, &entry) {
+                    if filter.matches_stored(&entry) {
                         page.entries.push(entry);
                     }
                 }
@@ -299,10 +298,6 @@ impl JournaledStore {
         let summary = self.state.index.summary(start / bundle::ENTRIES)?;
         Ok(bundle::may_match(&summary, filter))
     }
-}
-
-fn is_match(filter: &EntryFilter, entry: &StoredEntry) -> bool {
-    serde_json::from_slice::<Entry>(&entry.json).is_ok_and(|entry| filter.matches(&entry))
 }
 
 fn of_kind<T>(

@@ -2,6 +2,7 @@
 //! index or a store put back from yesterday harmless or visible.
 
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -94,7 +95,15 @@ pub(crate) enum OpenError {
         /// Why.
         cause: io::Error,
     },
-    /// The index failed right after it was made anew.
+    /// The journal is whole, and something in it is of a newer version.
+    #[error("{} is of a newer version than this daemon: it has {what} that this one cannot read; use the version that wrote it", journal.display())]
+    Newer {
+        /// The journal's folder.
+        journal: PathBuf,
+        /// What it is.
+        what: String,
+    },
+    /// The index failed.
     #[error(transparent)]
     Index(#[from] ReadError),
     /// The first commit cannot be made.
@@ -130,14 +139,30 @@ impl JournaledStore {
         first: Commit,
     ) -> Result<(), OpenError> {
         let layout = Layout::new(options);
-        let (root, journal) = (layout.root(), layout.journal());
-        if layout.exists() || journal.exists() || layout.read_head()?.is_some() {
+        let root = layout.root();
+        if layout.exists() {
             return Err(OpenError::Exists(root.to_owned()));
         }
         let is_new = !root.exists();
+        std::fs::create_dir_all(root).map_err(OpenError::io(root))?;
+        let remove_if_new = |error| {
+            if is_new {
+                // It stays when something is in it, which is then not ours.
+                let _ = std::fs::remove_dir(root);
+            }
+            error
+        };
+        check_room(root).map_err(remove_if_new)?;
+        let lock = layout.lock()?;
+        // Only now: another may have been making the same store.
+        if layout.exists() || layout.journal().exists() || layout.has_head() {
+            return Err(OpenError::Exists(root.to_owned()));
+        }
         let made = Self::create_in(&layout, id, created_at, first);
         if made.is_err() {
-            layout.remove_unfinished(is_new);
+            layout.remove_unfinished();
+            drop(lock);
+            return made.map_err(remove_if_new);
         }
         made
     }
@@ -149,9 +174,6 @@ impl JournaledStore {
         first: Commit,
     ) -> Result<(), OpenError> {
         let (root, journal) = (layout.root(), layout.journal());
-        std::fs::create_dir_all(root).map_err(OpenError::io(root))?;
-        check_room(root)?;
-        let _lock = layout.lock()?;
         Journal::create(&journal, id).map_err(OpenError::io(&journal))?;
         let end = journal::scan(&journal, id, 1, &mut |_| Ok(()))?;
         let mut writer = Journal::open(&journal, id, &end).map_err(OpenError::io(&journal))?;
@@ -263,7 +285,10 @@ fn verify(
     mark: Option<&Mark>,
     trust: Trust,
 ) -> Result<End, OpenError> {
-    let head = layout.read_head()?;
+    let head = match trust {
+        Trust::HeadFile => layout.read_head()?,
+        Trust::Journal => None,
+    };
     let from = head
         .as_ref()
         .map_or(1, |head| head.frame)
@@ -318,7 +343,15 @@ fn up_to_date(
         match Index::open(&folder) {
             Ok(index) if index.is_marked_by(&mark) => {
                 let state = State::new(index, mark.open_seq, mark.frame);
-                match replay(layout, id, mark.frame, &state, end) {
+                // sled panics on damage that it meets on its way.
+                let replayed = std::panic::catch_unwind(AssertUnwindSafe(|| {
+                    replay(layout, id, mark.frame, &state, end)
+                }));
+                let gave_up = |_| {
+                    let cause = "sled gave up on it".to_owned();
+                    Err(OpenError::Index(ReadError(cause)))
+                };
+                match replayed.unwrap_or_else(gave_up) {
                     Err(OpenError::Index(error)) => tracing::error!(%error, "the index is damaged"),
                     replayed => return replayed.map(|()| state),
                 }
@@ -368,13 +401,14 @@ fn replay(
             return Ok(());
         }
         for item in &frame.items {
-            let entry: Entry = serde_json::from_slice(&item.entry).map_err(|_error| damaged())?;
+            let entry: Entry = serde_json::from_slice(&item.entry)
+                .map_err(|_error| newer(layout, "entry", frame.number))?;
             let record = item
                 .change
                 .as_ref()
                 .map(|stored| form::decode(stored))
                 .transpose()
-                .map_err(|_error| damaged())?;
+                .map_err(|_error| newer(layout, "record", frame.number))?;
             let change = record.as_ref().zip(item.change.as_deref());
             state.apply(
                 frame.number,
@@ -398,6 +432,9 @@ fn replay(
     Ok(())
 }
 
-fn damaged() -> ReadError {
-    ReadError("the journal holds an entry or record that this version cannot read: use the version that wrote it".to_owned())
+fn newer(layout: &Layout, what: &str, frame: u64) -> OpenError {
+    OpenError::Newer {
+        journal: layout.journal(),
+        what: format!("the {what} of frame {frame}"),
+    }
 }

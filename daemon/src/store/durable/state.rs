@@ -141,8 +141,15 @@ impl State {
         self.note_usage(item.entry);
         let mut open = self.open.write();
         // Replay begins with the frame that the bundle begins in, and so with entries before it.
-        if seq != open.end() {
+        if seq < open.end() {
             return Ok(());
+        }
+        if seq > open.end() {
+            return Err(ReadError(format!(
+                "the index lacks the entries {} to {}",
+                open.end(),
+                seq - 1
+            )));
         }
         open.summary.add(item.entry);
         open.entries.push(StoredEntry {

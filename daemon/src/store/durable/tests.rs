@@ -132,6 +132,79 @@ async fn a_write_cut_off_at_any_byte_loses_nothing_before_it() {
 }
 
 #[tokio::test]
+async fn zeros_behind_the_last_frame_are_a_write_that_never_was() {
+    let root = tempfile::tempdir().unwrap();
+    let options = crashed(root.path(), 2).await;
+    let whole = fs::read(segment(&options)).unwrap();
+    for count in [1, 8, 100, 4_096] {
+        fs::write(segment(&options), [whole.clone(), vec![0; count]].concat()).unwrap();
+        assert_eq!(open_error(&options), "", "{count} zeros");
+        assert_eq!(fs::read(segment(&options)).unwrap(), whole);
+    }
+}
+
+#[tokio::test]
+async fn a_journal_without_its_first_segment_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let options = crashed(root.path(), 2).await;
+    let folder = options.path.join("journal");
+    fs::rename(
+        segment(&options),
+        folder.join("00000000000000000002.journal"),
+    )
+    .unwrap();
+    let error = open_error(&options);
+    assert!(
+        error.contains("the segments before it are missing"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_check_finds_a_bundle_of_the_log_that_says_something_else() {
+    let root = tempfile::tempdir().unwrap();
+    let options = create(root.path());
+    let store = JournaledStore::open(&options).unwrap();
+    for number in 0..600 {
+        store.commit(register(number)).await.unwrap();
+    }
+    let mut forged = store.entries_from(256, 256).unwrap();
+    store.shutdown();
+    drop(store);
+    assert!(check(&options).unwrap().findings.is_empty());
+    forged[3].json = forged[4].json.clone();
+    let index = index::Index::open(&options.path.join("index")).unwrap();
+    let packed = bundle::pack(&forged).unwrap();
+    index
+        .put_bundle(1, &packed, &bundle::Summary::new())
+        .unwrap();
+    drop(index);
+    let findings = check(&options).unwrap().findings;
+    assert!(
+        matches!(findings.as_slice(), [only] if only.contains("entries 256 to 511")),
+        "{findings:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_init_that_comes_second_harms_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let options = crashed(root.path(), 2).await;
+    let store = JournaledStore::open(&options).unwrap();
+    let first = Commit::new(entry(Action::StoreInit));
+    let again = JournaledStore::create(
+        &options,
+        StoreId::from_bytes([8; 16]),
+        Timestamp::from_millis(1),
+        first,
+    );
+    assert!(again.is_err());
+    store.commit(register(2)).await.unwrap();
+    drop(store);
+    assert_eq!(emails(&JournaledStore::open(&options).unwrap()).len(), 3);
+}
+
+#[tokio::test]
 async fn a_flipped_bit_before_the_end_is_found_and_named() {
     let root = tempfile::tempdir().unwrap();
     let options = crashed(root.path(), 3).await;
