@@ -11,9 +11,10 @@ use anyhow::{Context as _, bail};
 use crate::clock::{System, random};
 use crate::config::{Config, KeyEncryptionKey};
 use crate::daemon::{Daemon, accept_store as accept, check, create_store, store_exists};
-use crate::lifecycle::{Notifier, shutdown_signal};
+use crate::lifecycle::{Notifier, raise_open_files_limit, shutdown_signal};
 use crate::listeners::Listeners;
 use crate::rpc::peer::Peer;
+use crate::telemetry;
 
 /// Makes the store, and the key-encryption key when its file is configured and missing.
 ///
@@ -128,8 +129,24 @@ fn serve(
     tell: impl FnOnce(&Daemon) -> anyhow::Result<()>,
     with_demo: bool,
 ) -> anyhow::Result<()> {
-    // Before any thread is started: see `Listeners::bind`.
+    raise_open_files_limit()?;
+    // Before any thread is started, the log's too: see `Listeners::bind`.
     let listeners = Listeners::bind(config.http.listen, &config.operator.socket)?;
+    let _telemetry = telemetry::start(&config.log)?;
+    serve_on(listeners, config, tell, with_demo).inspect_err(|error| {
+        if !config.log.stderr {
+            // Standard error gets it from `main`; whoever reads the files must find it there too.
+            tracing::error!("{error:#}");
+        }
+    })
+}
+
+fn serve_on(
+    listeners: Listeners,
+    config: &Config,
+    tell: impl FnOnce(&Daemon) -> anyhow::Result<()>,
+    with_demo: bool,
+) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

@@ -7,15 +7,15 @@ use agentidp_daemon::args::{
     Arguments, Command, ConfigCommand, ConfigFile, DevArguments, StoreCommand,
 };
 use agentidp_daemon::config::{Config, Environment, Warning, default_toml};
-use agentidp_daemon::{accept_store, check_store, dev, init, lifecycle, run, telemetry};
+use agentidp_daemon::{accept_store, check_store, dev, init, lifecycle, run};
 use clap::{CommandFactory as _, Parser as _};
 
 fn main() -> ExitCode {
     lifecycle::keep_files_private();
     let done = match Arguments::parse().command {
         Command::Init(file) => load(&file).and_then(|config| init(&config)),
-        Command::Run(file) => load(&file).and_then(|config| serve(&config, run)),
-        Command::Dev(arguments) => load_dev(&arguments).and_then(|config| serve(&config, dev)),
+        Command::Run(file) => load(&file).and_then(|config| run(&config)),
+        Command::Dev(arguments) => load_dev(&arguments).and_then(|config| dev(&config)),
         Command::Config(ConfigCommand::Check(file)) => check_config(&file),
         Command::Config(ConfigCommand::Default) => print(default_toml().as_bytes()),
         Command::Store(StoreCommand::Check(file)) => {
@@ -43,17 +43,6 @@ fn verdict(done: anyhow::Result<bool>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn serve(config: &Config, serve: impl FnOnce(&Config) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    lifecycle::raise_open_files_limit()?;
-    let _telemetry = telemetry::start(&config.log)?;
-    serve(config).inspect_err(|error| {
-        if !config.log.stderr {
-            // Standard error gets it from `main`; whoever reads the files must find it there too.
-            tracing::error!("{error:#}");
-        }
-    })
 }
 
 fn load(file: &ConfigFile) -> anyhow::Result<Config> {

@@ -9,7 +9,7 @@ word_enum! {
         Auditor = "auditor",
         /// Also manages agents and credentials.
         Operator = "operator",
-        /// Also manages organizations and keys.
+        /// Also manages organizations.
         Admin = "admin",
     }
 }

@@ -54,6 +54,38 @@ fn an_issuance_stands_in_the_log_and_arrives_at_those_who_follow_it() {
 }
 
 #[test]
+fn what_an_operator_attempts_in_vain_stands_in_the_log() {
+    let daemon = TestDaemon::start();
+    daemon.organization("acme");
+    let from = log_of(&daemon).len().to_string();
+    let tail = daemon
+        .cli()
+        .spawn(&["audit", "tail", "--from", &from, "-o", "ndjson"]);
+    for (line, action, code) in [
+        (
+            ["org", "create", "acme"],
+            "organization.create",
+            "ALREADY_EXISTS",
+        ),
+        (
+            ["agent", "show", "nobody@acme.example"],
+            "agent.show",
+            "AGENT_NOT_FOUND",
+        ),
+    ] {
+        assert_ne!(daemon.cli().run(&line).code(), Some(0), "{line:?}");
+        let attempt = tail.wait_for_line(action, |line| {
+            entry(line).filter(|it| it["action"] == action)
+        });
+        assert_eq!(
+            (&attempt["outcome"], &attempt["code"]),
+            (&"failed".into(), &code.into())
+        );
+        assert_eq!(attempt["actor"]["kind"], "operator");
+    }
+}
+
+#[test]
 fn a_suspension_and_the_denial_after_it_both_stand_in_the_log() {
     let daemon = TestDaemon::start();
     daemon.organization("acme");

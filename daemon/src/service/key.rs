@@ -175,7 +175,7 @@ fn next_step(
         .find(|it| it.key.state == KeyState::Retiring && is_over(it.key.retires_at));
     if let Some(retired) = retired {
         return Some(step(None, retired, now, Action::KeyWithdraw, |key| {
-            key.state = KeyState::Retired
+            key.state = KeyState::Retired;
         }));
     }
     // Only the newest of the algorithm that is configured comes to sign; the configuration may
@@ -193,7 +193,7 @@ fn next_step(
         .find(|it| next.is_none_or(|next| next.key.kid != it.key.kid));
     if let Some(unwanted) = unwanted {
         return Some(step(None, unwanted, now, Action::KeyWithdraw, |key| {
-            key.state = KeyState::Retired
+            key.state = KeyState::Retired;
         }));
     }
     next.filter(|it| it.key.created_at.plus(PUBLISHED_BEFORE) <= now)
