@@ -15,11 +15,7 @@ pub(crate) fn actor(entry: &Entry) -> String {
 }
 
 /// What else there is to say: why it did not succeed, what it was done to, what was given out.
-pub(crate) fn details(entry: &Entry) -> String {
-    details_with(entry, str::to_owned)
-}
-
-/// As [`details`], with agents named by `name_agent` from their id.
+/// Agents are named by `name_agent` from their ids.
 pub(crate) fn details_with(entry: &Entry, name_agent: impl Fn(&str) -> String) -> String {
     let mut words = Vec::new();
     if let Some(code) = entry.code {
@@ -35,11 +31,18 @@ pub(crate) fn details_with(entry: &Entry, name_agent: impl Fn(&str) -> String) -
             kind => format!("{kind} {}", short_id(&target.id)),
         });
     }
-    // Of an entry that an agent made, the actor says which.
-    if let Some(agent) = entry.agent_id
-        && entry.actor.kind != ActorKind::Agent
+    // Of an entry that an agent made, the actor says which; who was refused before it proved to
+    // be the agent is no such actor.
+    let is_by_agent = entry.actor.kind == ActorKind::Agent && entry.actor.id.is_some();
+    if let Some(agent) = entry.agent_id.map(|id| id.to_string())
+        && !is_by_agent
+        && entry.target.as_ref().is_none_or(|it| it.id != agent)
     {
-        words.push(format!("of {}", name_agent(&agent.to_string())));
+        let name = name_agent(&agent);
+        words.push(match entry.target {
+            Some(_) => format!("of {name}"),
+            None => name,
+        });
     }
     if let Some(scope) = &entry.scope {
         words.push(format!("scope {scope}"));
@@ -61,6 +64,14 @@ pub(crate) fn details_with(entry: &Entry, name_agent: impl Fn(&str) -> String) -
 pub(crate) fn short_id(id: &str) -> &str {
     let is_uuid = id.len() == 36 && id.bytes().filter(|b| *b == b'-').count() == 4;
     id.get(30..).filter(|_| is_uuid).unwrap_or(id)
+}
+
+/// The agents that [`details_with`] asks the names of.
+pub(crate) fn agents(entry: &Entry) -> impl Iterator<Item = String> + '_ {
+    let target = entry.target.as_ref();
+    let target = target.filter(|it| it.kind == TargetKind::Agent);
+    let agent = entry.agent_id.map(|id| id.to_string());
+    target.map(|it| it.id.clone()).into_iter().chain(agent)
 }
 
 #[cfg(test)]
@@ -92,5 +103,19 @@ mod tests {
             "PERMISSION_DENIED credential 51c0de of 010101 \"leaked\""
         );
         assert_eq!(actor(&entry), "system");
+    }
+
+    #[test]
+    fn a_denial_names_the_agent_that_nobody_proved_to_be() {
+        let mut actor = Actor::system();
+        actor.kind = ActorKind::Agent;
+        actor.address = Some("127.0.0.1".to_owned());
+        let now = Timestamp::from_millis(0);
+        let mut entry = Entry::new(now, actor, Action::TokenIssue, Outcome::Denied);
+        entry.code = Some(Code::AgentSuspended);
+        entry.agent_id = Some(agentidp_shared::AgentId::from_bytes([1; 16]));
+        let text = details_with(&entry, |_| "extractor".to_owned());
+        assert_eq!(text, "AGENT_SUSPENDED extractor");
+        assert_eq!(agents(&entry).count(), 1);
     }
 }

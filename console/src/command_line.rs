@@ -1,8 +1,5 @@
 //! The command lines that do what the screens do, so that every dialog can name its own.
 
-use std::time::Duration;
-
-use crate::duration;
 use crate::text::shell_word;
 
 /// A command line under construction.
@@ -39,10 +36,9 @@ impl CommandLine {
     }
 
     /// Adds an option with a duration, when there is one.
-    pub(crate) fn duration(mut self, option: &str, value: Option<Duration>) -> Self {
+    pub(crate) fn duration(mut self, option: &str, value: Option<&str>) -> Self {
         if let Some(value) = value {
-            let text = duration::exact(value);
-            self.option(option, &text);
+            self.option(option, &shell_word(value));
         }
         self
     }
@@ -79,7 +75,7 @@ mod tests {
                 .reason("")
                 .yes(),
             CommandLine::new("credential issue", "a@acme.example")
-                .duration("--expires-in", Some(Duration::from_mins(90))),
+                .duration("--expires-in", Some("90m")),
             CommandLine::new("credential rotate", "c")
                 .duration("--grace", None)
                 .revision(2),

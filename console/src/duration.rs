@@ -44,23 +44,6 @@ pub(crate) fn short(duration: Duration) -> String {
         )
 }
 
-/// A duration such that [`parse`] reads it back: `1h30m`, `90d`, `0s`.
-pub(crate) fn exact(duration: Duration) -> String {
-    let mut seconds = duration.as_secs();
-    let mut text = String::new();
-    for (unit, length) in UNITS {
-        if seconds >= length {
-            text.push_str(&(seconds / length).to_string());
-            text.push(unit);
-            seconds %= length;
-        }
-    }
-    if text.is_empty() {
-        text.push_str("0s");
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -39,6 +39,12 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     project::build_programs(Profile::Debug)?;
     env::set_current_dir(project::root())?;
+    if asks_for_help(&arguments.daemon) {
+        let error = Command::new(project::program(Profile::Debug, "agentidpd"))
+            .args(["dev", "--help"])
+            .exec();
+        return Err(error).context("cannot run agentidpd");
+    }
 
     let folder = PathBuf::from(option(&arguments.daemon, "--dir").unwrap_or(FOLDER));
     let mut command = Command::new(project::program(Profile::Debug, "agentidpd"));
@@ -51,13 +57,22 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         path
     };
 
-    if !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
+    let can_draw = env::var("TERM").is_ok_and(|term| draws(&term));
+    if !(can_draw && io::stdin().is_terminal() && io::stdout().is_terminal()) {
         let error = command.exec();
         return Err(error).context("cannot run agentidpd");
     }
 
     let interrupt = Interrupt::catch()?;
     if daemon::answers(&socket) {
+        let ignored = ignored(&arguments.daemon);
+        if !ignored.is_empty() {
+            eprintln!(
+                "cargo dev: the daemon that runs on {} is used; ignored: {}",
+                socket.display(),
+                ignored.join(" ")
+            );
+        }
         return console(&socket, &interrupt);
     }
     daemon::private_folder(&folder)?;
@@ -96,6 +111,31 @@ fn wait(child: &mut Child, interrupt: &Interrupt) -> anyhow::Result<ExitStatus> 
     }
 }
 
+/// Whether the daemon's own help is asked for.
+fn asks_for_help(arguments: &[String]) -> bool {
+    arguments.iter().any(|it| it == "--help" || it == "-h")
+}
+
+/// Whether a terminal of this name can show the console.
+fn draws(term: &str) -> bool {
+    !term.is_empty() && term != "dumb"
+}
+
+/// The arguments that mean nothing to a daemon that runs already.
+fn ignored(arguments: &[String]) -> Vec<&str> {
+    let mut ignored = Vec::new();
+    let mut arguments = arguments.iter().map(String::as_str);
+    while let Some(argument) = arguments.next() {
+        // These two say which daemon is meant.
+        if matches!(argument, "--dir" | "--socket") {
+            arguments.next();
+        } else if !argument.starts_with("--dir=") && !argument.starts_with("--socket=") {
+            ignored.push(argument);
+        }
+    }
+    ignored
+}
+
 /// The value of an option given as `--name VALUE` or `--name=VALUE`.
 fn option<'a>(arguments: &'a [String], name: &str) -> Option<&'a str> {
     let mut arguments = arguments.iter();
@@ -114,7 +154,7 @@ fn option<'a>(arguments: &'a [String], name: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use super::option;
+    use super::{asks_for_help, draws, ignored, option};
 
     fn words(text: &str) -> Vec<String> {
         text.split_whitespace().map(str::to_owned).collect()
@@ -124,6 +164,25 @@ mod tests {
     fn an_option_is_found_in_both_spellings() {
         assert_eq!(option(&words("--dir a --socket b"), "--socket"), Some("b"));
         assert_eq!(option(&words("--socket=b --dir a"), "--socket"), Some("b"));
+    }
+
+    #[test]
+    fn what_a_running_daemon_cannot_take_is_told() {
+        let arguments = words("--dir a --listen 127.0.0.1:9 --socket=b --seed");
+        assert_eq!(ignored(&arguments), ["--listen", "127.0.0.1:9", "--seed"]);
+        assert!(ignored(&words("--dir=a --socket b")).is_empty());
+    }
+
+    #[test]
+    fn help_is_the_daemon_s_wherever_it_is_asked_for() {
+        assert!(asks_for_help(&words("--dir a --help")));
+        assert!(!asks_for_help(&words("--dir a")));
+    }
+
+    #[test]
+    fn a_dumb_terminal_shows_no_console() {
+        assert!(draws("xterm-256color"));
+        assert!(!draws("dumb") && !draws(""));
     }
 
     #[test]

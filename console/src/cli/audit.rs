@@ -1,5 +1,6 @@
 //! `agentidp audit`.
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::time::Duration;
 
@@ -28,16 +29,18 @@ pub(super) async fn run(
         AuditCommand::List { filter, limit } => {
             let client = Client::connect(socket).await?;
             let filter = wire_filter(filter);
+            let is_table = output.format() == Format::Table;
+            let mut names = Names::default();
             pages::print(limit.limit, output, async |size, token: Option<String>| {
                 // This list goes on before a sequence number instead of from a token.
                 let before = token.and_then(|token| token.parse().ok());
                 let answer = client.audit_page(size, before, filter.clone()).await?;
+                let mut items: Vec<_> = answer.entries.iter().map(AuditLine::new).collect();
+                if is_table {
+                    names.add(&client, &mut items).await?;
+                }
                 Ok(Page {
-                    items: answer
-                        .entries
-                        .into_iter()
-                        .map(|it| AuditLine::new(&it))
-                        .collect(),
+                    items,
                     next: answer.next_before.map(|before| before.to_string()),
                 })
             })
@@ -72,11 +75,46 @@ fn wire_filter(args: AuditFilterArgs) -> v1::AuditFilter {
     }
 }
 
+/// How many agents are asked for by their ids, at most: a table need not wait for more.
+const MAX_NAMES: usize = 200;
+
+/// The e-mails of agents, by id; none for one that could not be read.
+#[derive(Default)]
+struct Names(HashMap<String, Option<String>>);
+
+impl Names {
+    /// Names the agents of a page, each asked for once.
+    async fn add(&mut self, client: &Client, lines: &mut [AuditLine]) -> Result<(), Error> {
+        for line in lines {
+            let Some(entry) = &line.entry else { continue };
+            let mut details = HashMap::new();
+            for id in crate::audit_text::agents(entry) {
+                if !self.0.contains_key(&id) && self.0.len() < MAX_NAMES {
+                    let name = match client.agent(id.clone()).await {
+                        Ok(agent) => Some(agent.email.to_string()),
+                        // It may be gone, or not for this operator to see.
+                        Err(Error::Refused(_)) => None,
+                        Err(error) => return Err(error),
+                    };
+                    self.0.insert(id.clone(), name);
+                }
+                if let Some(Some(name)) = self.0.get(&id) {
+                    details.insert(id, name.clone());
+                }
+            }
+            line.names = details;
+        }
+        Ok(())
+    }
+}
+
 /// An entry as it is stored, and what of it a table shows.
 #[derive(Debug)]
 pub(super) struct AuditLine {
     stored: String,
     entry: Option<Entry>,
+    /// The e-mails of the agents in it, where they are known.
+    names: HashMap<String, String>,
 }
 
 impl AuditLine {
@@ -85,6 +123,7 @@ impl AuditLine {
             // An entry of a later version is still printed as it is.
             entry: serde_json::from_slice(&entry.json).ok(),
             stored: String::from_utf8_lossy(&entry.json).into_owned(),
+            names: HashMap::new(),
         }
     }
 
@@ -126,7 +165,9 @@ impl Record for AuditLine {
             entry.outcome.to_string(),
             entry.action.to_string(),
             crate::audit_text::actor(entry),
-            crate::audit_text::details(entry),
+            crate::audit_text::details_with(entry, |id| {
+                self.names.get(id).cloned().unwrap_or_else(|| id.to_owned())
+            }),
         ]
     }
 

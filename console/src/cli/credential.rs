@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use agentidp_shared::Credential;
+use agentidp_shared::{Credential, CredentialId};
 use serde::Serialize;
 
 use crate::args::CredentialCommand;
@@ -37,6 +37,7 @@ pub(super) async fn run(
             rev,
             secret_out,
         } => {
+            check_id(&credential)?;
             let client = connect().await?;
             let file = secret_file(secret_out)?;
             let issued = client
@@ -48,6 +49,7 @@ pub(super) async fn run(
             credential,
             consent: args,
         } => {
+            check_id(&credential)?;
             let question = format!("Revoke credential {} for good?", inert(&credential));
             let reason = consent::obtain(&args, &question)?;
             let revoked = connect()
@@ -64,6 +66,17 @@ pub(super) async fn run(
             list.page(&credentials)?;
             list.end()
         }
+    }
+}
+
+/// Refuses what is no credential's id, such as the end of one that the console shows.
+fn check_id(credential: &str) -> Result<(), Error> {
+    match credential.parse::<CredentialId>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Error::usage(
+            format!("{} is not the id of a credential", inert(credential)),
+            "give the whole id: agentidp credential list AGENT",
+        )),
     }
 }
 
@@ -151,9 +164,7 @@ impl Record for Answer<'_> {
 
 #[cfg(test)]
 mod tests {
-    use agentidp_shared::{
-        AgentId, CredentialId, CredentialKind, CredentialStatus, OrganizationId, Timestamp,
-    };
+    use agentidp_shared::{AgentId, CredentialKind, CredentialStatus, OrganizationId, Timestamp};
     use zeroize::Zeroizing;
 
     use super::*;
@@ -184,6 +195,14 @@ mod tests {
         let mut bytes = Vec::new();
         hand_over(&issued(), file, &mut Output::new(format, &mut bytes)).unwrap();
         String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn the_end_of_an_id_is_not_enough_and_the_hint_says_where_the_whole_is() {
+        let error = check_id("839401").unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.hint().unwrap().contains("credential list"));
+        assert!(check_id("0193f2c5-1a2b-7c3d-8e4f-50617283c001").is_ok());
     }
 
     #[test]

@@ -64,9 +64,14 @@ impl Connection {
                 Ok(Gone) => return,
                 Err(error) => error,
             };
+            // That the daemon is not reached, the badge says.
+            let what = match &error {
+                Error::Unreachable { why, .. } => why.clone(),
+                other => other.to_string(),
+            };
             let why = match error.hint() {
-                Some(hint) if !hint.is_empty() => format!("{error}; {hint}"),
-                _ => error.to_string(),
+                Some(hint) if !hint.is_empty() => format!("{what}; {hint}"),
+                _ => what,
             };
             if self.events.send(NetEvent::Lost(why)).await.is_err()
                 || self.wait(backoff.next_delay()).await.is_err()

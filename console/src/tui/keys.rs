@@ -105,7 +105,7 @@ pub(crate) const BINDINGS: &[Binding] = bindings! {
     Detail: Open, "enter" [(KeyCode::Enter, NONE)], "open the audit entry", "";
     Detail: Time, "t" [(KeyCode::Char('t'), NONE)], "times as age or in UTC", "";
     Audit: Follow, "f" [(KeyCode::Char('f'), NONE)], "follow the log", "follow";
-    Audit: Freeze, "p" [(KeyCode::Char('p'), NONE)], "freeze what is shown", "freeze";
+    Audit: Freeze, "p" [(KeyCode::Char('p'), NONE)], "freeze what is shown, or follow again", "freeze";
     Audit: Filter, "/" [(KeyCode::Char('/'), NONE)], "filter: action=X outcome=X agent=X, a word, !word", "filter";
     Audit: Open, "enter" [(KeyCode::Enter, NONE)], "open the entry", "open";
     List: Down, "j down" [(KeyCode::Char('j'), NONE), (KeyCode::Down, NONE)], "next row", "";

@@ -97,15 +97,15 @@ impl Act {
         }
     }
 
-    /// The fields and buttons, in the order that Tab goes through them from Cancel.
+    /// The fields and buttons, in the order that Tab goes through them: as they stand.
     pub(crate) const fn fields(self) -> &'static [Field] {
         match self {
-            Self::Suspend => &[Field::Cancel, Field::Reason, Field::Go],
+            Self::Suspend => &[Field::Reason, Field::Cancel, Field::Go],
             Self::Resume => &[Field::Cancel, Field::Go],
             Self::Revoke | Self::Decommission | Self::RevokeCredential => {
-                &[Field::Cancel, Field::Reason, Field::Typed, Field::Go]
+                &[Field::Reason, Field::Typed, Field::Cancel, Field::Go]
             }
-            Self::Issue | Self::Rotate => &[Field::Cancel, Field::Period, Field::Go],
+            Self::Issue | Self::Rotate => &[Field::Period, Field::Cancel, Field::Go],
         }
     }
 }
@@ -138,7 +138,8 @@ pub(crate) struct Confirm {
 }
 
 impl Confirm {
-    /// A dialog that has just opened, with the focus on Cancel.
+    /// A dialog that has just opened, with the focus on the reason, or where none is needed, on
+    /// Cancel.
     pub(crate) fn new(
         act: Act,
         agent: Agent,
@@ -150,6 +151,11 @@ impl Confirm {
             Act::Rotate => "24h",
             _ => "",
         };
+        let focus = if act.fields().contains(&Field::Reason) {
+            Field::Reason
+        } else {
+            Field::Cancel
+        };
         Self {
             act,
             agent,
@@ -157,7 +163,7 @@ impl Confirm {
             reason: Input::default(),
             typed: Input::default(),
             period: Input::new(period.to_owned()),
-            focus: Field::Cancel,
+            focus,
             opened,
             is_sent: false,
             note: None,
@@ -213,26 +219,32 @@ impl Confirm {
         }
     }
 
+    /// The first field that keeps it locked; none when nothing that is typed does.
+    pub(crate) fn missing(&self) -> Option<Field> {
+        self.act.fields().iter().copied().find(|field| match field {
+            Field::Reason => self.reason.value().trim().is_empty(),
+            Field::Typed => self.typed.value() != self.ending(),
+            Field::Period => match self.parsed_period() {
+                Err(_) => true,
+                Ok(period) => period.is_none() && self.act == Act::Rotate,
+            },
+            Field::Cancel | Field::Go => false,
+        })
+    }
+
     /// Why it cannot be done yet; none when it can.
     pub(crate) fn why_locked(&self) -> Option<String> {
-        let fields = self.act.fields();
         if self.is_sent {
             return Some("asking the daemon".to_owned());
         }
-        if fields.contains(&Field::Reason) && self.reason.value().trim().is_empty() {
-            return Some("a reason is missing".to_owned());
-        }
-        if fields.contains(&Field::Typed) && self.typed.value() != self.ending() {
-            return Some(format!("type {} to unlock", self.ending()));
-        }
-        if fields.contains(&Field::Period) {
-            return match self.parsed_period() {
-                Err(rule) => Some(format!("the duration {rule}")),
-                Ok(None) if self.act == Act::Rotate => Some("the grace is missing".to_owned()),
-                Ok(_) => None,
-            };
-        }
-        None
+        Some(match self.missing()? {
+            Field::Reason => "a reason is missing".to_owned(),
+            Field::Typed => format!("type {} to unlock", self.ending()),
+            _ => match self.parsed_period() {
+                Err(rule) => format!("the duration {rule}"),
+                Ok(_) => "the grace is missing".to_owned(),
+            },
+        })
     }
 
     /// The change to ask for; none while it is locked.
@@ -275,7 +287,10 @@ impl Confirm {
         let id = self.id();
         let revision = self.revision();
         let reason = self.reason.value().trim();
-        let period = self.parsed_period().unwrap_or_default();
+        // As it was typed: 24h is not told as 1d.
+        let period = self.period.value().trim();
+        let is_period = matches!(self.parsed_period(), Ok(Some(_)));
+        let period = Some(period).filter(|_| is_period);
         let line = match self.act {
             Act::Suspend => CommandLine::new("agent suspend", email)
                 .revision(revision)

@@ -8,6 +8,8 @@ use tui_input::Input;
 use zeroize::Zeroizing;
 
 use crate::client::Issued;
+use crate::text::{inert, wrap};
+use crate::tui::keys::{BINDINGS, Place};
 
 use super::audit::AuditEntry;
 use super::confirm::Confirm;
@@ -17,6 +19,9 @@ pub(crate) const DEAF: Duration = Duration::from_millis(250);
 
 /// How long a revealed secret stays revealed.
 pub(crate) const REVEALED: Duration = Duration::from_mins(1);
+
+/// What stands around an entry's text: the margins and the frame, and the line of hints.
+const AROUND: (u16, u16) = (8, 5);
 
 /// A dialog.
 #[derive(Debug)]
@@ -81,12 +86,33 @@ impl SecretDialog {
 pub(crate) struct EntryDialog {
     pub(crate) entry: AuditEntry,
     pub(crate) top: usize,
+    /// The log was followed when this opened, and is again when it closes.
+    pub(crate) was_following: bool,
 }
 
 impl EntryDialog {
     /// The entry's lines: the JSON that is stored, indented, in its own order.
-    pub(crate) fn lines(&self) -> Vec<String> {
+    fn lines(&self) -> Vec<String> {
         indent(&self.entry.json)
+    }
+
+    /// The rows that its lines take on a terminal of `size`, each with its indent.
+    pub(crate) fn rows(&self, size: (u16, u16)) -> Vec<(u16, String)> {
+        let room = size.0.saturating_sub(AROUND.0);
+        let mut rows = Vec::new();
+        for line in self.lines() {
+            let text = line.trim_start();
+            let indent = u16::try_from(line.len() - text.len()).unwrap_or(u16::MAX);
+            let indent = indent.min(room / 2);
+            let parts = wrap(&inert(text.trim_end()), usize::from(room - indent));
+            rows.extend(parts.into_iter().map(|part| (indent, part)));
+        }
+        rows
+    }
+
+    /// How many rows are shown at once.
+    pub(crate) fn height(size: (u16, u16)) -> usize {
+        usize::from(size.1.saturating_sub(AROUND.1)).max(1)
     }
 }
 
@@ -124,11 +150,82 @@ fn indent(json: &str) -> Vec<String> {
 }
 
 /// The help.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Help {
+    /// The place whose keys stand first: where it was asked for.
+    pub(crate) first: Place,
     pub(crate) filter: Input,
+    /// Whether the filter is being typed.
+    pub(crate) is_typing: bool,
     pub(crate) top: usize,
 }
+
+impl Help {
+    /// The help for someone in `places`, the nearest first.
+    pub(crate) fn new(places: &[Place]) -> Self {
+        Self {
+            first: places.first().copied().unwrap_or(Place::Anywhere),
+            filter: Input::default(),
+            is_typing: false,
+            top: 0,
+        }
+    }
+
+    /// How many lines are shown at once.
+    pub(crate) fn height(size: (u16, u16)) -> usize {
+        usize::from(size.1.saturating_sub(6)).max(1)
+    }
+
+    /// Its lines, as many as pass the filter.
+    pub(crate) fn lines(&self) -> Vec<HelpLine> {
+        let filter = self.filter.value().trim().to_lowercase();
+        let passes =
+            |key: &str, what: &str| format!("{key} {what}").to_lowercase().contains(&filter);
+        let mut lines = Vec::new();
+        let mut title = "";
+        let (first, others): (Vec<_>, Vec<_>) =
+            BINDINGS.iter().partition(|it| it.place == self.first);
+        for binding in first.into_iter().chain(others) {
+            if !passes(binding.label, binding.help) {
+                continue;
+            }
+            if title != binding.place.title() {
+                title = binding.place.title();
+                lines.push(HelpLine::Title(title));
+            }
+            lines.push(HelpLine::Key(binding.label, binding.help));
+        }
+        let more = HELP_MORE.iter().filter(|(key, what)| passes(key, what));
+        let mut more = more.peekable();
+        if more.peek().is_some() {
+            lines.push(HelpLine::Title("More"));
+        }
+        lines.extend(more.map(|(key, what)| HelpLine::Key(key, what)));
+        lines
+    }
+}
+
+/// A line of the help.
+#[derive(Debug)]
+pub(crate) enum HelpLine {
+    Title(&'static str),
+    Key(&'static str, &'static str),
+}
+
+/// What the table of keys does not have.
+const HELP_MORE: [(&str, &str); 5] = [
+    (":q", "quit"),
+    (":agents :audit :keys", "go to a screen"),
+    (
+        ":clock",
+        "the clock, which writes to the terminal each second",
+    ),
+    (
+        "a, then a letter",
+        "actions; one that cannot be done now says why",
+    ),
+    ("tab, y, n, esc", "in a dialog: next field, yes, no, cancel"),
+];
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,7 @@
 //! Filters: `key=value` and words, each with `!` before it to mean the opposite.
 
+use crate::text::fit;
+
 /// A filter as it was typed, taken apart.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Filter {
@@ -30,8 +32,9 @@ impl Filter {
                 }
                 Some((key, _)) => {
                     return Err(format!(
-                        "{key}= is not a filter here: use {}=VALUE or a word",
-                        keys.join("=VALUE, ")
+                        "no filter {}=X here: use {}=X or a word",
+                        fit(key, 16).trim_end(),
+                        keys.join("=X "),
                     ));
                 }
                 None => filter.words.push(Word {

@@ -16,6 +16,7 @@ use tui_input::Input;
 
 use crate::client::DaemonStatus;
 
+use super::event::Change;
 use super::keys::Place;
 use super::style::Palette;
 
@@ -53,6 +54,8 @@ pub(crate) struct State {
     pub(crate) is_menu_open: bool,
     pub(crate) message: Option<Message>,
     pub(crate) undo: Option<Undo>,
+    /// The undo that was asked for last: it is not offered to be undone.
+    pub(crate) undoing: Option<Change>,
     /// Whether times are shown as ages.
     pub(crate) shows_ages: bool,
     /// Whether the clock is shown. It writes to the terminal each second, so it is asked for.
@@ -144,6 +147,7 @@ impl State {
             is_menu_open: false,
             message: None,
             undo: None,
+            undoing: None,
             shows_ages: true,
             shows_clock: false,
         }

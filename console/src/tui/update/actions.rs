@@ -161,10 +161,12 @@ pub(super) fn undo(state: &mut State) -> Vec<Effect> {
         Transition::Suspend => "undo of a resume",
         _ => "undo of a suspend",
     };
-    vec![Effect::Send(Command::Change(Change::Transition {
+    let change = Change::Transition {
         transition: undo.transition,
         agent: undo.agent,
         reason: reason.to_owned(),
         revision: undo.revision,
-    }))]
+    };
+    state.undoing = Some(change.clone());
+    vec![Effect::Send(Command::Change(change))]
 }

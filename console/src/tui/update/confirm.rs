@@ -47,8 +47,7 @@ pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
             match confirm.why_locked() {
                 Some(why) => {
                     confirm.note = Some(why);
-                    let missing = confirm.act.fields().iter().find(|it| is_text(**it));
-                    confirm.focus = missing.copied().unwrap_or(confirm.focus);
+                    confirm.focus = confirm.missing().unwrap_or(confirm.focus);
                 }
                 None if is_reversible => return go(state, why_read_only),
                 None => confirm.focus = Field::Go,
@@ -61,10 +60,6 @@ pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
         }
     }
     Vec::new()
-}
-
-const fn is_text(field: Field) -> bool {
-    matches!(field, Field::Reason | Field::Typed | Field::Period)
 }
 
 fn cancel(state: &mut State) {

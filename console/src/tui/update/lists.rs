@@ -27,6 +27,7 @@ pub(super) fn perform(state: &mut State, deed: Deed) -> Vec<Effect> {
                 };
             }
         }
+        Deed::Freeze if state.audit.is_frozen() => state.audit.follow(),
         Deed::Freeze => freeze(state),
         Deed::Follow => state.audit.follow(),
         _ => {}
@@ -114,10 +115,12 @@ fn open(state: &mut State) -> Vec<Effect> {
                 state.dialog = Some(Dialog::Entry(Box::new(EntryDialog {
                     entry: entry.clone(),
                     top: 0,
+                    was_following: false,
                 })));
             }
         }
         Screen::Audit => {
+            let was_following = !state.audit.is_frozen();
             freeze(state);
             let rows = state.audit.shown(|id| state.agent_name(id));
             let row = rows
@@ -127,7 +130,10 @@ fn open(state: &mut State) -> Vec<Effect> {
                 state.dialog = Some(Dialog::Entry(Box::new(EntryDialog {
                     entry: (**entry).clone(),
                     top: 0,
+                    was_following,
                 })));
+            } else if was_following {
+                state.audit.follow();
             }
         }
         _ => {}

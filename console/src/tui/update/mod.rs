@@ -18,7 +18,7 @@ use super::event::{Command, Effect, Event};
 use super::input;
 use super::keys::{self, Deed};
 use super::state::agents::Want;
-use super::state::dialog::{Dialog, Help};
+use super::state::dialog::{Dialog, EntryDialog, Help};
 use super::state::{Link, Prompt, PromptKind, Screen, State};
 
 /// Takes in `event`, which happened at `now`.
@@ -132,7 +132,7 @@ fn perform(state: &mut State, deed: Deed) -> Vec<Effect> {
             let more = if text.is_empty() { "" } else { " " };
             ask_for(state, PromptKind::Filter, text + more);
         }
-        Deed::Help => state.dialog = Some(Dialog::Help(Help::default())),
+        Deed::Help => state.dialog = Some(Dialog::Help(Help::new(state.places()))),
         Deed::Back => back(state),
         Deed::Cancel => state.say(":q quits, esc goes back"),
         Deed::Redraw => return vec![Effect::Redraw],
@@ -189,8 +189,8 @@ fn paste(state: &mut State, text: &str) {
                 input::paste(path, text);
             }
         }
-        Some(Dialog::Help(help)) => input::paste(&mut help.filter, text),
-        Some(Dialog::Entry(_)) => {}
+        Some(Dialog::Help(help)) if help.is_typing => input::paste(&mut help.filter, text),
+        Some(Dialog::Help(_) | Dialog::Entry(_)) => {}
         None => match &mut state.prompt {
             Some(prompt) => input::paste(&mut prompt.input, text),
             // A paste is text: where there is no line to put it in, it does nothing.
@@ -201,43 +201,68 @@ fn paste(state: &mut State, text: &str) {
 
 /// Keys in a dialog that is only read.
 fn read(state: &mut State, key: KeyEvent) {
-    let is_help = matches!(state.dialog, Some(Dialog::Help(_)));
+    let size = state.size;
     let control = key.modifiers.contains(KeyModifiers::CONTROL);
-    let half = usize::from(state.size.1) / 2;
+    let is_typing = matches!(&state.dialog, Some(Dialog::Help(help)) if help.is_typing);
     let is_close = match key.code {
         KeyCode::Esc => true,
-        KeyCode::Char('c') => control,
-        KeyCode::Char('q') | KeyCode::Enter => !is_help || key.code == KeyCode::Enter,
+        KeyCode::Char('c') if control => true,
+        KeyCode::Char('q') | KeyCode::Enter => !is_typing,
         _ => false,
     };
     if is_close {
+        if let Some(Dialog::Entry(entry)) = &state.dialog
+            && entry.was_following
+        {
+            state.audit.follow();
+        }
         state.dialog = None;
         return;
     }
-    let by: isize = match key.code {
-        KeyCode::Down => 1,
-        KeyCode::Up => -1,
-        KeyCode::PageDown => isize::try_from(half).unwrap_or(1),
-        KeyCode::PageUp => -isize::try_from(half).unwrap_or(1),
-        KeyCode::Char('j') if !is_help => 1,
-        KeyCode::Char('k') if !is_help => -1,
-        _ => 0,
-    };
-    match &mut state.dialog {
+    let (top, last) = match &mut state.dialog {
         Some(Dialog::Entry(dialog)) => {
-            let last = dialog.lines().len().saturating_sub(1);
-            dialog.top = dialog.top.saturating_add_signed(by).min(last);
-        }
-        Some(Dialog::Help(help)) if by != 0 => {
-            let last = keys::BINDINGS.len();
-            help.top = help.top.saturating_add_signed(by).min(last);
+            let rows = dialog.rows(size).len();
+            let last = rows.saturating_sub(EntryDialog::height(size));
+            (&mut dialog.top, last)
         }
         Some(Dialog::Help(help)) => {
-            let was_edited = input::edit(&mut help.filter, key);
-            help.top = if was_edited { 0 } else { help.top };
+            let starts = key.code == KeyCode::Char('/') && !help.is_typing;
+            let was_edited = help.is_typing && input::edit(&mut help.filter, key);
+            if starts || key.code == KeyCode::Enter {
+                help.is_typing = starts;
+            }
+            if was_edited {
+                help.top = 0;
+                return;
+            }
+            let last = help.lines().len().saturating_sub(Help::height(size));
+            (&mut help.top, last)
         }
-        _ => {}
-    }
+        _ => return,
+    };
+    let half = isize::try_from(size.1 / 2).unwrap_or(1);
+    let by = match key.code {
+        KeyCode::Down => 1,
+        KeyCode::Up => -1,
+        KeyCode::PageDown => half,
+        KeyCode::PageUp => -half,
+        KeyCode::End => isize::MAX,
+        KeyCode::Home => isize::MIN,
+        KeyCode::Char(c) if control => match c {
+            'd' => half,
+            'u' => -half,
+            _ => 0,
+        },
+        KeyCode::Char(c) if !is_typing => match c {
+            'j' => 1,
+            'k' => -1,
+            'G' => isize::MAX,
+            'g' => isize::MIN,
+            _ => 0,
+        },
+        _ => 0,
+    };
+    *top = (*top).min(last).saturating_add_signed(by).min(last);
 }
 
 #[cfg(test)]

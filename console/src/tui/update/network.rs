@@ -126,6 +126,10 @@ fn lost(state: &mut State, why: String) {
 }
 
 fn changed(state: &mut State, result: ChangeResult) {
+    let is_undo = state.undoing.as_ref() == Some(&result.change);
+    if is_undo {
+        state.undoing = None;
+    }
     let done = match result.outcome {
         Ok(done) => done,
         Err(why) => {
@@ -150,6 +154,7 @@ fn changed(state: &mut State, result: ChangeResult) {
                 agent.email, agent.status, changed.audit_seq
             ));
             let opposite = match result.change {
+                _ if is_undo => None,
                 Change::Transition {
                     transition: Transition::Suspend,
                     ..

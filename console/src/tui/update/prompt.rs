@@ -2,6 +2,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+use crate::text::fit;
 use crate::tui::event::Effect;
 use crate::tui::input;
 use crate::tui::state::dialog::{Dialog, Help};
@@ -44,7 +45,7 @@ fn command(state: &mut State, text: &str) -> Vec<Effect> {
         "audit" => Screen::Audit,
         "keys" => Screen::Keys,
         "help" => {
-            state.dialog = Some(Dialog::Help(Help::default()));
+            state.dialog = Some(Dialog::Help(Help::new(state.places())));
             return Vec::new();
         }
         "clock" => {
@@ -53,7 +54,8 @@ fn command(state: &mut State, text: &str) -> Vec<Effect> {
         }
         other => {
             state.complain(format!(
-                "no command :{other}; there are :agents :audit :keys :help :clock :q"
+                "no command :{}; there are :agents :audit :keys :help :clock :q",
+                fit(other, 24).trim_end(),
             ));
             return Vec::new();
         }

@@ -10,7 +10,7 @@ use crate::tui::fixtures::{
 };
 use crate::tui::state::audit::AuditRow;
 use crate::tui::state::confirm::Field;
-use crate::tui::state::dialog::Dialog;
+use crate::tui::state::dialog::{Dialog, HelpLine};
 use crate::tui::state::{Link, Screen};
 
 fn many(from: u8, count: u8) -> Vec<agentidp_shared::Agent> {
@@ -219,18 +219,39 @@ fn the_console_is_left_by_a_command_and_never_by_q() {
 fn a_suspension_takes_a_reason_and_a_yes_and_is_pinned_to_what_was_seen() {
     let mut world = World::live();
     world.dialog("s");
-    world.key("y");
+    world.keys(&["tab", "y"]);
     assert_eq!(world.change(), None);
+    // The reason is missing, and what is typed next goes there.
     world.type_text("odd requests");
     world.keys(&["enter", "y"]);
     assert_eq!(world.change(), Some(suspend("odd requests")));
 }
 
 #[test]
-fn enter_alone_cancels() {
-    for action in ["s", "x", "d", "i"] {
+fn a_reason_is_typed_at_once_and_no_letter_of_it_confirms_or_cancels() {
+    let mut world = World::live();
+    world.dialog("s");
+    world.type_text("trying it out, no y/n");
+    assert_eq!(world.change(), None);
+    world.key("enter");
+    assert_eq!(world.change(), None);
+    let Some(Dialog::Confirm(confirm)) = &world.state.dialog else {
+        panic!("no dialog");
+    };
+    assert_eq!(confirm.focus, Field::Cancel);
+    world.key("y");
+    assert_eq!(world.change(), Some(suspend("trying it out, no y/n")));
+}
+
+#[test]
+fn enter_alone_goes_to_cancel_and_cancels() {
+    for (action, fields) in [("s", 1), ("x", 2), ("d", 2), ("i", 0)] {
         let mut world = World::live();
         world.dialog(action);
+        for _ in 0..fields {
+            world.key("enter");
+            assert!(world.state.dialog.is_some(), "{action}");
+        }
         world.key("enter");
         assert!(world.state.dialog.is_none(), "{action}");
         assert_eq!(world.message(), "nothing was done");
@@ -257,7 +278,7 @@ fn what_was_typed_ahead_of_a_dialog_is_dropped() {
 fn a_paste_confirms_nothing() {
     let mut world = World::live();
     world.dialog("x");
-    world.keys(&["tab", "r", "tab"]);
+    world.keys(&["r", "tab"]);
     world.event(Event::Paste(agent_id(1).to_string()));
     let Some(Dialog::Confirm(confirm)) = &world.state.dialog else {
         panic!("no dialog");
@@ -279,12 +300,11 @@ fn what_is_for_good_takes_a_reason_and_the_end_of_the_id() {
     ] {
         let mut world = World::live();
         world.dialog("x");
-        world.key("tab");
         world.type_text(reason);
-        world.key("tab");
+        world.key("enter");
         world.type_text(typed);
         // y is not enough; the button has to be chosen.
-        world.keys(&["tab", "enter"]);
+        world.keys(&["tab", "tab", "enter"]);
         assert_eq!(world.change().is_some(), is_done, "{reason:?} {typed:?}");
     }
 }
@@ -299,7 +319,6 @@ fn the_dialog_stays_with_its_agent_whatever_the_list_does() {
     let mut changed = agents().remove(0);
     changed.revision = 50;
     world.net(NetEvent::Agent(Ok(Box::new(changed))));
-    world.key("tab");
     world.type_text("leak");
     world.keys(&["enter", "y"]);
     assert_eq!(world.change(), Some(suspend("leak")));
@@ -309,7 +328,6 @@ fn the_dialog_stays_with_its_agent_whatever_the_list_does() {
 fn a_refusal_stands_in_the_dialog_and_nothing_is_lost() {
     let mut world = World::live();
     world.dialog("s");
-    world.key("tab");
     world.type_text("leak");
     world.keys(&["enter", "y"]);
     world.net(NetEvent::Changed(Box::new(
@@ -323,7 +341,7 @@ fn a_refusal_stands_in_the_dialog_and_nothing_is_lost() {
     };
     assert_eq!(confirm.note.as_deref(), Some("the agent changed since"));
     assert_eq!(confirm.reason.value(), "leak");
-    assert_eq!(confirm.focus, Field::Go);
+    assert_eq!(confirm.focus, Field::Cancel);
 }
 
 #[test]
@@ -340,17 +358,17 @@ fn a_suspension_can_be_undone_for_a_while() {
     );
     world.wait(29_000);
     world.key("U");
-    assert_eq!(
-        world.change(),
-        Some(Change::Transition {
-            transition: Transition::Resume,
-            agent: agent_id(1),
-            reason: "undo of a suspend".to_owned(),
-            revision: 42,
-        })
-    );
+    let undo = Change::Transition {
+        transition: Transition::Resume,
+        agent: agent_id(1),
+        reason: "undo of a suspend".to_owned(),
+        revision: 42,
+    };
+    assert_eq!(world.change().as_ref(), Some(&undo));
     world.key("U");
     assert_eq!(world.change(), None);
+    world.changed_agent(undo, Active, 43);
+    assert_eq!(world.state.undo, None, "an undo is not undone");
     world.changed_agent(suspend("leak"), Suspended, 42);
     world.wait(30_000);
     world.key("U");
@@ -385,7 +403,6 @@ fn what_the_role_or_the_link_forbids_is_told_and_not_done() {
 fn a_daemon_that_goes_away_under_a_dialog_stops_it() {
     let mut world = World::live();
     world.dialog("s");
-    world.key("tab");
     world.type_text("leak");
     world.net(NetEvent::Lost("gone".to_owned()));
     world.keys(&["enter", "y"]);
@@ -468,6 +485,60 @@ fn a_frozen_log_stays_and_says_how_much_came() {
     assert_eq!(world.state.audit.shown(|_| String::new()).len(), 3);
     world.key("f");
     assert_eq!(world.state.audit.shown(|_| String::new()).len(), 10);
+    world.key("p");
+    assert!(world.state.audit.is_frozen());
+    world.key("p");
+    assert!(!world.state.audit.is_frozen());
+}
+
+#[test]
+fn a_log_that_was_followed_is_followed_again_after_an_entry_was_read() {
+    let mut world = World::live();
+    world.keys(&["5", "enter"]);
+    assert!(world.state.dialog.is_some() && world.state.audit.is_frozen());
+    world.key("esc");
+    assert!(!world.state.audit.is_frozen());
+    world.keys(&["p", "enter", "esc"]);
+    assert!(world.state.audit.is_frozen());
+}
+
+#[test]
+fn reading_stops_at_the_end() {
+    for keys in [&["2", "?"], &["5", "enter"]] {
+        let mut world = World::live();
+        world.keys(keys);
+        let top = |world: &World| match &world.state.dialog {
+            Some(Dialog::Entry(entry)) => entry.top,
+            Some(Dialog::Help(help)) => help.top,
+            _ => panic!("no dialog"),
+        };
+        world.key("G");
+        let last = top(&world);
+        world.keys(&["j", "^d"]);
+        assert_eq!(top(&world), last);
+        world.key("k");
+        assert_eq!(top(&world), last.saturating_sub(1));
+        world.key("g");
+        assert_eq!(top(&world), 0);
+    }
+}
+
+#[test]
+fn letters_filter_the_help_only_after_a_slash() {
+    let mut world = World::live();
+    world.keys(&["5", "?", "f"]);
+    let Some(Dialog::Help(help)) = &world.state.dialog else {
+        panic!("no help");
+    };
+    assert_eq!(help.filter.value(), "");
+    assert!(matches!(help.lines()[0], HelpLine::Title("Audit")));
+    world.key("/");
+    world.type_text("freeze");
+    let Some(Dialog::Help(help)) = &world.state.dialog else {
+        panic!("no help");
+    };
+    assert_eq!(help.filter.value(), "freeze");
+    assert!(help.lines().len() < 5);
 }
 
 #[test]
@@ -535,7 +606,7 @@ fn a_secret_is_shown_even_when_its_dialog_was_left() {
 fn a_rotation_names_its_grace() {
     let mut world = World::in_detail();
     world.dialog("r");
-    world.keys(&["tab", "^u"]);
+    world.keys(&["backtab", "^u"]);
     world.type_text("1h30m");
     world.keys(&["enter", "y"]);
     assert_eq!(

@@ -151,8 +151,10 @@ fn pane(state: &State, canvas: &mut Canvas<'_>, agent: &Agent, area: Rect) {
     ];
     for (name, value) in fields {
         canvas.text(inner.x, y, name, faint());
-        let room = inner.width.saturating_sub(11);
-        let place = Rect::new(inner.x + 11, y, room, inner.bottom().saturating_sub(y));
+        // An id is not broken in two.
+        let from = if name == "id" { 3 } else { 11 };
+        let room = inner.width.saturating_sub(from);
+        let place = Rect::new(inner.x + from, y, room, inner.bottom().saturating_sub(y));
         y = canvas.wrapped(place, &value, Style::new());
     }
     y += 1;

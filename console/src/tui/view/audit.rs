@@ -5,12 +5,12 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use crate::audit_text::{actor, details_with};
-use crate::text::thousands;
+use crate::text::{inert, thousands, width};
 use crate::tui::state::State;
 use crate::tui::state::audit::{AuditEntry, AuditRow};
 use crate::tui::style::faint;
 
-use super::canvas::Canvas;
+use super::canvas::{Canvas, cells};
 
 /// From this width on, e-mails are shown in full.
 const WIDE: u16 = 120;
@@ -80,17 +80,32 @@ pub(super) fn entry(
         _ => name,
     };
     let actor = brief(actor(entry));
-    let actor_width = if is_wide { 36 } else { 16 };
+    let details = details_with(entry, |id| brief(state.agent_name(id)));
+    let mut action_width = 19;
+    let mut actor_width = if is_wide { 36 } else { 16 };
+    // Where the details have no room, the columns before them close up.
+    let used = x + time_width + 6 + action_width + actor_width + 4;
+    let room = canvas.area().width.saturating_sub(used);
+    let mut missing = cells(width(&inert(&details))).saturating_sub(room);
+    for (column, text) in [
+        (&mut actor_width, actor.as_str()),
+        (&mut action_width, entry.action.as_str()),
+    ] {
+        // One cell more, so that it still reads as a column.
+        let spare = column.saturating_sub(cells(width(&inert(text))).saturating_add(1));
+        let taken = spare.min(missing);
+        *column -= taken;
+        missing -= taken;
+    }
     for (text, width, style) in [
         (time.as_str(), time_width, faint()),
         (outcome, 6, style),
-        (entry.action.as_str(), 19, plain),
+        (entry.action.as_str(), action_width, plain),
         (actor.as_str(), actor_width, plain),
     ] {
         canvas.clipped(x, y, text, width, style);
         x += width + 1;
     }
-    let details = details_with(entry, |id| brief(state.agent_name(id)));
     canvas.text(x, y, &details, style);
 }
 

@@ -5,7 +5,7 @@ use ratatui::layout::{Position, Rect};
 use ratatui::style::{Modifier, Style};
 use tui_input::Input;
 
-use crate::text::{fit, inert, width};
+use crate::text::{fit, inert, width, wrap};
 use crate::tui::style::{Palette, focus, heading};
 
 /// A buffer to paint on.
@@ -164,53 +164,4 @@ impl<'a> Canvas<'a> {
 pub(super) struct Column {
     pub(super) heading: &'static str,
     pub(super) width: u16,
-}
-
-/// Breaks `text` at spaces, and where a word is too long, anywhere.
-pub(super) fn wrap(text: &str, room: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let mut word = word.to_owned();
-        while let Some(line) = lines.last_mut() {
-            let gap = usize::from(!line.is_empty());
-            if width(line) + gap + width(&word) <= room {
-                if gap > 0 {
-                    line.push(' ');
-                }
-                line.push_str(&word);
-                break;
-            }
-            if !line.is_empty() {
-                lines.push(String::new());
-                continue;
-            }
-            let at = word
-                .char_indices()
-                .map(|(at, c)| at + c.len_utf8())
-                .take_while(|at| word.get(..*at).is_some_and(|head| width(head) <= room))
-                .last();
-            let Some(at) = at.filter(|at| *at < word.len()) else {
-                line.push_str(&word);
-                break;
-            };
-            let rest = word.split_off(at);
-            line.push_str(&word);
-            lines.push(String::new());
-            word = rest;
-        }
-    }
-    lines
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_is_broken_at_spaces_and_long_words_anywhere() {
-        assert_eq!(wrap("aa bb cc", 5), ["aa bb", "cc"]);
-        assert_eq!(wrap("abcdefgh ij", 5), ["abcde", "fgh", "ij"]);
-        assert_eq!(wrap("", 5), [""]);
-        assert_eq!(wrap("組組組", 5), ["組組", "組"]);
-    }
 }

@@ -1,19 +1,26 @@
 //! What stands around every screen: header, crumbs, messages, hints and the typed line.
 
+use agentidp_shared::agent::Transition;
 use ratatui::layout::Position;
 use ratatui::style::Style;
 
 use crate::duration;
-use crate::text::thousands;
+use crate::text::{fit, inert, thousands, width, wrap};
 use crate::tui::keys;
 use crate::tui::state::{Link, PromptKind, Screen, State};
 use crate::tui::style::{faint, heading};
 
 use super::canvas::{Canvas, cells};
 
+/// How many lines a message may take.
+const MESSAGE_LINES: usize = 3;
+
+/// How much of an agent's name the offer of an undo shows.
+const UNDO_NAME: usize = 16;
+
 /// The two lines on top.
 pub(super) fn header(state: &State, canvas: &mut Canvas<'_>) {
-    let width = canvas.area().width;
+    let columns = canvas.area().width;
     let (badge, style) = match &state.link {
         Link::Live => ("LIVE".to_owned(), canvas.palette.good()),
         Link::Connecting(None) => ("CONNECTING".to_owned(), faint()),
@@ -33,11 +40,11 @@ pub(super) fn header(state: &State, canvas: &mut Canvas<'_>) {
     let who = state.status.as_ref().map_or_else(String::new, |status| {
         format!("{} {}  ", status.caller.name, status.caller.role)
     });
-    let end = width.saturating_sub(1);
+    let end = columns.saturating_sub(1);
     canvas.right(end, 0, &badge, style);
     let left = end.saturating_sub(cells(badge.len()));
     canvas.right(left, 0, &who, Style::new());
-    let room = left.saturating_sub(cells(crate::text::width(&who)) + 1);
+    let room = left.saturating_sub(cells(width(&who)) + 1);
     let x = canvas.text(1, 0, "agentidp", heading());
     let issuer = state.status.as_ref().map_or("", |it| it.issuer.as_str());
     let place = format!("  {issuer}  {}", state.socket_path);
@@ -157,9 +164,17 @@ fn message(state: &State, canvas: &mut Canvas<'_>, y: u16) {
     let mut end = canvas.area().width.saturating_sub(1);
     if let Some(undo) = &state.undo {
         let left = undo.until.since(state.now).as_millis().div_ceil(1_000);
-        let text = format!("U undo  {left}s");
+        let local = undo.email.split('@').next().unwrap_or_default();
+        let local = fit(local, UNDO_NAME);
+        let verb = match undo.transition {
+            Transition::Suspend => "suspend",
+            Transition::Resume => "resume",
+            Transition::Revoke => "revoke",
+            Transition::Decommission => "decommission",
+        };
+        let text = format!("U {verb} {}@..  {left}s", local.trim_end());
         canvas.right(end, y, &text, canvas.palette.key());
-        end = end.saturating_sub(cells(text.len()) + 2);
+        end = end.saturating_sub(cells(width(&text)) + 2);
     }
     let (word, text, style) = match (&state.message, &state.link) {
         (Some(message), _) if message.is_error => {
@@ -171,8 +186,29 @@ fn message(state: &State, canvas: &mut Canvas<'_>, y: u16) {
         }
         (None, _) => return,
     };
-    let x = canvas.text(1, y, word, style);
-    canvas.clipped(x + 2, y, text, end.saturating_sub(x + 2), Style::new());
+    let from = cells(word.len()) + 3;
+    let room = end.saturating_sub(from);
+    if width(&inert(text)) <= usize::from(room) {
+        canvas.text(1, y, word, style);
+        canvas.clipped(from, y, text, room, Style::new());
+        return;
+    }
+    // A long one takes the rule's place too, and a very long one the line above that: what to do
+    // about it stands at its end.
+    let lines = wrap(&inert(text), usize::from(room));
+    let count = lines.len().min(MESSAGE_LINES);
+    let top = y.saturating_sub(cells(count.saturating_sub(1)));
+    let (first, rest) = lines.split_at(count.saturating_sub(1));
+    let rest = rest.join(" ");
+    let blank = " ".repeat(usize::from(canvas.area().width));
+    let lines = first.iter().map(String::as_str).chain([rest.as_str()]);
+    for (row, line) in (top..).zip(lines) {
+        if row < y {
+            canvas.text(0, row, &blank, Style::reset());
+        }
+        canvas.clipped(from, row, line, room, Style::new());
+    }
+    canvas.text(1, top, word, style);
 }
 
 /// The line that is being typed, over the hints; gives where its cursor is.

@@ -4,10 +4,11 @@ use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 
 use crate::audit_text::short_id;
+use crate::text::wrap;
 use crate::tui::state::confirm::{Act, Confirm, Field, Tier};
 use crate::tui::style::{faint, focus, heading};
 
-use super::canvas::{Canvas, cells, wrap};
+use super::canvas::{Canvas, cells};
 
 /// The width of the dialog.
 const WIDTH: u16 = 78;
@@ -132,7 +133,9 @@ fn buttons(confirm: &Confirm, canvas: &mut Canvas<'_>, inner: Rect, y: u16) {
             otherwise
         }
     };
+    let is_typing = !matches!(confirm.focus, Field::Cancel | Field::Go);
     let hint = match confirm.act.tier() {
+        _ if is_typing => "enter next   esc cancel",
         Tier::Reversible => "y/N   tab next   esc cancel",
         Tier::Irreversible => "tab next   esc cancel",
     };

@@ -99,9 +99,11 @@ fn credentials(state: &State, canvas: &mut Canvas<'_>, detail: &Detail, list: Re
         ("ENDS", 6),
     ]
     .map(|(heading, width)| Column { heading, width });
+    let plain = Style::new();
     canvas.headings(3, list.y, &columns);
     let rows = detail.credentials.as_deref().unwrap_or_default();
-    let height = usize::from(list.height.saturating_sub(1));
+    // The last line is for the whole id: the command line takes no shorter one.
+    let height = usize::from(list.height.saturating_sub(2));
     let selected = rows.iter().position(|it| Some(it.id) == detail.selected);
     let top = selected
         .unwrap_or(0)
@@ -111,9 +113,14 @@ fn credentials(state: &State, canvas: &mut Canvas<'_>, detail: &Detail, list: Re
         let cells = credential_cells(state, canvas, credential);
         canvas.row(3, y, &columns, &cells);
         if Some(credential.id) == detail.selected {
-            canvas.text(1, y, ">", Style::new());
+            canvas.text(1, y, ">", plain);
             canvas.highlight(Rect::new(0, y, list.width, 1));
         }
+    }
+    if let Some(credential) = detail.credential() {
+        let y = list.bottom().saturating_sub(1);
+        let x = canvas.text(3, y, "credential id  ", faint());
+        canvas.text(x, y, &credential.id.to_string(), plain);
     }
     if rows.is_empty() {
         let text = match (&detail.failed, detail.is_loading) {

@@ -53,7 +53,7 @@ pub(crate) fn render(state: &State, buffer: &mut Buffer) -> Option<Position> {
             entry::render(dialog, &mut canvas);
             None
         }
-        Some(Dialog::Help(help)) => Some(help::render(help, &mut canvas)),
+        Some(Dialog::Help(help)) => help::render(help, &mut canvas),
     }
 }
 
@@ -78,7 +78,13 @@ fn notice(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
         }
         _ => "There are no approvals yet: nothing in this version needs a second operator.",
     };
-    canvas.text(1, body.y + 1, text, super::style::faint());
+    let place = Rect::new(
+        1,
+        body.y + 1,
+        body.width.saturating_sub(2),
+        body.height.saturating_sub(1),
+    );
+    canvas.wrapped(place, text, super::style::faint());
 }
 
 #[cfg(test)]

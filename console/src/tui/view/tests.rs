@@ -7,10 +7,11 @@ use ratatui::layout::Rect;
 use ratatui::style::Modifier;
 
 use super::render;
-use crate::tui::event::{Event, NetEvent};
-use crate::tui::fixtures::{SECRET, World, keys};
+use crate::tui::event::{Change, Event, NetEvent};
+use crate::tui::fixtures::{SECRET, World, agent_id, keys};
 use crate::tui::state::State;
-use crate::tui::state::audit::AuditRow;
+use crate::tui::state::audit::{AuditEntry, AuditRow};
+use crate::tui::state::dialog::{Help, HelpLine};
 use crate::tui::style::Palette;
 
 fn screen(state: &State) -> TestBackend {
@@ -144,7 +145,6 @@ fn confirming_what_can_be_taken_back() {
 fn confirming_what_is_for_good() {
     let mut world = World::in_detail();
     world.dialog("c");
-    world.key("tab");
     world.type_text("leaked in CI log 4412");
     world.key("tab");
     world.type_text("83c0");
@@ -184,8 +184,106 @@ fn help() {
     let mut world = World::live();
     world.key("?");
     snapshot("help", &mut world);
+    world.key("/");
     world.type_text("free");
     insta::assert_snapshot!("help_filtered_80x24", screen(&world.state));
+}
+
+#[test]
+fn a_denial_names_its_agent_on_the_smallest_terminal() {
+    let mut world = World::live();
+    let json = format!(
+        r#"{{"v":1,"seq":88413,"time":"2026-11-21T04:43:00.000Z","actor":{{"kind":"agent","via":"http","address":"127.0.0.1"}},"action":"token.issue","outcome":"denied","code":"AGENT_SUSPENDED","agent_id":"{}"}}"#,
+        agent_id(3)
+    );
+    let entry = agentidp_proto::v1::AuditEntry {
+        seq: 88_413,
+        json: json.into_bytes(),
+    };
+    world.net(NetEvent::Audit(AuditRow::Entry(Box::new(AuditEntry::new(
+        &entry,
+    )))));
+    world.key("5");
+    let text = text(&world.state);
+    assert!(text.contains("AGENT_SUSPENDED ledger-sync-eu"), "{text}");
+}
+
+#[test]
+fn what_an_undo_would_do_is_said() {
+    let mut world = World::live();
+    let change = Change::Transition {
+        transition: agentidp_shared::agent::Transition::Suspend,
+        agent: agent_id(1),
+        reason: "leak".to_owned(),
+        revision: 41,
+    };
+    world.changed_agent(change, agentidp_shared::AgentStatus::Suspended, 42);
+    insta::assert_snapshot!("undo_80x24", screen(&world.state));
+}
+
+/// What stands below the list, over its lines, with the margins taken off.
+fn footer(state: &State) -> String {
+    let cells: Vec<_> = text(state).chars().collect();
+    let lines = cells.chunks(80).map(|line| line.iter().collect::<String>());
+    let lines: Vec<_> = lines.map(|it| it.trim().to_owned()).collect();
+    lines[20..23].join(" ")
+}
+
+#[test]
+fn no_message_of_ours_is_cut_on_the_smallest_terminal() {
+    for (keys, text) in [
+        ("/", "stat=active"),
+        ("5/", "when=now"),
+        (":", "agent show nobody"),
+        (
+            ":",
+            "a very long command that nobody would ever type in here",
+        ),
+    ] {
+        let mut world = World::live();
+        world.type_text(keys);
+        world.type_text(text);
+        world.key("enter");
+        let message = world.message().to_owned();
+        assert!(footer(&world.state).contains(&message), "{message}");
+    }
+    for why in [
+        "there is no socket at /home/somebody/agentidp/.agentidp/operator.sock; start the daemon, \
+         or name its socket with --socket PATH or AGENTIDP_SOCKET",
+        "nobody listens on /home/somebody/agentidp/.agentidp/operator.sock; the daemon is not \
+         running: start it (systemctl start agentidpd), or look why it ended (journalctl -u \
+         agentidpd)",
+    ] {
+        let mut world = World::live();
+        world.net(NetEvent::Lost(why.to_owned()));
+        let footer = footer(&world.state);
+        assert!(footer.contains(why), "{footer}");
+    }
+    for number in ["1", "3", "4"] {
+        let mut world = World::live();
+        world.key(number);
+        let below: String = text(&world.state).chars().skip(80).collect();
+        assert!(!below.contains(".."), "{below}");
+    }
+}
+
+#[test]
+fn no_line_of_the_help_is_cut_on_the_smallest_terminal() {
+    for line in Help::new(&[]).lines() {
+        if let HelpLine::Key(key, what) = line {
+            assert!(key.len() <= 21, "{key}");
+            assert!(what.len() <= 51, "{what}");
+        }
+    }
+}
+
+#[test]
+fn an_id_beside_the_list_is_whole() {
+    for width in [120, 200] {
+        let mut world = World::live();
+        world.event(Event::Resize(width, 60));
+        assert!(text(&world.state).contains(&agent_id(1).to_string()));
+    }
 }
 
 #[test]

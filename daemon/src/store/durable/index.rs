@@ -10,12 +10,14 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
 use agentidp_shared::{AgentId, Email, OrganizationName, StoreId, Timestamp};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 use sled::{Batch, Db, IVec, Tree};
 
 use super::bundle::Summary;
+use super::frame::sha256;
 use super::layout::{read_json, write_json};
+use crate::store::form::hex;
 use crate::store::{ReadError, Record, RecordKey, Stored, form};
 
 /// How much memory sled may use for its pages.
@@ -26,8 +28,12 @@ const MAX_VALUE: usize = 6 * 1_024;
 
 type Read<T> = Result<T, ReadError>;
 
-/// The size of what stands for a record that is in parts: their length. No record is as small.
-const LENGTH_ONLY: usize = 4;
+/// What stands before a record: the entry of its last change, the entry that was its last when the
+/// index was last marked ([`NONE`]: it was not there), and the length of its stored form. A record
+/// that is too large for one value has only this; the rest is in parts.
+const HEADER: usize = 8 + 8 + 4;
+/// No entry.
+const NONE: u64 = u64::MAX;
 
 /// How far the index is known to be on the disk, and so from where it is to be brought up to date.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +46,68 @@ pub(super) struct Mark {
     pub(super) frame: u64,
     /// The first entry of the bundle that is not full yet.
     pub(super) open_seq: u64,
+    /// How many entries were applied.
+    pub(super) entries: u64,
+    /// How many records there were then, and the sum that their keys and last entries make.
+    pub(super) records: u64,
+    /// See [`Mark::records`].
+    pub(super) sum: String,
+}
+
+/// What the index holds, as a number that any change of it changes: sled drops what it finds
+/// damaged, and so may silently go back to an earlier state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Tally {
+    records: u64,
+    sum: u128,
+    /// How many entries were applied.
+    entries: u64,
+    /// How many had been when the index was last marked.
+    marked: u64,
+}
+
+impl Tally {
+    fn add(&mut self, key: &[u8], seq: u64) {
+        self.records += 1;
+        self.sum = self.sum.wrapping_add(weight(key, seq));
+    }
+
+    fn remove(&mut self, key: &[u8], seq: u64) {
+        self.records = self.records.wrapping_sub(1);
+        self.sum = self.sum.wrapping_sub(weight(key, seq));
+    }
+}
+
+fn weight(key: &[u8], seq: u64) -> u128 {
+    let digest = sha256(&[key, &seq.to_be_bytes()].concat());
+    digest
+        .first_chunk()
+        .map_or(0, |bytes| u128::from_be_bytes(*bytes))
+}
+
+/// The header of a record's value.
+#[derive(Debug, Clone, Copy)]
+struct Header {
+    seq: u64,
+    settled: u64,
+    length: usize,
+}
+
+impl Header {
+    fn read(value: &[u8]) -> Read<(Self, &[u8])> {
+        let (seq, rest) = value.split_first_chunk::<8>().ok_or_else(damaged)?;
+        let (settled, rest) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
+        let (length, rest) = rest.split_first_chunk::<4>().ok_or_else(damaged)?;
+        let length = u32::from_be_bytes(*length) as usize;
+        Ok((
+            Self {
+                seq: u64::from_be_bytes(*seq),
+                settled: u64::from_be_bytes(*settled),
+                length,
+            },
+            rest,
+        ))
+    }
 }
 
 /// The sled database and its trees.
@@ -58,6 +126,7 @@ pub(super) struct Index {
     bundles: Tree,
     summaries: Tree,
     generation: u64,
+    tally: Mutex<Tally>,
 }
 
 // The kinds of records share a tree; the first byte of a key tells them apart.
@@ -148,6 +217,7 @@ impl Index {
                 bundles: db.open_tree("bundles")?,
                 summaries: db.open_tree("summaries")?,
                 generation,
+                tally: Mutex::default(),
                 db,
             })
         };
@@ -164,9 +234,46 @@ impl Index {
         read_json(&folder.join("mark.json")).ok()
     }
 
-    /// Whether `mark` belongs to this database.
-    pub(super) const fn is_marked_by(&self, mark: &Mark) -> bool {
-        mark.generation == self.generation
+    /// Whether this database is the one that `mark` belongs to, and still holds what it held then.
+    /// What was changed since counts by what it was.
+    pub(super) fn is_as_marked(&self, mark: &Mark) -> Read<bool> {
+        let (mut now, mut then) = (Tally::default(), Tally::default());
+        let (mut named, mut credentials) = (0, 0);
+        for pair in &self.records {
+            let (key, value) = pair.map_err(failed)?;
+            let header = Header::read(&value)?.0;
+            now.add(&key, header.seq);
+            let seq = if header.seq < mark.entries {
+                header.seq
+            } else {
+                header.settled
+            };
+            if seq != NONE {
+                then.add(&key, seq);
+            }
+            match key.first() {
+                Some(&(ORGANIZATION | AGENT)) => named += 1,
+                Some(&CREDENTIAL) => credentials += 1,
+                _ => {}
+            }
+        }
+        // A record is put before its name; the one that a crash came between is put again.
+        let is_found =
+            self.names.len() + 1 >= named && self.agent_credentials.len() + 1 >= credentials;
+        let is_marked = mark.generation == self.generation
+            && (then.records, hex(&then.sum.to_be_bytes())) == (mark.records, mark.sum.clone());
+        *self.tally.lock() = Tally {
+            entries: mark.entries,
+            marked: mark.entries,
+            ..now
+        };
+        Ok(is_marked && is_found)
+    }
+
+    /// Counts an entry as applied that changes no record.
+    pub(super) fn pass(&self, seq: u64) {
+        let mut tally = self.tally.lock();
+        tally.entries = tally.entries.max(seq + 1);
     }
 
     /// Makes everything that was applied durable, and then says so in the mark.
@@ -175,6 +282,11 @@ impl Index {
     ///
     /// When the disk does not take it; the mark then stays where it was.
     pub(super) fn flush(&self, store_id: StoreId, frame: u64, open_seq: u64) -> Read<()> {
+        let tally = {
+            let mut tally = self.tally.lock();
+            tally.marked = tally.entries;
+            *tally
+        };
         self.db.flush().map_err(failed)?;
         // On Linux sled's flush hands the pages to the kernel and does not wait for the disk.
         let path = self.folder.join("sled").join("db");
@@ -184,6 +296,9 @@ impl Index {
             generation: self.generation,
             frame,
             open_seq,
+            entries: tally.entries,
+            records: tally.records,
+            sum: hex(&tally.sum.to_be_bytes()),
         };
         synced
             .and_then(|()| write_json(&self.folder.join("mark.json"), &mark))
@@ -193,35 +308,44 @@ impl Index {
     /// Puts a record, in its stored form, with the audit entry that accounts for it.
     pub(super) fn put(&self, record: &Record, stored: &[u8], audit_seq: u64) -> Read<()> {
         let key = key_bytes(&record.key());
-        let mut value = Vec::with_capacity(8 + stored.len());
-        value.extend_from_slice(&audit_seq.to_be_bytes());
-        value.extend_from_slice(stored);
-        let before = self
-            .records
-            .get(&key)
-            .map_err(failed)?
-            .map(|before| self.whole(&key, &before))
+        let mut tally = self.tally.lock();
+        let before = self.records.get(&key).map_err(failed)?;
+        let old = before
+            .as_ref()
+            .map(|before| self.whole(&key, before))
             .transpose()?;
-        if value.len() <= MAX_VALUE {
+        let mut settled = NONE;
+        if let Some(before) = &before {
+            let header = Header::read(before)?.0;
+            settled = if header.seq < tally.marked {
+                header.seq
+            } else {
+                header.settled
+            };
+            tally.remove(&key, header.seq);
+        }
+        let length = u32::try_from(stored.len()).unwrap_or(u32::MAX);
+        let mut value = Vec::with_capacity(HEADER + stored.len());
+        value.extend_from_slice(&audit_seq.to_be_bytes());
+        value.extend_from_slice(&settled.to_be_bytes());
+        value.extend_from_slice(&length.to_be_bytes());
+        if stored.len() <= MAX_VALUE {
+            value.extend_from_slice(stored);
             self.records.insert(&key, value).map_err(failed)?;
         } else {
             let mut batch = Batch::default();
-            for (part, chunk) in value.chunks(MAX_VALUE).enumerate() {
+            for (part, chunk) in stored.chunks(MAX_VALUE).enumerate() {
                 batch.insert(part_key(&key, part), chunk);
             }
             let _writing = self.parts_lock.write();
             self.parts.apply_batch(batch).map_err(failed)?;
-            // Only its length: what is left of a longer one before it does not count.
-            self.records
-                .insert(
-                    &key,
-                    &u32::try_from(value.len()).unwrap_or(u32::MAX).to_be_bytes(),
-                )
-                .map_err(failed)?;
+            self.records.insert(&key, value).map_err(failed)?;
         }
+        tally.add(&key, audit_seq);
+        tally.entries = tally.entries.max(audit_seq + 1);
+        drop(tally);
         let id = key.get(1..).unwrap_or_default();
-        if let (Some(before), Some(name)) = (before, name_key(record)) {
-            let old = decode(&before)?;
+        if let (Some(old), Some(name)) = (old, name_key(record)) {
             let renamed = name_key(&old.record).filter(|old| *old != name);
             if let Some(old) = renamed.filter(|old| {
                 self.names
@@ -244,37 +368,40 @@ impl Index {
 
     /// A record.
     pub(super) fn get(&self, key: &RecordKey) -> Read<Option<Stored<Record>>> {
-        let value = self.records.get(key_bytes(key)).map_err(failed)?;
-        value
-            .map(|value| decode(&self.whole(&key_bytes(key), &value)?))
-            .transpose()
+        let key = key_bytes(key);
+        let value = self.records.get(&key).map_err(failed)?;
+        value.map(|value| self.whole(&key, &value)).transpose()
     }
 
-    /// The value of a record, of which `found` stands under its key: the value itself, or only its
-    /// length.
-    fn whole(&self, key: &[u8], found: &IVec) -> Read<IVec> {
-        if found.len() != LENGTH_ONLY {
-            return Ok(found.clone());
+    /// The record of which `found` stands under its key.
+    fn whole(&self, key: &[u8], found: &[u8]) -> Read<Stored<Record>> {
+        let (header, stored) = self.stored(key, found)?;
+        let record = form::decode(&stored).map_err(|_error| damaged())?;
+        Ok(Stored {
+            record,
+            audit_seq: header.seq,
+        })
+    }
+
+    /// The stored form of a record of which `found` stands under its key.
+    fn stored(&self, key: &[u8], found: &[u8]) -> Read<(Header, Vec<u8>)> {
+        let (header, inline) = Header::read(found)?;
+        if header.length == inline.len() {
+            return Ok((header, inline.to_vec()));
         }
         let _reading = self.parts_lock.read();
         // It may have been replaced since it was found.
         let found = self.records.get(key).map_err(failed)?.ok_or_else(damaged)?;
-        let Ok(length) = found.as_ref().try_into().map(u32::from_be_bytes) else {
-            return Ok(found);
-        };
-        let length = length as usize;
-        let mut value = Vec::with_capacity(length);
-        for part in 0..length.div_ceil(MAX_VALUE) {
-            value.extend_from_slice(
-                &self
-                    .parts
-                    .get(part_key(key, part))
-                    .map_err(failed)?
-                    .ok_or_else(damaged)?,
-            );
+        let (header, inline) = Header::read(&found)?;
+        let mut stored = inline.to_vec();
+        if header.length != inline.len() {
+            for part in 0..header.length.div_ceil(MAX_VALUE) {
+                let part = self.parts.get(part_key(key, part)).map_err(failed)?;
+                stored.extend_from_slice(&part.ok_or_else(damaged)?);
+            }
+            stored.truncate(header.length);
         }
-        value.truncate(length);
-        Ok(value.into())
+        Ok((header, stored))
     }
 
     /// Who has the name.
@@ -324,7 +451,7 @@ impl Index {
         range
             .map(|pair| {
                 let (key, value) = pair.map_err(failed)?;
-                decode(&self.whole(&key, &value)?)
+                self.whole(&key, &value)
             })
             .collect()
     }
@@ -421,8 +548,11 @@ impl Index {
     pub(super) fn all_records(&self) -> impl Iterator<Item = Read<(Vec<u8>, Vec<u8>)>> {
         self.records.iter().map(|pair| {
             let (key, value) = pair.map_err(failed)?;
-            let value = self.whole(&key, &value)?;
-            Ok((key.to_vec(), value.to_vec()))
+            let (header, stored) = self.stored(&key, &value)?;
+            Ok((
+                key.to_vec(),
+                [&header.seq.to_be_bytes(), stored.as_slice()].concat(),
+            ))
         })
     }
 }
@@ -445,15 +575,6 @@ fn bundle_key(number: u64, part: usize) -> Vec<u8> {
     let mut key = number.to_be_bytes().to_vec();
     key.extend_from_slice(&u16::try_from(part).unwrap_or(u16::MAX).to_be_bytes());
     key
-}
-
-fn decode(value: &[u8]) -> Read<Stored<Record>> {
-    let (seq, stored) = value.split_first_chunk::<8>().ok_or_else(damaged)?;
-    let record = form::decode(stored).map_err(|_error| damaged())?;
-    Ok(Stored {
-        record,
-        audit_seq: u64::from_be_bytes(*seq),
-    })
 }
 
 /// A number that another database is most unlikely to have drawn.

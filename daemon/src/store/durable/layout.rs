@@ -153,6 +153,18 @@ impl Layout {
         })
     }
 
+    /// How many bytes the journal's folder has.
+    pub(super) fn journal_bytes(&self) -> u64 {
+        let files = std::fs::read_dir(self.journal())
+            .into_iter()
+            .flatten()
+            .flatten();
+        files
+            .filter_map(|file| file.metadata().ok())
+            .map(|metadata| metadata.len())
+            .sum()
+    }
+
     /// Whether there is a head file.
     pub(super) fn has_head(&self) -> bool {
         self.head.exists()
@@ -186,7 +198,8 @@ pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, OpenError
 pub(super) fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
     let mut bytes = serde_json::to_vec(value)?;
     bytes.push(b'\n');
-    let temporary = path.with_extension("new");
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".new");
     let mut file = File::create(&temporary)?;
     file.write_all(&bytes)?;
     file.sync_all()?;

@@ -23,6 +23,9 @@ use crate::store::{Commit, CommitError, ReadError, form};
 /// store, and the first minutes of the journal.
 const MIN_FREE: u64 = 8 * 1_024 * 1_024;
 
+/// The size up to which a journal without a store is what an interrupted `init` left behind.
+const UNFINISHED: u64 = 4_096;
+
 /// Why a store cannot be made or opened. In every case it is left as it was.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {
@@ -32,6 +35,9 @@ pub(crate) enum OpenError {
     /// There is one already.
     #[error("there is a store in {} already: it is left as it is", .0.display())]
     Exists(PathBuf),
+    /// There is a journal, and nothing says of which store.
+    #[error("{} has a journal and no store.json: put store.json back", .0.display())]
+    NoIdentity(PathBuf),
     /// Another process has it open.
     #[error("another daemon has the store in {} open: only one may", .0.display())]
     Locked(PathBuf),
@@ -155,7 +161,17 @@ impl JournaledStore {
         check_room(root).map_err(remove_if_new)?;
         let lock = layout.lock()?;
         // Only now: another may have been making the same store.
-        if layout.exists() || layout.journal().exists() || layout.has_head() {
+        if layout.exists() {
+            return Err(OpenError::Exists(root.to_owned()));
+        }
+        if layout.journal().exists() {
+            // Without the file that makes it a store. What an interrupted `init` leaves is small.
+            if layout.journal_bytes() > UNFINISHED {
+                return Err(OpenError::NoIdentity(root.to_owned()));
+            }
+            layout.remove_unfinished();
+        }
+        if layout.has_head() {
             return Err(OpenError::Exists(root.to_owned()));
         }
         let made = Self::create_in(&layout, id, created_at, first);
@@ -341,7 +357,7 @@ fn up_to_date(
         mark.frame <= end.position.frame + 1 && mark.open_seq <= end.position.entries
     }) {
         match Index::open(&folder) {
-            Ok(index) if index.is_marked_by(&mark) => {
+            Ok(index) if is_as_marked(&index, &mark) => {
                 let state = State::new(index, mark.open_seq, mark.frame);
                 // sled panics on damage that it meets on its way.
                 let replayed = std::panic::catch_unwind(AssertUnwindSafe(|| {
@@ -356,7 +372,9 @@ fn up_to_date(
                     replayed => return replayed.map(|()| state),
                 }
             }
-            Ok(_) => tracing::warn!("the index is not the one that its mark belongs to"),
+            Ok(_) => {
+                tracing::warn!("the index is not as it was left: it is damaged, or another one")
+            }
             Err(error) => tracing::error!(%error, "the index cannot be opened"),
         }
     }
@@ -372,6 +390,12 @@ fn up_to_date(
     replay(layout, id, 1, &state, end)?;
     state.flush(id)?;
     Ok(state)
+}
+
+/// Whether the index holds what it held when it was marked. One that cannot tell does not.
+fn is_as_marked(index: &Index, mark: &Mark) -> bool {
+    let verified = std::panic::catch_unwind(AssertUnwindSafe(|| index.is_as_marked(mark)));
+    verified.is_ok_and(|verified| verified.unwrap_or(false))
 }
 
 /// Keeps one damaged index for whoever wants to look into it.

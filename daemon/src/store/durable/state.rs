@@ -138,6 +138,7 @@ impl State {
                 Record::SigningKey(_) | Record::ServerSecret(_) => {}
             }
         }
+        self.index.pass(seq);
         self.note_usage(item.entry);
         let mut open = self.open.write();
         // Replay begins with the frame that the bundle begins in, and so with entries before it.

@@ -187,6 +187,58 @@ async fn a_check_finds_a_bundle_of_the_log_that_says_something_else() {
 }
 
 #[tokio::test]
+async fn damage_anywhere_in_the_index_never_turns_a_record_back() {
+    let root = tempfile::tempdir().unwrap();
+    let options = create(root.path());
+    let store = JournaledStore::open(&options).unwrap();
+    for number in 0..300 {
+        store.commit(register(number)).await.unwrap();
+    }
+    store.state.flush(store.id).unwrap();
+    for number in 0..300 {
+        let changed = agent(number, &format!("a{number}@acme.example"), 2);
+        let commit = Commit::new(entry(Action::AgentSuspend)).put(Record::Agent(changed));
+        store.commit(commit).await.unwrap();
+    }
+    store.shutdown();
+    drop(store);
+    let index = options.path.join("index");
+    let sound = tempfile::tempdir().unwrap();
+    check::copy_folder(&index, sound.path()).unwrap();
+    let db = index.join("sled").join("db");
+    let whole = fs::read(&db).unwrap();
+    let step = whole.len() / 40;
+    for at in (0..whole.len()).step_by(step) {
+        fs::remove_dir_all(&index).unwrap();
+        fs::create_dir(&index).unwrap();
+        check::copy_folder(sound.path(), &index).unwrap();
+        let mut changed = whole.clone();
+        changed[at] ^= 4;
+        changed.truncate(if at / step % 4 == 3 { at } else { whole.len() });
+        fs::write(&db, changed).unwrap();
+        let store = JournaledStore::open(&options).unwrap();
+        let agents = store.agents(None, 1_000).unwrap();
+        assert_eq!(agents.len(), 300, "byte {at}");
+        assert!(
+            agents.iter().all(|stored| stored.record.revision == 2),
+            "byte {at}"
+        );
+        drop(store);
+    }
+}
+
+#[test]
+fn an_init_that_was_cut_off_can_be_made_again() {
+    let root = tempfile::tempdir().unwrap();
+    let options = options(root.path());
+    fs::create_dir_all(options.path.join("journal")).unwrap();
+    create(root.path());
+    fs::remove_file(options.path.join("store.json")).unwrap();
+    create(root.path());
+    assert_eq!(open_error(&options), "");
+}
+
+#[tokio::test]
 async fn an_init_that_comes_second_harms_nothing() {
     let root = tempfile::tempdir().unwrap();
     let options = crashed(root.path(), 2).await;
