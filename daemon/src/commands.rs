@@ -150,16 +150,22 @@ fn serve_on(
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async {
-        let shutdown = shutdown_signal()?;
+    let served = runtime.block_on(async {
+        let mut shutdown = Box::pin(shutdown_signal()?);
         let notifier = Notifier::new();
-        let daemon = Daemon::build(config, listeners).await?;
+        let daemon = tokio::select! {
+            daemon = Daemon::build(config, listeners) => daemon?,
+            // Making the index anew can take long, and loses nothing when it is cut off.
+            _ = &mut shutdown => return Ok(()),
+        };
         if with_demo {
             daemon.seed_demo().await?;
         }
         tell(&daemon)?;
         daemon.run(shutdown, &notifier).await
-    })
+    });
+    runtime.shutdown_background();
+    served
 }
 
 /// Makes the file of the key-encryption key, if one is configured and missing.

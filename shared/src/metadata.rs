@@ -20,6 +20,15 @@ impl Metadata {
             .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
+    /// How many bytes names and values have together.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.0
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum()
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

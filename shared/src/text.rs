@@ -109,13 +109,19 @@ macro_rules! one_of {
 
 pub(crate) use {one_of, text_type, word_enum};
 
-/// Whether `text` holds a control character, or one that changes the direction of what follows.
+/// Whether `text` holds a control character, one that changes the direction of what follows, or one
+/// that is not seen (Unicode's format characters and those it ignores by default).
 ///
 /// Names with such characters could pass for others on a screen, so records refuse them.
 fn is_deceptive(text: &str) -> bool {
     text.chars().any(|c| {
         c.is_control()
-            || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
+            || matches!(c,
+                '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}'
+                | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
+                | '\u{2060}'..='\u{206F}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}'
+                | '\u{FFA0}' | '\u{FFF0}'..='\u{FFFB}' | '\u{1D173}'..='\u{1D17A}'
+                | '\u{E0000}'..='\u{E0FFF}')
     })
 }
 
@@ -176,6 +182,9 @@ mod tests {
             "team\nb",
             "abc\u{202e}def",
             "a\u{200b}b",
+            "a\u{61c}",
+            "\u{3164}",
+            "a\u{e0041}",
         ] {
             assert!(text.parse::<Owner>().is_err(), "{text:?}");
         }

@@ -52,6 +52,13 @@ pub fn grant(agent: &Agent, request: &TokenRequest, default_audience: &str) -> R
     })
 }
 
+fn is_same(resource: &Resource, audience: &str) -> bool {
+    resource.as_str() == audience
+        || audience
+            .parse()
+            .is_ok_and(|audience| resource.is_same(&audience))
+}
+
 fn audience(
     agent: &Agent,
     asked: &[Resource],
@@ -62,7 +69,7 @@ fn audience(
             .audiences
             .iter()
             .any(|allowed| allowed.is_same(resource))
-            || (agent.audiences.is_empty() && resource.as_str() == default_audience)
+            || (agent.audiences.is_empty() && is_same(resource, default_audience))
     };
     match (asked, agent.audiences.as_slice()) {
         ([], []) => Ok(vec![default_audience.to_owned()]),

@@ -136,11 +136,3 @@ impl IntoResponse for OAuthError {
 pub(super) async fn no_route() -> OAuthError {
     OAuthError::with_status(StatusCode::NOT_FOUND, "there is nothing at this path")
 }
-
-/// 405, for a route with another method.
-pub(super) async fn wrong_method() -> OAuthError {
-    OAuthError::with_status(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "this path does not answer to this method",
-    )
-}

@@ -169,7 +169,8 @@ where
     H: Handler<T, Arc<App>>,
     T: 'static,
 {
-    on(method, handler).fallback(error::wrong_method)
+    // For other methods axum answers 405 with the `Allow` that RFC 9110, section 15.5.6, requires.
+    on(method, handler)
 }
 
 /// The router of the table, for an issuer.

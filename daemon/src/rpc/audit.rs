@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use agentidp_proto::v1;
 use agentidp_proto::v1::audit_service_server::AuditService;
+use agentidp_shared::FieldError;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
@@ -90,6 +91,11 @@ impl AuditService for Adapter {
     ) -> Result<Response<Self::TailStream>, Status> {
         let request = request.into_inner();
         let filter = self.filter(request.filter)?;
+        let end = *self.0.store().head().borrow();
+        if request.from.is_some_and(|from| from > end) {
+            let rule = "must not be beyond the log's end; a store put back from an earlier time has a shorter log";
+            return Err(invalid(FieldError::new("from", rule)));
+        }
         let (sender, receiver) = mpsc::channel(EVENTS);
         let service = Arc::clone(&self.0);
         let follow = async move {

@@ -24,6 +24,7 @@ use agentidp_proto::v1::credential_service_server::CredentialServiceServer;
 use agentidp_proto::v1::organization_service_server::OrganizationServiceServer;
 use agentidp_proto::v1::signing_key_service_server::SigningKeyServiceServer;
 use agentidp_proto::v1::status_service_server::StatusServiceServer;
+use agentidp_shared::FieldError;
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +34,9 @@ use crate::service::{Caller, Service, ServiceError};
 pub(crate) use policy::Operators;
 pub(crate) use state::About;
 
+/// How long an idle connection is left alone before it is asked whether it lives, and how long that
+/// answer may take.
+const KEEPALIVE: std::time::Duration = std::time::Duration::from_secs(20);
 /// How often the health service is brought up to date.
 const HEALTH_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 /// How many accepted connections may wait to be served.
@@ -64,6 +68,8 @@ pub(crate) async fn serve(
     let (connections, incoming) = tokio::sync::mpsc::channel(ACCEPTED);
     tokio::spawn(peer::accept(listener, connections, stopping.clone()));
     Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
         .layer(access::AccessLayer::new(
             Arc::clone(&service),
             operators.clone(),
@@ -145,9 +151,18 @@ fn caller<T>(request: &tonic::Request<T>) -> Result<Caller, tonic::Status> {
 fn duration(
     duration: Option<prost_types::Duration>,
     field: &'static str,
-) -> Result<Option<std::time::Duration>, agentidp_shared::FieldError> {
+) -> Result<Option<std::time::Duration>, FieldError> {
+    let rule = FieldError::new(field, "must be a duration that is not negative");
     duration
-        .map(std::time::Duration::try_from)
+        .map(|it| {
+            let seconds = u64::try_from(it.seconds).map_err(|_error| rule.clone())?;
+            let nanos = u32::try_from(it.nanos)
+                .ok()
+                .filter(|nanos| *nanos < 1_000_000_000);
+            Ok(std::time::Duration::new(
+                seconds,
+                nanos.ok_or_else(|| rule.clone())?,
+            ))
+        })
         .transpose()
-        .map_err(|_error| agentidp_shared::FieldError::new(field, "must not be negative"))
 }

@@ -1,15 +1,19 @@
 //! Who is at the other end of the socket, as the kernel says.
 
+use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use agentidp_shared::{Actor, ActorKind, Via};
 use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid};
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
+use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
 
@@ -152,6 +156,53 @@ impl Process {
 pub(crate) struct OperatorStream {
     stream: UnixStream,
     peer: Arc<Peer>,
+    /// Runs until the first bytes arrive: one who connects and says nothing is not kept.
+    silence: Option<Pin<Box<Sleep>>>,
+    _place: Place,
+}
+
+/// How many connections there may be, and how many of one user, so that none keeps out the others.
+const CONNECTIONS: usize = 256;
+/// See [`CONNECTIONS`].
+const CONNECTIONS_OF_ONE: usize = 64;
+/// How long one who connects may say nothing.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// The connections that there are, by user.
+#[derive(Debug, Clone, Default)]
+struct Places(Arc<Mutex<HashMap<u32, usize>>>);
+
+/// The place of one connection; free again when it is dropped.
+#[derive(Debug)]
+struct Place {
+    places: Places,
+    uid: u32,
+}
+
+impl Places {
+    fn take(&self, uid: u32) -> Option<Place> {
+        let mut taken = self.0.lock();
+        let all: usize = taken.values().sum();
+        let own = taken.entry(uid).or_default();
+        if all >= CONNECTIONS || *own >= CONNECTIONS_OF_ONE {
+            return None;
+        }
+        *own += 1;
+        Some(Place {
+            places: self.clone(),
+            uid,
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.0.lock();
+        if let Some(own) = taken.get_mut(&self.uid) {
+            *own -= 1;
+        }
+        taken.retain(|_, own| *own > 0);
+    }
 }
 
 impl Connected for OperatorStream {
@@ -168,7 +219,15 @@ impl AsyncRead for OperatorStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if read.is_ready() {
+            self.silence = None;
+        } else if let Some(silence) = &mut self.silence
+            && silence.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        read
     }
 }
 
@@ -196,6 +255,7 @@ pub(super) async fn accept(
     connections: mpsc::Sender<io::Result<OperatorStream>>,
     stopping: CancellationToken,
 ) {
+    let places = Places::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -203,29 +263,15 @@ pub(super) async fn accept(
         };
         match accepted {
             Ok((stream, _)) => {
-                let connections = connections.clone();
-                tokio::spawn(async move {
-                    let resolved = tokio::task::spawn_blocking(move || {
-                        Peer::of(&stream).map(|peer| (stream, peer))
-                    });
-                    match resolved.await {
-                        Ok(Ok((stream, peer))) => {
-                            // Sending fails only when the server is gone, and the connection with it.
-                            let _ = connections
-                                .send(Ok(OperatorStream {
-                                    stream,
-                                    peer: Arc::new(peer),
-                                }))
-                                .await;
-                        }
-                        Ok(Err(error)) => {
-                            tracing::warn!(%error, "a connection without peer credentials was dropped");
-                        }
-                        Err(error) => {
-                            tracing::error!(%error, "the peer of a connection could not be resolved");
-                        }
-                    }
-                });
+                let place = stream
+                    .peer_cred()
+                    .ok()
+                    .and_then(|peer| places.take(peer.uid()));
+                let Some(place) = place else {
+                    tracing::warn!("a connection was dropped: there are too many already");
+                    continue;
+                };
+                tokio::spawn(admit(stream, place, connections.clone()));
             }
             Err(error) => {
                 // Out of descriptors, most likely: others must end before more can begin.
@@ -233,5 +279,50 @@ pub(super) async fn accept(
                 tokio::time::sleep(std::time::Duration::from_millis(100)).await;
             }
         }
+    }
+}
+
+/// Finds out who is at the other end, and hands the connection on.
+async fn admit(
+    stream: UnixStream,
+    place: Place,
+    connections: mpsc::Sender<io::Result<OperatorStream>>,
+) {
+    let resolved =
+        tokio::task::spawn_blocking(move || Peer::of(&stream).map(|peer| (stream, peer)));
+    match resolved.await {
+        Ok(Ok((stream, peer))) => {
+            let stream = OperatorStream {
+                stream,
+                peer: Arc::new(peer),
+                silence: Some(Box::pin(tokio::time::sleep(SILENCE))),
+                _place: place,
+            };
+            // Sending fails only when the server is gone, and the connection with it.
+            let _ = connections.send(Ok(stream)).await;
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "a connection without peer credentials was dropped");
+        }
+        Err(error) => tracing::error!(%error, "the peer of a connection could not be resolved"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_user_cannot_keep_out_the_others_and_a_place_is_free_again() {
+        let places = Places::default();
+        let mut own: Vec<_> = (0..CONNECTIONS_OF_ONE)
+            .map(|_| places.take(7).unwrap())
+            .collect();
+        assert!(places.take(7).is_none());
+        assert!(places.take(8).is_some());
+        own.pop();
+        assert!(places.take(7).is_some());
+        drop(own);
+        assert!(places.0.lock().is_empty());
     }
 }

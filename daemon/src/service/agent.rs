@@ -171,6 +171,7 @@ impl Service {
                 "reason: must be given, for the audit log",
             ));
         }
+        let _set = self.credentials.lock().await;
         let mut conflict = None;
         for _ in 0..ATTEMPTS {
             let current = self.find_agent(agent)?;
@@ -277,12 +278,7 @@ fn page_of_agents(
             }
             page.next_before = Some(agent.record.id);
             if filter.matches(&agent.record) {
-                bytes += agent
-                    .record
-                    .metadata
-                    .iter()
-                    .map(|(name, value)| name.len() + value.len())
-                    .sum::<usize>();
+                bytes += agent.record.metadata.size();
                 page.agents.push(agent);
             }
         }

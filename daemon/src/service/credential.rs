@@ -54,8 +54,10 @@ impl Service {
             ));
         }
         let agent = self.find_agent(agent)?;
-        self.check_may_have_another(&agent.record)?;
         let (mut record, secret) = self.new_credential(&agent.record).await?;
+        let _set = self.credentials.lock().await;
+        let agent = self.require_agent(agent.record.id)?;
+        self.check_may_have_another(&agent.record)?;
         record.credential.expires_at =
             expires_in.map(|life| record.credential.created_at.plus(life));
 
@@ -110,8 +112,10 @@ impl Service {
             return Err(ServiceError::new(Code::InvalidState, message));
         }
         let agent = self.require_agent(old.record.credential.agent_id)?;
-        self.check_may_have_another(&agent.record)?;
         let (mut record, secret) = self.new_credential(&agent.record).await?;
+        let _set = self.credentials.lock().await;
+        let agent = self.require_agent(agent.record.id)?;
+        self.check_may_have_another(&agent.record)?;
         let now = record.credential.created_at;
         record.credential.expires_at = renewed_expiry(&old.record.credential, now);
         let retiring = retire(&old.record, now, grace);

@@ -70,6 +70,9 @@ pub(crate) struct Service {
     secrets: SecretHasher,
     keyring: ArcSwap<Keyring>,
     denials: Denials,
+    /// Held while an agent's set of credentials is looked at and changed: no revision stands for
+    /// the set.
+    credentials: tokio::sync::Mutex<()>,
     /// Ends what lasts: streams and timers.
     stopping: CancellationToken,
 }
@@ -106,6 +109,7 @@ impl Service {
             secrets,
             keyring: ArcSwap::from_pointee(keyring),
             denials: Denials::default(),
+            credentials: tokio::sync::Mutex::default(),
             stopping,
         })
     }

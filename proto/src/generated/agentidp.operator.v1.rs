@@ -972,8 +972,7 @@ pub mod agent_service_client {
                 .insert(GrpcMethod::new("agentidp.operator.v1.AgentService", "List"));
             self.inner.unary(req, path, codec).await
         }
-        /// Suspends an agent: it gets no token until it is resumed, and those it has stay dead for good.
-        /// Role: operator.
+        /// Suspends an agent: it gets no token until it is resumed. Role: operator.
         pub async fn suspend(
             &mut self,
             request: impl tonic::IntoRequest<super::AgentTransitionRequest>,
@@ -1096,8 +1095,7 @@ pub mod agent_service_server {
             tonic::Response<super::ListAgentsResponse>,
             tonic::Status,
         >;
-        /// Suspends an agent: it gets no token until it is resumed, and those it has stay dead for good.
-        /// Role: operator.
+        /// Suspends an agent: it gets no token until it is resumed. Role: operator.
         async fn suspend(
             &self,
             request: tonic::Request<super::AgentTransitionRequest>,

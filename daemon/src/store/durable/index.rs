@@ -68,7 +68,7 @@ struct Tally {
 
 impl Tally {
     fn add(&mut self, key: &[u8], seq: u64) {
-        self.records += 1;
+        self.records = self.records.wrapping_add(1);
         self.sum = self.sum.wrapping_add(weight(key, seq));
     }
 

@@ -373,7 +373,7 @@ fn up_to_date(
                 }
             }
             Ok(_) => {
-                tracing::warn!("the index is not as it was left: it is damaged, or another one")
+                tracing::warn!("the index is not as it was left: it is damaged, or another one");
             }
             Err(error) => tracing::error!(%error, "the index cannot be opened"),
         }

@@ -23,6 +23,13 @@ const CACHED: usize = 10_000;
 
 type Read<T> = Result<T, ReadError>;
 
+/// The size of an agent's metadata from which on the agent is not kept in memory.
+const LARGE: usize = 8 * 1_024;
+
+fn is_large(agent: &Agent) -> bool {
+    agent.metadata.size() > LARGE
+}
+
 /// The bundle that is not full yet.
 pub(super) struct OpenBundle {
     /// The `seq` of its first entry; a multiple of a bundle's size.
@@ -67,9 +74,14 @@ impl<K: Hash + Eq + Copy, V> Cache<K, V> {
         })
     }
 
-    fn put(cache: &Mutex<Self>, key: K, record: V, audit_seq: u64) {
+    /// Notes what a record has become. A large one is forgotten rather than kept.
+    fn put(cache: &Mutex<Self>, key: K, record: V, audit_seq: u64, is_large: bool) {
         let mut cache = cache.lock();
         cache.epoch += 1;
+        if is_large {
+            cache.records.pop(&key);
+            return;
+        }
         cache
             .records
             .put(key, Arc::new(Stored { record, audit_seq }));
@@ -130,10 +142,12 @@ impl State {
         if let Some((record, stored)) = item.change {
             self.index.put(record, stored, seq)?;
             match record {
-                Record::Organization(it) => Cache::put(&self.organizations, it.id, it.clone(), seq),
-                Record::Agent(it) => Cache::put(&self.agents, it.id, it.clone(), seq),
+                Record::Organization(it) => {
+                    Cache::put(&self.organizations, it.id, it.clone(), seq, false);
+                }
+                Record::Agent(it) => Cache::put(&self.agents, it.id, it.clone(), seq, is_large(it)),
                 Record::Credential(it) => {
-                    Cache::put(&self.credentials, it.credential.id, it.clone(), seq);
+                    Cache::put(&self.credentials, it.credential.id, it.clone(), seq, false);
                 }
                 Record::SigningKey(_) | Record::ServerSecret(_) => {}
             }
@@ -217,6 +231,7 @@ impl State {
         id: K,
         key: impl FnOnce(K) -> RecordKey,
         of_kind: impl FnOnce(Record) -> Option<V>,
+        keep: impl FnOnce(&V) -> bool,
     ) -> Read<Option<Arc<Stored<V>>>> {
         let epoch = {
             let mut cache = cache.lock();
@@ -233,7 +248,7 @@ impl State {
         };
         let found = Arc::new(Stored { record, audit_seq });
         let mut cache = cache.lock();
-        if cache.epoch == epoch {
+        if cache.epoch == epoch && keep(&found.record) {
             cache.records.put(id, Arc::clone(&found));
         }
         Ok(Some(found))
@@ -279,12 +294,19 @@ impl State {
             id,
             RecordKey::Organization,
             Record::into_organization,
+            |_| true,
         )
     }
 
     /// An agent.
     pub(super) fn agent(&self, id: AgentId) -> Read<Option<Arc<Stored<Agent>>>> {
-        self.cached(&self.agents, id, RecordKey::Agent, Record::into_agent)
+        self.cached(
+            &self.agents,
+            id,
+            RecordKey::Agent,
+            Record::into_agent,
+            |agent| !is_large(agent),
+        )
     }
 
     /// A credential.
@@ -297,6 +319,7 @@ impl State {
             id,
             RecordKey::Credential,
             Record::into_credential,
+            |_| true,
         )
     }
 }
