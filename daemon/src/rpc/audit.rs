@@ -15,8 +15,7 @@ use tracing::Instrument as _;
 use super::error::{invalid, status};
 use super::{page_size, present};
 use crate::service::Service;
-use crate::service::audit::TailEvent;
-use crate::store::{EntryFilter, StoredEntry};
+use crate::service::audit::{EntryFilter, StoredEntry, TailEvent};
 
 /// How many events wait for a slow reader; the log holds the rest.
 const EVENTS: usize = 64;

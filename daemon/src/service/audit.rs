@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::{Service, ServiceError};
-use crate::store::{EntryFilter, EntryPage, StoredEntry};
+use crate::store::EntryPage;
+pub(crate) use crate::store::{EntryFilter, StoredEntry};
 
 /// How many entries are read at a time for one who follows.
 const BATCH: usize = 256;
