@@ -150,16 +150,16 @@ Example:
         /// The agent's id or e-mail
         agent: String,
     },
-    /// Suspends an agent: no token until it is resumed; those it has stay dead for good
+    /// Suspends an agent: no token until it is resumed
     #[command(after_help = "\
 Example:
   agentidp agent suspend screener-001@acme.example --reason 'odd requests' --yes")]
     Suspend(EndingArgs),
     /// Lets a suspended agent ask for tokens again
     Resume(ResumeArgs),
-    /// Ends an agent after an incident, with its credentials and tokens, for good
+    /// Ends an agent after an incident, with its credentials, for good
     Revoke(EndingArgs),
-    /// Ends an agent at the end of its life, with its credentials and tokens, for good
+    /// Ends an agent at the end of its life, with its credentials, for good
     Decommission(EndingArgs),
 }
 

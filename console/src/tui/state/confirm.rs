@@ -70,20 +70,22 @@ impl Act {
     pub(crate) const fn consequence(self) -> &'static str {
         match self {
             Self::Suspend => {
-                "Its tokens die now and stay dead. It gets no new ones until it is resumed."
+                "It gets no token until it is resumed. Those it has work until they expire."
             }
-            Self::Resume => "It may ask for tokens again. Tokens from before stay dead.",
+            Self::Resume => "It may ask for tokens again.",
             Self::Revoke => {
-                "An incident: its credentials and live tokens die now, for good. The record stays."
+                "An incident: its credentials end now, for good. Tokens work until they expire."
             }
             Self::Decommission => {
-                "End of life: its credentials and live tokens die now, for good. The record stays."
+                "End of life: its credentials end now, for good. Tokens work until they expire."
             }
             Self::Issue => "A new client secret, shown once. Those it has stay as they are.",
             Self::Rotate => {
                 "A new client secret, shown once. The old one is accepted until its grace is over."
             }
-            Self::RevokeCredential => "It and the tokens it got die now, for good.",
+            Self::RevokeCredential => {
+                "It is accepted no more, for good. Tokens it got work until they expire."
+            }
         }
     }
 

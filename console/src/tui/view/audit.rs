@@ -83,10 +83,14 @@ pub(super) fn entry(
     let details = details_with(entry, |id| brief(state.agent_name(id)));
     let mut action_width = 19;
     let mut actor_width = if is_wide { 36 } else { 16 };
-    // Where the details have no room, the columns before them close up.
+    // Where the details of a refusal have no room, the columns before them close up: why and whom
+    // it concerns is worth more than the line's shape.
     let used = x + time_width + 6 + action_width + actor_width + 4;
     let room = canvas.area().width.saturating_sub(used);
-    let mut missing = cells(width(&inert(&details))).saturating_sub(room);
+    let mut missing = match entry.outcome {
+        Outcome::Success => 0,
+        Outcome::Denied | Outcome::Failed => cells(width(&inert(&details))).saturating_sub(room),
+    };
     for (column, text) in [
         (&mut actor_width, actor.as_str()),
         (&mut action_width, entry.action.as_str()),
