@@ -168,6 +168,19 @@ impl Actor {
             address: None,
         }
     }
+
+    /// Someone at the agents' interface who has not proved to be anyone.
+    #[must_use]
+    pub const fn client(address: String) -> Self {
+        Self {
+            kind: ActorKind::Agent,
+            id: None,
+            name: None,
+            login: None,
+            via: Via::Http,
+            address: Some(address),
+        }
+    }
 }
 
 /// What it was done to.

@@ -172,8 +172,9 @@ impl Service {
             ));
         }
         let _set = self.credentials.lock().await;
-        let mut conflict = None;
-        for _ in 0..ATTEMPTS {
+        let mut attempts = ATTEMPTS;
+        loop {
+            attempts -= 1;
             let current = self.find_agent(agent)?;
             let status = current
                 .record
@@ -198,13 +199,11 @@ impl Service {
                 .await
             {
                 // Someone else was faster. What they did decides what is left to do.
-                Err(error) if error.code == Code::RevisionConflict && seen == 0 => {
-                    conflict = Some(error);
+                Err(error) if error.code == Code::RevisionConflict && seen == 0 && attempts > 0 => {
                 }
                 other => return other,
             }
         }
-        Err(conflict.unwrap_or_else(ServiceError::agent_not_found))
     }
 
     async fn transition_once(

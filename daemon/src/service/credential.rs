@@ -162,8 +162,9 @@ impl Service {
                 "reason: must be given, for the audit log",
             ));
         };
-        let mut conflict = None;
-        for _ in 0..ATTEMPTS {
+        let mut attempts = ATTEMPTS;
+        loop {
+            attempts -= 1;
             let current = self.require_credential(id)?;
             if current.record.credential.status == CredentialStatus::Revoked {
                 check_done_already(seen, current.record.credential.revision)?;
@@ -186,13 +187,11 @@ impl Service {
                         audit_seq: seq,
                     });
                 }
-                Err(error) if error.code == Code::RevisionConflict && seen == 0 => {
-                    conflict = Some(error);
+                Err(error) if error.code == Code::RevisionConflict && seen == 0 && attempts > 0 => {
                 }
                 Err(error) => return Err(error),
             }
         }
-        Err(conflict.unwrap_or_else(ServiceError::credential_not_found))
     }
 
     /// All credentials of an agent, newest first, with what time has done to them.

@@ -8,9 +8,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use agentidp_shared::{
-    Action, Actor, ActorKind, AgentId, Code, Entry, Outcome, RequestId, Timestamp, Via,
-};
+use agentidp_shared::{Action, Actor, AgentId, Code, Entry, Outcome, RequestId, Timestamp};
 use parking_lot::Mutex;
 
 use super::{Caller, Service};
@@ -139,17 +137,10 @@ impl Service {
     /// Puts the refusal of someone who is nobody known into the log, or counts it.
     pub(crate) fn deny_stranger(&self, address: IpAddr, code: Code, request_id: Option<RequestId>) {
         let prefix = prefix(address);
-        let actor = Actor {
-            kind: ActorKind::Agent,
-            id: None,
-            name: None,
-            login: None,
-            via: Via::Http,
-            address: Some(match prefix {
-                IpAddr::V4(prefix) => format!("{prefix}/24"),
-                IpAddr::V6(prefix) => format!("{prefix}/48"),
-            }),
-        };
+        let actor = Actor::client(match prefix {
+            IpAddr::V4(prefix) => format!("{prefix}/24"),
+            IpAddr::V6(prefix) => format!("{prefix}/48"),
+        });
         let mut entry = Entry::new(self.now(), actor, Action::TokenIssue, Outcome::Denied);
         entry.code = Some(code);
         entry.request_id = request_id;

@@ -12,8 +12,8 @@ use super::credential::Issued;
 use super::token::{IssueRequest, IssuedToken};
 use super::*;
 use crate::clock::System;
+use crate::store::EntryFilter;
 use crate::store::model::ModelStore;
-use crate::store::{Commit, EntryFilter};
 
 /// A clock that stands until it is moved.
 struct Hands(parking_lot::Mutex<Timestamp>);
@@ -88,8 +88,8 @@ impl Bench {
             .unwrap()
     }
 
-    async fn token(&self, issued: &Issued) -> Result<IssuedToken, Code> {
-        let request = IssueRequest {
+    fn request(&self, issued: &Issued) -> IssueRequest {
+        IssueRequest {
             client: Presented {
                 client_id: issued.credential.agent_id.to_string(),
                 client_secret: Zeroizing::new(issued.secret.expose().to_owned()),
@@ -97,7 +97,11 @@ impl Bench {
             token: TokenRequest::default(),
             address: [127, 0, 0, 1].into(),
             request_id: self.service.new_request_id(),
-        };
+        }
+    }
+
+    async fn token(&self, issued: &Issued) -> Result<IssuedToken, Code> {
+        let request = self.request(issued);
         self.service
             .issue(&request)
             .await
@@ -316,21 +320,25 @@ async fn a_new_signing_key_is_published_before_it_signs_and_the_old_one_after_it
     assert_eq!(states, [KeyState::Active, KeyState::Retired]);
 }
 
-/// A store in which something happens between what a request reads and what it commits.
 #[tokio::test]
 async fn a_token_decided_on_before_a_suspension_is_not_committed_after_it() {
     let bench = Bench::new().await;
-    let agent = bench.service.find_agent(AGENT).unwrap();
+    let issued = bench.credential().await;
+    let request = bench.request(&issued);
+    let now = bench.clock.now();
+    let Ok(Ok(client)) = bench.service.authenticate(&request.client, now).await else {
+        panic!("the agent is not let in");
+    };
+    // Between what the request read and what it commits.
     bench.transition(Transition::Suspend).await.unwrap();
-    let entry = Entry::new(
-        bench.clock.now(),
-        Actor::system(),
-        Action::TokenIssue,
-        Outcome::Success,
+    let late = bench.service.issue_to(&request, &client, now).await;
+    assert_eq!(
+        late.err().map(|error| error.code),
+        Some(Code::RevisionConflict)
     );
-    let commit = Commit::new(entry).require(
-        crate::store::RecordKey::Agent(agent.record.id),
-        agent.record.revision,
+    assert!(
+        !bench
+            .log()
+            .contains(&(Action::TokenIssue, Outcome::Success, None))
     );
-    assert!(bench.store.commit(commit).await.is_err());
 }

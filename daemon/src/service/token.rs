@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use agentidp_shared::token::{Claims, TokenRequest, grant};
 use agentidp_shared::{
-    Action, Actor, ActorKind, Code, Entry, Outcome, RequestId, ScopeSet, Timestamp, TokenId, Via,
+    Action, Actor, Code, Entry, Outcome, RequestId, ScopeSet, Timestamp, TokenId,
 };
 use zeroize::Zeroizing;
 
@@ -70,7 +70,7 @@ impl Service {
         ))
     }
 
-    async fn issue_to(
+    pub(super) async fn issue_to(
         &self,
         request: &IssueRequest,
         client: &Authenticated,
@@ -152,14 +152,7 @@ impl Service {
         match &failure.agent {
             Some(agent) => {
                 // Nobody proved to be the agent, so the entry concerns it and does not name it as actor.
-                let actor = Actor {
-                    kind: ActorKind::Agent,
-                    id: None,
-                    name: None,
-                    login: None,
-                    via: Via::Http,
-                    address: Some(request.address.to_string()),
-                };
+                let actor = Actor::client(request.address.to_string());
                 let mut entry = Entry::new(now, actor, Action::TokenIssue, Outcome::Denied);
                 entry.organization_id = Some(agent.record.organization_id);
                 entry.agent_id = Some(agent.record.id);
@@ -181,12 +174,9 @@ fn token_entry(
 ) -> Entry {
     let agent = &client.agent.record;
     let actor = Actor {
-        kind: ActorKind::Agent,
         id: Some(agent.id.to_string()),
         name: Some(agent.email.to_string()),
-        login: None,
-        via: Via::Http,
-        address: Some(request.address.to_string()),
+        ..Actor::client(request.address.to_string())
     };
     let mut entry = Entry::new(now, actor, Action::TokenIssue, outcome);
     entry.organization_id = Some(agent.organization_id);

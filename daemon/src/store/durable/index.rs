@@ -11,12 +11,11 @@ use std::path::{Path, PathBuf};
 
 use agentidp_shared::{AgentId, Email, OrganizationName, StoreId, Timestamp};
 use parking_lot::{Mutex, RwLock};
-use serde::{Deserialize, Serialize};
 use sled::{Batch, Db, IVec, Tree};
 
 use super::bundle::Summary;
-use super::frame::sha256;
 use super::layout::{read_json, write_json};
+use super::tally::{Mark, Tally};
 use crate::store::form::hex;
 use crate::store::{ReadError, Record, RecordKey, Stored, form};
 
@@ -34,56 +33,6 @@ type Read<T> = Result<T, ReadError>;
 const HEADER: usize = 8 + 8 + 4;
 /// No entry.
 const NONE: u64 = u64::MAX;
-
-/// How far the index is known to be on the disk, and so from where it is to be brought up to date.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Mark {
-    /// The store that the index belongs to.
-    pub(super) store_id: StoreId,
-    /// The sled database that the mark belongs to.
-    pub(super) generation: u64,
-    /// Every frame before this one is in the index.
-    pub(super) frame: u64,
-    /// The first entry of the bundle that is not full yet.
-    pub(super) open_seq: u64,
-    /// How many entries were applied.
-    pub(super) entries: u64,
-    /// How many records there were then, and the sum that their keys and last entries make.
-    pub(super) records: u64,
-    /// See [`Mark::records`].
-    pub(super) sum: String,
-}
-
-/// What the index holds, as a number that any change of it changes: sled drops what it finds
-/// damaged, and so may silently go back to an earlier state.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Tally {
-    records: u64,
-    sum: u128,
-    /// How many entries were applied.
-    entries: u64,
-    /// How many had been when the index was last marked.
-    marked: u64,
-}
-
-impl Tally {
-    fn add(&mut self, key: &[u8], seq: u64) {
-        self.records = self.records.wrapping_add(1);
-        self.sum = self.sum.wrapping_add(weight(key, seq));
-    }
-
-    fn remove(&mut self, key: &[u8], seq: u64) {
-        self.records = self.records.wrapping_sub(1);
-        self.sum = self.sum.wrapping_sub(weight(key, seq));
-    }
-}
-
-fn weight(key: &[u8], seq: u64) -> u128 {
-    let digest = sha256(&[key, &seq.to_be_bytes()].concat());
-    digest
-        .first_chunk()
-        .map_or(0, |bytes| u128::from_be_bytes(*bytes))
-}
 
 /// The header of a record's value.
 #[derive(Debug, Clone, Copy)]
@@ -260,8 +209,7 @@ impl Index {
         // A record is put before its name; the one that a crash came between is put again.
         let is_found =
             self.names.len() + 1 >= named && self.agent_credentials.len() + 1 >= credentials;
-        let is_marked = mark.generation == self.generation
-            && (then.records, hex(&then.sum.to_be_bytes())) == (mark.records, mark.sum.clone());
+        let is_marked = mark.generation == self.generation && then.is_of(mark);
         *self.tally.lock() = Tally {
             entries: mark.entries,
             marked: mark.entries,

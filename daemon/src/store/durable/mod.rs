@@ -15,6 +15,7 @@ mod layout;
 mod open;
 mod sequencer;
 mod state;
+mod tally;
 
 #[cfg(test)]
 mod tests;

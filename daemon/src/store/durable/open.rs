@@ -10,12 +10,13 @@ use agentidp_shared::{Entry, StoreId, Timestamp};
 use tokio::sync::mpsc;
 
 use super::frame::{Frame, Hash};
-use super::index::{Index, Mark};
+use super::index::Index;
 use super::journal::{self, End, Journal, Position};
 use super::keeper::Keeper;
 use super::layout::{FORMAT, Head, Identity, Layout, sync_folder, write_json};
 use super::sequencer::{Sequencer, seal};
 use super::state::{Applied, State};
+use super::tally::Mark;
 use super::{JournaledStore, QUEUE, StoreOptions};
 use crate::store::{Commit, CommitError, ReadError, form};
 
