@@ -15,7 +15,8 @@ use crate::http;
 use crate::lifecycle::Notifier;
 use crate::listeners::Listeners;
 use crate::rpc::{self, About, Operators};
-use crate::service::{Service, Settings, init};
+use crate::service::tier::TierLimits;
+use crate::service::{Service, Settings, Tiers, init};
 use crate::store::durable::{JournaledStore, StoreOptions};
 use crate::store::{Commit, Store};
 
@@ -39,6 +40,20 @@ fn options(config: &Config) -> StoreOptions {
     StoreOptions {
         path: config.store.path.clone(),
         head_file: config.store.head_file.clone(),
+    }
+}
+
+fn tiers(config: &Config) -> Tiers {
+    let limits = config.organizations.tiers.iter().map(|tier| {
+        let limits = TierLimits {
+            agents: tier.agents,
+            tokens_per_month: tier.tokens_per_month,
+        };
+        (tier.name.clone(), limits)
+    });
+    Tiers {
+        limits: limits.collect(),
+        default: config.organizations.default_tier.clone(),
     }
 }
 
@@ -121,6 +136,7 @@ impl Daemon {
             issuer,
             token_lifetime: config.tokens.lifetime,
             algorithm: config.keys.algorithm,
+            tiers: tiers(config),
         };
         let options = options(config);
         let store = tokio::task::spawn_blocking(move || JournaledStore::open(&options)).await??;

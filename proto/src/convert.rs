@@ -1,6 +1,7 @@
 //! Between the wire and the domain.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use agentidp_shared as domain;
 use agentidp_shared::error::FieldError;
@@ -36,14 +37,43 @@ fn required(
         .ok_or(FieldError::new(field, "must be present"))
 }
 
+/// The wire's form of a duration.
+#[must_use]
+pub fn duration(duration: Duration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(duration.subsec_nanos()).unwrap_or(0),
+    }
+}
+
+/// The duration of `field`.
+///
+/// # Errors
+///
+/// [`FieldError`] when it is negative or not one.
+pub fn to_domain_duration(
+    duration: prost_types::Duration,
+    field: &'static str,
+) -> Result<Duration, FieldError> {
+    let rule = FieldError::new(field, "must be a duration that is not negative");
+    let seconds = u64::try_from(duration.seconds).map_err(|_error| rule.clone())?;
+    let nanos = u32::try_from(duration.nanos)
+        .ok()
+        .filter(|nanos| *nanos < 1_000_000_000);
+    Ok(Duration::new(seconds, nanos.ok_or(rule)?))
+}
+
 impl From<domain::Organization> for v1::Organization {
     fn from(it: domain::Organization) -> Self {
         Self {
             id: it.id.to_string(),
             name: it.name.into(),
             status: it.status.to_string(),
-            tier: it.tier,
+            tier: it.tier.into(),
             created_at: Some(timestamp(it.created_at)),
+            updated_at: Some(timestamp(it.updated_at)),
+            max_credential_age: it.max_credential_age.map(duration),
+            tokens_revoked_until: it.tokens_revoked_until.map(timestamp),
             revision: it.revision,
         }
     }
@@ -57,8 +87,14 @@ impl TryFrom<v1::Organization> for domain::Organization {
             id: it.id.parse()?,
             name: it.name.try_into()?,
             status: it.status.parse()?,
-            tier: it.tier,
+            tier: it.tier.try_into()?,
             created_at: required(it.created_at, "created_at")?,
+            updated_at: required(it.updated_at, "updated_at")?,
+            max_credential_age: it
+                .max_credential_age
+                .map(|age| to_domain_duration(age, "max_credential_age"))
+                .transpose()?,
+            tokens_revoked_until: it.tokens_revoked_until.map(to_domain_timestamp),
             revision: it.revision,
         })
     }
@@ -81,6 +117,7 @@ impl From<domain::Agent> for v1::Agent {
             created_at: Some(timestamp(it.created_at)),
             updated_at: Some(timestamp(it.updated_at)),
             last_auth_at: it.last_auth_at.map(timestamp),
+            tokens_revoked_until: it.tokens_revoked_until.map(timestamp),
             revision: it.revision,
         }
     }
@@ -105,6 +142,7 @@ impl TryFrom<v1::Agent> for domain::Agent {
             created_at: required(it.created_at, "created_at")?,
             updated_at: required(it.updated_at, "updated_at")?,
             last_auth_at: it.last_auth_at.map(to_domain_timestamp),
+            tokens_revoked_until: it.tokens_revoked_until.map(to_domain_timestamp),
             revision: it.revision,
         })
     }
@@ -122,6 +160,12 @@ impl From<domain::Credential> for v1::Credential {
             expires_at: it.expires_at.map(timestamp),
             retires_at: it.retires_at.map(timestamp),
             last_used_at: it.last_used_at.map(timestamp),
+            use_count: it.use_count,
+            public_key: it.public_key.map(|key| v1::PublicKey {
+                thumbprint: key.thumbprint,
+                jwk: key.jwk,
+            }),
+            tokens_revoked_until: it.tokens_revoked_until.map(timestamp),
             revision: it.revision,
         }
     }
@@ -141,6 +185,12 @@ impl TryFrom<v1::Credential> for domain::Credential {
             expires_at: it.expires_at.map(to_domain_timestamp),
             retires_at: it.retires_at.map(to_domain_timestamp),
             last_used_at: it.last_used_at.map(to_domain_timestamp),
+            use_count: it.use_count,
+            public_key: it.public_key.map(|key| domain::PublicKey {
+                thumbprint: key.thumbprint,
+                jwk: key.jwk,
+            }),
+            tokens_revoked_until: it.tokens_revoked_until.map(to_domain_timestamp),
             revision: it.revision,
         })
     }

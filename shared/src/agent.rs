@@ -72,6 +72,8 @@ pub enum Transition {
     Revoke,
     /// `active | suspended → decommissioned`
     Decommission,
+    /// `revoked | decommissioned → archived`
+    Archive,
 }
 
 impl Transition {
@@ -83,16 +85,20 @@ impl Transition {
             Self::Resume => AgentStatus::Active,
             Self::Revoke => AgentStatus::Revoked,
             Self::Decommission => AgentStatus::Decommissioned,
+            Self::Archive => AgentStatus::Archived,
         }
     }
 }
 
 /// The agent's status does not allow the transition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the agent is {from}, which is for good")]
-pub struct TransitionError {
-    /// The status that the agent has.
-    pub from: AgentStatus,
+pub enum TransitionError {
+    /// It has ended.
+    #[error("the agent is {0}, which is for good")]
+    Ended(AgentStatus),
+    /// It has not ended.
+    #[error("the agent is {0}: revoke or decommission it before it is archived")]
+    NotEnded(AgentStatus),
 }
 
 impl AgentStatus {
@@ -106,13 +112,16 @@ impl AgentStatus {
     ///
     /// # Errors
     ///
-    /// [`TransitionError`] when the status is final and another than the transition's target.
+    /// [`TransitionError`] when the status is final and another than the transition's target, or
+    /// not final and to be archived.
     pub fn after(self, transition: Transition) -> Result<Self, TransitionError> {
         let target = transition.target();
-        if self.is_final() && self != target {
-            return Err(TransitionError { from: self });
+        match (transition, self.is_final()) {
+            (Transition::Archive, false) => Err(TransitionError::NotEnded(self)),
+            (Transition::Archive, true) | (_, false) => Ok(target),
+            (_, true) if self == target => Ok(target),
+            (_, true) => Err(TransitionError::Ended(self)),
         }
-        Ok(target)
     }
 }
 
@@ -150,11 +159,84 @@ pub struct Agent {
     pub updated_at: Timestamp,
     /// When it last got a token. The store fills it in from the log; a record leaves it empty.
     pub last_auth_at: Option<Timestamp>,
+    /// Tokens issued until then are dead.
+    pub tokens_revoked_until: Option<Timestamp>,
     /// 1 when registered, one more with every change.
     pub revision: u64,
 }
 
+/// What is to change of an agent; what is absent stays. Its id, e-mail and organization never
+/// change: the log names it by them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AgentUpdate {
+    /// See [`Agent::agent_type`].
+    pub agent_type: Option<AgentType>,
+    /// See [`Agent::version`].
+    pub version: Option<semver::Version>,
+    /// See [`Agent::capabilities`].
+    pub capabilities: Option<ScopeSet>,
+    /// See [`Agent::owner`].
+    pub owner: Option<Owner>,
+    /// See [`Agent::deployment_env`].
+    pub deployment_env: Option<DeploymentEnv>,
+    /// See [`Agent::audiences`].
+    pub audiences: Option<Vec<Resource>>,
+    /// See [`Agent::metadata`].
+    pub metadata: Option<Metadata>,
+}
+
+impl AgentUpdate {
+    /// The agent with the changes; its revision and times are as they were.
+    #[must_use]
+    pub fn apply(self, agent: &Agent) -> Agent {
+        let mut agent = agent.clone();
+        if let Some(it) = self.agent_type {
+            agent.agent_type = it;
+        }
+        if let Some(it) = self.version {
+            agent.version = it;
+        }
+        if let Some(it) = self.capabilities {
+            agent.capabilities = it;
+        }
+        if let Some(it) = self.owner {
+            agent.owner = it;
+        }
+        if let Some(it) = self.deployment_env {
+            agent.deployment_env = it;
+        }
+        if let Some(it) = self.audiences {
+            agent.audiences = it;
+        }
+        if let Some(it) = self.metadata {
+            agent.metadata = it;
+        }
+        agent
+    }
+}
+
 impl Agent {
+    /// The names of the fields in which the two differ, as the wire spells them, without what every
+    /// change changes.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let fields = [
+            ("agent_type", self.agent_type == other.agent_type),
+            ("version", self.version == other.version),
+            ("capabilities", self.capabilities == other.capabilities),
+            ("owner", self.owner == other.owner),
+            (
+                "deployment_env",
+                self.deployment_env == other.deployment_env,
+            ),
+            ("status", self.status == other.status),
+            ("audiences", self.audiences == other.audiences),
+            ("metadata", self.metadata == other.metadata),
+        ];
+        let differs = fields.into_iter().filter(|(_, is_same)| !is_same);
+        differs.map(|(name, _)| name).collect()
+    }
+
     /// Whether the agent's status lets it have tokens.
     ///
     /// # Errors
@@ -212,7 +294,7 @@ mod tests {
     #[test]
     fn what_has_ended_stays_ended() {
         use AgentStatus::{Active, Archived, Decommissioned, Revoked, Suspended};
-        use Transition::{Decommission, Resume, Revoke, Suspend};
+        use Transition::{Archive, Decommission, Resume, Revoke, Suspend};
         for (from, transition, to) in [
             (Active, Suspend, Some(Suspended)),
             (Suspended, Suspend, Some(Suspended)),
@@ -225,6 +307,11 @@ mod tests {
             (Revoked, Decommission, None),
             (Decommissioned, Suspend, None),
             (Archived, Resume, None),
+            (Revoked, Archive, Some(Archived)),
+            (Decommissioned, Archive, Some(Archived)),
+            (Archived, Archive, Some(Archived)),
+            (Active, Archive, None),
+            (Suspended, Archive, None),
         ] {
             assert_eq!(from.after(transition).ok(), to, "{from} {transition:?}");
         }

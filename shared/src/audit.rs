@@ -29,14 +29,24 @@ word_enum! {
         DaemonStop = "daemon.stop",
         /// An organization was created.
         OrganizationCreate = "organization.create",
+        /// An organization was shown.
+        OrganizationShow = "organization.show",
         /// Organizations were listed.
         OrganizationList = "organization.list",
+        /// An organization's record was changed.
+        OrganizationUpdate = "organization.update",
+        /// An organization was suspended, and all its agents with it.
+        OrganizationSuspend = "organization.suspend",
+        /// A suspended organization was resumed.
+        OrganizationResume = "organization.resume",
         /// An agent was registered.
         AgentRegister = "agent.register",
         /// An agent was shown.
         AgentShow = "agent.show",
         /// Agents were listed.
         AgentList = "agent.list",
+        /// An agent's record was changed.
+        AgentUpdate = "agent.update",
         /// An agent was suspended.
         AgentSuspend = "agent.suspend",
         /// A suspended agent was resumed.
@@ -45,16 +55,26 @@ word_enum! {
         AgentRevoke = "agent.revoke",
         /// An agent was decommissioned.
         AgentDecommission = "agent.decommission",
+        /// An ended agent was hidden from lists that do not ask for it.
+        AgentArchive = "agent.archive",
         /// A credential was issued.
         CredentialIssue = "credential.issue",
         /// A credential was replaced by a new one.
         CredentialRotate = "credential.rotate",
+        /// A credential became older than it may be, and is accepted for its grace only.
+        CredentialRetire = "credential.retire",
         /// A credential was revoked.
         CredentialRevoke = "credential.revoke",
         /// Credentials were listed.
         CredentialList = "credential.list",
         /// A token was issued.
         TokenIssue = "token.issue",
+        /// A token was introspected.
+        TokenIntrospect = "token.introspect",
+        /// A token was revoked, or all that were issued until a time.
+        TokenRevoke = "token.revoke",
+        /// A bearer token was presented at the management interface.
+        TokenUse = "token.use",
         /// A signing key was made and published.
         KeyCreate = "key.create",
         /// A signing key began to sign.

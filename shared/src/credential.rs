@@ -12,6 +12,8 @@ word_enum! {
     CredentialKind, "kind" {
         /// A shared secret (RFC 6749, section 2.3.1).
         ClientSecret = "client_secret",
+        /// A key of its own that signs assertions (RFC 7523, section 2.2).
+        PublicKey = "public_key",
     }
 }
 
@@ -27,6 +29,15 @@ word_enum! {
         /// Its time, or its grace after a rotation, is over.
         Expired = "expired",
     }
+}
+
+/// The public key of a credential of that kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublicKey {
+    /// Its JWK thumbprint with SHA-256 in base64url (RFC 7638).
+    pub thumbprint: String,
+    /// The JWK (RFC 7517), without members that its use here does not need.
+    pub jwk: String,
 }
 
 /// How many credentials an agent may have that are not revoked or expired.
@@ -55,6 +66,12 @@ pub struct Credential {
     /// When a token was last issued for it. The store fills it in from the log; a record leaves
     /// it empty.
     pub last_used_at: Option<Timestamp>,
+    /// How many tokens were issued for it. The store fills it in from the log; a record leaves it 0.
+    pub use_count: u64,
+    /// The public key, of a credential of that kind.
+    pub public_key: Option<PublicKey>,
+    /// Tokens that were issued for it until then are dead.
+    pub tokens_revoked_until: Option<Timestamp>,
     /// 1 when issued, one more with every change.
     pub revision: u64,
 }
@@ -107,6 +124,9 @@ mod tests {
             expires_at: expires.map(at),
             retires_at: retires.map(at),
             last_used_at: None,
+            use_count: 0,
+            public_key: None,
+            tokens_revoked_until: None,
             revision: 1,
         }
     }

@@ -50,6 +50,26 @@ word_enum! {
         Overloaded = "OVERLOADED",
         /// Nothing can be written durably; the daemon reads only.
         StoreUnavailable = "STORE_UNAVAILABLE",
+        /// The organization's tier allows no more of it.
+        QuotaExceeded = "QUOTA_EXCEEDED",
+        /// The idempotency key was used before, for another request.
+        IdempotencyConflict = "IDEMPOTENCY_CONFLICT",
+        /// There is no such thing for the caller: it is another organization's, or nobody's.
+        AuthorizationError = "AUTHORIZATION_ERROR",
+        /// The request carries no token, or not one that is good for this server now.
+        InvalidToken = "INVALID_TOKEN",
+        /// The token lacks the scope that the request takes.
+        InsufficientScope = "INSUFFICIENT_SCOPE",
+        /// There is nothing at the path.
+        RouteNotFound = "ROUTE_NOT_FOUND",
+        /// What is at the path does not answer to the method.
+        MethodNotAllowed = "METHOD_NOT_ALLOWED",
+        /// The body is larger than one may be.
+        BodyTooLarge = "BODY_TOO_LARGE",
+        /// The body did not arrive in time.
+        BodyTimeout = "BODY_TIMEOUT",
+        /// The body is not of a media type that is read here.
+        UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE",
         /// A fault of the daemon's own.
         Internal = "INTERNAL",
         /// Client authentication: no client of that id.
@@ -58,6 +78,10 @@ word_enum! {
         WrongSecret = "WRONG_SECRET",
         /// Client authentication: what was sent cannot be a secret of this server.
         MalformedSecret = "MALFORMED_SECRET",
+        /// Client authentication: the assertion is not one that this server accepts of the client.
+        WrongAssertion = "WRONG_ASSERTION",
+        /// Client authentication: the assertion was used before.
+        ReplayedAssertion = "REPLAYED_ASSERTION",
         /// Client authentication: the request carries no usable client authentication.
         MissingAuthentication = "MISSING_AUTHENTICATION",
         /// Client authentication: the credential is revoked.

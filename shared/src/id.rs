@@ -30,6 +30,13 @@ macro_rules! id_type {
                 Self(Uuid::from_bytes(bytes))
             }
 
+            /// The moment at which it was made.
+            #[must_use]
+            pub fn made_at(&self) -> Timestamp {
+                let millis = self.0.as_bytes().iter().take(6).fold(0, |high, byte| high << 8 | i64::from(*byte));
+                Timestamp::from_millis(millis)
+            }
+
             /// The 16 bytes, most significant first, so that they sort by time of creation.
             #[must_use]
             pub const fn as_bytes(&self) -> &[u8; 16] {

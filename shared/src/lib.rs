@@ -24,16 +24,18 @@ pub mod token;
 
 mod text;
 
-pub use agent::{Agent, AgentStatus, AgentType, DeploymentEnv};
+pub use agent::{Agent, AgentStatus, AgentType, AgentUpdate, DeploymentEnv};
 pub use audit::{Action, Actor, ActorKind, Entry, Outcome, Target, TargetKind, Via};
-pub use credential::{Credential, CredentialKind, CredentialStatus};
+pub use credential::{Credential, CredentialKind, CredentialStatus, PublicKey};
 pub use email::Email;
 pub use error::{Code, FieldError};
 pub use id::{AgentId, CredentialId, OrganizationId, RequestId, StoreId, TokenId};
 pub use key::{KeyState, SigningAlgorithm, SigningKey};
 pub use metadata::Metadata;
 pub use operator::Role;
-pub use organization::{Organization, OrganizationName, OrganizationStatus};
+pub use organization::{
+    Organization, OrganizationName, OrganizationStatus, OrganizationUpdate, Tier,
+};
 pub use resource::Resource;
 pub use scope::{Scope, ScopeSet};
 pub use secret::ClientSecret;

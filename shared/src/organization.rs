@@ -1,5 +1,7 @@
 //! Organizations: the tenants. Nothing crosses from one to another.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::FieldError;
@@ -50,12 +52,61 @@ pub struct Organization {
     /// Whether its agents are served.
     pub status: OrganizationStatus,
     /// The name of the set of limits that holds for it.
-    pub tier: String,
+    pub tier: Tier,
     /// When it was created.
     pub created_at: Timestamp,
+    /// When its record last changed.
+    pub updated_at: Timestamp,
+    /// How old a credential of its agents may become before it is retired; absent: as old as it
+    /// likes.
+    pub max_credential_age: Option<Duration>,
+    /// Tokens of its agents that were issued until then are dead.
+    pub tokens_revoked_until: Option<Timestamp>,
     /// 1 when created, one more with every change.
     pub revision: u64,
 }
 
-/// The tier of an organization that was given no other.
-pub const DEFAULT_TIER: &str = "free";
+/// The name of a set of limits: 1 to 32 lower-case letters, digits and hyphens. Which there are, the
+/// configuration says.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Tier(String);
+
+impl Tier {
+    fn check(text: &str) -> Result<(), FieldError> {
+        let is_word = (1..=32).contains(&text.len())
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        is_word.then_some(()).ok_or(FieldError::new(
+            "tier",
+            "must be 1 to 32 lower-case letters, digits or hyphens",
+        ))
+    }
+}
+
+text_type!(Tier);
+
+/// What is to change of an organization; what is absent stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OrganizationUpdate {
+    /// See [`Organization::tier`].
+    pub tier: Option<Tier>,
+    /// See [`Organization::max_credential_age`]; the inner absence takes the limit away.
+    pub max_credential_age: Option<Option<Duration>>,
+}
+
+impl OrganizationUpdate {
+    /// The organization with the changes; its revision and times are as they were.
+    #[must_use]
+    pub fn apply(self, organization: &Organization) -> Organization {
+        let mut organization = organization.clone();
+        if let Some(it) = self.tier {
+            organization.tier = it;
+        }
+        if let Some(it) = self.max_credential_age {
+            organization.max_credential_age = it;
+        }
+        organization
+    }
+}

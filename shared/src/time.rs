@@ -50,6 +50,13 @@ impl Timestamp {
         Self::from_millis(self.0.saturating_add(millis))
     }
 
+    /// The calendar month, counted from January of the year 0.
+    #[must_use]
+    pub fn month(self) -> u32 {
+        let (year, month, _) = civil_from_days(self.0.div_euclid(86_400_000));
+        u32::try_from(year * 12 + month - 1).unwrap_or(0)
+    }
+
     /// How long ago `earlier` was; zero when it lies ahead.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

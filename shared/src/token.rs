@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::agent::Agent;
-use crate::credential::Credential;
+use crate::credential::{Credential, CredentialStatus};
 use crate::error::Code;
 use crate::id::{AgentId, CredentialId, OrganizationId, TokenId};
 use crate::organization::{Organization, OrganizationStatus};
@@ -107,6 +107,57 @@ pub fn check_served(
     credential.check_accepted(now)
 }
 
+/// Whether a token that was issued to `agent` at `issued_at` still counts, as far as the three records
+/// say. That it has not expired and is not revoked by itself is for the caller to see.
+///
+/// # Errors
+///
+/// The code for the audit log when it does not.
+pub fn check_live(
+    organization: &Organization,
+    agent: &Agent,
+    credential: &Credential,
+    issued_at: Timestamp,
+) -> Result<(), Code> {
+    if organization.status == OrganizationStatus::Suspended {
+        return Err(Code::OrganizationSuspended);
+    }
+    agent.check_served()?;
+    // A credential that has merely expired was good when it proved the agent.
+    if credential.status == CredentialStatus::Revoked {
+        return Err(Code::CredentialRevoked);
+    }
+    match revoked_until(organization, agent, credential) {
+        Some(until) if issued_at <= until => Err(Code::InvalidToken),
+        _ => Ok(()),
+    }
+}
+
+/// The moment at which a token is issued that is asked for at `now`: after the last revocation of
+/// earlier ones, even when the clock went back since.
+#[must_use]
+pub fn issue_time(
+    organization: &Organization,
+    agent: &Agent,
+    credential: &Credential,
+    now: Timestamp,
+) -> Timestamp {
+    revoked_until(organization, agent, credential)
+        .map_or(now, |until| now.max(until.plus(Duration::from_millis(1))))
+}
+
+/// Until when tokens are dead, by the latest of the three.
+fn revoked_until(
+    organization: &Organization,
+    agent: &Agent,
+    credential: &Credential,
+) -> Option<Timestamp> {
+    organization
+        .tokens_revoked_until
+        .max(agent.tokens_revoked_until)
+        .max(credential.tokens_revoked_until)
+}
+
 /// The claims of an access token (RFC 9068, section 2.2).
 #[derive(Debug, Clone, Serialize)]
 pub struct Claims<'a> {
@@ -165,6 +216,7 @@ mod tests {
             created_at: Timestamp::from_millis(0),
             updated_at: Timestamp::from_millis(0),
             last_auth_at: None,
+            tokens_revoked_until: None,
             revision: 1,
         }
     }

@@ -40,6 +40,8 @@ pub struct Config {
     pub lifetime: &'static str,
     /// What tokens are for when nobody says.
     pub default_audience: Option<&'static str>,
+    /// The tier of organizations.
+    pub default_tier: &'static str,
     /// Where logs go beside standard error.
     pub log_directory: Option<PathBuf>,
 }
@@ -61,6 +63,7 @@ impl Config {
             issuer_path: "",
             lifetime: "15m",
             default_audience: None,
+            default_tier: "unlimited",
             log_directory: None,
         }
     }
@@ -92,6 +95,11 @@ impl fmt::Display for Config {
             writeln!(f, "[[operator.roles]]\nrole = {}", text(role))?;
             writeln!(f, "users = {}\ngroups = {}\n", list(users), list(groups))?;
         }
+        writeln!(
+            f,
+            "[organizations]\ndefault_tier = {}\n",
+            text(self.default_tier)
+        )?;
         writeln!(f, "[store]\npath = {}\n", path(&self.store))?;
         writeln!(f, "[keys]\nalgorithm = {}", text(self.algorithm))?;
         writeln!(

@@ -60,8 +60,11 @@ mod tests {
             id: OrganizationId::from_bytes(id),
             name: format!("org-{number}").parse().unwrap(),
             status: OrganizationStatus::Active,
-            tier: "free".to_owned(),
+            tier: "free".parse().unwrap(),
             created_at: Timestamp::from_millis(0),
+            updated_at: Timestamp::from_millis(0),
+            max_credential_age: None,
+            tokens_revoked_until: None,
             revision: 1,
         }
     }

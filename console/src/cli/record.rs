@@ -34,7 +34,7 @@ impl Record for Organization {
             self.id.to_string(),
             self.name.to_string(),
             self.status.to_string(),
-            self.tier.clone(),
+            self.tier.to_string(),
             moment(self.created_at),
         ]
     }
@@ -44,7 +44,7 @@ impl Record for Organization {
             ("id", self.id.to_string()),
             ("name", self.name.to_string()),
             ("status", self.status.to_string()),
-            ("tier", self.tier.clone()),
+            ("tier", self.tier.to_string()),
             ("created_at", self.created_at.to_string()),
             ("revision", self.revision.to_string()),
         ]

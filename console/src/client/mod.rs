@@ -268,6 +268,7 @@ impl Client {
             Transition::Resume => service.resume(request).await?,
             Transition::Revoke => service.revoke(request).await?,
             Transition::Decommission => service.decommission(request).await?,
+            Transition::Archive => service.archive(request).await?,
         }
         .into_inner();
         changed(answer.agent, "agent", answer.audit_seq)

@@ -66,6 +66,7 @@ pub(crate) fn agent(number: u8, name: &str, status: AgentStatus) -> Agent {
         created_at: time("2026-10-01T08:00:00Z"),
         updated_at: time("2026-10-01T08:00:00Z"),
         last_auth_at: Some(time("2026-11-21T04:39:30Z")),
+        tokens_revoked_until: None,
         revision: 41,
     }
 }
@@ -92,6 +93,9 @@ pub(crate) fn credential(number: u8, status: CredentialStatus) -> Credential {
         expires_at: Some(time("2026-11-30T09:12:00Z")),
         retires_at: None,
         last_used_at: Some(time("2026-11-21T04:39:30Z")),
+        use_count: 0,
+        public_key: None,
+        tokens_revoked_until: None,
         revision: 3,
     }
 }
@@ -131,8 +135,11 @@ pub(crate) fn welcome(role: &str, history: Option<Vec<AuditRow>>) -> Event {
             id: organization_id(),
             name: "acme".parse().unwrap(),
             status: OrganizationStatus::Active,
-            tier: "free".to_owned(),
+            tier: "free".parse().unwrap(),
             created_at: time("2026-10-01T08:00:00Z"),
+            updated_at: time("2026-10-01T08:00:00Z"),
+            max_credential_age: None,
+            tokens_revoked_until: None,
             revision: 1,
         }],
         history,

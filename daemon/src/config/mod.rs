@@ -20,12 +20,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use agentidp_shared::{Role, SigningAlgorithm};
+use agentidp_shared::{Role, SigningAlgorithm, Tier};
 
 pub use error::{ConfigError, Place, Warning};
 pub use secret::KeyEncryptionKey;
 pub use source::Environment;
-pub use value::{LogFilter, RoleMapping};
+pub use value::{LogFilter, RoleMapping, TierSetting};
 
 use secret::KeySource;
 use source::Sources;
@@ -48,6 +48,8 @@ pub struct Config {
     pub http: Http,
     /// The operators' interface.
     pub operator: Operator,
+    /// What organizations may have.
+    pub organizations: Organizations,
     /// The store.
     pub store: Store,
     /// Signing keys and what seals them.
@@ -76,6 +78,15 @@ pub struct Operator {
     pub socket: PathBuf,
     /// Who may do what there; never empty.
     pub roles: Vec<RoleMapping>,
+}
+
+/// What organizations may have.
+#[derive(Debug, Clone)]
+pub struct Organizations {
+    /// The tiers; never empty.
+    pub tiers: Vec<TierSetting>,
+    /// The tier of an organization that is given no other: one of them.
+    pub default_tier: Tier,
 }
 
 /// The store.
@@ -216,6 +227,14 @@ impl Config {
             let place = Place::Named("--dir".to_owned());
             config.keys.key_encryption_key = KeySource::File(dir.join(CREDENTIAL), place);
         }
+        // Trying something out must not end at a quota, unless that is what is tried.
+        if !sources.has("organizations.default_tier") {
+            let unlimited =
+                |tier: &&TierSetting| tier.agents.is_none() && tier.tokens_per_month.is_none();
+            if let Some(tier) = config.organizations.tiers.iter().find(unlimited) {
+                config.organizations.default_tier = tier.name.clone();
+            }
+        }
         config.log.directory.get_or_insert_with(|| dir.join("log"));
         config.log.stderr = true;
         Ok((config, warnings))
@@ -244,6 +263,7 @@ impl Config {
                     .unwrap_or_else(|| DEFAULT_SOCKET.into()),
                 roles: roles(sources)?,
             },
+            organizations: organizations(sources)?,
             store: Store {
                 head_file: sources
                     .text("store.head_file", value::path)?
@@ -332,6 +352,31 @@ fn roles(sources: &Sources<'_>) -> Result<Vec<RoleMapping>, ConfigError> {
     };
     value::check_roles(&roles).map_err(|rule| sources.refuse(KEY, rule))?;
     Ok(roles)
+}
+
+fn organizations(sources: &Sources<'_>) -> Result<Organizations, ConfigError> {
+    const TIERS: &str = "organizations.tiers";
+    const DEFAULT: &str = "organizations.default_tier";
+    let tiers = match sources.value::<Vec<TierSetting>>(TIERS)? {
+        Some(tiers) => {
+            value::check_tiers(&tiers).map_err(|rule| sources.refuse(TIERS, rule))?;
+            tiers
+        }
+        None => value::default_tiers(),
+    };
+    let default_tier = sources.word(DEFAULT)?;
+    let default_tier = match (default_tier, tiers.first()) {
+        (Some(tier), _) => tier,
+        (None, Some(first)) => first.name.clone(),
+        (None, None) => return Err(sources.refuse(TIERS, "must not be empty")),
+    };
+    if !tiers.iter().any(|tier| tier.name == default_tier) {
+        return Err(sources.refuse(DEFAULT, "must be one of organizations.tiers"));
+    }
+    Ok(Organizations {
+        tiers,
+        default_tier,
+    })
 }
 
 fn default_roles() -> Vec<RoleMapping> {

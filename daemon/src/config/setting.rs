@@ -34,6 +34,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("http.allow_plaintext", Form::Toml),
     setting("operator.socket", Form::Text),
     setting("operator.roles", Form::Toml),
+    setting("organizations.default_tier", Form::Text),
+    setting("organizations.tiers", Form::Toml),
     setting("store.path", Form::Text),
     setting("store.head_file", Form::Text),
     setting("keys.algorithm", Form::Text),

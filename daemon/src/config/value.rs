@@ -1,11 +1,12 @@
 //! The rules of single settings: from the text that a person wrote to a typed value.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use agentidp_shared::{Resource, Role};
+use agentidp_shared::{Resource, Role, Tier};
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
@@ -24,6 +25,47 @@ pub struct RoleMapping {
     /// Groups, by name or by decimal number.
     #[serde(default, deserialize_with = "accounts")]
     pub groups: Vec<String>,
+}
+
+/// A tier: what an organization of it may have.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TierSetting {
+    /// Its name.
+    pub name: Tier,
+    /// How many agents that have not ended; absent: without limit.
+    pub agents: Option<u64>,
+    /// How many tokens in a calendar month (UTC); absent: without limit.
+    pub tokens_per_month: Option<u64>,
+}
+
+/// The tiers that there are when the configuration names none; the first is the default.
+pub(super) fn default_tiers() -> Vec<TierSetting> {
+    let tier = |name: &str, agents, tokens_per_month| {
+        let name = name.parse().ok()?;
+        Some(TierSetting {
+            name,
+            agents,
+            tokens_per_month,
+        })
+    };
+    let tiers = [
+        tier("free", Some(100), Some(10_000)),
+        tier("unlimited", None, None),
+    ];
+    tiers.into_iter().flatten().collect()
+}
+
+/// Whether there are tiers, each of a name of its own.
+pub(super) fn check_tiers(tiers: &[TierSetting]) -> Result<(), Rule> {
+    if tiers.is_empty() {
+        return Err("must not be empty: no organization could be created".into());
+    }
+    let mut names = BTreeSet::new();
+    match tiers.iter().find(|tier| !names.insert(&tier.name)) {
+        Some(tier) => Err(format!("must have the tier {} only once", tier.name).into()),
+        None => Ok(()),
+    }
 }
 
 /// Which events are logged: a level, and levels of single targets.

@@ -79,6 +79,8 @@ impl From<ServiceError> for OAuthError {
             Code::UnknownClient
             | Code::WrongSecret
             | Code::MalformedSecret
+            | Code::WrongAssertion
+            | Code::ReplayedAssertion
             | Code::MissingAuthentication
             | Code::CredentialRevoked
             | Code::CredentialExpired
@@ -96,6 +98,12 @@ impl From<ServiceError> for OAuthError {
                 Self::bad_request("unsupported_grant_type", error.message)
             }
             Code::InvalidRequest | Code::InvalidArgument => Self::invalid_request(error.message),
+            Code::QuotaExceeded => Self {
+                status: StatusCode::TOO_MANY_REQUESTS,
+                error: "temporarily_unavailable",
+                description: error.message.into_owned(),
+                retry_after: Some(QUOTA_RETRY),
+            },
             Code::Overloaded => Self::unavailable("the server is overloaded", 1),
             Code::StoreUnavailable => Self::unavailable("no token can be issued now", 10),
             Code::OrganizationNotFound
@@ -106,6 +114,15 @@ impl From<ServiceError> for OAuthError {
             | Code::InvalidState
             | Code::PermissionDenied
             | Code::LimitReached
+            | Code::IdempotencyConflict
+            | Code::AuthorizationError
+            | Code::InvalidToken
+            | Code::InsufficientScope
+            | Code::RouteNotFound
+            | Code::MethodNotAllowed
+            | Code::BodyTooLarge
+            | Code::BodyTimeout
+            | Code::UnsupportedMediaType
             | Code::Internal => Self::server_error(),
         }
     }
@@ -131,6 +148,10 @@ impl IntoResponse for OAuthError {
         response
     }
 }
+
+/// After how many seconds it is worth asking again when a month's tokens are used up: the tier may
+/// have been changed.
+const QUOTA_RETRY: u32 = 3_600;
 
 /// 404, for what is not in the table.
 pub(super) async fn no_route() -> OAuthError {

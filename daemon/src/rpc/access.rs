@@ -15,7 +15,7 @@ use tracing::Instrument as _;
 use super::error::status;
 use super::peer::Peer;
 use super::policy::{Operators, rule_of};
-use crate::service::{Caller, Service, ServiceError};
+use crate::service::{Caller, IdempotencyKey, Reach, Service, ServiceError};
 
 /// Puts the gate before a server.
 #[derive(Clone)]
@@ -125,7 +125,18 @@ where
         let actor = peer
             .as_ref()
             .map_or_else(agentidp_shared::Actor::system, |peer| peer.actor());
-        let caller = Caller { actor, request_id };
+        // A caller who names the request may ask for it again and have it done once.
+        let idempotency = named.map(|named| {
+            let user = actor.id.as_deref().unwrap_or_default();
+            let path = request.uri().path().as_bytes();
+            IdempotencyKey::new(&format!("operator {user}"), &named.to_string(), &[path])
+        });
+        let caller = Caller {
+            actor,
+            request_id,
+            reach: Reach::Installation,
+            idempotency,
+        };
         let span = tracing::info_span!(
             "rpc", request_id = %request_id, path = request.uri().path(),
             user = caller.actor.name.as_deref().unwrap_or_default()

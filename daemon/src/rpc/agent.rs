@@ -5,13 +5,14 @@ use std::sync::Arc;
 use agentidp_proto::v1::agent_service_server::AgentService;
 use agentidp_proto::{convert, v1};
 use agentidp_shared::agent::{Transition, parse_version};
-use agentidp_shared::{Agent, FieldError};
+use agentidp_shared::{Agent, AgentId, AgentStatus, FieldError, Owner};
 use tonic::{Request, Response, Status};
 
 use super::error::{invalid, status};
 use super::{caller, page_size, present};
-use crate::service::agent::{AgentFilter, Registration};
+use crate::service::agent::Registration;
 use crate::service::{Changed, Service, ServiceError};
+use crate::store::{AgentFilter, AgentOrder, AgentPosition, AgentQuery, OneOf};
 
 pub(super) struct Adapter(pub(super) Arc<Service>);
 
@@ -63,6 +64,31 @@ fn registration(request: v1::RegisterAgentRequest) -> Result<(String, Registrati
     Ok((request.organization, registration))
 }
 
+fn query(
+    status: String,
+    owner: String,
+    page_token: String,
+    limit: u32,
+) -> Result<AgentQuery, FieldError> {
+    let status: Option<AgentStatus> = present(status).map(|it| it.parse()).transpose()?;
+    let owner: Option<Owner> = present(owner).map(TryInto::try_into).transpose()?;
+    let after: Option<AgentId> = present(page_token).map(|it| it.parse()).transpose()?;
+    Ok(AgentQuery {
+        filter: AgentFilter {
+            status: status.map(OneOf::only),
+            owner: owner.map(OneOf::only),
+            ..AgentFilter::default()
+        },
+        order: AgentOrder::Created,
+        is_descending: true,
+        after: after.map(|id| AgentPosition {
+            value: Vec::new(),
+            id,
+        }),
+        limit: page_size(limit),
+    })
+}
+
 #[tonic::async_trait]
 impl AgentService for Adapter {
     async fn register(
@@ -84,7 +110,8 @@ impl AgentService for Adapter {
         &self,
         request: Request<v1::GetAgentRequest>,
     ) -> Result<Response<v1::Agent>, Status> {
-        let agent = self.0.find_agent(&request.into_inner().agent);
+        let caller = caller(&request)?;
+        let agent = self.0.find_agent(&caller, &request.into_inner().agent);
         let agent = agent
             .and_then(|agent| self.0.shown_agent(&agent.record))
             .map_err(|error| status(&error))?;
@@ -95,28 +122,22 @@ impl AgentService for Adapter {
         &self,
         request: Request<v1::ListAgentsRequest>,
     ) -> Result<Response<v1::ListAgentsResponse>, Status> {
+        let caller = caller(&request)?;
         let request = request.into_inner();
         let organization = present(request.organization)
-            .map(|text| self.0.find_organization(&text))
+            .map(|text| self.0.find_organization(&caller, &text))
             .transpose();
-        let filter = AgentFilter {
-            organization: organization
-                .map_err(|error| status(&error))?
-                .map(|stored| stored.record.id),
-            status: present(request.status)
-                .map(|text| text.parse())
-                .transpose()
-                .map_err(invalid)?,
-            owner: present(request.owner),
-        };
-        let before = present(request.page_token)
-            .map(|token| token.parse())
-            .transpose()
-            .map_err(invalid)?;
-        let page = self
-            .0
-            .list_agents(filter, before, page_size(request.limit))
-            .await;
+        let organization = organization
+            .map_err(|error| status(&error))?
+            .map(|stored| stored.record.id);
+        let query = query(
+            request.status,
+            request.owner,
+            request.page_token,
+            request.limit,
+        );
+        let query = query.map_err(invalid)?;
+        let page = self.0.list_agents(&caller, query, organization).await;
         let page = page.map_err(|error| status(&error))?;
         let agents = page
             .agents
@@ -127,8 +148,8 @@ impl AgentService for Adapter {
                 .collect::<Result<_, _>>()
                 .map_err(|error| status(&error))?,
             next_page_token: page
-                .next_before
-                .map(|id| id.to_string())
+                .next
+                .map(|next| next.id.to_string())
                 .unwrap_or_default(),
         }))
     }
@@ -159,5 +180,12 @@ impl AgentService for Adapter {
         request: Request<v1::AgentTransitionRequest>,
     ) -> Result<Response<v1::AgentChange>, Status> {
         self.transition(request, Transition::Decommission).await
+    }
+
+    async fn archive(
+        &self,
+        request: Request<v1::AgentTransitionRequest>,
+    ) -> Result<Response<v1::AgentChange>, Status> {
+        self.transition(request, Transition::Archive).await
     }
 }

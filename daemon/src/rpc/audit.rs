@@ -13,9 +13,9 @@ use tonic::{Request, Response, Status};
 use tracing::Instrument as _;
 
 use super::error::{invalid, status};
-use super::{page_size, present};
-use crate::service::Service;
+use super::{caller, page_size, present};
 use crate::service::audit::{EntryFilter, StoredEntry, TailEvent};
+use crate::service::{Caller, Service};
 
 /// How many events wait for a slow reader; the log holds the rest.
 const EVENTS: usize = 64;
@@ -23,12 +23,14 @@ const EVENTS: usize = 64;
 pub(super) struct Adapter(pub(super) Arc<Service>);
 
 impl Adapter {
-    fn filter(&self, filter: Option<v1::AuditFilter>) -> Result<EntryFilter, Status> {
-        let Some(filter) = filter else {
-            return Ok(EntryFilter::default());
-        };
+    fn filter(
+        &self,
+        caller: &Caller,
+        filter: Option<v1::AuditFilter>,
+    ) -> Result<EntryFilter, Status> {
+        let filter = filter.unwrap_or_default();
         let agent = present(filter.agent)
-            .map(|text| self.0.find_agent(&text))
+            .map(|text| self.0.find_agent(caller, &text))
             .transpose();
         Ok(EntryFilter {
             action: present(filter.action)
@@ -42,6 +44,7 @@ impl Adapter {
             agent: agent
                 .map_err(|error| status(&error))?
                 .map(|stored| stored.record.id),
+            organizations: caller.reach.narrowed(None),
         })
     }
 }
@@ -69,8 +72,9 @@ impl AuditService for Adapter {
         &self,
         request: Request<v1::ListAuditEntriesRequest>,
     ) -> Result<Response<v1::ListAuditEntriesResponse>, Status> {
+        let caller = caller(&request)?;
         let request = request.into_inner();
-        let filter = self.filter(request.filter)?;
+        let filter = self.filter(&caller, request.filter)?;
         let page = self
             .0
             .list_entries(request.before, filter, page_size(request.limit))
@@ -88,8 +92,9 @@ impl AuditService for Adapter {
         &self,
         request: Request<v1::TailAuditRequest>,
     ) -> Result<Response<Self::TailStream>, Status> {
+        let caller = caller(&request)?;
         let request = request.into_inner();
-        let filter = self.filter(request.filter)?;
+        let filter = self.filter(&caller, request.filter)?;
         let end = *self.0.store().head().borrow();
         if request.from.is_some_and(|from| from > end) {
             let rule = "must not be beyond the log's end; a store put back from an earlier time has a shorter log";

@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 use super::error::{invalid, status};
 use super::{caller, duration, present};
 use crate::service::Service;
-use crate::service::credential::Issued;
+use crate::service::credential::{Issued, Proof, Rotation};
 
 pub(super) struct Adapter(pub(super) Arc<Service>);
 
@@ -18,7 +18,10 @@ fn answer(issued: Issued) -> Response<v1::IssuedCredential> {
         client_id: issued.credential.agent_id.to_string(),
         credential: Some(issued.credential.into()),
         retiring: issued.retiring.map(Into::into),
-        client_secret: issued.secret.expose().to_owned(),
+        client_secret: issued
+            .secret
+            .map(|secret| secret.expose().to_owned())
+            .unwrap_or_default(),
         audit_seq: issued.audit_seq,
     })
 }
@@ -34,7 +37,7 @@ impl CredentialService for Adapter {
         let expires_in = duration(request.expires_in, "expires_in").map_err(invalid)?;
         let issued = self
             .0
-            .issue_credential(&caller, &request.agent, expires_in)
+            .issue_credential(&caller, &request.agent, Proof::ClientSecret, expires_in)
             .await;
         issued.map(answer).map_err(|error| status(&error))
     }
@@ -46,11 +49,12 @@ impl CredentialService for Adapter {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let id = request.credential_id.parse().map_err(invalid)?;
-        let grace = duration(request.grace, "grace").map_err(invalid)?;
-        let issued = self
-            .0
-            .rotate_credential(&caller, id, grace, request.revision)
-            .await;
+        let rotation = Rotation {
+            grace: duration(request.grace, "grace").map_err(invalid)?,
+            public_key: None,
+            seen: request.revision,
+        };
+        let issued = self.0.rotate_credential(&caller, id, rotation).await;
         issued.map(answer).map_err(|error| status(&error))
     }
 
@@ -80,9 +84,10 @@ impl CredentialService for Adapter {
         &self,
         request: Request<v1::ListCredentialsRequest>,
     ) -> Result<Response<v1::ListCredentialsResponse>, Status> {
+        let caller = caller(&request)?;
         let credentials = self
             .0
-            .list_credentials(&request.into_inner().agent)
+            .list_credentials(&caller, &request.into_inner().agent)
             .map_err(|error| status(&error))?;
         Ok(Response::new(v1::ListCredentialsResponse {
             credentials: credentials.into_iter().map(Into::into).collect(),

@@ -27,24 +27,33 @@ pub(super) fn invalid(error: FieldError) -> Status {
 
 const fn grpc_code(code: Code) -> Grpc {
     match code {
-        Code::InvalidArgument | Code::InvalidRequest | Code::UnsupportedGrantType => {
-            Grpc::InvalidArgument
-        }
+        Code::RouteNotFound | Code::MethodNotAllowed => Grpc::Unimplemented,
+        Code::InvalidArgument
+        | Code::InvalidRequest
+        | Code::BodyTooLarge
+        | Code::BodyTimeout
+        | Code::UnsupportedMediaType
+        | Code::UnsupportedGrantType => Grpc::InvalidArgument,
         Code::OrganizationNotFound | Code::AgentNotFound | Code::CredentialNotFound => {
             Grpc::NotFound
         }
         Code::AlreadyExists => Grpc::AlreadyExists,
-        Code::RevisionConflict => Grpc::Aborted,
+        Code::RevisionConflict | Code::IdempotencyConflict => Grpc::Aborted,
         Code::InvalidState => Grpc::FailedPrecondition,
-        Code::PermissionDenied | Code::ScopeNotAllowed | Code::ResourceNotAllowed => {
-            Grpc::PermissionDenied
-        }
-        Code::LimitReached => Grpc::ResourceExhausted,
+        Code::PermissionDenied
+        | Code::AuthorizationError
+        | Code::InsufficientScope
+        | Code::ScopeNotAllowed
+        | Code::ResourceNotAllowed => Grpc::PermissionDenied,
+        Code::LimitReached | Code::QuotaExceeded => Grpc::ResourceExhausted,
         Code::Overloaded | Code::StoreUnavailable => Grpc::Unavailable,
         Code::Internal => Grpc::Internal,
         Code::UnknownClient
         | Code::WrongSecret
         | Code::MalformedSecret
+        | Code::WrongAssertion
+        | Code::ReplayedAssertion
+        | Code::InvalidToken
         | Code::MissingAuthentication
         | Code::CredentialRevoked
         | Code::CredentialExpired

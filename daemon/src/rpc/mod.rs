@@ -18,6 +18,7 @@ mod state;
 
 use std::sync::Arc;
 
+use agentidp_proto::convert;
 use agentidp_proto::v1::agent_service_server::AgentServiceServer;
 use agentidp_proto::v1::audit_service_server::AuditServiceServer;
 use agentidp_proto::v1::credential_service_server::CredentialServiceServer;
@@ -152,17 +153,7 @@ fn duration(
     duration: Option<prost_types::Duration>,
     field: &'static str,
 ) -> Result<Option<std::time::Duration>, FieldError> {
-    let rule = FieldError::new(field, "must be a duration that is not negative");
     duration
-        .map(|it| {
-            let seconds = u64::try_from(it.seconds).map_err(|_error| rule.clone())?;
-            let nanos = u32::try_from(it.nanos)
-                .ok()
-                .filter(|nanos| *nanos < 1_000_000_000);
-            Ok(std::time::Duration::new(
-                seconds,
-                nanos.ok_or_else(|| rule.clone())?,
-            ))
-        })
+        .map(|it| convert::to_domain_duration(it, field))
         .transpose()
 }

@@ -22,7 +22,7 @@ impl OrganizationService for Adapter {
         let name = request.into_inner().name.try_into().map_err(invalid)?;
         let changed = self
             .0
-            .create_organization(&caller, name)
+            .create_organization(&caller, name, None)
             .await
             .map_err(|error| status(&error))?;
         Ok(Response::new(v1::CreateOrganizationResponse {
@@ -35,6 +35,7 @@ impl OrganizationService for Adapter {
         &self,
         request: Request<v1::ListOrganizationsRequest>,
     ) -> Result<Response<v1::ListOrganizationsResponse>, Status> {
+        let caller = caller(&request)?;
         let request = request.into_inner();
         let before = present(request.page_token)
             .map(|token| token.parse())
@@ -43,7 +44,7 @@ impl OrganizationService for Adapter {
         let limit = page_size(request.limit);
         let page = self
             .0
-            .list_organizations(before, limit)
+            .list_organizations(&caller, before, limit)
             .map_err(|error| status(&error))?;
         let next = page
             .last()

@@ -70,6 +70,11 @@ pub(crate) const RULES: &[Rule] = &[
         Action::AgentDecommission,
     ),
     rule(
+        "/agentidp.operator.v1.AgentService/Archive",
+        Role::Operator,
+        Action::AgentArchive,
+    ),
+    rule(
         "/agentidp.operator.v1.CredentialService/Issue",
         Role::Operator,
         Action::CredentialIssue,

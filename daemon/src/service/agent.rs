@@ -1,23 +1,19 @@
 //! Agents: registering, listing, and the transitions of their lifecycle.
 
-use std::sync::Arc;
-
 use agentidp_shared::agent::Transition;
 use agentidp_shared::{
-    Action, Agent, AgentId, AgentStatus, AgentType, Code, CredentialStatus, DeploymentEnv, Email,
-    Metadata, OrganizationId, Outcome, Owner, Reason, Resource, ScopeSet,
+    Action, Agent, AgentId, AgentStatus, AgentType, AgentUpdate, Code, CredentialStatus,
+    DeploymentEnv, Email, Entry, Metadata, OrganizationId, Outcome, Owner, Reason, Resource,
+    ScopeSet,
 };
 
-use super::{ATTEMPTS, Caller, Changed, Service, ServiceError, check_done_already, check_revision};
+use super::idempotency::Made;
+use super::{ATTEMPTS, Caller, Changed, Service, ServiceError};
 use crate::clock::random;
-use crate::store::{Commit, CredentialRecord, Record, RecordKey, Store, Stored};
+use crate::store::{AgentPage, AgentQuery, Commit, CredentialRecord, Record, RecordKey};
 
-/// How many agents are read at a time.
-const BATCH: usize = 100;
-/// The size of the metadata from which on a page takes no more agents.
-const PAGE_BYTES: usize = 2 * 1_024 * 1_024;
-/// How many agents one page looks at when a filter lets few of them through.
-const SCANNED_PER_PAGE: usize = 10_000;
+/// How many agents can be registered at once.
+pub(crate) const MAX_AT_ONCE: usize = 100;
 
 /// What an agent is registered with.
 #[derive(Debug, Clone)]
@@ -40,59 +36,104 @@ pub(crate) struct Registration {
     pub(crate) metadata: Metadata,
 }
 
-/// Which agents to list.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct AgentFilter {
-    /// Only this organization's.
-    pub(crate) organization: Option<OrganizationId>,
-    /// Only those of this status; none: all but archived.
-    pub(crate) status: Option<AgentStatus>,
-    /// Only this owner's.
-    pub(crate) owner: Option<String>,
-}
-
-impl AgentFilter {
-    fn matches(&self, agent: &Agent) -> bool {
-        self.organization
-            .is_none_or(|id| agent.organization_id == id)
-            && self
-                .status
-                .map_or(agent.status != AgentStatus::Archived, |status| {
-                    agent.status == status
-                })
-            && self
-                .owner
-                .as_ref()
-                .is_none_or(|owner| agent.owner.as_str() == owner)
-    }
-}
-
-/// A page of agents.
-#[derive(Debug, Default)]
-pub(crate) struct AgentPage {
-    /// The agents, newest first; may be fewer than asked for though there are more.
-    pub(crate) agents: Vec<Arc<Stored<Agent>>>,
-    /// Where the next page begins: only agents older than this one. `None`: there is no more.
-    pub(crate) next_before: Option<AgentId>,
-}
-
 impl Service {
     /// Registers an agent in `organization`.
     ///
     /// # Errors
     ///
-    /// `ORGANIZATION_NOT_FOUND`; `ALREADY_EXISTS` when the e-mail is taken.
+    /// `ORGANIZATION_NOT_FOUND`; `ALREADY_EXISTS` when the e-mail is taken; `QUOTA_EXCEEDED` when the
+    /// organization has as many agents as its tier allows.
     pub(crate) async fn register_agent(
         &self,
         caller: &Caller,
         organization: &str,
         registration: Registration,
     ) -> Result<Changed<Agent>, ServiceError> {
-        let organization = self.find_organization(organization)?;
+        let organization = self.find_organization(caller, organization)?;
+        if let Some(Made::Agent(id)) = self.made_before(caller)? {
+            return self.as_changed(caller, id);
+        }
+        let (entry, agent) = self.new_agent(caller, organization.record.id, registration);
+        let commit = Commit::new(entry)
+            .require(
+                RecordKey::Organization(organization.record.id),
+                organization.record.revision,
+            )
+            .put(Record::Agent(agent.clone()));
+        let commit = match self.agent_quota(&organization.record) {
+            Some(quota) => commit.within(quota),
+            None => commit,
+        };
+        let commit = self.remembering(caller, commit, Made::Agent(agent.id))?;
+        let seq = self.commit(commit).await?;
+        Ok(Changed {
+            record: agent,
+            audit_seq: seq,
+        })
+    }
+
+    /// Registers many agents in `organization` at once: all of them or none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::register_agent`]; `INVALID_ARGUMENT` for none, or more than [`MAX_AT_ONCE`].
+    pub(crate) async fn register_agents(
+        &self,
+        caller: &Caller,
+        organization: &str,
+        registrations: Vec<Registration>,
+    ) -> Result<Vec<Changed<Agent>>, ServiceError> {
+        if registrations.is_empty() || registrations.len() > MAX_AT_ONCE {
+            let message = format!("agents: must be 1 to {MAX_AT_ONCE}");
+            return Err(ServiceError::new(Code::InvalidArgument, message));
+        }
+        let organization = self.find_organization(caller, organization)?;
+        let mut agents = Vec::with_capacity(registrations.len());
+        let mut commit: Option<Commit> = None;
+        for registration in registrations {
+            let (entry, agent) = self.new_agent(caller, organization.record.id, registration);
+            let grown = match commit {
+                Some(commit) => commit.and(entry),
+                None => Commit::new(entry).require(
+                    RecordKey::Organization(organization.record.id),
+                    organization.record.revision,
+                ),
+            };
+            commit = Some(grown.put(Record::Agent(agent.clone())));
+            agents.push(agent);
+        }
+        let Some(mut commit) = commit else {
+            return Ok(Vec::new());
+        };
+        if let Some(quota) = self.agent_quota(&organization.record) {
+            commit = commit.within(quota);
+        }
+        let first = self.commit(commit).await?;
+        let numbered = agents.into_iter().zip(first..);
+        Ok(numbered
+            .map(|(record, audit_seq)| Changed { record, audit_seq })
+            .collect())
+    }
+
+    /// An agent as it is now, and the entry of its last change.
+    fn as_changed(&self, caller: &Caller, id: AgentId) -> Result<Changed<Agent>, ServiceError> {
+        let stored = self.require_agent(caller, id)?;
+        Ok(Changed {
+            record: stored.record.clone(),
+            audit_seq: stored.audit_seq,
+        })
+    }
+
+    fn new_agent(
+        &self,
+        caller: &Caller,
+        organization: OrganizationId,
+        registration: Registration,
+    ) -> (Entry, Agent) {
         let mut entry = self.entry(caller, Action::AgentRegister, Outcome::Success);
         let agent = Agent {
             id: AgentId::new(entry.time, random(self.random.as_ref())),
-            organization_id: organization.record.id,
+            organization_id: organization,
             email: registration.email,
             agent_type: registration.agent_type,
             version: registration.version,
@@ -105,35 +146,80 @@ impl Service {
             created_at: entry.time,
             updated_at: entry.time,
             last_auth_at: None,
+            tokens_revoked_until: None,
             revision: 1,
         };
         entry.organization_id = Some(agent.organization_id);
-        let commit = Commit::new(entry)
-            .require(
-                RecordKey::Organization(organization.record.id),
-                organization.record.revision,
-            )
-            .put(Record::Agent(agent.clone()));
-        let seq = self.commit(commit).await?;
-        Ok(Changed {
-            record: agent,
-            audit_seq: seq,
-        })
+        (entry, agent)
     }
 
-    /// A page of agents.
+    /// A page of the agents that there are for the caller.
     ///
     /// # Errors
     ///
     /// When the store cannot be read.
     pub(crate) async fn list_agents(
         &self,
-        filter: AgentFilter,
-        before: Option<AgentId>,
-        limit: usize,
+        caller: &Caller,
+        mut query: AgentQuery,
+        organization: Option<OrganizationId>,
     ) -> Result<AgentPage, ServiceError> {
-        self.read(move |store| page_of_agents(store, &filter, before, limit))
-            .await
+        query.filter.organizations = caller.reach.narrowed(organization);
+        self.read(move |store| Ok(store.agents(&query)?)).await
+    }
+
+    /// Changes an agent's record. A change that changes nothing is answered with the last one.
+    ///
+    /// # Errors
+    ///
+    /// `AGENT_NOT_FOUND`, `REVISION_CONFLICT`; `INVALID_STATE` when the agent has ended.
+    pub(crate) async fn update_agent(
+        &self,
+        caller: &Caller,
+        agent: &str,
+        update: AgentUpdate,
+        seen: u64,
+    ) -> Result<Changed<Agent>, ServiceError> {
+        if let Some(Made::Agent(id)) = self.made_before(caller)? {
+            return self.as_changed(caller, id);
+        }
+        let mut attempts = ATTEMPTS;
+        loop {
+            attempts -= 1;
+            let current = self.find_agent(caller, agent)?;
+            self.check_revision(seen, current.record.revision, current.audit_seq)?;
+            if current.record.status.is_final() {
+                let message = format!(
+                    "the agent is {}: its record stays as it is",
+                    current.record.status
+                );
+                return Err(ServiceError::new(Code::InvalidState, message));
+            }
+            let mut changed = update.clone().apply(&current.record);
+            if changed.differences(&current.record).is_empty() {
+                return Ok(Changed {
+                    record: changed,
+                    audit_seq: current.audit_seq,
+                });
+            }
+            let mut entry = self.entry(caller, Action::AgentUpdate, Outcome::Success);
+            entry.organization_id = Some(changed.organization_id);
+            changed.updated_at = entry.time;
+            changed.revision += 1;
+            let commit = Commit::new(entry).put(Record::Agent(changed.clone()));
+            let commit = self.remembering(caller, commit, Made::Agent(changed.id))?;
+            match self.commit(commit).await {
+                Ok(seq) => {
+                    return Ok(Changed {
+                        record: changed,
+                        audit_seq: seq,
+                    });
+                }
+                Err(error) if error.code == Code::RevisionConflict && seen == 0 && attempts > 0 => {
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// An agent's record as it is shown: with when the agent last got a token.
@@ -142,7 +228,7 @@ impl Service {
     ///
     /// When the store cannot be read.
     pub(crate) fn shown_agent(&self, agent: &Agent) -> Result<Agent, ServiceError> {
-        let last_auth_at = self.store.last_used(&RecordKey::Agent(agent.id))?;
+        let last_auth_at = self.store.usage(&RecordKey::Agent(agent.id))?.last;
         Ok(Agent {
             last_auth_at,
             ..agent.clone()
@@ -165,7 +251,7 @@ impl Service {
         reason: Option<Reason>,
         seen: u64,
     ) -> Result<Changed<Agent>, ServiceError> {
-        if reason.is_none() && transition != Transition::Resume {
+        if reason.is_none() && !matches!(transition, Transition::Resume | Transition::Archive) {
             return Err(ServiceError::new(
                 Code::InvalidArgument,
                 "reason: must be given, for the audit log",
@@ -175,20 +261,20 @@ impl Service {
         let mut attempts = ATTEMPTS;
         loop {
             attempts -= 1;
-            let current = self.find_agent(agent)?;
+            let current = self.find_agent(caller, agent)?;
             let status = current
                 .record
                 .status
                 .after(transition)
                 .map_err(|error| ServiceError::new(Code::InvalidState, error.to_string()))?;
             if status == current.record.status {
-                check_done_already(seen, current.record.revision)?;
+                self.check_done_already(seen, current.record.revision, current.audit_seq)?;
                 return Ok(Changed {
                     record: current.record.clone(),
                     audit_seq: current.audit_seq,
                 });
             }
-            check_revision(seen, current.record.revision)?;
+            self.check_revision(seen, current.record.revision, current.audit_seq)?;
             match self
                 .transition_once(
                     caller,
@@ -218,6 +304,7 @@ impl Service {
             Transition::Resume => Action::AgentResume,
             Transition::Revoke => Action::AgentRevoke,
             Transition::Decommission => Action::AgentDecommission,
+            Transition::Archive => Action::AgentArchive,
         };
         let mut entry = self.entry(caller, action, Outcome::Success);
         entry.organization_id = Some(current.organization_id);
@@ -226,6 +313,10 @@ impl Service {
         agent.status = status;
         agent.updated_at = entry.time;
         agent.revision += 1;
+        if transition == Transition::Resume {
+            // The time is read after the record, so no token from before the suspension is later.
+            agent.tokens_revoked_until = Some(entry.time);
+        }
         let time = entry.time;
         let mut commit = Commit::new(entry.clone()).put(Record::Agent(agent.clone()));
         if status.is_final() {
@@ -254,37 +345,4 @@ pub(super) fn revoke(record: &CredentialRecord) -> CredentialRecord {
     record.credential.status = CredentialStatus::Revoked;
     record.credential.revision += 1;
     record
-}
-
-fn page_of_agents(
-    store: &dyn Store,
-    filter: &AgentFilter,
-    before: Option<AgentId>,
-    limit: usize,
-) -> Result<AgentPage, ServiceError> {
-    let mut page = AgentPage {
-        agents: Vec::new(),
-        next_before: before,
-    };
-    let (mut scanned, mut bytes) = (0, 0);
-    while scanned < SCANNED_PER_PAGE {
-        let batch = store.agents(page.next_before, BATCH)?;
-        let is_last = batch.len() < BATCH;
-        scanned += batch.len();
-        for agent in batch {
-            if page.agents.len() == limit || bytes > PAGE_BYTES {
-                return Ok(page);
-            }
-            page.next_before = Some(agent.record.id);
-            if filter.matches(&agent.record) {
-                bytes += agent.record.metadata.size();
-                page.agents.push(agent);
-            }
-        }
-        if is_last {
-            page.next_before = None;
-            return Ok(page);
-        }
-    }
-    Ok(page)
 }

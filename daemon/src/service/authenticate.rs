@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::{Service, ServiceError};
 use crate::crypto::secret::Verdict;
-use crate::store::{CredentialRecord, Stored};
+use crate::store::{CredentialRecord, SecretVerifier, Stored};
 
 /// What a client presented.
 #[derive(Debug)]
@@ -85,11 +85,10 @@ impl Service {
         let Some(organization) = self.store.organization(agent.record.organization_id)? else {
             return fail(Code::UnknownClient, Some(agent), None);
         };
-        let CredentialRecord {
-            credential: public,
-            check,
-            hash,
-        } = &credential.record;
+        let public = &credential.record.credential;
+        let Some(SecretVerifier { check, hash }) = &credential.record.verifier else {
+            return fail(Code::WrongSecret, Some(agent), Some(public.id));
+        };
         if mac.check() != *check {
             return fail(Code::WrongSecret, Some(agent), Some(public.id));
         }

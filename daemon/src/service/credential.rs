@@ -6,45 +6,68 @@ use std::time::Duration;
 use agentidp_shared::credential::MAX_LIVE_CREDENTIALS;
 use agentidp_shared::{
     Action, Agent, AgentId, ClientSecret, Code, Credential, CredentialId, CredentialKind,
-    CredentialStatus, Outcome, Reason, Timestamp,
+    CredentialStatus, Entry, Outcome, PublicKey, Reason, Timestamp,
 };
 
 use super::agent::revoke;
-use super::{ATTEMPTS, Caller, Changed, Service, ServiceError, check_done_already, check_revision};
+use super::idempotency::Made;
+use super::{ATTEMPTS, Caller, Changed, Service, ServiceError};
 use crate::clock::random;
-use crate::store::{Commit, CredentialRecord, Record, RecordKey, Stored};
+use crate::store::{Commit, CredentialRecord, Record, RecordKey, SecretVerifier, Stored};
 
 /// How long a rotated credential is still accepted when nothing else is said.
-const DEFAULT_GRACE: Duration = Duration::from_hours(24);
+pub(super) const DEFAULT_GRACE: Duration = Duration::from_hours(24);
 /// The longest grace.
 const MAX_GRACE: Duration = Duration::from_hours(90 * 24);
 /// The longest life that a credential may be given.
 const MAX_EXPIRY: Duration = Duration::from_hours(10 * 365 * 24);
 
-/// A credential that has just been issued. The secret is in it this once.
+/// What a new credential is to be.
+#[derive(Debug, Clone)]
+pub(crate) enum Proof {
+    /// A client secret, which is made here.
+    ClientSecret,
+    /// The agent's own key.
+    PublicKey(PublicKey),
+}
+
+/// A credential that has just been issued. Its secret is in it this once.
 #[derive(Debug)]
 pub(crate) struct Issued {
     /// The credential.
     pub(crate) credential: Credential,
     /// The one that it replaces.
     pub(crate) retiring: Option<Credential>,
-    /// Its secret.
-    pub(crate) secret: ClientSecret,
+    /// Its secret, if that is what it is.
+    pub(crate) secret: Option<ClientSecret>,
     /// The audit entry.
     pub(crate) audit_seq: u64,
 }
 
+/// How to rotate a credential.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Rotation {
+    /// How long the old one is still accepted; absent: 24 h; zero: it is revoked at once.
+    pub(crate) grace: Option<Duration>,
+    /// The new key, when it is a public key.
+    pub(crate) public_key: Option<PublicKey>,
+    /// The revision that the caller saw; 0: any.
+    pub(crate) seen: u64,
+}
+
 impl Service {
-    /// Issues a client secret to an agent.
+    /// Issues a credential to an agent.
     ///
     /// # Errors
     ///
     /// `AGENT_NOT_FOUND`; `INVALID_STATE` when the agent has ended; `LIMIT_REACHED` when it has as
-    /// many credentials as it may; `INVALID_ARGUMENT` for an expiry out of range.
+    /// many credentials as it may; `ALREADY_EXISTS` when it has the key already;
+    /// `INVALID_ARGUMENT` for an expiry out of range.
     pub(crate) async fn issue_credential(
         &self,
         caller: &Caller,
         agent: &str,
+        proof: Proof,
         expires_in: Option<Duration>,
     ) -> Result<Issued, ServiceError> {
         if expires_in.is_some_and(|life| life < Duration::from_secs(1) || life > MAX_EXPIRY) {
@@ -53,26 +76,25 @@ impl Service {
                 "expires_in: must be between 1 s and 10 years",
             ));
         }
-        let agent = self.find_agent(agent)?;
-        let (mut record, secret) = self.new_credential(&agent.record).await?;
+        let agent = self.find_agent(caller, agent)?;
+        if let Some(issued) = self.issued_before(caller)? {
+            return Ok(issued);
+        }
+        let (mut record, secret) = self.new_credential(&agent.record, proof).await?;
         let _set = self.credentials.lock().await;
-        let agent = self.require_agent(agent.record.id)?;
-        self.check_may_have_another(&agent.record)?;
+        let agent = self.require_agent(caller, agent.record.id)?;
+        self.check_may_have_another(&agent.record, &record)?;
         record.credential.expires_at =
             expires_in.map(|life| record.credential.created_at.plus(life));
 
-        let mut entry = self.entry(
-            caller,
-            Action::CredentialIssue,
-            agentidp_shared::Outcome::Success,
-        );
-        entry.organization_id = Some(agent.record.organization_id);
-        entry.agent_id = Some(agent.record.id);
+        let mut entry = self.entry(caller, Action::CredentialIssue, Outcome::Success);
+        name_credential(&mut entry, &record.credential);
         entry.expires_at = record.credential.expires_at;
         let commit = Commit::new(entry)
             .require(RecordKey::Agent(agent.record.id), agent.record.revision)
             .put(Record::Credential(record.clone()));
-        let seq = self.commit(commit).await?;
+        let made = self.made_credential(caller, &record.credential, None, secret.as_ref())?;
+        let seq = self.commit(self.remembering(caller, commit, made)?).await?;
         Ok(Issued {
             credential: record.credential,
             retiring: None,
@@ -81,29 +103,32 @@ impl Service {
         })
     }
 
-    /// Issues a successor to a credential. The old one is accepted for `grace` more (default 24 h;
-    /// zero revokes it at once) and never longer than it would have been.
+    /// Issues a successor to a credential. The old one is accepted for a grace, and never longer
+    /// than it would have been.
     ///
     /// # Errors
     ///
     /// `CREDENTIAL_NOT_FOUND`, `REVISION_CONFLICT`; `INVALID_STATE` when the credential is not
-    /// active; `INVALID_ARGUMENT` for a grace out of range.
+    /// active; `INVALID_ARGUMENT` for a grace out of range, or a key that is missing or not asked
+    /// for.
     pub(crate) async fn rotate_credential(
         &self,
         caller: &Caller,
         id: CredentialId,
-        grace: Option<Duration>,
-        seen: u64,
+        rotation: Rotation,
     ) -> Result<Issued, ServiceError> {
-        let grace = grace.unwrap_or(DEFAULT_GRACE);
+        let grace = rotation.grace.unwrap_or(DEFAULT_GRACE);
         if grace > MAX_GRACE {
             return Err(ServiceError::new(
                 Code::InvalidArgument,
                 "grace: must be at most 90 days",
             ));
         }
-        let old = self.require_credential(id)?;
-        check_revision(seen, old.record.credential.revision)?;
+        let old = self.require_credential(caller, id)?;
+        if let Some(issued) = self.issued_before(caller)? {
+            return Ok(issued);
+        }
+        self.check_revision(rotation.seen, old.record.credential.revision, old.audit_seq)?;
         let status = old.record.credential.status_at(self.now());
         if status != CredentialStatus::Active {
             let message = format!(
@@ -111,23 +136,22 @@ impl Service {
             );
             return Err(ServiceError::new(Code::InvalidState, message));
         }
-        let agent = self.require_agent(old.record.credential.agent_id)?;
-        let (mut record, secret) = self.new_credential(&agent.record).await?;
+        let proof = successor_of(&old.record.credential, rotation.public_key)?;
+        let agent = self.require_agent(caller, old.record.credential.agent_id)?;
+        let (mut record, secret) = self.new_credential(&agent.record, proof).await?;
         let _set = self.credentials.lock().await;
-        let agent = self.require_agent(agent.record.id)?;
-        self.check_may_have_another(&agent.record)?;
+        let agent = self.require_agent(caller, agent.record.id)?;
+        self.check_may_have_another(&agent.record, &record)?;
         let now = record.credential.created_at;
         record.credential.expires_at = renewed_expiry(&old.record.credential, now);
         let retiring = retire(&old.record, now, grace);
 
         let mut rotated = self.entry(caller, Action::CredentialRotate, Outcome::Success);
-        rotated.organization_id = Some(agent.record.organization_id);
-        rotated.agent_id = Some(agent.record.id);
+        name_credential(&mut rotated, &record.credential);
         rotated.credential_id = Some(record.credential.id);
         rotated.expires_at = retiring.credential.retires_at;
         let mut issued = self.entry(caller, Action::CredentialIssue, Outcome::Success);
-        issued.organization_id = Some(agent.record.organization_id);
-        issued.agent_id = Some(agent.record.id);
+        name_credential(&mut issued, &record.credential);
         issued.credential_id = Some(id);
         issued.expires_at = record.credential.expires_at;
         let commit = Commit::new(rotated)
@@ -135,7 +159,8 @@ impl Service {
             .and(issued)
             .put(Record::Credential(record.clone()))
             .require(RecordKey::Agent(agent.record.id), agent.record.revision);
-        let seq = self.commit(commit).await?;
+        let made = self.made_credential(caller, &record.credential, Some(id), secret.as_ref())?;
+        let seq = self.commit(self.remembering(caller, commit, made)?).await?;
         Ok(Issued {
             credential: record.credential,
             retiring: Some(retiring.credential),
@@ -144,7 +169,8 @@ impl Service {
         })
     }
 
-    /// Cuts a credential off. One that is cut off already is answered with the first time.
+    /// Cuts a credential off, and the tokens that were issued for it. One that is cut off already is
+    /// answered with the first time.
     ///
     /// # Errors
     ///
@@ -165,18 +191,18 @@ impl Service {
         let mut attempts = ATTEMPTS;
         loop {
             attempts -= 1;
-            let current = self.require_credential(id)?;
+            let current = self.require_credential(caller, id)?;
+            let revision = current.record.credential.revision;
             if current.record.credential.status == CredentialStatus::Revoked {
-                check_done_already(seen, current.record.credential.revision)?;
+                self.check_done_already(seen, revision, current.audit_seq)?;
                 return Ok(Changed {
                     record: current.record.credential.clone(),
                     audit_seq: current.audit_seq,
                 });
             }
-            check_revision(seen, current.record.credential.revision)?;
+            self.check_revision(seen, revision, current.audit_seq)?;
             let mut entry = self.entry(caller, Action::CredentialRevoke, Outcome::Success);
-            entry.organization_id = Some(current.record.credential.organization_id);
-            entry.agent_id = Some(current.record.credential.agent_id);
+            name_credential(&mut entry, &current.record.credential);
             entry.reason = Some(reason.clone());
             let revoked = revoke(&current.record);
             let commit = Commit::new(entry).put(Record::Credential(revoked.clone()));
@@ -199,34 +225,106 @@ impl Service {
     /// # Errors
     ///
     /// `AGENT_NOT_FOUND`.
-    pub(crate) fn list_credentials(&self, agent: &str) -> Result<Vec<Credential>, ServiceError> {
-        let agent = self.find_agent(agent)?;
-        let now = self.now();
-        let as_of_now = |stored: Arc<Stored<CredentialRecord>>| {
-            let mut credential = stored.record.credential.clone();
-            credential.status = credential.status_at(now);
-            credential.last_used_at = self
-                .store
-                .last_used(&RecordKey::Credential(credential.id))?;
-            Ok(credential)
-        };
-        self.store
-            .credentials_of(agent.record.id)?
-            .into_iter()
-            .map(as_of_now)
+    pub(crate) fn list_credentials(
+        &self,
+        caller: &Caller,
+        agent: &str,
+    ) -> Result<Vec<Credential>, ServiceError> {
+        let agent = self.find_agent(caller, agent)?;
+        let all = self.store.credentials_of(agent.record.id)?;
+        all.into_iter()
+            .map(|stored| self.shown_credential(&stored.record.credential))
             .collect()
     }
 
-    fn require_credential(
+    /// One credential, with what time has done to it.
+    ///
+    /// # Errors
+    ///
+    /// `CREDENTIAL_NOT_FOUND`.
+    pub(crate) fn find_credential(
         &self,
+        caller: &Caller,
+        id: CredentialId,
+    ) -> Result<Credential, ServiceError> {
+        let stored = self.require_credential(caller, id)?;
+        self.shown_credential(&stored.record.credential)
+    }
+
+    /// A credential as it is shown: with what time has done to it, and how it was used.
+    pub(crate) fn shown_credential(
+        &self,
+        credential: &Credential,
+    ) -> Result<Credential, ServiceError> {
+        let usage = self.store.usage(&RecordKey::Credential(credential.id))?;
+        Ok(Credential {
+            status: credential.status_at(self.now()),
+            last_used_at: usage.last,
+            use_count: usage.count,
+            ..credential.clone()
+        })
+    }
+
+    pub(super) fn require_credential(
+        &self,
+        caller: &Caller,
         id: CredentialId,
     ) -> Result<Arc<Stored<CredentialRecord>>, ServiceError> {
         self.store
             .credential(id)?
+            .filter(|it| caller.reach.has(it.record.credential.organization_id))
             .ok_or_else(ServiceError::credential_not_found)
     }
 
-    fn check_may_have_another(&self, agent: &Agent) -> Result<(), ServiceError> {
+    /// The answer to a request that issued a credential when it was made before.
+    fn issued_before(&self, caller: &Caller) -> Result<Option<Issued>, ServiceError> {
+        let Some(Made::Credential {
+            id,
+            retiring,
+            secret,
+        }) = self.made_before(caller)?
+        else {
+            return Ok(None);
+        };
+        let stored = self.require_credential(caller, id)?;
+        let retiring = retiring.map(|id| self.require_credential(caller, id));
+        let secret = match stored.record.credential.kind {
+            CredentialKind::ClientSecret => Some(self.secret_again(id, secret.as_ref())?),
+            CredentialKind::PublicKey => None,
+        };
+        Ok(Some(Issued {
+            credential: stored.record.credential.clone(),
+            retiring: retiring
+                .transpose()?
+                .map(|stored| stored.record.credential.clone()),
+            secret,
+            audit_seq: stored.audit_seq,
+        }))
+    }
+
+    fn made_credential(
+        &self,
+        caller: &Caller,
+        credential: &Credential,
+        retiring: Option<CredentialId>,
+        secret: Option<&ClientSecret>,
+    ) -> Result<Made, ServiceError> {
+        let secret = match secret {
+            Some(secret) => self.remembered_secret(caller, credential.id, secret)?,
+            None => None,
+        };
+        Ok(Made::Credential {
+            id: credential.id,
+            retiring,
+            secret,
+        })
+    }
+
+    fn check_may_have_another(
+        &self,
+        agent: &Agent,
+        new: &CredentialRecord,
+    ) -> Result<(), ServiceError> {
         if agent.status.is_final() {
             let message = format!(
                 "the agent is {}: it can have no more credentials",
@@ -234,49 +332,106 @@ impl Service {
             );
             return Err(ServiceError::new(Code::InvalidState, message));
         }
-        if self.live_credentials(agent.id)? >= MAX_LIVE_CREDENTIALS {
+        let live = self.live_credentials(agent.id)?;
+        if live.len() >= MAX_LIVE_CREDENTIALS {
             let message = format!(
                 "the agent has {MAX_LIVE_CREDENTIALS} credentials, the most it may: revoke one first"
             );
             return Err(ServiceError::new(Code::LimitReached, message));
         }
+        let thumbprint = |it: &Credential| it.public_key.as_ref().map(|key| key.thumbprint.clone());
+        let new = thumbprint(&new.credential);
+        if new.is_some()
+            && live
+                .iter()
+                .any(|it| thumbprint(&it.record.credential) == new)
+        {
+            return Err(ServiceError::new(
+                Code::AlreadyExists,
+                "the agent has a credential with this key already",
+            ));
+        }
         Ok(())
     }
 
-    fn live_credentials(&self, agent: AgentId) -> Result<usize, ServiceError> {
+    /// The credentials of an agent that are accepted now.
+    pub(super) fn live_credentials(
+        &self,
+        agent: AgentId,
+    ) -> Result<Vec<Arc<Stored<CredentialRecord>>>, ServiceError> {
         let now = self.now();
-        let all = self.store.credentials_of(agent)?;
-        Ok(all
-            .iter()
-            .filter(|stored| stored.record.credential.check_accepted(now).is_ok())
-            .count())
+        let mut live = self.store.credentials_of(agent)?;
+        live.retain(|stored| stored.record.credential.check_accepted(now).is_ok());
+        Ok(live)
     }
 
     async fn new_credential(
         &self,
         agent: &Agent,
-    ) -> Result<(CredentialRecord, ClientSecret), ServiceError> {
+        proof: Proof,
+    ) -> Result<(CredentialRecord, Option<ClientSecret>), ServiceError> {
         let now = self.now();
-        let id = CredentialId::new(now, random(self.random.as_ref()));
-        let bits = zeroize::Zeroizing::new(random(self.random.as_ref()));
-        let secret = ClientSecret::new(id, &bits);
-        let record = CredentialRecord {
-            credential: Credential {
-                id,
-                agent_id: agent.id,
-                organization_id: agent.organization_id,
-                kind: CredentialKind::ClientSecret,
-                status: CredentialStatus::Active,
-                created_at: now,
-                expires_at: None,
-                retires_at: None,
-                last_used_at: None,
-                revision: 1,
-            },
-            check: self.secrets.mac(secret.expose()).check(),
-            hash: self.secrets.hash(secret.clone()).await?,
+        let mut credential = Credential {
+            id: CredentialId::new(now, random(self.random.as_ref())),
+            agent_id: agent.id,
+            organization_id: agent.organization_id,
+            kind: CredentialKind::ClientSecret,
+            status: CredentialStatus::Active,
+            created_at: now,
+            expires_at: None,
+            retires_at: None,
+            last_used_at: None,
+            use_count: 0,
+            public_key: None,
+            tokens_revoked_until: None,
+            revision: 1,
         };
-        Ok((record, secret))
+        match proof {
+            Proof::ClientSecret => {
+                let bits = zeroize::Zeroizing::new(random(self.random.as_ref()));
+                let secret = ClientSecret::new(credential.id, &bits);
+                let verifier = SecretVerifier {
+                    check: self.secrets.mac(secret.expose()).check(),
+                    hash: self.secrets.hash(secret.clone()).await?,
+                };
+                let record = CredentialRecord {
+                    credential,
+                    verifier: Some(verifier),
+                };
+                Ok((record, Some(secret)))
+            }
+            Proof::PublicKey(key) => {
+                credential.kind = CredentialKind::PublicKey;
+                credential.public_key = Some(key);
+                let record = CredentialRecord {
+                    credential,
+                    verifier: None,
+                };
+                Ok((record, None))
+            }
+        }
+    }
+}
+
+/// Names the agent and tenant of a credential in an entry about it.
+pub(super) fn name_credential(entry: &mut Entry, credential: &Credential) {
+    entry.organization_id = Some(credential.organization_id);
+    entry.agent_id = Some(credential.agent_id);
+}
+
+/// What the successor of a credential is to be.
+fn successor_of(old: &Credential, key: Option<PublicKey>) -> Result<Proof, ServiceError> {
+    match (old.kind, key) {
+        (CredentialKind::ClientSecret, None) => Ok(Proof::ClientSecret),
+        (CredentialKind::PublicKey, Some(key)) => Ok(Proof::PublicKey(key)),
+        (CredentialKind::ClientSecret, Some(_)) => Err(ServiceError::new(
+            Code::InvalidArgument,
+            "public_key: the credential is a client secret, whose successor is made here",
+        )),
+        (CredentialKind::PublicKey, None) => Err(ServiceError::new(
+            Code::InvalidArgument,
+            "public_key: the credential is a public key, so its successor must be given",
+        )),
     }
 }
 
@@ -286,7 +441,8 @@ fn renewed_expiry(old: &Credential, now: Timestamp) -> Option<Timestamp> {
         .map(|end| now.plus(end.since(old.created_at)))
 }
 
-fn retire(old: &CredentialRecord, now: Timestamp, grace: Duration) -> CredentialRecord {
+/// A credential that is accepted for `grace` more.
+pub(super) fn retire(old: &CredentialRecord, now: Timestamp, grace: Duration) -> CredentialRecord {
     if grace.is_zero() {
         return revoke(old);
     }

@@ -4,7 +4,7 @@ use agentidp_shared::agent::parse_version;
 use agentidp_shared::{Actor, AgentType, DeploymentEnv, FieldError, Metadata};
 
 use super::agent::Registration;
-use super::{Caller, Service, ServiceError};
+use super::{Caller, Reach, Service, ServiceError};
 
 /// The demonstration organization.
 const ORGANIZATION: &str = "demo";
@@ -34,14 +34,16 @@ impl Service {
     ///
     /// When the store fails.
     pub(crate) async fn seed_demo(&self) -> Result<(), ServiceError> {
-        if !self.list_organizations(None, 1)?.is_empty() {
+        if !self.store.organizations(None, 1)?.is_empty() {
             return Ok(());
         }
         let caller = Caller {
             actor: Actor::system(),
             request_id: self.new_request_id(),
+            reach: Reach::Installation,
+            idempotency: None,
         };
-        self.create_organization(&caller, ORGANIZATION.parse()?)
+        self.create_organization(&caller, ORGANIZATION.parse()?, None)
             .await?;
         for agent in AGENTS {
             self.register_agent(&caller, ORGANIZATION, registration(agent)?)

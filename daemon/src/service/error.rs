@@ -1,11 +1,12 @@
 //! Why the service refused or failed.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-use agentidp_shared::{Code, FieldError};
+use agentidp_shared::{Code, Entry, FieldError};
 
 use crate::crypto::CryptoError;
-use crate::store::{CommitError, Conflict, ReadError};
+use crate::store::{CommitError, Conflict, ReadError, TemporaryKey};
 
 /// A cause from the one list of codes, and a sentence for people. It never holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -15,6 +16,8 @@ pub(crate) struct ServiceError {
     pub(crate) code: Code,
     /// What happened and what to do, in one sentence.
     pub(crate) message: Cow<'static, str>,
+    /// What a program may want to know beside the code, by name.
+    pub(crate) details: BTreeMap<&'static str, String>,
 }
 
 impl ServiceError {
@@ -23,6 +26,36 @@ impl ServiceError {
         Self {
             code,
             message: message.into(),
+            details: BTreeMap::new(),
+        }
+    }
+
+    /// The error, with something that a program may want to know.
+    pub(crate) fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.details.insert(name, value.to_string());
+        self
+    }
+
+    /// `REVISION_CONFLICT`: the caller saw revision `seen` of a record whose last change is `entry`.
+    pub(crate) fn revision_conflict(seen: u64, current: u64, entry: Option<&Entry>) -> Self {
+        let change = entry.map_or_else(String::new, |entry| {
+            let name = entry.actor.name.as_deref().or(entry.actor.id.as_deref());
+            let actor = name.unwrap_or(entry.actor.kind.as_str());
+            format!(
+                "; the last change is {} by {actor} at {} (audit {})",
+                entry.action, entry.time, entry.seq
+            )
+        });
+        let message = format!(
+            "the record has revision {current} now, not {seen}{change}: look at it again and repeat"
+        );
+        let error = Self::new(Code::RevisionConflict, message).with("revision", current);
+        match entry {
+            Some(entry) => error
+                .with("action", entry.action)
+                .with("time", entry.time)
+                .with("audit_seq", entry.seq),
+            None => error,
         }
     }
 
@@ -47,7 +80,7 @@ impl ServiceError {
 
 impl From<FieldError> for ServiceError {
     fn from(error: FieldError) -> Self {
-        Self::new(Code::InvalidArgument, error.to_string())
+        Self::new(Code::InvalidArgument, error.to_string()).with("field", error.field)
     }
 }
 
@@ -58,7 +91,25 @@ impl From<Conflict> for ServiceError {
                 Code::RevisionConflict,
                 format!("{conflict}: look at it again and repeat"),
             ),
-            Conflict::Taken(_) => Self::new(Code::AlreadyExists, conflict.to_string()),
+            Conflict::Taken(what) => {
+                Self::new(Code::AlreadyExists, conflict.to_string()).with("field", what)
+            }
+            Conflict::Quota(agents) => Self::new(
+                Code::QuotaExceeded,
+                format!("{conflict}: end one first, or have the organization's tier changed"),
+            )
+            .with("agents", agents),
+            Conflict::Kept(TemporaryKey::UsedAssertion(_)) => Self::new(
+                Code::ReplayedAssertion,
+                "the assertion was used before: make a new one for each request",
+            ),
+            Conflict::Kept(TemporaryKey::Idempotency(_)) => Self::new(
+                Code::IdempotencyConflict,
+                "another request under this idempotency key was made meanwhile: repeat to have its answer",
+            ),
+            Conflict::Kept(TemporaryKey::RevokedToken(_)) => {
+                Self::new(Code::InvalidState, "the token is revoked already")
+            }
         }
     }
 }

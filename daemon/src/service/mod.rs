@@ -14,9 +14,12 @@ pub(crate) mod credential;
 mod demo;
 pub(crate) mod denial;
 pub(crate) mod error;
+mod idempotency;
 pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod organization;
+pub(crate) mod reach;
+pub(crate) mod tier;
 pub(crate) mod token;
 
 use std::sync::Arc;
@@ -34,6 +37,9 @@ use crate::crypto::{Keyring, Sealer, SecretHasher};
 use crate::store::{Store, Stored};
 use denial::Denials;
 pub(crate) use error::ServiceError;
+pub(crate) use idempotency::IdempotencyKey;
+pub(crate) use reach::Reach;
+pub(crate) use tier::Tiers;
 
 /// How often a change is decided anew when another came in between.
 const ATTEMPTS: usize = 5;
@@ -49,6 +55,8 @@ pub(crate) struct Settings {
     pub(crate) token_lifetime: Duration,
     /// What new signing keys sign with.
     pub(crate) algorithm: SigningAlgorithm,
+    /// What organizations may have.
+    pub(crate) tiers: Tiers,
 }
 
 /// Who asks, and under which id.
@@ -58,6 +66,10 @@ pub(crate) struct Caller {
     pub(crate) actor: Actor,
     /// The request.
     pub(crate) request_id: RequestId,
+    /// Which organizations there are for the caller.
+    pub(crate) reach: Reach,
+    /// Under which key the caller may repeat the request and have it done once.
+    pub(crate) idempotency: Option<IdempotencyKey>,
 }
 
 /// The product, on a store.
@@ -183,16 +195,23 @@ impl Service {
 
     fn require_organization(
         &self,
+        caller: &Caller,
         id: OrganizationId,
     ) -> Result<Arc<Stored<Organization>>, ServiceError> {
         self.store
             .organization(id)?
+            .filter(|it| caller.reach.has(it.record.id))
             .ok_or_else(ServiceError::organization_not_found)
     }
 
-    fn require_agent(&self, id: AgentId) -> Result<Arc<Stored<Agent>>, ServiceError> {
+    fn require_agent(
+        &self,
+        caller: &Caller,
+        id: AgentId,
+    ) -> Result<Arc<Stored<Agent>>, ServiceError> {
         self.store
             .agent(id)?
+            .filter(|it| caller.reach.has(it.record.organization_id))
             .ok_or_else(ServiceError::agent_not_found)
     }
 
@@ -203,6 +222,7 @@ impl Service {
     /// `ORGANIZATION_NOT_FOUND`.
     pub(crate) fn find_organization(
         &self,
+        caller: &Caller,
         text: &str,
     ) -> Result<Arc<Stored<Organization>>, ServiceError> {
         let id = match text.parse::<OrganizationId>() {
@@ -212,7 +232,7 @@ impl Service {
                 Err(_) => None,
             },
         };
-        self.require_organization(id.ok_or_else(ServiceError::organization_not_found)?)
+        self.require_organization(caller, id.ok_or_else(ServiceError::organization_not_found)?)
     }
 
     /// Finds an agent by id or e-mail.
@@ -220,7 +240,11 @@ impl Service {
     /// # Errors
     ///
     /// `AGENT_NOT_FOUND`.
-    pub(crate) fn find_agent(&self, text: &str) -> Result<Arc<Stored<Agent>>, ServiceError> {
+    pub(crate) fn find_agent(
+        &self,
+        caller: &Caller,
+        text: &str,
+    ) -> Result<Arc<Stored<Agent>>, ServiceError> {
         let id = match text.parse::<AgentId>() {
             Ok(id) => Some(id),
             Err(_) => match text.parse::<Email>() {
@@ -228,29 +252,41 @@ impl Service {
                 Err(_) => None,
             },
         };
-        self.require_agent(id.ok_or_else(ServiceError::agent_not_found)?)
+        self.require_agent(caller, id.ok_or_else(ServiceError::agent_not_found)?)
     }
 }
 
-/// Whether a caller who saw revision `seen` may be answered with a change that has been made already:
-/// it was theirs, as far as they can tell.
-fn check_done_already(seen: u64, current: u64) -> Result<(), ServiceError> {
-    if seen + 1 == current {
-        Ok(())
-    } else {
-        check_revision(seen, current)
+impl Service {
+    /// Whether a caller who saw revision `seen` may be answered with a change that has been made
+    /// already: it was theirs, as far as they can tell.
+    fn check_done_already(
+        &self,
+        seen: u64,
+        current: u64,
+        audit_seq: u64,
+    ) -> Result<(), ServiceError> {
+        if seen + 1 == current {
+            return Ok(());
+        }
+        self.check_revision(seen, current, audit_seq)
     }
-}
 
-/// Whether the caller saw the revision that the record has. 0 stands for any.
-fn check_revision(seen: u64, current: u64) -> Result<(), ServiceError> {
-    if seen == 0 || seen == current {
-        return Ok(());
+    /// Whether the caller saw the revision that the record has, whose last change is the entry
+    /// `audit_seq`. 0 stands for any.
+    fn check_revision(&self, seen: u64, current: u64, audit_seq: u64) -> Result<(), ServiceError> {
+        if seen == 0 || seen == current {
+            return Ok(());
+        }
+        let entries = self.store.entries_from(audit_seq, 1)?;
+        let entry = entries.first();
+        let entry: Option<Entry> =
+            entry.and_then(|stored| serde_json::from_slice(&stored.json).ok());
+        Err(ServiceError::revision_conflict(
+            seen,
+            current,
+            entry.as_ref(),
+        ))
     }
-    Err(ServiceError::new(
-        agentidp_shared::Code::RevisionConflict,
-        format!("the record has revision {current} now, not {seen}: look at it again and repeat"),
-    ))
 }
 
 /// A record after an operator's action, and the audit entry that says so.

@@ -1,5 +1,6 @@
 //! The service on a model of a store: what must hold whatever the interfaces do.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use agentidp_shared::agent::Transition;
@@ -8,7 +9,8 @@ use agentidp_shared::{Code, CredentialStatus, KeyState, Via};
 use zeroize::Zeroizing;
 
 use super::authenticate::Presented;
-use super::credential::Issued;
+use super::credential::{Issued, Proof, Rotation};
+use super::tier::TierLimits;
 use super::token::{IssueRequest, IssuedToken};
 use super::*;
 use crate::clock::System;
@@ -46,6 +48,10 @@ impl Bench {
             default_audience: "https://id.example".to_owned(),
             token_lifetime: Duration::from_mins(15),
             algorithm: SigningAlgorithm::EdDsa,
+            tiers: Tiers {
+                limits: BTreeMap::from([("free".parse().unwrap(), TierLimits::default())]),
+                default: "free".parse().unwrap(),
+            },
         };
         let service = Service::open(
             settings,
@@ -78,12 +84,14 @@ impl Bench {
         Caller {
             actor,
             request_id: self.service.new_request_id(),
+            reach: Reach::Installation,
+            idempotency: None,
         }
     }
 
     async fn credential(&self) -> Issued {
         self.service
-            .issue_credential(&self.operator(), AGENT, None)
+            .issue_credential(&self.operator(), AGENT, Proof::ClientSecret, None)
             .await
             .unwrap()
     }
@@ -92,7 +100,7 @@ impl Bench {
         IssueRequest {
             client: Presented {
                 client_id: issued.credential.agent_id.to_string(),
-                client_secret: Zeroizing::new(issued.secret.expose().to_owned()),
+                client_secret: Zeroizing::new(issued.secret.as_ref().unwrap().expose().to_owned()),
             },
             token: TokenRequest::default(),
             address: [127, 0, 0, 1].into(),
@@ -196,7 +204,7 @@ async fn ending_an_agent_revokes_every_credential_in_the_same_commit() {
     );
     let issue = bench
         .service
-        .issue_credential(&bench.operator(), AGENT, None)
+        .issue_credential(&bench.operator(), AGENT, Proof::ClientSecret, None)
         .await;
     assert_eq!(
         issue.err().map(|error| error.code),
@@ -218,7 +226,14 @@ async fn a_rotated_credential_works_until_its_grace_is_over() {
     let grace = Some(Duration::from_hours(1));
     let new = bench
         .service
-        .rotate_credential(&bench.operator(), old.credential.id, grace, 0)
+        .rotate_credential(
+            &bench.operator(),
+            old.credential.id,
+            Rotation {
+                grace,
+                ..Rotation::default()
+            },
+        )
         .await
         .unwrap();
     assert!(bench.token(&old).await.is_ok() && bench.token(&new).await.is_ok());
@@ -227,7 +242,14 @@ async fn a_rotated_credential_works_until_its_grace_is_over() {
     assert!(bench.token(&new).await.is_ok());
     let again = bench
         .service
-        .rotate_credential(&bench.operator(), old.credential.id, grace, 0)
+        .rotate_credential(
+            &bench.operator(),
+            old.credential.id,
+            Rotation {
+                grace,
+                ..Rotation::default()
+            },
+        )
         .await;
     assert_eq!(
         again.err().map(|error| error.code),
@@ -243,7 +265,14 @@ async fn a_rotation_without_grace_cuts_the_old_one_off_though_it_was_remembered(
     let grace = Some(Duration::ZERO);
     bench
         .service
-        .rotate_credential(&bench.operator(), old.credential.id, grace, 0)
+        .rotate_credential(
+            &bench.operator(),
+            old.credential.id,
+            Rotation {
+                grace,
+                ..Rotation::default()
+            },
+        )
         .await
         .unwrap();
     assert_eq!(bench.token(&old).await.err(), Some(Code::CredentialRevoked));

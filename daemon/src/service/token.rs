@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use agentidp_shared::token::{Claims, TokenRequest, grant};
+use agentidp_shared::token::{Claims, TokenRequest, grant, issue_time};
 use agentidp_shared::{
     Action, Actor, Code, Entry, Outcome, RequestId, ScopeSet, Timestamp, TokenId,
 };
@@ -77,6 +77,11 @@ impl Service {
         now: Timestamp,
     ) -> Result<IssuedToken, ServiceError> {
         let (agent, credential) = (&client.agent.record, &client.credential.record.credential);
+        let organization = &client.organization.record;
+        if let Err(error) = self.check_token_quota(organization, now) {
+            self.deny_grant(request, client, now, error.code);
+            return Err(error);
+        }
         let grant = match grant(agent, &request.token, &self.settings.default_audience) {
             Ok(grant) => grant,
             Err(code) => {
@@ -84,6 +89,7 @@ impl Service {
                 return Err(ServiceError::new(code, grant_refusal(code)));
             }
         };
+        let now = issue_time(organization, agent, credential, now);
         let jti = TokenId::new(now, random(self.random.as_ref()));
         let expires = now.plus(self.settings.token_lifetime);
         let (scope, version) = (grant.scope.to_string(), agent.version.to_string());
@@ -107,7 +113,6 @@ impl Service {
         entry.scope = Some(scope);
         entry.audience = grant.audience;
         entry.expires_at = Some(expires);
-        let organization = &client.organization.record;
         let commit = Commit::new(entry)
             .require(
                 RecordKey::Organization(organization.id),

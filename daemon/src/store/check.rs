@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use agentidp_shared::{AgentId, Email, OrganizationId, OrganizationName};
+use agentidp_shared::{AgentId, Email, OrganizationId, OrganizationName, Timestamp};
 
 use super::ReadError;
-use super::commit::{Commit, Conflict};
+use super::commit::{Commit, Conflict, TemporaryKey};
 use super::record::{Record, RecordKey};
 
 /// What the rule needs to know of what is stored, with the commits before this one counted in.
@@ -19,6 +19,10 @@ pub(crate) trait Current {
     ) -> Result<Option<OrganizationId>, ReadError>;
     /// Who has the e-mail.
     fn agent_by_email(&self, email: &Email) -> Result<Option<AgentId>, ReadError>;
+    /// Until when something is kept for a time; `None` when it is not.
+    fn kept_until(&self, key: &TemporaryKey) -> Result<Option<Timestamp>, ReadError>;
+    /// How many agents that have not ended an organization has.
+    fn living_agents(&self, organization: OrganizationId) -> Result<u64, ReadError>;
 }
 
 /// Whether `commit` fits `current`: `Ok(Ok(()))` when it does.
@@ -33,6 +37,28 @@ pub(crate) fn check(
     for (key, required) in commit.requirements() {
         if current.revision(key)? != Some(*required) {
             return Ok(Err(Conflict::Revision(key.target().0)));
+        }
+    }
+    for item in commit.items() {
+        for temporary in &item.kept {
+            let live = |until: Timestamp| until > item.entry.time;
+            if current.kept_until(&temporary.key)?.is_some_and(live) {
+                return Ok(Err(Conflict::Kept(temporary.key)));
+            }
+        }
+    }
+    if let Some(quota) = commit.quota() {
+        let changes = commit
+            .items()
+            .iter()
+            .filter_map(|item| item.change.as_ref());
+        let registered = changes.filter(|change| {
+            matches!(change, Record::Agent(it)
+                if it.revision == 1 && it.organization_id == quota.organization)
+        });
+        let agents = current.living_agents(quota.organization)? + registered.count() as u64;
+        if agents > quota.agents {
+            return Ok(Err(Conflict::Quota(quota.agents)));
         }
     }
     let mut names = BTreeSet::new();

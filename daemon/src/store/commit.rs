@@ -1,8 +1,31 @@
 //! The unit of writing: what changes, and the audit entries that account for it.
 
-use agentidp_shared::{Entry, Target, TargetKind};
+use agentidp_shared::{Entry, OrganizationId, Target, TargetKind, Timestamp, TokenId};
+use serde::{Deserialize, Serialize};
 
 use super::record::{Record, RecordKey};
+
+/// What names something that is kept for a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) enum TemporaryKey {
+    /// An access token that was revoked before it expired.
+    RevokedToken(TokenId),
+    /// A client assertion that was used (RFC 7523, section 3, item 7): SHA-256 of client and `jti`.
+    UsedAssertion([u8; 32]),
+    /// A request that was made under an idempotency key: SHA-256 of caller and key.
+    Idempotency([u8; 32]),
+}
+
+/// Something that is kept until it expires, and then goes by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Temporary {
+    /// What names it.
+    pub(crate) key: TemporaryKey,
+    /// Until when it is kept.
+    pub(crate) expires_at: Timestamp,
+    /// What is remembered, if it is more than that it is there.
+    pub(crate) body: Vec<u8>,
+}
 
 /// An audit entry, and the record that is put with it, if one is.
 #[derive(Debug, Clone)]
@@ -11,6 +34,8 @@ pub(crate) struct Item {
     pub(crate) entry: Entry,
     /// The record that the entry accounts for.
     pub(crate) change: Option<Record>,
+    /// What is kept for a time beside it.
+    pub(crate) kept: Vec<Temporary>,
 }
 
 /// Audit entries and the records that they account for, to be made durable together.
@@ -22,6 +47,16 @@ pub(crate) struct Item {
 pub(crate) struct Commit {
     items: Vec<Item>,
     requirements: Vec<(RecordKey, u64)>,
+    quota: Option<Quota>,
+}
+
+/// How many agents that have not ended an organization may have after a commit that registers some.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Quota {
+    /// The organization.
+    pub(crate) organization: OrganizationId,
+    /// The most.
+    pub(crate) agents: u64,
 }
 
 impl Commit {
@@ -31,8 +66,10 @@ impl Commit {
             items: vec![Item {
                 entry,
                 change: None,
+                kept: Vec::new(),
             }],
             requirements: Vec::new(),
+            quota: None,
         }
     }
 
@@ -41,6 +78,7 @@ impl Commit {
         self.items.push(Item {
             entry,
             change: None,
+            kept: Vec::new(),
         });
         self
     }
@@ -61,6 +99,21 @@ impl Commit {
         self
     }
 
+    /// Keeps something for a time with the last entry. The commit is refused when something live of
+    /// the same key is kept already.
+    pub(crate) fn keep(mut self, temporary: Temporary) -> Self {
+        if let Some(last) = self.items.last_mut() {
+            last.kept.push(temporary);
+        }
+        self
+    }
+
+    /// Makes the commit conditional on the number of agents that an organization then has.
+    pub(crate) fn within(mut self, quota: Quota) -> Self {
+        self.quota = Some(quota);
+        self
+    }
+
     /// Makes the commit conditional on the stored revision of a record that it does not change.
     pub(crate) fn require(mut self, key: RecordKey, revision: u64) -> Self {
         self.requirements.push((key, revision));
@@ -75,6 +128,11 @@ impl Commit {
     /// The entries with their records, taken out of the commit.
     pub(crate) fn into_items(self) -> Vec<Item> {
         self.items
+    }
+
+    /// How many agents an organization may then have.
+    pub(crate) fn quota(&self) -> Option<Quota> {
+        self.quota
     }
 
     /// The revisions that other records must have.
@@ -99,6 +157,12 @@ pub(crate) enum Conflict {
     /// The organization's name or the agent's e-mail belongs to another.
     #[error("the {0} is taken")]
     Taken(&'static str),
+    /// What was to be kept for a time is kept already.
+    #[error("it has been used before")]
+    Kept(TemporaryKey),
+    /// The organization would have more agents than it may.
+    #[error("the organization has as many agents as its tier allows: {0}")]
+    Quota(u64),
 }
 
 /// Why a commit was not made.

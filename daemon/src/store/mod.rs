@@ -13,6 +13,7 @@ pub(crate) mod check;
 pub(crate) mod commit;
 pub(crate) mod durable;
 pub(crate) mod form;
+pub(crate) mod query;
 pub(crate) mod record;
 
 #[cfg(test)]
@@ -20,6 +21,7 @@ pub(crate) mod model;
 #[cfg(test)]
 pub(crate) mod suite;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use agentidp_shared::{
@@ -30,10 +32,13 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
-pub(crate) use commit::{Commit, CommitError, Committed, Conflict, Item};
+pub(crate) use commit::{
+    Commit, CommitError, Committed, Conflict, Item, Quota, Temporary, TemporaryKey,
+};
+pub(crate) use query::{AgentFilter, AgentOrder, AgentPage, AgentPosition, AgentQuery, OneOf};
 pub(crate) use record::{
-    CredentialRecord, Record, RecordKey, Sealed, ServerSecret, ServerSecretName, SigningKeyRecord,
-    Stored,
+    CredentialRecord, Record, RecordKey, Sealed, SecretVerifier, ServerSecret, ServerSecretName,
+    SigningKeyRecord, Stored,
 };
 
 /// Reading failed: the index is damaged or its disk is. The daemon's fault, never the caller's.
@@ -61,12 +66,18 @@ pub(crate) struct EntryFilter {
     pub(crate) outcome: Option<Outcome>,
     /// Only what concerns this agent.
     pub(crate) agent: Option<AgentId>,
+    /// Only what concerns these organizations: that is how far the caller reaches and what it asks
+    /// for, in one.
+    pub(crate) organizations: Option<BTreeSet<OrganizationId>>,
 }
 
 impl EntryFilter {
     /// Whether it lets everything through.
     pub(crate) fn is_empty(&self) -> bool {
-        self.action.is_none() && self.outcome.is_none() && self.agent.is_none()
+        self.action.is_none()
+            && self.outcome.is_none()
+            && self.agent.is_none()
+            && self.organizations.is_none()
     }
 
     /// Whether it lets a stored entry through.
@@ -80,6 +91,11 @@ impl EntryFilter {
         self.action.is_none_or(|action| entry.action == action)
             && self.outcome.is_none_or(|outcome| entry.outcome == outcome)
             && self.agent.is_none_or(|agent| entry.concerns_agent(agent))
+            && self.organizations.as_ref().is_none_or(|organizations| {
+                entry
+                    .organization_id
+                    .is_some_and(|id| organizations.contains(&id))
+            })
     }
 }
 
@@ -111,10 +127,19 @@ pub(crate) struct StoreStatus {
     pub(crate) failure: Option<String>,
 }
 
+/// How an agent or a credential was used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// When a token was last issued for it; `None`: never.
+    pub(crate) last: Option<Timestamp>,
+    /// How many tokens were issued for it.
+    pub(crate) count: u64,
+}
+
 /// A durable store of records and of the audit log that accounts for them.
 ///
 /// Reads see everything that was acknowledged. When an agent or credential was last used is not
-/// part of its record: [`Store::last_used`] draws it from the log.
+/// part of its record: [`Store::usage`] draws it from the log.
 pub(crate) trait Store: Send + Sync + 'static {
     /// Makes `commit` durable, all of it or nothing.
     ///
@@ -147,8 +172,8 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// An agent's id by e-mail.
     fn agent_by_email(&self, email: &Email) -> Read<Option<AgentId>>;
 
-    /// At most `limit` agents, newest first, older than `before`.
-    fn agents(&self, before: Option<AgentId>, limit: usize) -> Read<Vec<Arc<Stored<Agent>>>>;
+    /// A page of agents.
+    fn agents(&self, query: &AgentQuery) -> Read<AgentPage>;
 
     /// A credential by id.
     fn credential(&self, id: CredentialId) -> Read<Option<Arc<Stored<CredentialRecord>>>>;
@@ -156,9 +181,14 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// All credentials of an agent, newest first.
     fn credentials_of(&self, agent: AgentId) -> Read<Vec<Arc<Stored<CredentialRecord>>>>;
 
-    /// When an agent last got a token, or a token was last issued for a credential: the time of its
-    /// last successful `token.issue` entry.
-    fn last_used(&self, key: &RecordKey) -> Read<Option<Timestamp>>;
+    /// How an agent or a credential was used: drawn from the successful `token.issue` entries.
+    fn usage(&self, key: &RecordKey) -> Read<Usage>;
+
+    /// How many tokens an organization's agents were issued in the calendar month of `time`.
+    fn tokens_issued(&self, organization: OrganizationId, time: Timestamp) -> Read<u64>;
+
+    /// What is kept under `key` and has not expired at `now`.
+    fn temporary(&self, key: &TemporaryKey, now: Timestamp) -> Read<Option<Temporary>>;
 
     /// All signing keys, newest first.
     fn signing_keys(&self) -> Read<Vec<Arc<Stored<SigningKeyRecord>>>>;

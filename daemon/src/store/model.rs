@@ -15,10 +15,12 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::check::{Current, check};
+use super::query::{first_expiry, page_of};
 use super::{
-    Commit, CommitError, Committed, CredentialRecord, EntryFilter, EntryPage, Item, Read,
-    ReadError, Record, RecordKey, ServerSecret, ServerSecretName, SigningKeyRecord, Store,
-    StoreStatus, Stored, StoredEntry, form,
+    AgentPage, AgentQuery, Commit, CommitError, Committed, CredentialRecord, EntryFilter,
+    EntryPage, Item, Read, ReadError, Record, RecordKey, ServerSecret, ServerSecretName,
+    SigningKeyRecord, Store, StoreStatus, Stored, StoredEntry, Temporary, TemporaryKey, Usage,
+    form,
 };
 
 /// The model.
@@ -32,6 +34,7 @@ pub(crate) struct ModelStore {
 struct Contents {
     records: BTreeMap<RecordKey, Stored<Record>>,
     entries: Vec<(Entry, StoredEntry)>,
+    kept: BTreeMap<TemporaryKey, Temporary>,
 }
 
 impl Current for Contents {
@@ -61,6 +64,22 @@ impl Current for Contents {
                 _ => None,
             }))
     }
+
+    fn kept_until(&self, key: &TemporaryKey) -> Result<Option<Timestamp>, ReadError> {
+        Ok(self.kept.get(key).map(|it| it.expires_at))
+    }
+
+    fn living_agents(&self, organization: OrganizationId) -> Result<u64, ReadError> {
+        let is_living = |stored: &&Stored<Record>| {
+            matches!(&stored.record, Record::Agent(it)
+                if it.organization_id == organization && !it.status.is_final())
+        };
+        Ok(self.records.values().filter(is_living).count() as u64)
+    }
+}
+
+fn is_issuance(entry: &Entry) -> bool {
+    entry.action == Action::TokenIssue && entry.outcome == Outcome::Success
 }
 
 impl ModelStore {
@@ -105,6 +124,9 @@ impl ModelStore {
                         audit_seq: seq,
                     },
                 );
+            }
+            for temporary in item.kept {
+                contents.kept.insert(temporary.key, temporary);
             }
             let json = serde_json::to_vec(&entry).unwrap().into();
             contents.entries.push((entry, StoredEntry { seq, json }));
@@ -178,12 +200,15 @@ impl Store for ModelStore {
         self.contents.lock().agent_by_email(email)
     }
 
-    fn agents(&self, before: Option<AgentId>, limit: usize) -> Read<Vec<Arc<Stored<Agent>>>> {
-        let all = self.of_kind(Record::into_agent).into_iter();
-        Ok(all
-            .filter(|it| before.is_none_or(|before| it.record.id < before))
-            .take(limit)
-            .collect())
+    fn agents(&self, query: &AgentQuery) -> Read<AgentPage> {
+        let mut all = Vec::new();
+        for agent in self.of_kind(Record::into_agent) {
+            let id = agent.record.id;
+            let credentials = self.credentials_of(id)?;
+            let expiry = first_expiry(credentials.iter().map(|it| &it.record.credential));
+            all.push((agent, self.usage(&RecordKey::Agent(id))?.last, expiry));
+        }
+        Ok(page_of(all.into_iter(), query))
     }
 
     fn credential(&self, id: CredentialId) -> Read<Option<Arc<Stored<CredentialRecord>>>> {
@@ -197,17 +222,39 @@ impl Store for ModelStore {
             .collect())
     }
 
-    fn last_used(&self, key: &RecordKey) -> Read<Option<Timestamp>> {
+    fn usage(&self, key: &RecordKey) -> Read<Usage> {
         let contents = self.contents.lock();
-        let uses = contents.entries.iter().rev().map(|(entry, _)| entry);
-        Ok(uses
-            .filter(|entry| entry.action == Action::TokenIssue && entry.outcome == Outcome::Success)
-            .find(|entry| match key {
+        let uses = contents.entries.iter().map(|(entry, _)| entry);
+        let mut usage = Usage::default();
+        for entry in uses.filter(|entry| is_issuance(entry)) {
+            let is_used = match key {
                 RecordKey::Agent(id) => entry.actor.id.as_deref() == Some(&id.to_string()),
                 RecordKey::Credential(id) => entry.credential_id == Some(*id),
                 _ => false,
-            })
-            .map(|entry| entry.time))
+            };
+            if is_used {
+                usage.last = Some(entry.time);
+                usage.count += 1;
+            }
+        }
+        Ok(usage)
+    }
+
+    fn tokens_issued(&self, organization: OrganizationId, time: Timestamp) -> Read<u64> {
+        let contents = self.contents.lock();
+        let entries = contents.entries.iter().map(|(entry, _)| entry);
+        let counts = |entry: &&Entry| {
+            is_issuance(entry)
+                && entry.organization_id == Some(organization)
+                && entry.time.month() == time.month()
+        };
+        Ok(entries.filter(counts).count() as u64)
+    }
+
+    fn temporary(&self, key: &TemporaryKey, now: Timestamp) -> Read<Option<Temporary>> {
+        let contents = self.contents.lock();
+        let live = contents.kept.get(key).filter(|it| it.expires_at > now);
+        Ok(live.cloned())
     }
 
     fn signing_keys(&self) -> Read<Vec<Arc<Stored<SigningKeyRecord>>>> {

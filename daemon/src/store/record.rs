@@ -23,11 +23,18 @@ pub(crate) struct Sealed {
     pub(crate) ciphertext: Vec<u8>,
 }
 
-/// A credential with what proves it.
+/// A credential with what a secret is compared with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CredentialRecord {
-    /// What everyone may see.
+    /// What everyone may see; of a public key that is all there is.
     pub(crate) credential: Credential,
+    /// What a client secret is compared with.
+    pub(crate) verifier: Option<SecretVerifier>,
+}
+
+/// What a client secret is compared with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SecretVerifier {
     /// The first 32 bits of an HMAC of the secret under [`ServerSecretName::SecretCheck`]: a wrong
     /// secret is refused by it before argon2 is asked.
     pub(crate) check: [u8; 4],

@@ -12,7 +12,8 @@ use proptest::prelude::*;
 
 use super::model::ModelStore;
 use super::{
-    Commit, CommitError, Conflict, CredentialRecord, EntryFilter, Record, RecordKey, Store,
+    AgentPosition, AgentQuery, Commit, CommitError, Conflict, CredentialRecord, EntryFilter,
+    Record, RecordKey, SecretVerifier, Store,
 };
 
 /// One test of each behaviour, on the stores that `$make` makes: it gives the store, and whatever
@@ -69,8 +70,11 @@ pub(crate) fn organization(number: u64, name: &str, revision: u64) -> Organizati
         id: OrganizationId::from_bytes(number_bytes(number)),
         name: name.parse().unwrap(),
         status: OrganizationStatus::Active,
-        tier: "free".to_owned(),
+        tier: "free".parse().unwrap(),
         created_at: at(1),
+        updated_at: at(1),
+        max_credential_age: None,
+        tokens_revoked_until: None,
         revision,
     }
 }
@@ -92,6 +96,7 @@ pub(crate) fn agent(number: u64, email: &str, revision: u64) -> Agent {
         created_at: at(1),
         updated_at: at(2),
         last_auth_at: None,
+        tokens_revoked_until: None,
         revision,
     }
 }
@@ -108,10 +113,28 @@ fn credential(number: u64, of: u64, revision: u64) -> CredentialRecord {
             expires_at: Some(at(9_000)),
             retires_at: None,
             last_used_at: None,
+            use_count: 0,
+            public_key: None,
+            tokens_revoked_until: None,
             revision,
         },
-        check: [1, 2, 3, 4],
-        hash: "$argon2id$".to_owned(),
+        verifier: Some(SecretVerifier {
+            check: [1, 2, 3, 4],
+            hash: "$argon2id$".to_owned(),
+        }),
+    }
+}
+
+/// The question for all agents but archived ones, newest first, older than `before`.
+pub(crate) fn newest(before: Option<AgentId>, limit: usize) -> AgentQuery {
+    AgentQuery {
+        is_descending: true,
+        after: before.map(|id| AgentPosition {
+            value: Vec::new(),
+            id,
+        }),
+        limit,
+        ..AgentQuery::default()
     }
 }
 
@@ -404,8 +427,9 @@ pub(crate) async fn lists_are_newest_first_and_continue(store: Arc<dyn Store>) {
     let id = |number| AgentId::from_bytes(number_bytes(number));
     let agents = |before: Option<AgentId>, limit| -> Vec<AgentId> {
         store
-            .agents(before, limit)
+            .agents(&newest(before, limit))
             .unwrap()
+            .agents
             .iter()
             .map(|stored| stored.record.id)
             .collect()
@@ -428,14 +452,14 @@ pub(crate) async fn lists_are_newest_first_and_continue(store: Arc<dyn Store>) {
 pub(crate) async fn the_last_use_is_drawn_from_the_log(store: Arc<dyn Store>) {
     let agent = RecordKey::Agent(AgentId::from_bytes(number_bytes(2)));
     let credential = RecordKey::Credential(CredentialId::from_bytes(number_bytes(3)));
-    assert_eq!(store.last_used(&agent).unwrap(), None);
+    assert_eq!(store.usage(&agent).unwrap().last, None);
     store.commit(Commit::new(token(2, 3, 50))).await.unwrap();
     store.commit(Commit::new(token(2, 4, 60))).await.unwrap();
     let mut denied = token(2, 3, 70);
     denied.outcome = Outcome::Denied;
     store.commit(Commit::new(denied)).await.unwrap();
-    assert_eq!(store.last_used(&agent).unwrap(), Some(at(60)));
-    assert_eq!(store.last_used(&credential).unwrap(), Some(at(50)));
+    assert_eq!(store.usage(&agent).unwrap().last, Some(at(60)));
+    assert_eq!(store.usage(&credential).unwrap().last, Some(at(50)));
 }
 
 pub(crate) async fn the_head_tells_of_every_commit(store: Arc<dyn Store>) {
@@ -562,8 +586,8 @@ pub(crate) async fn do_to_both(store: &dyn Store, steps: &[Step], model: &ModelS
 /// Holds all that can be read of `store` against the model.
 pub(crate) fn assert_alike(store: &dyn Store, model: &ModelStore) {
     assert_eq!(
-        store.agents(None, 100).unwrap(),
-        model.agents(None, 100).unwrap()
+        store.agents(&newest(None, 100)).unwrap(),
+        model.agents(&newest(None, 100)).unwrap()
     );
     assert_eq!(
         store.organizations(None, 100).unwrap(),
@@ -584,10 +608,7 @@ pub(crate) fn assert_alike(store: &dyn Store, model: &ModelStore) {
             model.credentials_of(agent).unwrap()
         );
         for key in [RecordKey::Agent(agent), RecordKey::Credential(credential)] {
-            assert_eq!(
-                store.last_used(&key).unwrap(),
-                model.last_used(&key).unwrap()
-            );
+            assert_eq!(store.usage(&key).unwrap(), model.usage(&key).unwrap());
         }
     }
     let count = usize::MAX;

@@ -14,6 +14,14 @@ pub struct Organization {
     pub created_at: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(uint64, tag = "6")]
     pub revision: u64,
+    #[prost(message, optional, tag = "7")]
+    pub updated_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// absent: credentials may be as old as they like
+    #[prost(message, optional, tag = "8")]
+    pub max_credential_age: ::core::option::Option<::prost_types::Duration>,
+    /// tokens issued until then are dead
+    #[prost(message, optional, tag = "9")]
+    pub tokens_revoked_until: ::core::option::Option<::prost_types::Timestamp>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Agent {
@@ -56,6 +64,9 @@ pub struct Agent {
     pub last_auth_at: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(uint64, tag = "15")]
     pub revision: u64,
+    /// tokens issued until then are dead
+    #[prost(message, optional, tag = "16")]
+    pub tokens_revoked_until: ::core::option::Option<::prost_types::Timestamp>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Credential {
@@ -65,7 +76,7 @@ pub struct Credential {
     pub agent_id: ::prost::alloc::string::String,
     #[prost(string, tag = "3")]
     pub organization_id: ::prost::alloc::string::String,
-    /// client_secret
+    /// client_secret, public_key
     #[prost(string, tag = "4")]
     pub kind: ::prost::alloc::string::String,
     /// active, retiring, revoked, expired: as of this answer
@@ -84,6 +95,24 @@ pub struct Credential {
     pub last_used_at: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(uint64, tag = "10")]
     pub revision: u64,
+    /// how many tokens were issued for it
+    #[prost(uint64, tag = "11")]
+    pub use_count: u64,
+    /// of a public key only
+    #[prost(message, optional, tag = "12")]
+    pub public_key: ::core::option::Option<PublicKey>,
+    /// tokens issued until then are dead
+    #[prost(message, optional, tag = "13")]
+    pub tokens_revoked_until: ::core::option::Option<::prost_types::Timestamp>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PublicKey {
+    /// RFC 7638
+    #[prost(string, tag = "1")]
+    pub thumbprint: ::prost::alloc::string::String,
+    /// RFC 7517
+    #[prost(string, tag = "2")]
+    pub jwk: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SigningKey {
@@ -1062,6 +1091,28 @@ pub mod agent_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Hides an agent that has ended from lists that do not ask for it, for good. Role: operator.
+        pub async fn archive(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AgentTransitionRequest>,
+        ) -> std::result::Result<tonic::Response<super::AgentChange>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/agentidp.operator.v1.AgentService/Archive",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("agentidp.operator.v1.AgentService", "Archive"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1112,6 +1163,11 @@ pub mod agent_service_server {
         ) -> std::result::Result<tonic::Response<super::AgentChange>, tonic::Status>;
         /// Ends an agent at the end of its life, with all its credentials, for good. Role: operator.
         async fn decommission(
+            &self,
+            request: tonic::Request<super::AgentTransitionRequest>,
+        ) -> std::result::Result<tonic::Response<super::AgentChange>, tonic::Status>;
+        /// Hides an agent that has ended from lists that do not ask for it, for good. Role: operator.
+        async fn archive(
             &self,
             request: tonic::Request<super::AgentTransitionRequest>,
         ) -> std::result::Result<tonic::Response<super::AgentChange>, tonic::Status>;
@@ -1492,6 +1548,51 @@ pub mod agent_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = DecommissionSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/agentidp.operator.v1.AgentService/Archive" => {
+                    #[allow(non_camel_case_types)]
+                    struct ArchiveSvc<T: AgentService>(pub Arc<T>);
+                    impl<
+                        T: AgentService,
+                    > tonic::server::UnaryService<super::AgentTransitionRequest>
+                    for ArchiveSvc<T> {
+                        type Response = super::AgentChange;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AgentTransitionRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AgentService>::archive(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ArchiveSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

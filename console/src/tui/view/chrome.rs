@@ -171,6 +171,7 @@ fn message(state: &State, canvas: &mut Canvas<'_>, y: u16) {
             Transition::Resume => "resume",
             Transition::Revoke => "revoke",
             Transition::Decommission => "decommission",
+            Transition::Archive => "archive",
         };
         let text = format!("U {verb} {}@..  {left}s", local.trim_end());
         canvas.right(end, y, &text, canvas.palette.key());

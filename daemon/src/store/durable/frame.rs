@@ -3,7 +3,8 @@
 //! ```text
 //! u32 length of the body | u32 CRC-32C of the body | body
 //! body: u64 frame number | u64 seq of its first entry | 32 bytes hash of the frame before
-//!     | u32 count of the items | each: u32 length, entry (JSON), u32 length, record (0: none)
+//!     | u32 count of the items | each: u32 length, entry (JSON), u32 length, record (0: none),
+//!         u32 length, list of what is kept for a time (0: none)
 //!     | 32 bytes SHA-256 of the body up to here: the hash of this frame
 //! ```
 //!
@@ -18,7 +19,7 @@ pub(super) type Hash = [u8; 32];
 /// Length and CRC.
 const PREFIX: usize = 8;
 /// The shortest body: numbers, hash before, one empty item, hash.
-const MIN_BODY: usize = 8 + 8 + 32 + 4 + 8 + 32;
+const MIN_BODY: usize = 8 + 8 + 32 + 4 + 12 + 32;
 /// The longest body; a longer length is no frame.
 const MAX_BODY: usize = 64 * 1_024 * 1_024;
 
@@ -29,12 +30,15 @@ pub(super) struct FrameItem {
     pub(super) entry: Bytes,
     /// The record, as [`form`](crate::store::form) writes it.
     pub(super) change: Option<Bytes>,
+    /// What is kept for a time, as a list in that form.
+    pub(super) kept: Option<Bytes>,
 }
 
 impl FrameItem {
     /// How many bytes it is.
     pub(super) fn size(&self) -> usize {
-        self.entry.len() + self.change.as_ref().map_or(0, Bytes::len)
+        let optional = [&self.change, &self.kept].into_iter().flatten();
+        self.entry.len() + optional.map(Bytes::len).sum::<usize>()
     }
 }
 
@@ -88,6 +92,7 @@ pub(super) fn encode(
     for item in items {
         put(out, &item.entry)?;
         put(out, item.change.as_deref().unwrap_or_default())?;
+        put(out, item.kept.as_deref().unwrap_or_default())?;
     }
     let hash = sha256(out.get(start + PREFIX..).unwrap_or_default());
     out.extend_from_slice(&hash);
@@ -162,10 +167,13 @@ fn decode_content(content: &[u8], hash: Hash) -> Result<Frame, FrameError> {
     let mut items = Vec::new();
     for _ in 0..reader.u32()? {
         let entry = Bytes::copy_from_slice(reader.counted()?);
-        let change = Some(reader.counted()?)
-            .filter(|change| !change.is_empty())
-            .map(Bytes::copy_from_slice);
-        items.push(FrameItem { entry, change });
+        let change = reader.optional()?;
+        let kept = reader.optional()?;
+        items.push(FrameItem {
+            entry,
+            change,
+            kept,
+        });
     }
     if items.is_empty() || !reader.0.is_empty() {
         return Err(FrameError::Form);
@@ -211,6 +219,12 @@ impl<'a> Reader<'a> {
         usize::try_from(self.u32()?).map_err(|_error| FrameError::Short)
     }
 
+    /// Bytes after their length, if there are any.
+    fn optional(&mut self) -> Result<Option<Bytes>, FrameError> {
+        let bytes = Some(self.counted()?).filter(|bytes| !bytes.is_empty());
+        Ok(bytes.map(Bytes::copy_from_slice))
+    }
+
     /// Bytes after their length.
     pub(super) fn counted(&mut self) -> Result<&'a [u8], FrameError> {
         let count = self.size()?;
@@ -227,10 +241,12 @@ mod tests {
             FrameItem {
                 entry: Bytes::from_static(b"{\"seq\":7}"),
                 change: Some(Bytes::from_static(b"\x01record")),
+                kept: None,
             },
             FrameItem {
                 entry: Bytes::from_static(b"{\"seq\":8}"),
                 change: None,
+                kept: Some(Bytes::from_static(b"\x01kept")),
             },
         ]
     }

@@ -9,15 +9,16 @@ use std::fs::File;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
-use agentidp_shared::{AgentId, Email, OrganizationName, StoreId, Timestamp};
+use agentidp_shared::{AgentId, Email, OrganizationName, StoreId};
 use parking_lot::{Mutex, RwLock};
 use sled::{Batch, Db, IVec, Tree};
 
 use super::bundle::Summary;
 use super::layout::{read_json, write_json};
 use super::tally::{Mark, Tally};
+use super::usage::{Count, UsageKey};
 use crate::store::form::hex;
-use crate::store::{ReadError, Record, RecordKey, Stored, form};
+use crate::store::{ReadError, Record, RecordKey, Stored, Temporary, TemporaryKey, form};
 
 /// How much memory sled may use for its pages.
 const CACHE_BYTES: u64 = 64 * 1_024 * 1_024;
@@ -72,6 +73,7 @@ pub(super) struct Index {
     names: Tree,
     agent_credentials: Tree,
     usage: Tree,
+    kept: Tree,
     bundles: Tree,
     summaries: Tree,
     generation: u64,
@@ -163,6 +165,7 @@ impl Index {
                 names: db.open_tree("names")?,
                 agent_credentials: db.open_tree("agent_credentials")?,
                 usage: db.open_tree("usage")?,
+                kept: db.open_tree("kept")?,
                 bundles: db.open_tree("bundles")?,
                 summaries: db.open_tree("summaries")?,
                 generation,
@@ -420,6 +423,23 @@ impl Index {
         .collect()
     }
 
+    /// Keeps something for a time.
+    pub(super) fn keep(&self, temporary: &Temporary) -> Read<()> {
+        let key = form::encode(&temporary.key).map_err(|_error| damaged())?;
+        let value = form::encode(temporary).map_err(|_error| damaged())?;
+        self.kept.insert(key, value).map_err(failed)?;
+        Ok(())
+    }
+
+    /// What is kept under `key`, expired or not.
+    pub(super) fn temporary(&self, key: &TemporaryKey) -> Read<Option<Temporary>> {
+        let key = form::encode(key).map_err(|_error| damaged())?;
+        let found = self.kept.get(key).map_err(failed)?;
+        found
+            .map(|value| form::decode(&value).map_err(|_error| damaged()))
+            .transpose()
+    }
+
     /// Puts a full bundle of audit entries.
     pub(super) fn put_bundle(&self, number: u64, packed: &[u8], summary: &Summary) -> Read<()> {
         let mut batch = Batch::default();
@@ -451,31 +471,21 @@ impl Index {
             .unwrap_or_default())
     }
 
-    /// Puts when records were last used.
-    pub(super) fn put_usage(
-        &self,
-        usage: impl Iterator<Item = (RecordKey, Timestamp)>,
-    ) -> Read<()> {
+    /// Puts counts of uses.
+    pub(super) fn put_usage(&self, uses: impl Iterator<Item = (UsageKey, Count)>) -> Read<()> {
         let mut batch = Batch::default();
-        for (key, time) in usage {
-            batch.insert(key_bytes(&key), &time.as_millis().to_be_bytes());
+        for (key, count) in uses {
+            batch.insert(key.bytes(), &count.bytes());
         }
         self.usage.apply_batch(batch).map_err(failed)
     }
 
-    /// When a record was last used.
-    pub(super) fn usage(&self, key: &RecordKey) -> Read<Option<Timestamp>> {
-        let millis = self.usage.get(key_bytes(key)).map_err(failed)?;
-        millis
-            .map(|bytes| {
-                bytes
-                    .as_ref()
-                    .try_into()
-                    .map(i64::from_be_bytes)
-                    .map(Timestamp::from_millis)
-                    .map_err(|_error| damaged())
-            })
-            .transpose()
+    /// A count of uses.
+    pub(super) fn usage(&self, key: UsageKey) -> Read<Count> {
+        let found = self.usage.get(key.bytes()).map_err(failed)?;
+        found.map_or(Ok(Count::default()), |bytes| {
+            Count::read(&bytes).ok_or_else(damaged)
+        })
     }
 
     /// Whether `record` is found by its name, and by the agent that it belongs to.

@@ -15,7 +15,7 @@ use super::{OpenError, StoreOptions};
 use crate::store::form::hex;
 
 /// The version of the store's form.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// The one member of `store.json` that every version has.
 #[derive(Deserialize)]

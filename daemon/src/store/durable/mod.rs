@@ -16,6 +16,7 @@ mod open;
 mod sequencer;
 mod state;
 mod tally;
+mod usage;
 
 #[cfg(test)]
 mod tests;
@@ -33,10 +34,11 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    Commit, CommitError, Committed, CredentialRecord, EntryFilter, EntryPage, Read, Record,
-    RecordKey, ServerSecret, ServerSecretName, SigningKeyRecord, Store, StoreStatus, Stored,
-    StoredEntry,
+    AgentPage, AgentQuery, Commit, CommitError, Committed, CredentialRecord, EntryFilter,
+    EntryPage, Read, Record, RecordKey, ServerSecret, ServerSecretName, SigningKeyRecord, Store,
+    StoreStatus, Stored, StoredEntry, Temporary, TemporaryKey, Usage,
 };
+use crate::store::query::{first_expiry, page_of};
 pub(crate) use check::{Report, check};
 use keeper::Keeper;
 pub(crate) use open::OpenError;
@@ -176,12 +178,18 @@ impl Store for JournaledStore {
             .map(AgentId::from_bytes))
     }
 
-    fn agents(&self, before: Option<AgentId>, limit: usize) -> Read<Vec<Arc<Stored<Agent>>>> {
-        let records = match before {
-            Some(id) => self.state.index.before(&RecordKey::Agent(id), limit)?,
-            None => self.state.index.newest_agents(limit)?,
-        };
-        Ok(of_kind(records, Record::into_agent))
+    fn agents(&self, query: &AgentQuery) -> Read<AgentPage> {
+        let mut all = Vec::new();
+        for agent in of_kind(
+            self.state.index.newest_agents(usize::MAX)?,
+            Record::into_agent,
+        ) {
+            let id = agent.record.id;
+            let credentials = self.credentials_of(id)?;
+            let expiry = first_expiry(credentials.iter().map(|it| &it.record.credential));
+            all.push((agent, self.usage(&RecordKey::Agent(id))?.last, expiry));
+        }
+        Ok(page_of(all.into_iter(), query))
     }
 
     fn credential(&self, id: CredentialId) -> Read<Option<Arc<Stored<CredentialRecord>>>> {
@@ -196,8 +204,17 @@ impl Store for JournaledStore {
         Ok(credentials)
     }
 
-    fn last_used(&self, key: &RecordKey) -> Read<Option<Timestamp>> {
-        self.state.last_used(key)
+    fn usage(&self, key: &RecordKey) -> Read<Usage> {
+        self.state.usage(key)
+    }
+
+    fn tokens_issued(&self, organization: OrganizationId, time: Timestamp) -> Read<u64> {
+        self.state.tokens_issued(organization, time.month())
+    }
+
+    fn temporary(&self, key: &TemporaryKey, now: Timestamp) -> Read<Option<Temporary>> {
+        let found = self.state.index.temporary(key)?;
+        Ok(found.filter(|it| it.expires_at > now))
     }
 
     fn signing_keys(&self) -> Read<Vec<Arc<Stored<SigningKeyRecord>>>> {

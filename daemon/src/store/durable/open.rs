@@ -18,7 +18,7 @@ use super::sequencer::{Sequencer, seal};
 use super::state::{Applied, State};
 use super::tally::Mark;
 use super::{JournaledStore, QUEUE, StoreOptions};
-use crate::store::{Commit, CommitError, ReadError, form};
+use crate::store::{Commit, CommitError, ReadError, Temporary, form};
 
 /// How much room on the disk a store needs to be made or opened: for a rebuilt index of a small
 /// store, and the first minutes of the journal.
@@ -434,6 +434,12 @@ fn replay(
                 .map(|stored| form::decode(stored))
                 .transpose()
                 .map_err(|_error| newer(layout, "record", frame.number))?;
+            let kept: Option<Vec<Temporary>> = item
+                .kept
+                .as_ref()
+                .map(|stored| form::decode(stored))
+                .transpose()
+                .map_err(|_error| newer(layout, "list of what is kept", frame.number))?;
             let change = record.as_ref().zip(item.change.as_deref());
             state.apply(
                 frame.number,
@@ -441,6 +447,7 @@ fn replay(
                     entry: &entry,
                     json: item.entry.clone(),
                     change,
+                    kept: kept.as_deref().unwrap_or_default(),
                 },
             )?;
         }

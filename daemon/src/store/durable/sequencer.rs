@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use agentidp_shared::audit::MAX_ENTRY_BYTES;
-use agentidp_shared::{AgentId, Email, OrganizationId, OrganizationName};
+use agentidp_shared::{AgentId, Email, OrganizationId, OrganizationName, Timestamp};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
@@ -17,7 +17,9 @@ use super::frame::FrameItem;
 use super::journal::Journal;
 use super::state::{Applied, State};
 use crate::store::check::{Current, check};
-use crate::store::{Commit, CommitError, Committed, Item, ReadError, Record, RecordKey, form};
+use crate::store::{
+    Commit, CommitError, Committed, Item, ReadError, Record, RecordKey, TemporaryKey, form,
+};
 
 /// How many commits are taken up at once.
 const BATCH: usize = 1_024;
@@ -60,6 +62,8 @@ struct Overlay<'a> {
     revisions: HashMap<RecordKey, u64>,
     names: HashMap<OrganizationName, OrganizationId>,
     emails: HashMap<Email, AgentId>,
+    kept: HashMap<TemporaryKey, Timestamp>,
+    registered: HashMap<OrganizationId, u64>,
 }
 
 impl Current for Overlay<'_> {
@@ -94,14 +98,35 @@ impl Current for Overlay<'_> {
                 .map(AgentId::from_bytes)),
         }
     }
+
+    fn kept_until(&self, key: &TemporaryKey) -> Result<Option<Timestamp>, ReadError> {
+        match self.kept.get(key) {
+            Some(until) => Ok(Some(*until)),
+            None => Ok(self.state.index.temporary(key)?.map(|it| it.expires_at)),
+        }
+    }
+
+    fn living_agents(&self, organization: OrganizationId) -> Result<u64, ReadError> {
+        let registered = self.registered.get(&organization).copied().unwrap_or(0);
+        Ok(self.state.living_agents(organization)? + registered)
+    }
 }
 
 impl Overlay<'_> {
-    fn note(&mut self, record: &Record) {
+    fn note(&mut self, item: &Item) {
+        for temporary in &item.kept {
+            self.kept.insert(temporary.key, temporary.expires_at);
+        }
+        let Some(record) = &item.change else { return };
         self.revisions.insert(record.key(), record.revision());
         match record {
             Record::Organization(it) => drop(self.names.insert(it.name.clone(), it.id)),
-            Record::Agent(it) => drop(self.emails.insert(it.email.clone(), it.id)),
+            Record::Agent(it) => {
+                if it.revision == 1 {
+                    *self.registered.entry(it.organization_id).or_default() += 1;
+                }
+                self.emails.insert(it.email.clone(), it.id);
+            }
             Record::Credential(_) | Record::SigningKey(_) | Record::ServerSecret(_) => {}
         }
     }
@@ -111,7 +136,15 @@ impl Overlay<'_> {
 /// stored form.
 pub(super) fn seal(items: &mut [Item], seq: u64) -> Result<Vec<FrameItem>, CommitError> {
     let mut sealed = Vec::with_capacity(items.len());
-    for (Item { entry, change }, seq) in items.iter_mut().zip(seq..) {
+    for (
+        Item {
+            entry,
+            change,
+            kept,
+        },
+        seq,
+    ) in items.iter_mut().zip(seq..)
+    {
         entry.seq = seq;
         let stored = match change {
             Some(record) => {
@@ -134,6 +167,13 @@ pub(super) fn seal(items: &mut [Item], seq: u64) -> Result<Vec<FrameItem>, Commi
         sealed.push(FrameItem {
             entry: json.into(),
             change: stored,
+            kept: if kept.is_empty() {
+                None
+            } else {
+                let stored = form::encode(kept)
+                    .map_err(|error| CommitError::Unavailable(error.to_string()))?;
+                Some(Bytes::from(stored))
+            },
         });
     }
     Ok(sealed)
@@ -174,6 +214,8 @@ impl Sequencer {
             revisions: HashMap::new(),
             names: HashMap::new(),
             emails: HashMap::new(),
+            kept: HashMap::new(),
+            registered: HashMap::new(),
         };
         let mut frame: Vec<FrameItem> = Vec::with_capacity(waiting.len());
         let mut items: Vec<Item> = Vec::with_capacity(waiting.len());
@@ -190,9 +232,7 @@ impl Sequencer {
             });
             match sealed {
                 Ok((mut own, sealed)) => {
-                    own.iter()
-                        .filter_map(|item| item.change.as_ref())
-                        .for_each(|record| overlay.note(record));
+                    own.iter().for_each(|item| overlay.note(item));
                     bytes += sealed.iter().map(FrameItem::size).sum::<usize>();
                     frame.extend(sealed);
                     items.append(&mut own);
@@ -225,6 +265,7 @@ impl Sequencer {
                 entry: &item.entry,
                 json: sealed.entry.clone(),
                 change: item.change.as_ref().zip(sealed.change.as_deref()),
+                kept: &item.kept,
             };
             if let Err(error) = self.state.apply(position.frame, applied) {
                 // It is durable in the journal; what cannot be trusted any more is what is read.

@@ -1,14 +1,10 @@
 //! What readers see: the index, and in memory what is not in it yet or is wanted often.
 
-use std::collections::HashMap;
 use std::hash::Hash;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use agentidp_shared::{
-    Action, ActorKind, Agent, AgentId, CredentialId, Entry, Organization, OrganizationId, Outcome,
-    StoreId, Timestamp,
-};
+use agentidp_shared::{Agent, AgentId, CredentialId, Entry, Organization, OrganizationId, StoreId};
 use lru::LruCache;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
@@ -16,7 +12,10 @@ use tokio::sync::watch;
 use super::bundle::{self, Summary};
 use super::index::Index;
 use super::journal::Position;
-use crate::store::{CredentialRecord, ReadError, Record, RecordKey, Stored, StoredEntry};
+use super::usage::{UsageKey, Uses};
+use crate::store::{
+    CredentialRecord, ReadError, Record, RecordKey, Stored, StoredEntry, Temporary, Usage,
+};
 
 /// How many records of each kind are kept in memory.
 const CACHED: usize = 10_000;
@@ -100,8 +99,8 @@ pub(super) struct State {
     pub(super) agents: Mutex<Cache<AgentId, Agent>>,
     /// Credentials in use.
     pub(super) credentials: Mutex<Cache<CredentialId, CredentialRecord>>,
-    /// When records were last used, where the index does not have it yet.
-    usage: Mutex<HashMap<RecordKey, Timestamp>>,
+    /// How records were used, where the index does not have it yet.
+    uses: Uses,
     /// How many entries are durable.
     pub(super) head: watch::Sender<u64>,
     /// Why nothing can be written any more.
@@ -118,6 +117,8 @@ pub(super) struct Applied<'a> {
     pub(super) json: bytes::Bytes,
     /// The record, and its stored form.
     pub(super) change: Option<(&'a Record, &'a [u8])>,
+    /// What is kept for a time.
+    pub(super) kept: &'a [Temporary],
 }
 
 impl State {
@@ -129,7 +130,7 @@ impl State {
             organizations: Cache::new(),
             agents: Cache::new(),
             credentials: Cache::new(),
-            usage: Mutex::new(HashMap::new()),
+            uses: Uses::default(),
             head: watch::Sender::new(open_seq),
             failure: RwLock::new(None),
             journal: Mutex::new((Position::START, (0, 0))),
@@ -152,8 +153,11 @@ impl State {
                 Record::SigningKey(_) | Record::ServerSecret(_) => {}
             }
         }
+        for temporary in item.kept {
+            self.index.keep(temporary)?;
+        }
         self.index.pass(seq);
-        self.note_usage(item.entry);
+        self.uses.note(item.entry, &self.index)?;
         let mut open = self.open.write();
         // Replay begins with the frame that the bundle begins in, and so with entries before it.
         if seq < open.end() {
@@ -182,29 +186,23 @@ impl State {
         Ok(())
     }
 
-    fn note_usage(&self, entry: &Entry) {
-        if entry.action != Action::TokenIssue || entry.outcome != Outcome::Success {
-            return;
-        }
-        let agent = entry
-            .actor
-            .id
-            .as_ref()
-            .filter(|_| entry.actor.kind == ActorKind::Agent);
-        let agent = agent.and_then(|id| id.parse().ok()).map(RecordKey::Agent);
-        let mut usage = self.usage.lock();
-        for key in agent
-            .into_iter()
-            .chain(entry.credential_id.map(RecordKey::Credential))
-        {
-            usage.insert(key, entry.time);
+    /// How a record was used.
+    pub(super) fn usage(&self, key: &RecordKey) -> Read<Usage> {
+        match key {
+            RecordKey::Agent(id) => self.uses.of(UsageKey::Agent(*id), &self.index),
+            RecordKey::Credential(id) => self.uses.of(UsageKey::Credential(*id), &self.index),
+            RecordKey::Organization(_) | RecordKey::SigningKey(_) | RecordKey::ServerSecret(_) => {
+                Ok(Usage::default())
+            }
         }
     }
 
-    /// When a record was last used.
-    pub(super) fn last_used(&self, key: &RecordKey) -> Read<Option<Timestamp>> {
-        let fresh = self.usage.lock().get(key).copied();
-        fresh.map_or_else(|| self.index.usage(key), |time| Ok(Some(time)))
+    /// How many tokens an organization's agents were issued in a month.
+    pub(super) fn tokens_issued(&self, organization: OrganizationId, month: u32) -> Read<u64> {
+        let usage = self
+            .uses
+            .of(UsageKey::Month(organization, month), &self.index)?;
+        Ok(usage.count)
     }
 
     /// Makes the index durable as far as it has got.
@@ -214,13 +212,9 @@ impl State {
             let open = self.open.read();
             (open.frame, open.first_seq)
         };
-        let usage = self.usage.lock().clone();
-        self.index
-            .put_usage(usage.iter().map(|(key, time)| (key.clone(), *time)))?;
+        let written = self.uses.write(&self.index)?;
         self.index.flush(store_id, frame, open_seq)?;
-        self.usage
-            .lock()
-            .retain(|key, time| usage.get(key) != Some(time));
+        self.uses.forget(&written);
         Ok(())
     }
 
@@ -268,6 +262,16 @@ impl State {
 }
 
 impl State {
+    /// How many agents that have not ended an organization has.
+    pub(super) fn living_agents(&self, organization: OrganizationId) -> Read<u64> {
+        let agents = self.index.newest_agents(usize::MAX)?;
+        let is_living = |stored: &&Stored<Record>| {
+            matches!(&stored.record, Record::Agent(it)
+                if it.organization_id == organization && !it.status.is_final())
+        };
+        Ok(agents.iter().filter(is_living).count() as u64)
+    }
+
     /// The revision of a record; `None` when there is none.
     pub(super) fn revision(&self, key: &RecordKey) -> Read<Option<u64>> {
         Ok(match key {

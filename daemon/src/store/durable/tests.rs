@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::journal::Output;
 use super::*;
 use crate::store::model::ModelStore;
+use crate::store::suite::newest;
 use crate::store::suite::{agent, assert_alike, do_to_both, entry, every_store, steps};
 
 fn options(root: &Path) -> StoreOptions {
@@ -64,8 +65,9 @@ fn open_error(options: &StoreOptions) -> String {
 
 fn emails(store: &JournaledStore) -> Vec<String> {
     store
-        .agents(None, 1_000)
+        .agents(&newest(None, 1_000))
         .unwrap()
+        .agents
         .iter()
         .map(|stored| stored.record.email.to_string())
         .collect()
@@ -217,7 +219,7 @@ async fn damage_anywhere_in_the_index_never_turns_a_record_back() {
         changed.truncate(if at / step % 4 == 3 { at } else { whole.len() });
         fs::write(&db, changed).unwrap();
         let store = JournaledStore::open(&options).unwrap();
-        let agents = store.agents(None, 1_000).unwrap();
+        let agents = store.agents(&newest(None, 1_000)).unwrap().agents;
         assert_eq!(agents.len(), 300, "byte {at}");
         assert!(
             agents.iter().all(|stored| stored.record.revision == 2),
@@ -356,7 +358,10 @@ async fn the_largest_records_come_back_and_need_no_files_of_their_own() {
     for commit in commits.collect::<Vec<_>>() {
         commit.await.unwrap().unwrap();
     }
-    assert_eq!(store.agents(None, 1).unwrap()[0].record, large(59));
+    assert_eq!(
+        store.agents(&newest(None, 1)).unwrap().agents[0].record,
+        large(59)
+    );
     store.shutdown();
     let blobs = root
         .path()

@@ -1,0 +1,239 @@
+//! Asking for agents: which, in which order, and where to go on.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use agentidp_shared::{
+    Agent, AgentId, AgentStatus, AgentType, Credential, CredentialStatus, DeploymentEnv,
+    OrganizationId, Owner, Scope, Timestamp,
+};
+
+use super::Stored;
+
+/// Values that a field may have, or may not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OneOf<T> {
+    /// The values; at least one.
+    pub(crate) values: Vec<T>,
+    /// Whether the field must have none of them, instead of one.
+    pub(crate) is_not: bool,
+}
+
+impl<T: PartialEq> OneOf<T> {
+    /// Just this value.
+    pub(crate) fn only(value: T) -> Self {
+        Self {
+            values: vec![value],
+            is_not: false,
+        }
+    }
+
+    /// Whether `value` is let through.
+    pub(crate) fn lets(&self, value: &T) -> bool {
+        self.values.contains(value) != self.is_not
+    }
+}
+
+/// Which agents are wanted. What is absent lets everything through.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct AgentFilter {
+    /// Only these organizations'; that is how far the caller reaches and what it asks for, in one.
+    pub(crate) organizations: Option<BTreeSet<OrganizationId>>,
+    /// Only those of such a status; absent: all but archived.
+    pub(crate) status: Option<OneOf<AgentStatus>>,
+    /// Only such owners'.
+    pub(crate) owner: Option<OneOf<Owner>>,
+    /// Only those of such a type.
+    pub(crate) agent_type: Option<OneOf<AgentType>>,
+    /// Only those that run there.
+    pub(crate) deployment_env: Option<OneOf<DeploymentEnv>>,
+    /// Only those that have this capability.
+    pub(crate) capability: Option<Scope>,
+    /// Only those whose e-mail begins so.
+    pub(crate) email_prefix: Option<String>,
+    /// Only those whose first credential ([`first_expiry`]) expires before then.
+    pub(crate) expires_before: Option<Timestamp>,
+    /// Only those with this text in their e-mail, owner, capabilities or metadata, in any case.
+    pub(crate) text: Option<String>,
+}
+
+impl AgentFilter {
+    /// Whether it lets an agent through, of which the first credential expires at `expires_at`.
+    pub(crate) fn lets(&self, agent: &Agent, expires_at: Option<Timestamp>) -> bool {
+        let lets_status = match &self.status {
+            Some(status) => status.lets(&agent.status),
+            None => agent.status != AgentStatus::Archived,
+        };
+        let expires = |before: &Timestamp| expires_at.is_some_and(|at| at < *before);
+        lets_status
+            && self
+                .organizations
+                .as_ref()
+                .is_none_or(|it| it.contains(&agent.organization_id))
+            && self.owner.as_ref().is_none_or(|it| it.lets(&agent.owner))
+            && self
+                .agent_type
+                .as_ref()
+                .is_none_or(|it| it.lets(&agent.agent_type))
+            && self
+                .deployment_env
+                .as_ref()
+                .is_none_or(|it| it.lets(&agent.deployment_env))
+            && self
+                .capability
+                .as_ref()
+                .is_none_or(|it| agent.capabilities.iter().any(|has| has == it))
+            && self
+                .email_prefix
+                .as_ref()
+                .is_none_or(|it| agent.email.as_str().starts_with(it.as_str()))
+            && self.expires_before.as_ref().is_none_or(expires)
+            && self
+                .text
+                .as_ref()
+                .is_none_or(|it| has_text(agent, &it.to_lowercase()))
+    }
+}
+
+/// Whether an agent has `text`, which is in lower case, in what people write about it.
+pub(crate) fn has_text(agent: &Agent, text: &str) -> bool {
+    let holds = |field: &str| field.to_lowercase().contains(text);
+    holds(agent.email.as_str())
+        || holds(agent.owner.as_str())
+        || agent.capabilities.iter().any(|it| holds(it.as_str()))
+        || agent
+            .metadata
+            .iter()
+            .any(|(name, value)| holds(name) || holds(value))
+}
+
+/// What agents are ordered by. Agents that are equal in it are ordered by when they were registered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum AgentOrder {
+    /// When they were registered.
+    #[default]
+    Created,
+    /// Their e-mail.
+    Email,
+    /// When they last got a token; never counts as long ago.
+    LastAuth,
+    /// When the first of their credentials ([`first_expiry`]) expires; never counts as far ahead.
+    Expires,
+}
+
+/// Where an agent stands in an order.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct AgentPosition {
+    /// What it is ordered by, so that bytes compare as values do; empty for [`AgentOrder::Created`].
+    pub(crate) value: Vec<u8>,
+    /// The agent.
+    pub(crate) id: AgentId,
+}
+
+/// A question for agents.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct AgentQuery {
+    /// Which.
+    pub(crate) filter: AgentFilter,
+    /// In which order.
+    pub(crate) order: AgentOrder,
+    /// Whether the last in the order come first.
+    pub(crate) is_descending: bool,
+    /// Only those beyond this place.
+    pub(crate) after: Option<AgentPosition>,
+    /// How many at most.
+    pub(crate) limit: usize,
+}
+
+/// A page of agents.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct AgentPage {
+    /// The agents, in order; with free text they may be fewer than asked for though there are more.
+    pub(crate) agents: Vec<Arc<Stored<Agent>>>,
+    /// Where the next page begins. `None`: there is no more.
+    pub(crate) next: Option<AgentPosition>,
+    /// How many there are on all pages together; `None` when the filter has free text.
+    pub(crate) total: Option<u64>,
+}
+
+/// When the first of an agent's credentials expires that no other replaces: those that are stored as
+/// active.
+pub(crate) fn first_expiry<'a>(
+    credentials: impl Iterator<Item = &'a Credential>,
+) -> Option<Timestamp> {
+    credentials
+        .filter(|it| it.status == CredentialStatus::Active)
+        .filter_map(|it| it.expires_at)
+        .min()
+}
+
+/// The value that an agent is ordered by.
+pub(crate) fn order_value(
+    order: AgentOrder,
+    agent: &Agent,
+    last_auth_at: Option<Timestamp>,
+    expires_at: Option<Timestamp>,
+) -> Vec<u8> {
+    let bytes = |time: Option<Timestamp>, absent: i64| {
+        time.map_or(absent, Timestamp::as_millis)
+            .to_be_bytes()
+            .to_vec()
+    };
+    match order {
+        AgentOrder::Created => Vec::new(),
+        AgentOrder::Email => agent.email.as_str().as_bytes().to_vec(),
+        AgentOrder::LastAuth => bytes(last_auth_at, 0),
+        AgentOrder::Expires => bytes(expires_at, i64::MAX),
+    }
+}
+
+/// Answers a question from all agents, with when each last got a token and when the first of its
+/// live credentials expires: the plain way, without an index.
+pub(crate) fn page_of(
+    agents: impl Iterator<Item = (Arc<Stored<Agent>>, Option<Timestamp>, Option<Timestamp>)>,
+    query: &AgentQuery,
+) -> AgentPage {
+    let mut found: Vec<_> = agents
+        .filter(|(agent, _, expires_at)| query.filter.lets(&agent.record, *expires_at))
+        .map(|(agent, last_auth_at, expires_at)| {
+            let value = order_value(query.order, &agent.record, last_auth_at, expires_at);
+            (
+                AgentPosition {
+                    value,
+                    id: agent.record.id,
+                },
+                agent,
+            )
+        })
+        .collect();
+    found.sort_by(|(one, _), (other, _)| one.cmp(other));
+    if query.is_descending {
+        found.reverse();
+    }
+    let total = found.len() as u64;
+    let is_beyond = |position: &AgentPosition| {
+        query.after.as_ref().is_none_or(|after| {
+            if query.is_descending {
+                position < after
+            } else {
+                position > after
+            }
+        })
+    };
+    let mut rest = found
+        .into_iter()
+        .filter(|(position, _)| is_beyond(position))
+        .peekable();
+    let mut page = AgentPage {
+        total: query.filter.text.is_none().then_some(total),
+        ..AgentPage::default()
+    };
+    while page.agents.len() < query.limit {
+        let Some((position, agent)) = rest.next() else {
+            break;
+        };
+        page.agents.push(agent);
+        page.next = rest.peek().map(|_| position);
+    }
+    page
+}
