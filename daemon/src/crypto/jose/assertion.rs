@@ -65,7 +65,7 @@ pub(crate) enum AssertionError {
 }
 
 /// The claims that are looked at.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 struct Claims {
     #[serde(default, deserialize_with = "json::present")]
     iss: Option<String>,
@@ -84,7 +84,6 @@ struct Claims {
 }
 
 /// A client assertion that has been read and not verified.
-#[derive(Debug)]
 pub(crate) struct ClientAssertion<'a> {
     jwt: UnverifiedJwt<'a>,
     client_id: AgentId,

@@ -361,3 +361,22 @@ fn check_ed25519(mut key: [u8; 32]) -> Result<(), JwkError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::signature::{ED25519, ParsedPublicKey};
+
+    use super::*;
+
+    #[test]
+    fn for_a_point_of_small_order_a_signature_needs_no_private_key() {
+        // The neutral element and the number 0.
+        let signature = [from_ends(1, 0, 0), [0; 32]].concat();
+        for point in SMALL_ORDER {
+            let key = ParsedPublicKey::new(&ED25519, point).unwrap();
+            let forged = (0_u8..=255).filter(|it| key.verify_sig(&[*it], &signature).is_ok());
+            assert!(forged.count() > 10, "{point:?}");
+            assert_eq!(check_ed25519(point), Err(JwkError::Weak));
+        }
+    }
+}

@@ -13,8 +13,7 @@ const MAX_TOKEN: usize = 8 * 1_024;
 /// The longest header, decoded.
 const MAX_HEADER: usize = 1_024;
 
-/// A token whose signature is yet to be verified.
-#[derive(Debug)]
+/// A token whose signature is yet to be verified. Not `Debug`: no token belongs in a log.
 pub(super) struct Jws<'a> {
     header: Header,
     /// What is signed: the first two parts and the dot between them, as they came.
@@ -25,7 +24,7 @@ pub(super) struct Jws<'a> {
 
 /// The members that are looked at. Others are ignored, as RFC 7515, section 4 has it: among them
 /// `jku`, `jwk`, `x5u` and `x5c`, with which a token would bring its own key along.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 struct Header {
     alg: String,
     #[serde(default, deserialize_with = "json::present")]

@@ -73,7 +73,6 @@ impl Types {
 }
 
 /// A token that is in order but for its signature, which is yet to be verified.
-#[derive(Debug)]
 pub(super) struct UnverifiedJwt<'a>(Jws<'a>);
 
 impl<'a> UnverifiedJwt<'a> {

@@ -318,3 +318,26 @@ fn an_rsa_key_is_neither_short_nor_long_nor_of_a_strange_exponent() {
         assert_eq!(with(&RSA, "e", of(e)), refused, "{e:?}");
     }
 }
+
+#[test]
+fn an_rsa_key_of_the_faulty_generator_is_refused() {
+    // A power of 65537 leaves powers of 65537, whatever it is divided by.
+    let mut modulus = vec![1_u8];
+    while modulus.len() < 257 {
+        let shifted = [modulus.as_slice(), &[0, 0]].concat();
+        let mut carry = 0;
+        let sum = shifted.iter().rev().enumerate().map(|(place, byte)| {
+            let own = modulus.iter().rev().nth(place).copied().unwrap_or(0);
+            let sum = u16::from(*byte) + u16::from(own) + carry;
+            carry = sum >> 8;
+            u8::try_from(sum & 0xff).unwrap()
+        });
+        let mut sum: Vec<_> = sum.collect();
+        sum.reverse();
+        modulus = sum;
+    }
+    let of = |bytes: &[u8]| json!(encode(bytes));
+    assert_eq!(with(&RSA, "n", of(&modulus)), Err(JwkError::Weak));
+    modulus[256] ^= 2;
+    assert_eq!(with(&RSA, "n", of(&modulus)), Ok(()));
+}
