@@ -1,13 +1,5 @@
 //! Keys and secrets: signing, sealing, hashing. All of it on aws-lc-rs, but for argon2.
 
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "the service that uses it is yet to come"
-    )
-)]
 pub(crate) mod jose;
 pub(crate) mod keyring;
 pub(crate) mod seal;

@@ -1,21 +1,22 @@
-//! How a client authenticates in a request (RFC 6749, section 2.3.1): by the `Authorization`
-//! header or in the form, and not by both.
+//! How a client authenticates in a request: by the `Authorization` header or in the form
+//! (RFC 6749, section 2.3.1), by an assertion in the form (RFC 7523, section 2.2), or where an
+//! endpoint takes it by an access token (RFC 6750, section 2.1); and not by two of them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{AUTHORIZATION, HeaderMap};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use zeroize::Zeroizing;
 
 use super::error::OAuthError;
 use super::form::{Form, decode};
 use crate::service::authenticate::Presented;
+use crate::service::bearer::Presents;
 
-/// What the client presents; `None` when that is no authentication that this server offers.
-pub(super) fn presented(headers: &HeaderMap, form: &Form) -> Result<Option<Presented>, OAuthError> {
-    let (id, secret) = (form.single("client_id"), form.single("client_secret"));
-    let assertion = form
-        .single("client_assertion")
-        .or(form.single("client_assertion_type"));
+/// The `client_assertion_type` of a JWT (RFC 7523, section 2.2).
+const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// The one `Authorization` header of a request, if it has one.
+pub(super) fn authorization(headers: &HeaderMap) -> Result<Option<&HeaderValue>, OAuthError> {
     let mut headers = headers.get_all(AUTHORIZATION).iter();
     let header = headers.next();
     if headers.next().is_some() {
@@ -23,35 +24,88 @@ pub(super) fn presented(headers: &HeaderMap, form: &Form) -> Result<Option<Prese
             "the Authorization header must not be repeated",
         ));
     }
-    let methods = [header.is_some(), secret.is_some(), assertion.is_some()];
+    Ok(header)
+}
+
+/// The access token of a header of the Bearer scheme (RFC 6750, section 2.1); `None` for another
+/// scheme, or what cannot be a token.
+pub(super) fn bearer(header: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
+    let is_token = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+    (scheme.eq_ignore_ascii_case("bearer") && is_token).then_some(token)
+}
+
+/// What the request presents, where an access token will do as well.
+pub(super) fn presents(headers: &HeaderMap, form: &Form) -> Result<Option<Presents>, OAuthError> {
+    let token = authorization(headers)?.and_then(bearer);
+    if let Some(token) = token {
+        if has_client_authentication(form) {
+            return Err(two_methods());
+        }
+        return Ok(Some(Presents::Bearer(token.to_owned())));
+    }
+    Ok(presented(headers, form)?.map(Presents::Client))
+}
+
+fn has_client_authentication(form: &Form) -> bool {
+    ["client_secret", "client_assertion", "client_assertion_type"]
+        .iter()
+        .any(|name| form.single(name).is_some())
+}
+
+fn two_methods() -> OAuthError {
+    OAuthError::invalid_request("the client must authenticate by one method, not by two")
+}
+
+/// What the client presents; `None` when that is no authentication that this server offers.
+pub(super) fn presented(headers: &HeaderMap, form: &Form) -> Result<Option<Presented>, OAuthError> {
+    let (id, secret) = (form.single("client_id"), form.single("client_secret"));
+    let assertion = form.single("client_assertion");
+    let assertion_type = form.single("client_assertion_type");
+    let header = authorization(headers)?;
+    let methods = [
+        header.is_some(),
+        secret.is_some(),
+        assertion.or(assertion_type).is_some(),
+    ];
     if methods.iter().filter(|used| **used).count() > 1 {
-        return Err(OAuthError::invalid_request(
-            "the client must authenticate by one method, not by two",
-        ));
+        return Err(two_methods());
     }
     if let Some(header) = header {
         let Some(basic) = header.to_str().ok().and_then(basic) else {
             return Ok(None);
         };
-        let presented = basic?;
-        if id.is_some_and(|id| id != presented.client_id) {
+        let (client_id, client_secret) = basic?;
+        if id.is_some_and(|id| id != client_id) {
             return Err(OAuthError::invalid_request(
                 "the client_id in the form is not the one that authenticates",
             ));
         }
-        return Ok(Some(presented));
+        return Ok(Some(Presented::Secret {
+            client_id,
+            client_secret,
+        }));
     }
-    Ok(id.zip(secret).map(|(id, secret)| Presented {
-        client_id: id.to_owned(),
-        client_secret: Zeroizing::new(secret.to_owned()),
-    }))
+    match (assertion, assertion_type) {
+        (Some(assertion), Some(JWT_BEARER)) => Ok(Some(Presented::Assertion {
+            client_id: id.map(str::to_owned),
+            client_assertion: Zeroizing::new(assertion.to_owned()),
+        })),
+        (None, None) => Ok(id.zip(secret).map(|(id, secret)| Presented::Secret {
+            client_id: id.to_owned(),
+            client_secret: Zeroizing::new(secret.to_owned()),
+        })),
+        _ => Err(OAuthError::invalid_request(
+            "client_assertion and client_assertion_type belong together, and the type is that of a JWT",
+        )),
+    }
 }
 
 /// Reads a header of the Basic scheme (RFC 7617); `None` for another scheme.
 ///
 /// Id and secret are form-urlencoded within it. Those of this server hold nothing that encoding
 /// would change, so clients that leave it out work too.
-fn basic(header: &str) -> Option<Result<Presented, OAuthError>> {
+fn basic(header: &str) -> Option<Result<(String, Zeroizing<String>), OAuthError>> {
     let (scheme, encoded) = header.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
@@ -70,10 +124,8 @@ fn basic(header: &str) -> Option<Result<Presented, OAuthError>> {
             halves.next().unwrap_or_default(),
             halves.next().ok_or_else(malformed)?,
         );
-        Ok(Presented {
-            client_id: decode(id)?.into_owned(),
-            client_secret: Zeroizing::new(decode(secret)?.into_owned()),
-        })
+        let secret = Zeroizing::new(decode(secret)?.into_owned());
+        Ok((decode(id)?.into_owned(), secret))
     };
     Some(parse())
 }

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
+use tokio::time::{Duration, Instant};
 
 use crate::service::ServiceError;
 
@@ -92,6 +93,18 @@ impl From<ServiceError> for OAuthError {
                 description: "client authentication failed".to_owned(),
                 retry_after: None,
             },
+            Code::InvalidToken => Self {
+                status: StatusCode::UNAUTHORIZED,
+                error: "invalid_token",
+                description: "the access token is not good for this".to_owned(),
+                retry_after: None,
+            },
+            Code::InsufficientScope => Self {
+                status: StatusCode::FORBIDDEN,
+                error: "insufficient_scope",
+                description: error.message.into_owned(),
+                retry_after: None,
+            },
             Code::ScopeNotAllowed => Self::bad_request("invalid_scope", error.message),
             Code::ResourceNotAllowed => Self::bad_request("invalid_target", error.message),
             Code::UnsupportedGrantType => {
@@ -116,8 +129,6 @@ impl From<ServiceError> for OAuthError {
             | Code::LimitReached
             | Code::IdempotencyConflict
             | Code::AuthorizationError
-            | Code::InvalidToken
-            | Code::InsufficientScope
             | Code::RouteNotFound
             | Code::MethodNotAllowed
             | Code::BodyTooLarge
@@ -136,16 +147,44 @@ impl IntoResponse for OAuthError {
         };
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
-        if self.status == StatusCode::UNAUTHORIZED {
-            headers.insert(
-                WWW_AUTHENTICATE,
-                HeaderValue::from_static("Basic realm=\"agentidp\", charset=\"UTF-8\""),
-            );
+        let challenge = match (self.status, self.error) {
+            (_, "invalid_token") => Some("Bearer realm=\"agentidp\", error=\"invalid_token\""),
+            (_, "insufficient_scope") => {
+                Some("Bearer realm=\"agentidp\", error=\"insufficient_scope\"")
+            }
+            (StatusCode::UNAUTHORIZED, _) => Some("Basic realm=\"agentidp\", charset=\"UTF-8\""),
+            _ => None,
+        };
+        if let Some(challenge) = challenge {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if let Some(seconds) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
+    }
+}
+
+/// How long after its request a failed authentication is answered: longer than any of the ways in which
+/// it can fail takes, so that the time does not tell them apart. No failure asks argon2.
+const EVEN: Duration = Duration::from_millis(5);
+
+/// When a request began to be answered.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Started(Instant);
+
+impl Started {
+    /// Now.
+    pub(super) fn now() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Gives `error` back, and if it is that authentication failed, at a time that does not tell why.
+    pub(super) async fn even(self, error: OAuthError) -> OAuthError {
+        if error.status == StatusCode::UNAUTHORIZED {
+            tokio::time::sleep_until(self.0 + EVEN).await;
+        }
+        error
     }
 }
 

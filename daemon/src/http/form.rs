@@ -25,6 +25,8 @@ const SINGLE: &[&str] = &[
     "client_secret",
     "client_assertion",
     "client_assertion_type",
+    "token",
+    "token_type_hint",
 ];
 
 /// The parameters of a form, decoded, in order; none of [`SINGLE`] stands twice. Wiped when dropped:
@@ -33,8 +35,18 @@ const SINGLE: &[&str] = &[
 pub(super) struct Form(Vec<(String, Zeroizing<String>)>);
 
 impl Form {
-    /// Reads a form from a request.
-    pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Self, OAuthError> {
+    /// Reads a form from a request, whose query must be empty: a query ends up in logs, and a secret in
+    /// it is a secret no more.
+    pub(super) async fn read(
+        query: Option<String>,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<Self, OAuthError> {
+        if query.is_some_and(|query| !query.is_empty()) {
+            return Err(OAuthError::invalid_request(
+                "parameters must be in the body, not in the query",
+            ));
+        }
         let media_type = headers
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
@@ -93,12 +105,12 @@ impl Form {
 
     /// The value of a parameter that may stand once. One without a value counts as absent
     /// (RFC 6749, section 3.2).
-    pub(super) fn single(&self, name: &'static str) -> Option<&str> {
+    pub(super) fn single(&self, name: &str) -> Option<&str> {
         self.all(name).next()
     }
 
     /// The values of a parameter that may be repeated.
-    pub(super) fn all(&self, name: &'static str) -> impl Iterator<Item = &str> {
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.0
             .iter()
             .filter(move |(known, value)| known == name && !value.is_empty())

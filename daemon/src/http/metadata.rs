@@ -10,6 +10,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Serialize;
 
 use super::App;
+use crate::crypto::jose::JwsAlgorithm;
 
 /// What the server offers. `scopes_supported` is empty because scopes are the agents' own, and a
 /// client that finds a list there asks for all of it.
@@ -18,11 +19,18 @@ struct Metadata<'a> {
     issuer: &'a str,
     authorization_endpoint: String,
     token_endpoint: String,
+    introspection_endpoint: String,
+    revocation_endpoint: String,
     jwks_uri: String,
     scopes_supported: &'a [&'a str],
     response_types_supported: &'a [&'a str],
     grant_types_supported: &'a [&'a str],
     token_endpoint_auth_methods_supported: &'a [&'a str],
+    token_endpoint_auth_signing_alg_values_supported: &'a [&'a str],
+    introspection_endpoint_auth_methods_supported: &'a [&'a str],
+    introspection_endpoint_auth_signing_alg_values_supported: &'a [&'a str],
+    revocation_endpoint_auth_methods_supported: &'a [&'a str],
+    revocation_endpoint_auth_signing_alg_values_supported: &'a [&'a str],
     code_challenge_methods_supported: &'a [&'a str],
     authorization_response_iss_parameter_supported: bool,
     access_token_signing_alg_values_supported: Vec<&'a str>,
@@ -31,6 +39,13 @@ struct Metadata<'a> {
     id_token_signing_alg_values_supported: Vec<&'a str>,
 }
 
+/// How a client can authenticate, at every endpoint that asks it to.
+const METHODS: &[&str] = &[
+    "client_secret_basic",
+    "client_secret_post",
+    "private_key_jwt",
+];
+
 /// The document, encoded.
 pub(super) fn document(issuer: &str) -> serde_json::Result<Bytes> {
     let base = issuer.trim_end_matches('/');
@@ -38,15 +53,23 @@ pub(super) fn document(issuer: &str) -> serde_json::Result<Bytes> {
         .iter()
         .map(|algorithm| algorithm.as_str())
         .collect();
+    let assertions = JwsAlgorithm::ALL.map(JwsAlgorithm::as_str);
     let metadata = Metadata {
         issuer,
         authorization_endpoint: format!("{base}/oauth2/authorize"),
         token_endpoint: format!("{base}/oauth2/token"),
+        introspection_endpoint: format!("{base}/oauth2/introspect"),
+        revocation_endpoint: format!("{base}/oauth2/revoke"),
         jwks_uri: format!("{base}/.well-known/jwks.json"),
         scopes_supported: &[],
         response_types_supported: &["code"],
         grant_types_supported: &["client_credentials"],
-        token_endpoint_auth_methods_supported: &["client_secret_basic", "client_secret_post"],
+        token_endpoint_auth_methods_supported: METHODS,
+        token_endpoint_auth_signing_alg_values_supported: &assertions,
+        introspection_endpoint_auth_methods_supported: METHODS,
+        introspection_endpoint_auth_signing_alg_values_supported: &assertions,
+        revocation_endpoint_auth_methods_supported: METHODS,
+        revocation_endpoint_auth_signing_alg_values_supported: &assertions,
         code_challenge_methods_supported: &["S256"],
         authorization_response_iss_parameter_supported: false,
         access_token_signing_alg_values_supported: algorithms.clone(),

@@ -9,8 +9,10 @@ mod client;
 mod error;
 mod form;
 mod health;
+mod introspect;
 mod jwks;
 mod metadata;
+mod revoke;
 mod route;
 mod server;
 mod token;
@@ -23,6 +25,7 @@ use tokio::sync::Semaphore;
 
 use crate::lifecycle::open_files_limit;
 use crate::service::Service;
+use crate::service::bearer::Origin;
 pub(crate) use server::serve;
 
 /// What every adapter has.
@@ -52,4 +55,13 @@ impl App {
 struct Arrival {
     address: std::net::IpAddr,
     request_id: RequestId,
+}
+
+impl From<Arrival> for Origin {
+    fn from(arrival: Arrival) -> Self {
+        Self {
+            address: arrival.address,
+            request_id: arrival.request_id,
+        }
+    }
 }

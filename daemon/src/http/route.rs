@@ -6,7 +6,7 @@ use axum::Router;
 use axum::handler::Handler;
 use axum::routing::{MethodFilter, MethodRouter, on};
 
-use super::{App, authorize, error, health, jwks, metadata, token};
+use super::{App, authorize, error, health, introspect, jwks, metadata, revoke, token};
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub(super) enum Access {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Endpoint {
     Token,
+    Introspect,
+    Revoke,
     Authorize,
     Metadata,
     Jwks,
@@ -76,6 +78,20 @@ const ROUTES: &[Route] = &[
         Place::Issuer,
         Access::Client,
         Endpoint::Token,
+    ),
+    route(
+        POST,
+        "/oauth2/introspect",
+        Place::Issuer,
+        Access::Client,
+        Endpoint::Introspect,
+    ),
+    route(
+        POST,
+        "/oauth2/revoke",
+        Place::Issuer,
+        Access::Client,
+        Endpoint::Revoke,
     ),
     route(
         GET,
@@ -151,15 +167,16 @@ impl Route {
         } = *self;
         match (endpoint, access) {
             (Endpoint::Token, Access::Client) => answer(method, token::token),
+            (Endpoint::Introspect, Access::Client) => answer(method, introspect::introspect),
+            (Endpoint::Revoke, Access::Client) => answer(method, revoke::revoke),
             (Endpoint::Authorize, Access::Anyone) => answer(method, authorize::authorize),
             (Endpoint::Metadata, Access::Anyone) => answer(method, metadata::metadata),
             (Endpoint::Jwks, Access::Anyone) => answer(method, jwks::jwks),
             (Endpoint::Live, Access::Anyone) => answer(method, health::live),
             (Endpoint::Ready, Access::Anyone) => answer(method, health::ready),
             // A route whose access does not fit its endpoint answers like one that is not there.
-            (Endpoint::Token, Access::Anyone) | (_, Access::Client) => {
-                answer(method, error::no_route)
-            }
+            (Endpoint::Token | Endpoint::Introspect | Endpoint::Revoke, Access::Anyone)
+            | (_, Access::Client) => answer(method, error::no_route),
         }
     }
 }
@@ -203,6 +220,8 @@ mod tests {
     fn every_endpoint_stands_in_the_table_with_the_access_that_it_is_made_for() {
         for endpoint in [
             Endpoint::Token,
+            Endpoint::Introspect,
+            Endpoint::Revoke,
             Endpoint::Authorize,
             Endpoint::Metadata,
             Endpoint::Jwks,
@@ -215,7 +234,8 @@ mod tests {
                 .collect();
             assert!(!routes.is_empty(), "{endpoint:?} is not listed");
             for route in routes {
-                let expected = if endpoint == Endpoint::Token {
+                let clients = [Endpoint::Token, Endpoint::Introspect, Endpoint::Revoke];
+                let expected = if clients.contains(&endpoint) {
                     Access::Client
                 } else {
                     Access::Anyone

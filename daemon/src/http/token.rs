@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use agentidp_shared::resource::MAX_RESOURCES;
 use agentidp_shared::token::TokenRequest;
-use agentidp_shared::{Code, Resource};
+use agentidp_shared::{Action, Code, Resource};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Extension, RawQuery, State};
@@ -14,7 +14,7 @@ use http::header::{HeaderMap, PRAGMA};
 use serde::Serialize;
 
 use super::client::presented;
-use super::error::OAuthError;
+use super::error::{OAuthError, Started};
 use super::form::Form;
 use super::{App, Arrival};
 use crate::service::ServiceError;
@@ -36,16 +36,24 @@ pub(super) async fn token(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, OAuthError> {
+    let started = Started::now();
     let request = match parse(arrival, query, &headers, body).await {
         Ok(request) => request,
         Err((code, error)) => {
+            let Arrival {
+                address,
+                request_id,
+            } = arrival;
+            let action = Action::TokenIssue;
             app.service
-                .deny_stranger(arrival.address, code, Some(arrival.request_id));
-            return Err(error);
+                .deny_stranger(address, code, Some(request_id), action);
+            return Err(started.even(error).await);
         }
     };
-    let issued = app.service.issue(&request).await?;
-    Ok(answer(&issued))
+    match app.service.issue(&request).await {
+        Ok(issued) => Ok(answer(&issued)),
+        Err(error) => Err(started.even(error.into()).await),
+    }
 }
 
 fn answer(issued: &IssuedToken) -> Response {
@@ -66,13 +74,7 @@ async fn parse(
     body: Body,
 ) -> Result<IssueRequest, (Code, OAuthError)> {
     let invalid = |error| (Code::InvalidRequest, error);
-    if query.is_some_and(|query| !query.is_empty()) {
-        // A query ends up in logs; a secret in it is a secret no more.
-        return Err(invalid(OAuthError::invalid_request(
-            "parameters must be in the body, not in the query",
-        )));
-    }
-    let form = Form::read(headers, body).await.map_err(invalid)?;
+    let form = Form::read(query, headers, body).await.map_err(invalid)?;
     match form.single("grant_type") {
         Some("client_credentials") => {}
         Some(_) => {
@@ -96,8 +98,7 @@ async fn parse(
     Ok(IssueRequest {
         client,
         token,
-        address: arrival.address,
-        request_id: arrival.request_id,
+        origin: arrival.into(),
     })
 }
 

@@ -44,6 +44,7 @@ impl Adapter {
             agent: agent
                 .map_err(|error| status(&error))?
                 .map(|stored| stored.record.id),
+            jti: None,
             organizations: caller.reach.narrowed(None),
         })
     }

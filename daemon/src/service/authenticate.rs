@@ -1,26 +1,40 @@
 //! Client authentication (RFC 6749, section 2.3), in one place for every endpoint that needs it.
 //!
 //! The caller of a failed authentication learns that it failed and nothing else; the audit log
-//! learns why. What is looked up and computed is the same whether the client exists or not.
+//! learns why. What is looked up and computed is the same whether the client exists or not, as far
+//! as that goes; what differs by microseconds, `http` hides by answering failures at a set time.
 
 use std::sync::Arc;
 
 use agentidp_shared::{
-    Agent, AgentId, ClientSecret, Code, CredentialId, Organization, Timestamp, token,
+    Agent, AgentId, ClientSecret, Code, CredentialId, CredentialKind, Organization, Timestamp,
+    token,
 };
 use zeroize::Zeroizing;
 
+use super::idempotency::hash;
 use super::{Service, ServiceError};
+use crate::crypto::jose::{Assertion, ClientAssertion, PublicJwk};
 use crate::crypto::secret::Verdict;
-use crate::store::{CredentialRecord, SecretVerifier, Stored};
+use crate::store::{CredentialRecord, SecretVerifier, Stored, Temporary, TemporaryKey};
 
 /// What a client presented.
 #[derive(Debug)]
-pub(crate) struct Presented {
-    /// The `client_id`.
-    pub(crate) client_id: String,
-    /// The `client_secret`.
-    pub(crate) client_secret: Zeroizing<String>,
+pub(crate) enum Presented {
+    /// `client_secret_basic` or `client_secret_post`.
+    Secret {
+        /// The `client_id`.
+        client_id: String,
+        /// The `client_secret`.
+        client_secret: Zeroizing<String>,
+    },
+    /// `private_key_jwt` (RFC 7523, section 2.2).
+    Assertion {
+        /// The `client_id`, when the form has one.
+        client_id: Option<String>,
+        /// The `client_assertion`.
+        client_assertion: Zeroizing<String>,
+    },
 }
 
 /// A client that proved to be an agent, with the records that said so.
@@ -31,6 +45,9 @@ pub(crate) struct Authenticated {
     pub(crate) agent: Arc<Stored<Agent>>,
     /// The credential that proved it.
     pub(crate) credential: Arc<Stored<CredentialRecord>>,
+    /// The assertion that was used, to be kept with the commit of what it was used for, so that it
+    /// is used once.
+    pub(crate) used: Option<Temporary>,
 }
 
 /// Why authentication failed, for the audit log.
@@ -43,20 +60,58 @@ pub(crate) struct Failure {
     pub(crate) credential_id: Option<CredentialId>,
 }
 
+impl Failure {
+    const fn stranger(code: Code) -> Self {
+        Self {
+            code,
+            agent: None,
+            credential_id: None,
+        }
+    }
+
+    const fn of(agent: Arc<Stored<Agent>>, code: Code) -> Self {
+        Self {
+            code,
+            agent: Some(agent),
+            credential_id: None,
+        }
+    }
+
+    fn with(agent: Arc<Stored<Agent>>, credential: &CredentialRecord, code: Code) -> Self {
+        Self {
+            code,
+            agent: Some(agent),
+            credential_id: Some(credential.credential.id),
+        }
+    }
+}
+
+/// The outer error when the store failed; the inner one when authentication did.
+type Outcome = Result<Result<Authenticated, Failure>, ServiceError>;
+
 impl Service {
-    /// Authenticates a client by its secret, and checks that it may have tokens at `now`.
+    /// Authenticates a client, and checks that it may have tokens at `now`.
     ///
     /// # Errors
     ///
     /// The outer error when the store failed; the inner one when authentication did.
-    pub(super) async fn authenticate(
-        &self,
-        presented: &Presented,
-        now: Timestamp,
-    ) -> Result<Result<Authenticated, Failure>, ServiceError> {
-        let mac = self.secrets.mac(&presented.client_secret);
-        let secret = ClientSecret::parse(&presented.client_secret);
-        let agent = match presented.client_id.parse::<AgentId>() {
+    pub(super) async fn authenticate(&self, presented: &Presented, now: Timestamp) -> Outcome {
+        match presented {
+            Presented::Secret {
+                client_id,
+                client_secret,
+            } => self.by_secret(client_id, client_secret, now).await,
+            Presented::Assertion {
+                client_id,
+                client_assertion,
+            } => self.by_assertion(client_id.as_deref(), client_assertion, now),
+        }
+    }
+
+    async fn by_secret(&self, client_id: &str, presented: &str, now: Timestamp) -> Outcome {
+        let mac = self.secrets.mac(presented);
+        let secret = ClientSecret::parse(presented);
+        let agent = match client_id.parse::<AgentId>() {
             Ok(id) => self.store.agent(id)?,
             Err(_) => None,
         };
@@ -64,53 +119,116 @@ impl Service {
             Ok(secret) => self.store.credential(secret.credential_id())?,
             Err(_) => None,
         };
-        let fail = |code, agent, credential_id| {
-            Ok(Err(Failure {
-                code,
-                agent,
-                credential_id,
-            }))
-        };
         let Some(agent) = agent else {
-            return fail(Code::UnknownClient, None, None);
+            return Ok(Err(Failure::stranger(Code::UnknownClient)));
         };
         let Ok(secret) = secret else {
-            return fail(Code::MalformedSecret, Some(agent), None);
+            return Ok(Err(Failure::of(agent, Code::MalformedSecret)));
         };
-        let Some(credential) =
-            credential.filter(|it| it.record.credential.agent_id == agent.record.id)
-        else {
-            return fail(Code::WrongSecret, Some(agent), None);
+        let is_its =
+            |it: &Arc<Stored<CredentialRecord>>| it.record.credential.agent_id == agent.record.id;
+        let Some(credential) = credential.filter(is_its) else {
+            return Ok(Err(Failure::of(agent, Code::WrongSecret)));
         };
         let Some(organization) = self.store.organization(agent.record.organization_id)? else {
-            return fail(Code::UnknownClient, Some(agent), None);
+            return Ok(Err(Failure::of(agent, Code::UnknownClient)));
         };
         let public = &credential.record.credential;
         let Some(SecretVerifier { check, hash }) = &credential.record.verifier else {
-            return fail(Code::WrongSecret, Some(agent), Some(public.id));
+            let failure = Failure::with(agent, &credential.record, Code::WrongSecret);
+            return Ok(Err(failure));
         };
         if mac.check() != *check {
-            return fail(Code::WrongSecret, Some(agent), Some(public.id));
+            let failure = Failure::with(agent, &credential.record, Code::WrongSecret);
+            return Ok(Err(failure));
         }
         // Before argon2: whoever is not served must not cost thirty milliseconds.
         if let Err(code) = token::check_served(&organization.record, &agent.record, public, now) {
-            return fail(code, Some(agent), Some(public.id));
+            return Ok(Err(Failure::with(agent, &credential.record, code)));
         }
-        match self
-            .secrets
-            .verify(&secret, &mac, (check, hash, public.revision), now)
-            .await
-        {
+        let known = (check, hash.as_str(), public.revision);
+        match self.secrets.verify(&secret, &mac, known, now).await {
             Verdict::Right => Ok(Ok(Authenticated {
                 organization,
                 agent,
                 credential,
+                used: None,
             })),
-            Verdict::Wrong => fail(Code::WrongSecret, Some(agent), Some(public.id)),
+            Verdict::Wrong => {
+                let failure = Failure::with(agent, &credential.record, Code::WrongSecret);
+                Ok(Err(failure))
+            }
             Verdict::Overloaded => Err(ServiceError::new(
                 Code::Overloaded,
                 "too many secrets are being verified: try again in a second",
             )),
         }
+    }
+
+    fn by_assertion(&self, client_id: Option<&str>, presented: &str, now: Timestamp) -> Outcome {
+        let Ok(assertion) = ClientAssertion::peek(presented) else {
+            return Ok(Err(Failure::stranger(Code::WrongAssertion)));
+        };
+        let id = assertion.client_id();
+        if client_id.is_some_and(|named| named != id.to_string()) {
+            return Ok(Err(Failure::stranger(Code::WrongAssertion)));
+        }
+        let Some(agent) = self.store.agent(id)? else {
+            return Ok(Err(Failure::stranger(Code::UnknownClient)));
+        };
+        let Some(organization) = self.store.organization(agent.record.organization_id)? else {
+            return Ok(Err(Failure::of(agent, Code::UnknownClient)));
+        };
+        let Some((credential, verified)) = self.prove(&assertion, id, now)? else {
+            return Ok(Err(Failure::of(agent, Code::WrongAssertion)));
+        };
+        let public = &credential.record.credential;
+        if let Err(code) = token::check_served(&organization.record, &agent.record, public, now) {
+            return Ok(Err(Failure::with(agent, &credential.record, code)));
+        }
+        let used = Temporary {
+            key: TemporaryKey::UsedAssertion(hash(&[id.as_bytes(), verified.jti.as_bytes()])),
+            expires_at: verified.expires_at,
+            body: Vec::new(),
+        };
+        if self.store.temporary(&used.key, now)?.is_some() {
+            let failure = Failure::with(agent, &credential.record, Code::ReplayedAssertion);
+            return Ok(Err(failure));
+        }
+        Ok(Ok(Authenticated {
+            organization,
+            agent,
+            credential,
+            used: Some(used),
+        }))
+    }
+
+    /// The public key of the client's that signed the assertion. A `kid` has to name one.
+    fn prove(
+        &self,
+        assertion: &ClientAssertion<'_>,
+        client: AgentId,
+        now: Timestamp,
+    ) -> Result<Option<(Arc<Stored<CredentialRecord>>, Assertion)>, ServiceError> {
+        for stored in self.store.credentials_of(client)? {
+            let credential = &stored.record.credential;
+            let key = credential.public_key.as_ref();
+            let Some(key) = key.filter(|_| credential.kind == CredentialKind::PublicKey) else {
+                continue;
+            };
+            let Ok(jwk) = PublicJwk::parse(key.jwk.as_bytes()) else {
+                continue;
+            };
+            let is_meant = |kid: &str| jwk.kid() == Some(kid) || key.thumbprint == kid;
+            if !assertion.kid().is_none_or(is_meant) {
+                continue;
+            }
+            let verified = assertion.verify(jwk.verifier(), &self.settings.issuer, now);
+            match verified {
+                Ok(verified) => return Ok(Some((stored, verified))),
+                Err(error) => tracing::debug!(%error, "an assertion does not fit a key"),
+            }
+        }
+        Ok(None)
     }
 }

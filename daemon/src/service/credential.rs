@@ -13,6 +13,7 @@ use super::agent::revoke;
 use super::idempotency::Made;
 use super::{ATTEMPTS, Caller, Changed, Service, ServiceError};
 use crate::clock::random;
+use crate::crypto::jose::PublicJwk;
 use crate::store::{Commit, CredentialRecord, Record, RecordKey, SecretVerifier, Stored};
 
 /// How long a rotated credential is still accepted when nothing else is said.
@@ -29,6 +30,22 @@ pub(crate) enum Proof {
     ClientSecret,
     /// The agent's own key.
     PublicKey(PublicKey),
+}
+
+/// The public key that a JWK of someone's own is (RFC 7517).
+///
+/// # Errors
+///
+/// `INVALID_ARGUMENT` when it is none that assertions can be verified with.
+pub(crate) fn public_key(jwk: &[u8]) -> Result<PublicKey, ServiceError> {
+    let key = PublicJwk::parse(jwk).map_err(|error| {
+        ServiceError::new(Code::InvalidArgument, format!("public_key: {error}"))
+            .with("field", "public_key")
+    })?;
+    Ok(PublicKey {
+        thumbprint: key.thumbprint(),
+        jwk: key.to_json(),
+    })
 }
 
 /// A credential that has just been issued. Its secret is in it this once.

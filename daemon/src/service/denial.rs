@@ -1,4 +1,4 @@
-//! Refusals in the audit log, within bounds.
+//! Refusals and reads in the audit log, within bounds.
 //!
 //! A refusal gives nothing out, so its entry is not waited for. An agent's or operator's refusals are entries of
 //! their own up to [`PER_ACTOR`] a minute; strangers' are one entry for each reason and address
@@ -24,6 +24,7 @@ enum Kind {
     Agent(AgentId, Code),
     Operator(Option<String>, Code),
     Stranger(Code, IpAddr),
+    Read(AgentId, Action),
     Other(Code),
 }
 
@@ -55,7 +56,7 @@ impl Denials {
         }
         let allowed = match kind {
             Kind::Agent(..) | Kind::Operator(..) => PER_ACTOR,
-            Kind::Stranger(..) | Kind::Other(_) => 1,
+            Kind::Stranger(..) | Kind::Read(..) | Kind::Other(_) => 1,
         };
         let counted = minute.kinds.entry(kind).or_insert(Counted {
             seen: 0,
@@ -118,6 +119,13 @@ impl Service {
         self.write_denials(self.denials.count(Kind::Agent(agent, code), code, entry));
     }
 
+    /// Puts into the log, or counts, that an agent read something: the first of a minute is an entry of
+    /// its own.
+    pub(super) fn note(&self, entry: Entry, agent: AgentId) {
+        let kind = Kind::Read(agent, entry.action);
+        self.write_denials(self.denials.count(kind, Code::Internal, entry));
+    }
+
     /// Puts into the log, or counts, that an operator's call was refused (`denied`) or came to
     /// nothing (`failed`).
     pub(crate) fn deny_operator(
@@ -135,13 +143,19 @@ impl Service {
     }
 
     /// Puts the refusal of someone who is nobody known into the log, or counts it.
-    pub(crate) fn deny_stranger(&self, address: IpAddr, code: Code, request_id: Option<RequestId>) {
+    pub(crate) fn deny_stranger(
+        &self,
+        address: IpAddr,
+        code: Code,
+        request_id: Option<RequestId>,
+        action: Action,
+    ) {
         let prefix = prefix(address);
         let actor = Actor::client(match prefix {
             IpAddr::V4(prefix) => format!("{prefix}/24"),
             IpAddr::V6(prefix) => format!("{prefix}/48"),
         });
-        let mut entry = Entry::new(self.now(), actor, Action::TokenIssue, Outcome::Denied);
+        let mut entry = Entry::new(self.now(), actor, action, Outcome::Denied);
         entry.code = Some(code);
         entry.request_id = request_id;
         self.write_denials(

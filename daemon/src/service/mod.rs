@@ -10,15 +10,19 @@
 pub(crate) mod agent;
 pub(crate) mod audit;
 pub(crate) mod authenticate;
+pub(crate) mod bearer;
 pub(crate) mod credential;
 mod demo;
 pub(crate) mod denial;
 pub(crate) mod error;
 mod idempotency;
 pub(crate) mod init;
+pub(crate) mod introspect;
 pub(crate) mod key;
+mod live;
 pub(crate) mod organization;
 pub(crate) mod reach;
+pub(crate) mod revocation;
 pub(crate) mod tier;
 pub(crate) mod token;
 
@@ -38,6 +42,7 @@ use crate::store::{Store, Stored};
 use denial::Denials;
 pub(crate) use error::ServiceError;
 pub(crate) use idempotency::IdempotencyKey;
+use live::VerifiedTokens;
 pub(crate) use reach::Reach;
 pub(crate) use tier::Tiers;
 
@@ -81,6 +86,7 @@ pub(crate) struct Service {
     sealer: Sealer,
     secrets: SecretHasher,
     keyring: ArcSwap<Keyring>,
+    verified_tokens: VerifiedTokens,
     denials: Denials,
     /// Held while an agent's set of credentials is looked at and changed: no revision stands for
     /// the set.
@@ -120,6 +126,7 @@ impl Service {
             sealer,
             secrets,
             keyring: ArcSwap::from_pointee(keyring),
+            verified_tokens: VerifiedTokens::default(),
             denials: Denials::default(),
             credentials: tokio::sync::Mutex::default(),
             stopping,

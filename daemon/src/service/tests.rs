@@ -9,6 +9,7 @@ use agentidp_shared::{Code, CredentialStatus, KeyState, Via};
 use zeroize::Zeroizing;
 
 use super::authenticate::Presented;
+use super::bearer::Origin;
 use super::credential::{Issued, Proof, Rotation};
 use super::tier::TierLimits;
 use super::token::{IssueRequest, IssuedToken};
@@ -98,13 +99,15 @@ impl Bench {
 
     fn request(&self, issued: &Issued) -> IssueRequest {
         IssueRequest {
-            client: Presented {
+            client: Presented::Secret {
                 client_id: issued.credential.agent_id.to_string(),
                 client_secret: Zeroizing::new(issued.secret.as_ref().unwrap().expose().to_owned()),
             },
             token: TokenRequest::default(),
-            address: [127, 0, 0, 1].into(),
-            request_id: self.service.new_request_id(),
+            origin: Origin {
+                address: [127, 0, 0, 1].into(),
+                request_id: self.service.new_request_id(),
+            },
         }
     }
 

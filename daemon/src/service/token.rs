@@ -1,15 +1,13 @@
 //! Issuing access tokens: the path that everything else is kept out of the way of.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use agentidp_shared::token::{Claims, TokenRequest, grant, issue_time};
-use agentidp_shared::{
-    Action, Actor, Code, Entry, Outcome, RequestId, ScopeSet, Timestamp, TokenId,
-};
+use agentidp_shared::{Action, Actor, Code, Entry, Outcome, ScopeSet, Timestamp, TokenId};
 use zeroize::Zeroizing;
 
 use super::authenticate::{Authenticated, Failure, Presented};
+use super::bearer::Origin;
 use super::{ATTEMPTS, Service, ServiceError};
 use crate::clock::random;
 use crate::store::{Commit, RecordKey};
@@ -21,10 +19,8 @@ pub(crate) struct IssueRequest {
     pub(crate) client: Presented,
     /// What is asked for.
     pub(crate) token: TokenRequest,
-    /// Where the request came from.
-    pub(crate) address: IpAddr,
-    /// The request's id.
-    pub(crate) request_id: RequestId,
+    /// Where the request came from, and its id.
+    pub(crate) origin: Origin,
 }
 
 /// A token, to be given out: its issuance is durable.
@@ -51,7 +47,8 @@ impl Service {
             let client = match self.authenticate(&request.client, now).await? {
                 Ok(client) => client,
                 Err(failure) => {
-                    self.deny_authentication(request, now, &failure);
+                    let origin = request.origin;
+                    self.deny_authentication(origin, now, &failure, Action::TokenIssue);
                     return Err(ServiceError::new(
                         failure.code,
                         "client authentication failed",
@@ -59,6 +56,10 @@ impl Service {
                 }
             };
             match self.issue_to(request, &client, now).await {
+                Err(error) if error.code == Code::ReplayedAssertion => {
+                    self.deny_grant(request, &client, now, error.code);
+                    return Err(error);
+                }
                 // A record changed while the token was made: it is decided anew on what is true now.
                 Err(error) if error.code == Code::RevisionConflict => {}
                 other => return other,
@@ -120,6 +121,10 @@ impl Service {
             )
             .require(RecordKey::Agent(agent.id), agent.revision)
             .require(RecordKey::Credential(credential.id), credential.revision);
+        let commit = match &client.used {
+            Some(used) => commit.keep(used.clone()),
+            None => commit,
+        };
         self.store.commit(commit).await?;
         Ok(IssuedToken {
             access_token,
@@ -153,20 +158,33 @@ impl Service {
         self.deny(entry, client.agent.record.id);
     }
 
-    fn deny_authentication(&self, request: &IssueRequest, now: Timestamp, failure: &Failure) {
+    /// Puts into the log, or counts, that client authentication failed.
+    pub(super) fn deny_authentication(
+        &self,
+        origin: Origin,
+        now: Timestamp,
+        failure: &Failure,
+        action: Action,
+    ) {
         match &failure.agent {
             Some(agent) => {
                 // Nobody proved to be the agent, so the entry concerns it and does not name it as actor.
-                let actor = Actor::client(request.address.to_string());
-                let mut entry = Entry::new(now, actor, Action::TokenIssue, Outcome::Denied);
+                let actor = Actor::client(origin.address.to_string());
+                let mut entry = Entry::new(now, actor, action, Outcome::Denied);
                 entry.organization_id = Some(agent.record.organization_id);
                 entry.agent_id = Some(agent.record.id);
                 entry.credential_id = failure.credential_id;
                 entry.code = Some(failure.code);
-                entry.request_id = Some(request.request_id);
+                entry.request_id = Some(origin.request_id);
                 self.deny(entry, agent.record.id);
             }
-            None => self.deny_stranger(request.address, failure.code, Some(request.request_id)),
+            None => {
+                let Origin {
+                    address,
+                    request_id,
+                } = origin;
+                self.deny_stranger(address, failure.code, Some(request_id), action);
+            }
         }
     }
 }
@@ -181,12 +199,12 @@ fn token_entry(
     let actor = Actor {
         id: Some(agent.id.to_string()),
         name: Some(agent.email.to_string()),
-        ..Actor::client(request.address.to_string())
+        ..Actor::client(request.origin.address.to_string())
     };
     let mut entry = Entry::new(now, actor, Action::TokenIssue, outcome);
     entry.organization_id = Some(agent.organization_id);
     entry.credential_id = Some(client.credential.record.credential.id);
-    entry.request_id = Some(request.request_id);
+    entry.request_id = Some(request.origin.request_id);
     entry
 }
 

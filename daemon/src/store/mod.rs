@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use agentidp_shared::{
     Action, Agent, AgentId, CredentialId, Email, Entry, Organization, OrganizationId,
-    OrganizationName, Outcome, StoreId, Timestamp,
+    OrganizationName, Outcome, StoreId, Timestamp, TokenId,
 };
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -66,6 +66,8 @@ pub(crate) struct EntryFilter {
     pub(crate) outcome: Option<Outcome>,
     /// Only what concerns this agent.
     pub(crate) agent: Option<AgentId>,
+    /// Only what concerns this token.
+    pub(crate) jti: Option<TokenId>,
     /// Only what concerns these organizations: that is how far the caller reaches and what it asks
     /// for, in one.
     pub(crate) organizations: Option<BTreeSet<OrganizationId>>,
@@ -77,6 +79,7 @@ impl EntryFilter {
         self.action.is_none()
             && self.outcome.is_none()
             && self.agent.is_none()
+            && self.jti.is_none()
             && self.organizations.is_none()
     }
 
@@ -91,6 +94,7 @@ impl EntryFilter {
         self.action.is_none_or(|action| entry.action == action)
             && self.outcome.is_none_or(|outcome| entry.outcome == outcome)
             && self.agent.is_none_or(|agent| entry.concerns_agent(agent))
+            && self.jti.is_none_or(|jti| entry.jti == Some(jti))
             && self.organizations.as_ref().is_none_or(|organizations| {
                 entry
                     .organization_id

@@ -47,8 +47,8 @@ pub(crate) enum AssertionError {
     /// `exp` has passed.
     #[error("the assertion has expired")]
     Expired,
-    /// `exp` is too far ahead.
-    #[error("the assertion's exp is more than five minutes ahead")]
+    /// `exp` is too far ahead, and there is no `iat`.
+    #[error("the assertion's exp is more than five minutes ahead, and it has no iat")]
     ExpiresTooLate,
     /// `iat` is ahead of our clock.
     #[error("the assertion's iat is in the future; set the agent's clock")]
@@ -167,22 +167,26 @@ impl<'a> ClientAssertion<'a> {
     }
 
     /// When the assertion expires, if `now` is within its time.
+    ///
+    /// Some clients give every assertion an hour. One that says when it was made is good for
+    /// [`MAX_LIFETIME`] from then on, whatever its `exp`; one that does not may not ask for more.
     fn check_time(&self, now: Timestamp) -> Result<Timestamp, AssertionError> {
         let NumericDate(expires_at) = self.claims.exp.ok_or(AssertionError::NoExpiry)?;
         let far = MAX_LIFETIME + MAX_SKEW;
         let is_ahead = |date: NumericDate| date.0 > now.plus(MAX_SKEW);
+        let too_old_at = self.claims.iat.map(|NumericDate(iat)| iat.plus(far));
         if expires_at <= now {
             Err(AssertionError::Expired)
-        } else if expires_at > now.plus(far) {
+        } else if self.claims.iat.is_none() && expires_at > now.plus(far) {
             Err(AssertionError::ExpiresTooLate)
         } else if self.claims.iat.is_some_and(is_ahead) {
             Err(AssertionError::IssuedInFuture)
-        } else if self.claims.iat.is_some_and(|iat| now.since(iat.0) > far) {
+        } else if too_old_at.is_some_and(|end| end <= now) {
             Err(AssertionError::TooOld)
         } else if self.claims.nbf.is_some_and(is_ahead) {
             Err(AssertionError::NotYetValid)
         } else {
-            Ok(expires_at)
+            Ok(too_old_at.map_or(expires_at, |end| end.min(expires_at)))
         }
     }
 }

@@ -25,7 +25,7 @@ mod roca;
 mod tests;
 
 pub(crate) use access_token::{AccessToken, verify_access_token};
-pub(crate) use assertion::{Assertion, AssertionError, ClientAssertion};
-pub(crate) use jwk::{JwkError, PublicJwk};
+pub(crate) use assertion::{Assertion, ClientAssertion};
+pub(crate) use jwk::PublicJwk;
 pub(crate) use jwt::JwtError;
 pub(crate) use verifier::{JwsAlgorithm, Verifier};

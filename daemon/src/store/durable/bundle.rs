@@ -115,6 +115,7 @@ pub(super) fn may_match(summary: &[u8], filter: &EntryFilter) -> bool {
         && filter
             .agent
             .is_none_or(|agent: AgentId| has(b'g', &agent.to_string()))
+        && filter.jti.is_none_or(|jti| has(b'j', &jti.to_string()))
 }
 
 /// Four bits of the filter for a value. CRC-32C twice: stored summaries must mean the same to every

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::super::jwk::JwkError;
 use super::super::jwt::JsonError;
-use super::super::{JwkError, JwsAlgorithm, PublicJwk};
+use super::super::{JwsAlgorithm, PublicJwk};
 use super::support::{ED25519, P256, P384, RSA, TestKey, encode};
 
 fn parse(jwk: &Value) -> Result<(), JwkError> {

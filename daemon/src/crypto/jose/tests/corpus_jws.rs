@@ -3,8 +3,9 @@
 
 use serde_json::json;
 
+use super::super::assertion::AssertionError;
 use super::super::jwt::JsonError;
-use super::super::{AssertionError, ClientAssertion, JwtError};
+use super::super::{ClientAssertion, JwtError};
 use super::corpus_assertion::{HEADER, refused, verify, verify_with, with_claims};
 use super::support::{ED25519, P256, RSA, Server, assertion_claims, encode};
 

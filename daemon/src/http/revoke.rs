@@ -1,0 +1,43 @@
+//! `POST /oauth2/revoke`: token revocation (RFC 7009).
+
+use std::sync::Arc;
+
+use agentidp_shared::Action;
+use axum::body::Body;
+use axum::extract::{Extension, RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::HeaderMap;
+
+use super::error::{OAuthError, Started};
+use super::introspect::TokenRequest;
+use super::{App, Arrival};
+
+/// Answers a request to revoke a token.
+pub(super) async fn revoke(
+    State(app): State<Arc<App>>,
+    Extension(arrival): Extension<Arrival>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, OAuthError> {
+    let started = Started::now();
+    let request = TokenRequest::read(query, &headers, body).await;
+    let TokenRequest { presents, token } = match request {
+        Ok(request) => request,
+        Err((code, error)) => {
+            let (address, id) = (arrival.address, Some(arrival.request_id));
+            app.service
+                .deny_stranger(address, code, id, Action::TokenRevoke);
+            return Err(started.even(error).await);
+        }
+    };
+    let revoked = app
+        .service
+        .revoke_for_client(&presents, &token, arrival.into())
+        .await;
+    match revoked {
+        Ok(()) => Ok(StatusCode::OK.into_response()),
+        Err(error) => Err(started.even(error.into()).await),
+    }
+}
