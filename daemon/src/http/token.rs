@@ -36,16 +36,26 @@ pub(super) async fn token(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, OAuthError> {
+    let measured = app.service.metrics().tokens.begin();
     let request = match parse(arrival, query, &headers, body).await {
         Ok(request) => request,
         Err((code, error)) => {
             app.service
                 .deny_stranger(arrival.address, code, Some(arrival.request_id));
+            measured.refused(code);
             return Err(error);
         }
     };
-    let issued = app.service.issue(&request).await?;
-    Ok(answer(&issued))
+    match app.service.issue(&request).await {
+        Ok(issued) => {
+            measured.issued();
+            Ok(answer(&issued))
+        }
+        Err(error) => {
+            measured.refused(error.code);
+            Err(error.into())
+        }
+    }
 }
 
 fn answer(issued: &IssuedToken) -> Response {

@@ -14,6 +14,7 @@ pub(crate) mod credential;
 mod demo;
 pub(crate) mod denial;
 pub(crate) mod error;
+pub(crate) mod health;
 mod idempotency;
 pub(crate) mod init;
 pub(crate) mod key;
@@ -23,7 +24,7 @@ pub(crate) mod tier;
 pub(crate) mod token;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agentidp_shared::{
     Action, Actor, Agent, AgentId, Email, Entry, Organization, OrganizationId, OrganizationName,
@@ -34,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Random, random};
 use crate::crypto::{Keyring, Sealer, SecretHasher};
+use crate::metrics::Metrics;
 use crate::store::{Store, Stored};
 use denial::Denials;
 pub(crate) use error::ServiceError;
@@ -87,6 +89,9 @@ pub(crate) struct Service {
     credentials: tokio::sync::Mutex<()>,
     /// Ends what lasts: streams and timers.
     stopping: CancellationToken,
+    metrics: Metrics,
+    /// When it began, by the clock and by what no clock change moves.
+    begun: (Timestamp, Instant),
 }
 
 impl Service {
@@ -112,6 +117,7 @@ impl Service {
             clock.now(),
         )
         .await?;
+        let begun = (clock.now(), Instant::now());
         Ok(Self {
             settings,
             store,
@@ -123,6 +129,8 @@ impl Service {
             denials: Denials::default(),
             credentials: tokio::sync::Mutex::default(),
             stopping,
+            metrics: Metrics::default(),
+            begun,
         })
     }
 
@@ -134,6 +142,21 @@ impl Service {
     /// The store, to be asked for its state.
     pub(crate) fn store(&self) -> &dyn Store {
         self.store.as_ref()
+    }
+
+    /// What is counted.
+    pub(crate) const fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// What verifies client secrets, to be asked for its state.
+    pub(crate) const fn secrets(&self) -> &SecretHasher {
+        &self.secrets
+    }
+
+    /// When it began to serve.
+    pub(crate) const fn begun_at(&self) -> Timestamp {
+        self.begun.0
     }
 
     /// The keys in use.
