@@ -281,6 +281,10 @@ fn the_counters_move_with_what_happens() {
     }
     let entries = "agentidp_audit_entries_total";
     assert!(after.value(entries) >= before.value(entries) + 5.0);
+    for cache in ["organization", "agent", "credential"] {
+        let hits = format!("agentidp_cache_lookups_total{{cache=\"{cache}\",result=\"hit\"}}");
+        assert!(after.value(&hits) > before.value(&hits), "{hits}");
+    }
     let writes = "agentidp_store_sync_duration_seconds_count";
     assert!(after.value(writes) > before.value(writes));
     assert!(

@@ -34,7 +34,8 @@ impl HttpMetrics {
 
     /// A connection is open until what this gives is dropped.
     pub(crate) fn connection(&self) -> Open {
-        Open::begin(&self.connections)
+        self.connections.inc();
+        Open(self.connections.clone())
     }
 
     pub(super) fn register(&self, registry: &mut Registry) {
@@ -56,16 +57,9 @@ impl HttpMetrics {
     }
 }
 
-/// Something that a gauge counts for as long as it lasts.
+/// A connection that is counted for as long as this lasts.
 #[derive(Debug)]
 pub(crate) struct Open(Gauge);
-
-impl Open {
-    fn begin(gauge: &Gauge) -> Self {
-        gauge.inc();
-        Self(gauge.clone())
-    }
-}
 
 impl Drop for Open {
     fn drop(&mut self) {
@@ -88,10 +82,10 @@ impl RouteMetrics {
     /// A request begins. Until [`Answering::answered`] says otherwise it counts as aborted: the
     /// client went away.
     pub(crate) fn begin(&self) -> Answering<'_> {
+        self.in_flight.inc();
         Answering {
             route: self,
             counter: &self.aborted,
-            _in_flight: Open::begin(&self.in_flight),
         }
     }
 }
@@ -101,7 +95,6 @@ impl RouteMetrics {
 pub(crate) struct Answering<'a> {
     route: &'a RouteMetrics,
     counter: &'a Counter,
-    _in_flight: Open,
 }
 
 impl Answering<'_> {
@@ -119,5 +112,6 @@ impl Answering<'_> {
 impl Drop for Answering<'_> {
     fn drop(&mut self) {
         self.counter.inc();
+        self.route.in_flight.dec();
     }
 }

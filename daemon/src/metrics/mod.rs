@@ -5,6 +5,9 @@
 //! atomic addition on a handle that was made when the daemon started, so that it costs a request
 //! next to nothing. Every label has a fixed set of values: none comes from a request.
 //!
+//! The library is Prometheus's own for Rust: fixed buckets, so that nothing has to be tidied up in
+//! the background; counters of fractions; and families that are only made when they are asked for.
+//!
 //! To add a family: a field in the struct of its part, a line in that struct's `register`, a row in
 //! the specification; a test compares the two. `scrape` writes them all out.
 

@@ -17,9 +17,9 @@ type Fractions = Gauge<f64, std::sync::atomic::AtomicU64>;
 
 /// Puts everything into `registry`, as it is now. What cannot be read is left out: a scrape is
 /// wanted most when something is wrong.
-pub(super) async fn register(service: &Service, registry: &mut Registry) {
+pub(super) fn register(service: &Service, found: &Health, registry: &mut Registry) {
     daemon(service, registry);
-    health(&service.health().await, registry);
+    health(found, registry);
     store(service, registry);
     caches(service, registry);
     secrets(service, registry);

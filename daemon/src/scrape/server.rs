@@ -25,6 +25,7 @@ use tower::ServiceExt as _;
 
 use super::picture;
 use crate::service::Service;
+use crate::service::health::Health;
 
 /// How long a scraper may take to send its header, and leave its connection idle. Between two
 /// scrapes it may well connect again.
@@ -110,10 +111,13 @@ async fn answer(
 }
 
 async fn metrics(State(service): State<Arc<Service>>) -> Response {
-    match written(&service).await {
-        Ok(text) => ([(CONTENT_TYPE, OPENMETRICS)], text).into_response(),
-        Err(error) => {
-            tracing::error!(%error, "the metrics could not be written");
+    let health = service.health().await;
+    // It asks the disk, which may not answer at once.
+    let writing = tokio::task::spawn_blocking(move || written(&service, &health));
+    match writing.await {
+        Ok(Ok(text)) => ([(CONTENT_TYPE, OPENMETRICS)], text).into_response(),
+        failed => {
+            tracing::error!(?failed, "the metrics could not be written");
             (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "the metrics could not be written: the daemon's log says why\n",
@@ -124,11 +128,11 @@ async fn metrics(State(service): State<Arc<Service>>) -> Response {
 }
 
 /// Every family, in the `OpenMetrics` text format.
-async fn written(service: &Service) -> Result<String, std::fmt::Error> {
+fn written(service: &Service, health: &Health) -> Result<String, std::fmt::Error> {
     let mut registry = Registry::default();
     service.metrics().register(&mut registry);
     service.store().metrics().register(&mut registry);
-    picture::register(service, &mut registry).await;
+    picture::register(service, health, &mut registry);
     let mut written = String::new();
     text::encode(&mut written, &registry)?;
     Ok(written)
