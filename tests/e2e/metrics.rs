@@ -303,6 +303,16 @@ fn the_counters_move_with_what_happens() {
 }
 
 #[test]
+fn a_connection_that_is_open_is_counted() {
+    let daemon = start();
+    let mut connection = daemon.http().keep_alive();
+    let request = agentidp_tests::Request::new("GET", "/health/live");
+    assert_eq!(connection.exchange(&request).status, 200);
+    let open = Scrape::of(&daemon).value("agentidp_http_connections");
+    assert!((open - 1.0).abs() < 0.5, "{open}");
+}
+
+#[test]
 fn metrics_are_on_their_own_listener_and_nothing_else_is() {
     let daemon = start();
     assert_eq!(daemon.http().get("/metrics").status, 404);
