@@ -51,3 +51,31 @@ impl Metrics {
         self.denials.register(registry);
     }
 }
+
+/// Fails a test unless the specification lists these values of a label, and says which row it needs.
+#[cfg(test)]
+pub(crate) fn assert_specified<'a>(label: &str, values: impl IntoIterator<Item = &'a str>) {
+    let values: Vec<_> = values.into_iter().map(|it| format!("`{it}`")).collect();
+    let row = format!("| `{label}` | {} |", values.join(", "));
+    assert!(
+        include_str!("../../../docs/reference/metrics.md")
+            .lines()
+            .any(|line| line == row),
+        "docs/reference/metrics.md needs this row under Labels:\n{row}"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use agentidp_shared::{Code, KeyState};
+
+    use super::*;
+    use crate::service::health::Condition;
+
+    #[test]
+    fn the_specification_lists_every_cause_and_every_state() {
+        assert_specified("code", Code::ALL.iter().map(|it| it.as_str()));
+        assert_specified("key_state", KeyState::ALL.iter().map(|it| it.as_str()));
+        assert_specified("state", Condition::ALL.iter().map(|it| it.as_str()));
+    }
+}
