@@ -131,7 +131,8 @@ fn serve(
 ) -> anyhow::Result<()> {
     raise_open_files_limit()?;
     // Before any thread is started, the log's too: see `Listeners::bind`.
-    let listeners = Listeners::bind(config.http.listen, &config.operator.socket)?;
+    let listeners = Listeners::bind(config.http.listen, &config.operator.socket)?
+        .with_metrics(config.metrics.listen)?;
     let _telemetry = telemetry::start(&config.log)?;
     serve_on(listeners, config, tell, with_demo).inspect_err(|error| {
         if !config.log.stderr {
@@ -194,10 +195,13 @@ fn make_key_encryption_key(config: &Config) -> anyhow::Result<Option<&Path>> {
 fn tell_what_next(daemon: &Daemon, socket: &Path) -> anyhow::Result<()> {
     let (issuer, socket) = (daemon.issuer(), socket.display());
     let mut out = io::stdout().lock();
+    writeln!(out, "agentidpd serves {issuer}, and operators on {socket}")?;
+    if let Some(address) = daemon.metrics_address() {
+        writeln!(out, "what it measures is at http://{address}/metrics")?;
+    }
     writeln!(
         out,
-        "agentidpd serves {issuer}, and operators on {socket}
-
+        "
 Next, in another terminal:
   agentidp --socket {socket}                      the console
   agentidp --socket {socket} agent list           the agents

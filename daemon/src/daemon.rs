@@ -1,5 +1,6 @@
 //! The daemon itself: the one place that names every part and puts them together.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::http;
 use crate::lifecycle::Notifier;
 use crate::listeners::Listeners;
 use crate::rpc::{self, About, Operators};
+use crate::scrape;
 use crate::service::tier::TierLimits;
 use crate::service::{Service, Settings, Tiers, init};
 use crate::store::durable::{JournaledStore, StoreOptions};
@@ -33,6 +35,7 @@ pub(crate) struct Daemon {
     listeners: Listeners,
     operators: Operators,
     about: About,
+    metrics_address: Option<SocketAddr>,
     stopping: CancellationToken,
 }
 
@@ -153,11 +156,12 @@ impl Daemon {
         .await?;
         Ok(Self {
             about: About {
-                started_at: service.now(),
+                started_at: service.begun_at(),
                 http_address,
             },
             service: Arc::new(service),
             store,
+            metrics_address: listeners.metrics_address()?,
             listeners,
             operators: Operators::new(config.operator.roles.clone()),
             stopping,
@@ -167,6 +171,11 @@ impl Daemon {
     /// The issuer that it serves as.
     pub(crate) fn issuer(&self) -> &str {
         &self.service.settings().issuer
+    }
+
+    /// Where it serves `/metrics`, if it does.
+    pub(crate) const fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
     }
 
     /// Makes the demonstration organization, in a store that has none.
@@ -194,6 +203,7 @@ impl Daemon {
             listeners,
             operators,
             about,
+            metrics_address,
             stopping,
         } = self;
         let http_listener = tokio::net::TcpListener::from_std(listeners.http)?;
@@ -217,10 +227,18 @@ impl Daemon {
             operator_listener,
             stopping.clone(),
         ));
+        if let Some(listener) = listeners.metrics {
+            parts.spawn(scrape::serve(
+                Arc::clone(&service),
+                tokio::net::TcpListener::from_std(listener)?,
+                stopping.clone(),
+            ));
+        }
         parts.spawn(tick(Arc::clone(&service), stopping.clone()));
         let watchdog = notifier.feed_watchdog();
         notifier.ready();
-        tracing::info!(issuer = service.settings().issuer, "serving");
+        let metrics = metrics_address.map(tracing::field::display);
+        tracing::info!(issuer = service.settings().issuer, metrics, "serving");
 
         // A daemon that has lost one of its parts must not go on as if it were whole.
         let lost = tokio::select! {

@@ -2,7 +2,7 @@
 //!
 //! [`run`] and its neighbours are what the command line offers. `daemon` puts the parts together.
 //! `service` does the work; `http` and `rpc` turn requests into calls of it; `store` keeps
-//! everything.
+//! everything. `metrics` counts, and `scrape` writes out what was counted.
 
 pub mod args;
 pub mod config;
@@ -15,7 +15,9 @@ mod crypto;
 mod daemon;
 mod http;
 mod listeners;
+mod metrics;
 mod rpc;
+mod scrape;
 mod service;
 mod store;
 

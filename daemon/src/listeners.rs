@@ -13,9 +13,11 @@ use nix::sys::stat::{Mode, umask};
 pub(crate) enum BindError {
     /// The TCP port, or its address, is not to be had.
     #[error(
-        "cannot listen on {address} (http.listen): {cause}; choose another address or end what uses it"
+        "cannot listen on {address} ({setting}): {cause}; choose another address or end what uses it"
     )]
     Tcp {
+        /// The setting that says so.
+        setting: &'static str,
         /// What was to be bound.
         address: SocketAddr,
         /// Why it was not.
@@ -37,11 +39,13 @@ pub(crate) enum BindError {
     },
 }
 
-/// Both sockets, bound. The operators' one is removed when this is dropped.
+/// The sockets, bound. The operators' one is removed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Listeners {
     pub(crate) http: TcpListener,
     pub(crate) operator: UnixListener,
+    /// For `/metrics`, if that is served.
+    pub(crate) metrics: Option<TcpListener>,
     pub(crate) socket: SocketFile,
 }
 
@@ -57,7 +61,7 @@ impl Drop for SocketFile {
 }
 
 impl Listeners {
-    /// Binds both sockets.
+    /// Binds the sockets of agents and operators.
     ///
     /// Call it before any thread is started: the Unix socket gets its mode, 0660, from the
     /// process's file mode creation mask, which all threads share. Setting the mode after binding
@@ -67,15 +71,38 @@ impl Listeners {
     ///
     /// [`BindError`]; then neither is bound, and no file is left behind.
     pub(crate) fn bind(address: SocketAddr, path: &Path) -> Result<Self, BindError> {
-        let tcp_error = |cause| BindError::Tcp { address, cause };
-        let http = TcpListener::bind(address).map_err(tcp_error)?;
-        http.set_nonblocking(true).map_err(tcp_error)?;
+        let http = bind_tcp(address, "http.listen")?;
         let operator = bind_unix(path)?;
         Ok(Self {
             http,
             operator,
+            metrics: None,
             socket: SocketFile(path.to_owned()),
         })
+    }
+
+    /// Binds the socket for `/metrics` too, if there is to be one.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError`]; then none is bound any more, and no file is left behind.
+    pub(crate) fn with_metrics(mut self, address: Option<SocketAddr>) -> Result<Self, BindError> {
+        self.metrics = address
+            .map(|address| bind_tcp(address, "metrics.listen"))
+            .transpose()?;
+        Ok(self)
+    }
+
+    /// Where `/metrics` is, with the real port when port 0 was asked for.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system cannot tell.
+    pub(crate) fn metrics_address(&self) -> io::Result<Option<SocketAddr>> {
+        self.metrics
+            .as_ref()
+            .map(TcpListener::local_addr)
+            .transpose()
     }
 
     /// Where agents find the daemon, with the real port when port 0 was asked for.
@@ -86,6 +113,17 @@ impl Listeners {
     pub(crate) fn http_address(&self) -> io::Result<SocketAddr> {
         self.http.local_addr()
     }
+}
+
+fn bind_tcp(address: SocketAddr, setting: &'static str) -> Result<TcpListener, BindError> {
+    let error = |cause| BindError::Tcp {
+        setting,
+        address,
+        cause,
+    };
+    let listener = TcpListener::bind(address).map_err(error)?;
+    listener.set_nonblocking(true).map_err(error)?;
+    Ok(listener)
 }
 
 fn bind_unix(path: &Path) -> Result<UnixListener, BindError> {
@@ -142,6 +180,18 @@ mod tests {
             Err(BindError::InUse(_))
         ));
         drop(listeners);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn when_the_address_of_the_metrics_is_taken_nothing_is_left_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("operator.sock");
+        let taken = TcpListener::bind(loopback()).unwrap();
+        let address = taken.local_addr().unwrap();
+        let listeners = Listeners::bind(loopback(), &path).unwrap();
+        let error = listeners.with_metrics(Some(address)).unwrap_err();
+        assert!(error.to_string().contains("(metrics.listen)"), "{error}");
         assert!(!path.exists());
     }
 

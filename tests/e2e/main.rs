@@ -14,6 +14,7 @@ mod crash;
 mod credential;
 mod dev;
 mod metadata;
+mod metrics;
 mod operator;
 mod refusal;
 mod service;

@@ -42,6 +42,8 @@ pub struct Config {
     pub default_audience: Option<&'static str>,
     /// The tier of organizations.
     pub default_tier: &'static str,
+    /// Where `/metrics` is served; `None`: nowhere.
+    pub metrics: Option<SocketAddr>,
     /// Where logs go beside standard error.
     pub log_directory: Option<PathBuf>,
 }
@@ -64,6 +66,7 @@ impl Config {
             lifetime: "15m",
             default_audience: None,
             default_tier: "unlimited",
+            metrics: None,
             log_directory: None,
         }
     }
@@ -76,6 +79,12 @@ impl Config {
 
     pub(crate) fn choose_another_address(&mut self) {
         self.listen = free_address();
+        self.metrics = self.metrics.map(|_| free_address());
+    }
+
+    /// Whether nothing listens where the daemon is to.
+    pub(crate) fn is_free(&self) -> bool {
+        is_free(self.listen) && self.metrics.is_none_or(is_free)
     }
 }
 
@@ -111,6 +120,8 @@ impl fmt::Display for Config {
         if let Some(audience) = self.default_audience {
             writeln!(f, "default_audience = {}", text(audience))?;
         }
+        let metrics = self.metrics.map_or("off".to_owned(), |it| it.to_string());
+        writeln!(f, "\n[metrics]\nlisten = {}", text(&metrics))?;
         writeln!(f, "\n[log]\nlevel = \"info\"")?;
         if let Some(directory) = &self.log_directory {
             writeln!(f, "directory = {}", path(directory))?;
@@ -141,6 +152,6 @@ pub fn free_address() -> SocketAddr {
 }
 
 /// Whether nothing listens on `address` just now.
-pub(crate) fn is_free(address: SocketAddr) -> bool {
+fn is_free(address: SocketAddr) -> bool {
     TcpListener::bind(address).is_ok()
 }

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::binaries::agentidpd;
 use crate::cli::Cli;
 use crate::client::Client;
-use crate::config::{Config, is_free};
+use crate::config::Config;
 use crate::http::Http;
 use crate::process::{Finished, Process};
 
@@ -152,7 +152,7 @@ impl Installation {
             }
             // Another process may have taken the port since it was chosen.
             assert!(
-                !is_free(self.config.listen),
+                !self.config.is_free(),
                 "the daemon ended at its start\n{}",
                 process.report()
             );
@@ -218,6 +218,14 @@ impl TestDaemon {
     pub fn http(&self) -> Http {
         Http {
             address: self.installation.config.listen,
+        }
+    }
+
+    /// The way to its metrics.
+    #[must_use]
+    pub fn metrics(&self) -> Http {
+        Http {
+            address: self.installation.config.metrics.expect("metrics"),
         }
     }
 

@@ -33,6 +33,8 @@ use source::Sources;
 const DEFAULT_LIFETIME: Duration = Duration::from_mins(15);
 const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8420);
+const DEFAULT_METRICS: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9464);
 const DEFAULT_SOCKET: &str = "/run/agentidp/operator.sock";
 const DEFAULT_STORE: &str = "/var/lib/agentidp";
 /// The name of the credential by which the service manager gives the key-encryption key.
@@ -56,6 +58,8 @@ pub struct Config {
     pub keys: Keys,
     /// Access tokens.
     pub tokens: Tokens,
+    /// What is measured.
+    pub metrics: Metrics,
     /// What is logged, and where.
     pub log: Log,
     /// The file, for errors about what is not in it.
@@ -136,6 +140,13 @@ pub struct Tokens {
     pub default_audience: Option<String>,
 }
 
+/// What is measured.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    /// Where it is served; `None`: nowhere. Port 0 lets the operating system choose.
+    pub listen: Option<SocketAddr>,
+}
+
 /// What is logged, and where.
 #[derive(Debug, Clone)]
 pub struct Log {
@@ -203,6 +214,13 @@ impl Config {
         let mut config = Self::of(dir, &sources, environment)?;
         let warnings = std::mem::take(&mut sources.warnings);
         config.http.listen = listen;
+        if sources
+            .text("metrics.listen", value::address_or_off)?
+            .is_none()
+        {
+            // Several may run at once, beside one in production.
+            config.metrics.listen = Some(SocketAddr::new(DEFAULT_METRICS.ip(), 0));
+        }
         config.check_plaintext(|| Place::Named("--listen".to_owned()))?;
         socket
             .to_str()
@@ -281,6 +299,11 @@ impl Config {
                     .text("tokens.lifetime", value::lifetime)?
                     .unwrap_or(DEFAULT_LIFETIME),
                 default_audience: sources.text("tokens.default_audience", value::audience)?,
+            },
+            metrics: Metrics {
+                listen: sources
+                    .text("metrics.listen", value::address_or_off)?
+                    .unwrap_or(Some(DEFAULT_METRICS)),
             },
             log: Log {
                 level: sources

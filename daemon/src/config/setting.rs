@@ -43,6 +43,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("keys.key_encryption_key_file", Form::Text),
     setting("tokens.lifetime", Form::Text),
     setting("tokens.default_audience", Form::Text),
+    setting("metrics.listen", Form::Text),
     setting("log.level", Form::Text),
     setting("log.directory", Form::Text),
 ];

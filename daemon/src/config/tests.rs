@@ -41,6 +41,10 @@ fn an_empty_file_means_the_defaults() {
     assert_eq!(config.keys.algorithm, SigningAlgorithm::Es256);
     assert_eq!(config.tokens.lifetime, Duration::from_mins(15));
     assert_eq!(config.tokens.default_audience, None);
+    assert_eq!(
+        config.metrics.listen,
+        Some("127.0.0.1:9464".parse().unwrap())
+    );
     assert_eq!(config.log.level, LogFilter::default());
     assert_eq!((config.log.directory, config.log.stderr), (None, true));
     let admins = &config.operator.roles[0];
@@ -73,6 +77,8 @@ fn every_setting_can_be_given_in_the_file() {
         [tokens]
         lifetime = "24h"
         default_audience = "https://api.example.com"
+        [metrics]
+        listen = "off"
         [log]
         level = "warn,hyper=debug"
         directory = "/var/log/agentidp"
@@ -95,6 +101,7 @@ fn every_setting_can_be_given_in_the_file() {
         config.tokens.default_audience.as_deref(),
         Some("https://api.example.com")
     );
+    assert_eq!(config.metrics.listen, None);
     assert_eq!(
         config.log.directory.as_deref(),
         Some(Path::new("/var/log/agentidp"))
@@ -120,6 +127,7 @@ fn every_setting_has_a_variable_that_stands_above_the_file() {
         ("AGENTIDP_KEYS_KEY_ENCRYPTION_KEY_FILE", "/k"),
         ("AGENTIDP_TOKENS_LIFETIME", "5m"),
         ("AGENTIDP_TOKENS_DEFAULT_AUDIENCE", "https://a.example"),
+        ("AGENTIDP_METRICS_LISTEN", "[::1]:0"),
         ("AGENTIDP_LOG_LEVEL", "trace"),
         ("AGENTIDP_LOG_DIRECTORY", "/l"),
     ];
@@ -172,7 +180,7 @@ fn a_bad_setting_in_the_file_is_refused_with_its_line_its_key_and_the_rule() {
         ),
         (
             "\n[nonsense]\nx = 1",
-            "agentidpd.toml:2: nonsense: is not a setting; the file has issuer, [http], [operator], [store], [keys], [tokens], [log]",
+            "agentidpd.toml:2: nonsense: is not a setting; the file has issuer, [http], [operator], [store], [keys], [tokens], [metrics], [log]",
         ),
         ("http = 1", "agentidpd.toml:1: http: must be a section"),
         (
@@ -580,6 +588,11 @@ fn development_keeps_everything_in_its_folder_whatever_the_environment_says() {
     assert_eq!(
         (config.log.directory, config.log.stderr),
         (Some(dir.join("log")), true)
+    );
+    assert_eq!(
+        config.metrics.listen,
+        Some("127.0.0.1:0".parse().unwrap()),
+        "beside one in production"
     );
     assert_eq!(config.tokens.lifetime, Duration::from_mins(1));
     let me = nix::unistd::geteuid().to_string();

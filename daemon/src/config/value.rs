@@ -143,6 +143,16 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, Rule> {
     })
 }
 
+/// `address:port`, or `off`.
+pub(super) fn address_or_off(text: &str) -> Result<Option<SocketAddr>, Rule> {
+    if text == "off" {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_error| {
+        "must be off, or an IP address and port such as 127.0.0.1:9464 or [::1]:9464".into()
+    })
+}
+
 /// A path; it need not exist yet.
 pub(super) fn path(text: &str) -> Result<PathBuf, Rule> {
     if text.is_empty() || text.contains('\0') {

@@ -7,6 +7,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use agentidp_shared::{ClientSecret, CredentialId, Timestamp};
@@ -18,6 +19,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::CryptoError;
+use crate::metrics::lookups::Lookups;
 
 /// How long a verified secret is remembered before argon2 is asked again.
 const REMEMBERED_FOR: Duration = Duration::from_hours(1);
@@ -65,6 +67,24 @@ pub(crate) struct SecretHasher {
     permits: Arc<Semaphore>,
     places: Arc<Semaphore>,
     remembered: Arc<Mutex<LruCache<CredentialId, Remembered>>>,
+    most: usize,
+    lookups: Lookups,
+    refused: AtomicU64,
+}
+
+/// How busy argon2 is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Load {
+    /// How many secrets may be hashed or verified at once.
+    pub(crate) most: usize,
+    /// How many are.
+    pub(crate) running: usize,
+    /// How many may wait.
+    pub(crate) most_waiting: usize,
+    /// How many do.
+    pub(crate) waiting: usize,
+    /// How many were turned away since the start.
+    pub(crate) refused: u64,
 }
 
 impl SecretHasher {
@@ -79,7 +99,28 @@ impl SecretHasher {
             permits: Arc::new(Semaphore::new(permits)),
             places: Arc::new(Semaphore::new(permits + WAITING)),
             remembered: Arc::new(Mutex::new(LruCache::new(capacity))),
+            most: permits,
+            lookups: Lookups::default(),
+            refused: AtomicU64::new(0),
         }
+    }
+
+    /// How busy argon2 is.
+    pub(crate) fn load(&self) -> Load {
+        let running = self.most.saturating_sub(self.permits.available_permits());
+        let places = (self.most + WAITING).saturating_sub(self.places.available_permits());
+        Load {
+            most: self.most,
+            running,
+            most_waiting: WAITING,
+            waiting: places.saturating_sub(running),
+            refused: self.refused.load(Ordering::Relaxed),
+        }
+    }
+
+    /// How often a secret that was presented was remembered.
+    pub(crate) const fn lookups(&self) -> &Lookups {
+        &self.lookups
     }
 
     /// The HMAC of any text that is presented as a secret.
@@ -116,9 +157,12 @@ impl SecretHasher {
             return Verdict::Wrong;
         }
         if self.is_remembered(secret.credential_id(), mac, revision, now) {
+            self.lookups.hit();
             return Verdict::Right;
         }
+        self.lookups.miss();
         let Ok(place) = self.places.clone().try_acquire_owned() else {
+            self.refused.fetch_add(1, Ordering::Relaxed);
             return Verdict::Overloaded;
         };
         let Ok(permit) = self.permits.clone().acquire_owned().await else {

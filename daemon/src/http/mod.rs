@@ -11,6 +11,7 @@ mod form;
 mod health;
 mod introspect;
 mod jwks;
+mod measure;
 mod metadata;
 mod revoke;
 mod route;
@@ -35,6 +36,8 @@ pub(crate) struct App {
     metadata: Bytes,
     /// A permit for each connection that may be open at once.
     connections: Arc<Semaphore>,
+    /// What requests are counted with.
+    measure: measure::Measure,
 }
 
 impl App {
@@ -42,8 +45,10 @@ impl App {
     pub(crate) fn new(service: Arc<Service>) -> anyhow::Result<Self> {
         let metadata = metadata::document(&service.settings().issuer)?;
         let connections = server::most_connections(open_files_limit()?);
+        let measure = measure::Measure::new(&service.settings().issuer, &service.metrics().http)?;
         Ok(Self {
             service,
+            measure,
             metadata,
             connections: Arc::new(Semaphore::new(connections)),
         })

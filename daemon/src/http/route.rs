@@ -202,6 +202,15 @@ pub(super) fn router(app: Arc<App>) -> Router {
     router.fallback(error::no_route).with_state(app)
 }
 
+/// Every path that a route answers on, for an issuer, after the route's path in the table.
+pub(super) fn paths(issuer: &str) -> impl Iterator<Item = (&'static str, String)> {
+    let issuer_path = issuer_path(issuer);
+    ROUTES.iter().flat_map(move |route| {
+        let paths = route.paths(issuer_path).into_iter();
+        paths.map(|path| (route.path, path))
+    })
+}
+
 /// The path of an issuer, without a slash at its end.
 fn issuer_path(issuer: &str) -> &str {
     let after_scheme = issuer.split_once("://").map_or(issuer, |(_, rest)| rest);

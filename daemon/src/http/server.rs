@@ -116,13 +116,14 @@ fn serve_connection(
     }
     let address = peer.ip().to_canonical();
     let (app, router) = (Arc::clone(app), router.clone());
+    let open = app.service.metrics().http.connection();
     let service = service_fn(move |request| {
         let (app, router) = (Arc::clone(&app), router.clone());
         async move { Ok::<_, std::convert::Infallible>(answer(&app, router, address, request).await) }
     });
     let connection = connections.watch(builder.serve_connection(TokioIo::new(stream), service));
     tokio::spawn(async move {
-        let _permit = permit;
+        let _while_it_lasts = (permit, open);
         if let Err(error) = connection.await {
             tracing::debug!(%error, "a connection ended in disorder");
         }
@@ -135,6 +136,7 @@ async fn answer(
     address: IpAddr,
     mut request: Request<Incoming>,
 ) -> Response {
+    let counted = app.measure.begin(request.uri().path());
     let request_id = app.service.new_request_id();
     request.extensions_mut().insert(Arrival {
         address,
@@ -164,6 +166,7 @@ async fn answer(
     headers
         .entry(CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
+    counted.answered(response.status());
     response
 }
 

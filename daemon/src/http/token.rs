@@ -37,6 +37,7 @@ pub(super) async fn token(
     body: Body,
 ) -> Result<Response, OAuthError> {
     let started = Started::now();
+    let measured = app.service.metrics().tokens.begin();
     let request = match parse(arrival, query, &headers, body).await {
         Ok(request) => request,
         Err((code, error)) => {
@@ -47,12 +48,19 @@ pub(super) async fn token(
             let action = Action::TokenIssue;
             app.service
                 .deny_stranger(address, code, Some(request_id), action);
+            measured.refused(code);
             return Err(started.even(error).await);
         }
     };
     match app.service.issue(&request).await {
-        Ok(issued) => Ok(answer(&issued)),
-        Err(error) => Err(started.even(error.into()).await),
+        Ok(issued) => {
+            measured.issued();
+            Ok(answer(&issued))
+        }
+        Err(error) => {
+            measured.refused(error.code);
+            Err(started.even(error.into()).await)
+        }
     }
 }
 

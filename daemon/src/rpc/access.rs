@@ -13,6 +13,7 @@ use tower::{Layer, Service as TowerService};
 use tracing::Instrument as _;
 
 use super::error::status;
+use super::measure;
 use super::peer::Peer;
 use super::policy::{Operators, rule_of};
 use crate::service::{Caller, IdempotencyKey, Reach, Service, ServiceError};
@@ -145,7 +146,8 @@ where
             self.gate
                 .admit(request.uri().path(), peer.as_ref(), &caller)
         });
-        let action = rule_of(request.uri().path()).map_or(Action::UnknownCall, |rule| rule.action);
+        let path = request.uri().path().to_owned();
+        let action = rule_of(&path).map_or(Action::UnknownCall, |rule| rule.action);
         request.extensions_mut().insert(caller.clone());
         let service = Arc::clone(service);
         // The clone that was polled ready serves this call; the fresh one waits for the next.
@@ -163,6 +165,7 @@ where
                 }
                 Err(error) => status(&error).into_http(),
             };
+            measure::called(&service.metrics().rpc, &path, &response);
             if let Ok(id) = HeaderValue::from_str(&request_id.to_string()) {
                 response.headers_mut().insert(REQUEST_ID_METADATA, id);
             }

@@ -11,6 +11,7 @@ mod audit;
 mod credential;
 mod error;
 mod key;
+mod measure;
 mod organization;
 pub(crate) mod peer;
 pub(crate) mod policy;

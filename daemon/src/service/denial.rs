@@ -116,6 +116,7 @@ impl Service {
     /// Puts the refusal of a known agent into the log, or counts it.
     pub(super) fn deny(&self, entry: Entry, agent: AgentId) {
         let code = entry.code.unwrap_or(Code::Internal);
+        self.metrics.denials.agent(code);
         self.write_denials(self.denials.count(Kind::Agent(agent, code), code, entry));
     }
 
@@ -137,6 +138,7 @@ impl Service {
     ) {
         let mut entry = self.entry(caller, action, outcome);
         entry.code = Some(code);
+        self.metrics.denials.operator(code);
         tracing::warn!(%code, %action, %outcome, "an operator's call did not succeed");
         let kind = Kind::Operator(caller.actor.id.clone(), code);
         self.write_denials(self.denials.count(kind, code, entry));
@@ -150,6 +152,7 @@ impl Service {
         request_id: Option<RequestId>,
         action: Action,
     ) {
+        self.metrics.denials.stranger(code);
         let prefix = prefix(address);
         let actor = Actor::client(match prefix {
             IpAddr::V4(prefix) => format!("{prefix}/24"),

@@ -163,6 +163,16 @@ impl Service {
     }
 }
 
+/// When the next key is to be moved on, if one waits for its time. It may be past.
+pub(crate) fn next_change(keys: &[SigningKey]) -> Option<Timestamp> {
+    let change = |key: &SigningKey| match key.state {
+        KeyState::Pending => Some(key.created_at.plus(PUBLISHED_BEFORE)),
+        KeyState::Retiring => key.retires_at,
+        KeyState::Active | KeyState::Retired => None,
+    };
+    keys.iter().filter_map(change).min()
+}
+
 /// What is due first, if anything is. `keys` are newest first.
 fn next_step(
     keys: &[SigningKeyRecord],

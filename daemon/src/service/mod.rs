@@ -15,6 +15,7 @@ pub(crate) mod credential;
 mod demo;
 pub(crate) mod denial;
 pub(crate) mod error;
+pub(crate) mod health;
 mod idempotency;
 pub(crate) mod init;
 pub(crate) mod introspect;
@@ -27,7 +28,7 @@ pub(crate) mod tier;
 pub(crate) mod token;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agentidp_shared::{
     Action, Actor, Agent, AgentId, Email, Entry, Organization, OrganizationId, OrganizationName,
@@ -38,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Random, random};
 use crate::crypto::{Keyring, Sealer, SecretHasher};
+use crate::metrics::Metrics;
 use crate::store::{Store, Stored};
 use denial::Denials;
 pub(crate) use error::ServiceError;
@@ -93,6 +95,9 @@ pub(crate) struct Service {
     credentials: tokio::sync::Mutex<()>,
     /// Ends what lasts: streams and timers.
     stopping: CancellationToken,
+    metrics: Metrics,
+    /// When it began, by the clock and by what no clock change moves.
+    begun: (Timestamp, Instant),
 }
 
 impl Service {
@@ -118,6 +123,7 @@ impl Service {
             clock.now(),
         )
         .await?;
+        let begun = (clock.now(), Instant::now());
         Ok(Self {
             settings,
             store,
@@ -130,6 +136,8 @@ impl Service {
             denials: Denials::default(),
             credentials: tokio::sync::Mutex::default(),
             stopping,
+            metrics: Metrics::default(),
+            begun,
         })
     }
 
@@ -141,6 +149,21 @@ impl Service {
     /// The store, to be asked for its state.
     pub(crate) fn store(&self) -> &dyn Store {
         self.store.as_ref()
+    }
+
+    /// What is counted.
+    pub(crate) const fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// What verifies client secrets, to be asked for its state.
+    pub(crate) const fn secrets(&self) -> &SecretHasher {
+        &self.secrets
+    }
+
+    /// When it began to serve.
+    pub(crate) const fn begun_at(&self) -> Timestamp {
+        self.begun.0
     }
 
     /// The keys in use.

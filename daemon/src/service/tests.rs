@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::authenticate::Presented;
 use super::bearer::Origin;
 use super::credential::{Issued, Proof, Rotation};
+use super::health::Condition;
 use super::tier::TierLimits;
 use super::token::{IssueRequest, IssuedToken};
 use super::*;
@@ -158,6 +159,58 @@ async fn no_token_leaves_when_its_entry_cannot_be_written() {
         bench.service.not_ready_reason().as_deref(),
         Some("the disk is full")
     );
+}
+
+#[tokio::test]
+async fn every_part_is_healthy_until_it_is_not() {
+    let bench = Bench::new().await;
+    let state = |health: &health::Health, name| {
+        let part = health.parts.iter().find(|part| part.name == name);
+        part.map(|part| part.state).unwrap()
+    };
+    let health = bench.service.health().await;
+    assert_eq!(health.state, Condition::Healthy, "{health:?}");
+    assert_eq!(health.parts.len(), 6);
+    bench.store.fail("the disk is full");
+    bench.pass(Duration::from_hours(1));
+    let health = bench.service.health().await;
+    assert_eq!(state(&health, "store"), Condition::Unreachable);
+    assert_eq!(state(&health, "clock"), Condition::Degraded);
+    assert_eq!(state(&health, "index"), Condition::Healthy);
+    assert_eq!(health.state, Condition::Unreachable);
+    let written = serde_json::to_string(&health).unwrap();
+    assert!(
+        !written.contains("full"),
+        "the cause is for operators: {written}"
+    );
+}
+
+#[tokio::test]
+async fn a_key_that_is_not_moved_on_in_time_shows() {
+    let mut bench = Bench::new().await;
+    bench.service.settings.algorithm = SigningAlgorithm::Es256;
+    key::prepare(
+        bench.store.as_ref(),
+        &bench.service.sealer,
+        bench.service.random.as_ref(),
+        &bench.service.settings,
+        bench.clock.now(),
+    )
+    .await
+    .unwrap();
+    let keys = async |bench: &Bench| {
+        let health = bench.service.health().await;
+        let part = health
+            .parts
+            .into_iter()
+            .find(|it| it.name == "signing_keys");
+        part.unwrap().state
+    };
+    assert_eq!(keys(&bench).await, Condition::Healthy);
+    bench.pass(Duration::from_mins(12));
+    assert_eq!(keys(&bench).await, Condition::Degraded);
+    bench.service.advance_signing_keys().await.unwrap();
+    assert_eq!(keys(&bench).await, Condition::Healthy);
 }
 
 #[tokio::test]

@@ -32,6 +32,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
+use crate::metrics::store::StoreMetrics;
 pub(crate) use commit::{
     Commit, CommitError, Committed, Conflict, Item, Quota, Temporary, TemporaryKey,
 };
@@ -140,6 +141,15 @@ pub(crate) struct Usage {
     pub(crate) count: u64,
 }
 
+/// The room on the disk that a store is on, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Space {
+    /// What the daemon may still fill.
+    pub(crate) free: u64,
+    /// All that there is.
+    pub(crate) total: u64,
+}
+
 /// A durable store of records and of the audit log that accounts for them.
 ///
 /// Reads see everything that was acknowledged. When an agent or credential was last used is not
@@ -216,4 +226,10 @@ pub(crate) trait Store: Send + Sync + 'static {
 
     /// The store's state.
     fn status(&self) -> StoreStatus;
+
+    /// How much room its disk has.
+    fn space(&self) -> Read<Space>;
+
+    /// What it counts.
+    fn metrics(&self) -> &StoreMetrics;
 }

@@ -19,15 +19,17 @@ use super::query::{first_expiry, page_of};
 use super::{
     AgentPage, AgentQuery, Commit, CommitError, Committed, CredentialRecord, EntryFilter,
     EntryPage, Item, Read, ReadError, Record, RecordKey, ServerSecret, ServerSecretName,
-    SigningKeyRecord, Store, StoreStatus, Stored, StoredEntry, Temporary, TemporaryKey, Usage,
-    form,
+    SigningKeyRecord, Space, Store, StoreStatus, Stored, StoredEntry, Temporary, TemporaryKey,
+    Usage, form,
 };
+use crate::metrics::store::StoreMetrics;
 
 /// The model.
 pub(crate) struct ModelStore {
     contents: Mutex<Contents>,
     head: watch::Sender<u64>,
     failure: Mutex<Option<String>>,
+    metrics: StoreMetrics,
 }
 
 #[derive(Default)]
@@ -89,6 +91,7 @@ impl ModelStore {
             contents: Mutex::default(),
             head: watch::Sender::new(0),
             failure: Mutex::default(),
+            metrics: StoreMetrics::default(),
         }
     }
 
@@ -318,5 +321,16 @@ impl Store for ModelStore {
             journal_segments: 0,
             failure: self.failure.lock().clone(),
         }
+    }
+
+    fn space(&self) -> Read<Space> {
+        Ok(Space {
+            free: 1 << 40,
+            total: 1 << 41,
+        })
+    }
+
+    fn metrics(&self) -> &StoreMetrics {
+        &self.metrics
     }
 }

@@ -173,6 +173,7 @@ fn configuration(folder: &Path, socket: &Path, algorithm: &str) -> anyhow::Resul
     writeln!(text, "[keys]\nalgorithm = \"{algorithm}\"")?;
     let key = folder.join("key-encryption-key");
     writeln!(text, "key_encryption_key_file = {}", path(&key))?;
+    writeln!(text, "[metrics]\nlisten = \"127.0.0.1:0\"")?;
     writeln!(text, "[log]\nlevel = \"info\"")?;
     Ok(text)
 }

@@ -7,6 +7,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use agentidp_shared::StoreId;
 
@@ -78,6 +79,7 @@ pub(super) struct Journal {
     buffer: Vec<u8>,
     /// Bytes in all segments, and how many segments there are.
     size: (u64, u64),
+    synced_in: Duration,
 }
 
 impl Journal {
@@ -106,6 +108,7 @@ impl Journal {
             position: end.position,
             buffer: Vec::new(),
             size: (end.bytes - end.torn, end.segments),
+            synced_in: Duration::ZERO,
         })
     }
 
@@ -117,6 +120,11 @@ impl Journal {
     /// Bytes in all segments, and how many segments there are.
     pub(super) const fn size(&self) -> (u64, u64) {
         self.size
+    }
+
+    /// How long the disk took to make the last frame durable.
+    pub(super) const fn synced_in(&self) -> Duration {
+        self.synced_in
     }
 
     /// Replaces what is written to.
@@ -148,7 +156,9 @@ impl Journal {
         )
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         self.output.append(&self.buffer)?;
+        let begun = Instant::now();
         self.output.sync()?;
+        self.synced_in = begun.elapsed();
         let written = self.buffer.len() as u64;
         self.segment_bytes += written;
         self.size.0 += written;

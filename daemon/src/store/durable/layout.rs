@@ -12,10 +12,21 @@ use serde::{Deserialize, Serialize};
 
 use super::journal::Position;
 use super::{OpenError, StoreOptions};
+use crate::store::Space;
 use crate::store::form::hex;
 
 /// The version of the store's form.
 pub(super) const FORMAT: u32 = 2;
+
+/// The room on the disk that `folder` is on.
+pub(super) fn space(folder: &str) -> io::Result<Space> {
+    let disk = nix::sys::statvfs::statvfs(folder)?;
+    let bytes = |blocks: u64| blocks.saturating_mul(disk.fragment_size());
+    Ok(Space {
+        free: bytes(disk.blocks_available()),
+        total: bytes(disk.blocks()),
+    })
+}
 
 /// The one member of `store.json` that every version has.
 #[derive(Deserialize)]

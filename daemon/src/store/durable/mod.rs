@@ -35,9 +35,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     AgentPage, AgentQuery, Commit, CommitError, Committed, CredentialRecord, EntryFilter,
-    EntryPage, Read, Record, RecordKey, ServerSecret, ServerSecretName, SigningKeyRecord, Store,
-    StoreStatus, Stored, StoredEntry, Temporary, TemporaryKey, Usage,
+    EntryPage, Read, ReadError, Record, RecordKey, ServerSecret, ServerSecretName,
+    SigningKeyRecord, Space, Store, StoreStatus, Stored, StoredEntry, Temporary, TemporaryKey,
+    Usage,
 };
+use crate::metrics::store::StoreMetrics;
 use crate::store::query::{first_expiry, page_of};
 pub(crate) use check::{Report, check};
 use keeper::Keeper;
@@ -304,6 +306,14 @@ impl Store for JournaledStore {
             journal_segments,
             failure: self.state.failure.read().clone(),
         }
+    }
+
+    fn space(&self) -> Read<Space> {
+        layout::space(&self.path).map_err(|error| ReadError(error.to_string()))
+    }
+
+    fn metrics(&self) -> &StoreMetrics {
+        &self.state.metrics
     }
 }
 

@@ -245,6 +245,10 @@ impl Sequencer {
             return;
         }
         let result = self.write(&frame, &items);
+        if result.is_ok() {
+            let took = self.journal.synced_in();
+            self.state.metrics.written(accepted.len(), took);
+        }
         for (answer, seq) in accepted {
             if let Some(answer) = answer {
                 drop(answer.send(result.clone().map(|()| Committed { seq })));

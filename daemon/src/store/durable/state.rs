@@ -13,6 +13,8 @@ use super::bundle::{self, Summary};
 use super::index::Index;
 use super::journal::Position;
 use super::usage::{UsageKey, Uses};
+use crate::metrics::lookups::Lookups;
+use crate::metrics::store::StoreMetrics;
 use crate::store::{
     CredentialRecord, ReadError, Record, RecordKey, Stored, StoredEntry, Temporary, Usage,
 };
@@ -62,14 +64,16 @@ pub(super) struct Cache<K: Hash + Eq, V> {
     /// Counts the changes. Who missed and read the index keeps what it found only if this is still
     /// what it was before; else it may have read what has been replaced since.
     epoch: u64,
+    lookups: Arc<Lookups>,
 }
 
 impl<K: Hash + Eq + Copy, V> Cache<K, V> {
-    fn new() -> Mutex<Self> {
+    fn new(lookups: &Arc<Lookups>) -> Mutex<Self> {
         let capacity = NonZeroUsize::new(CACHED).unwrap_or(NonZeroUsize::MIN);
         Mutex::new(Self {
             records: LruCache::new(capacity),
             epoch: 0,
+            lookups: Arc::clone(lookups),
         })
     }
 
@@ -107,6 +111,8 @@ pub(super) struct State {
     pub(super) failure: RwLock<Option<String>>,
     /// Where the journal stands, and how many bytes and segments it has.
     pub(super) journal: Mutex<(Position, (u64, u64))>,
+    /// What is counted.
+    pub(super) metrics: StoreMetrics,
 }
 
 /// An item of a frame, with its entry read.
@@ -124,16 +130,18 @@ pub(super) struct Applied<'a> {
 impl State {
     /// The state of `index`, which is up to date to the entry `open_seq` and the frame `frame`.
     pub(super) fn new(index: Index, open_seq: u64, frame: u64) -> Self {
+        let metrics = StoreMetrics::default();
         Self {
             index,
             open: RwLock::new(OpenBundle::new(open_seq, frame)),
-            organizations: Cache::new(),
-            agents: Cache::new(),
-            credentials: Cache::new(),
+            organizations: Cache::new(&metrics.organizations),
+            agents: Cache::new(&metrics.agents),
+            credentials: Cache::new(&metrics.credentials),
             uses: Uses::default(),
             head: watch::Sender::new(open_seq),
             failure: RwLock::new(None),
             journal: Mutex::new((Position::START, (0, 0))),
+            metrics,
         }
     }
 
@@ -229,9 +237,11 @@ impl State {
     ) -> Read<Option<Arc<Stored<V>>>> {
         let epoch = {
             let mut cache = cache.lock();
-            if let Some(found) = cache.records.get(&id) {
-                return Ok(Some(Arc::clone(found)));
+            if let Some(found) = cache.records.get(&id).map(Arc::clone) {
+                cache.lookups.hit();
+                return Ok(Some(found));
             }
+            cache.lookups.miss();
             cache.epoch
         };
         let Some(Stored { record, audit_seq }) = self.index.get(&key(id))? else {
