@@ -57,6 +57,8 @@ pub(crate) struct Settings {
     pub(crate) algorithm: SigningAlgorithm,
     /// What organizations may have.
     pub(crate) tiers: Tiers,
+    /// How long a signing key signs; `None`: until an operator replaces it.
+    pub(crate) rotation_period: Option<Duration>,
 }
 
 /// Who asks, and under which id.
@@ -82,6 +84,8 @@ pub(crate) struct Service {
     secrets: SecretHasher,
     keyring: ArcSwap<Keyring>,
     denials: Denials,
+    /// Held while the signing keys are looked at and changed, until the keyring is made anew.
+    signing_keys: tokio::sync::Mutex<()>,
     /// Held while an agent's set of credentials is looked at and changed: no revision stands for
     /// the set.
     credentials: tokio::sync::Mutex<()>,
@@ -103,7 +107,6 @@ impl Service {
         sealer: Sealer,
         stopping: CancellationToken,
     ) -> Result<Self, ServiceError> {
-        let secrets = SecretHasher::new(&init::secret_check_key(store.as_ref(), &sealer)?);
         let keyring = key::prepare(
             store.as_ref(),
             &sealer,
@@ -112,6 +115,7 @@ impl Service {
             clock.now(),
         )
         .await?;
+        let secrets = SecretHasher::new(&init::secret_check_key(store.as_ref(), &sealer)?);
         Ok(Self {
             settings,
             store,
@@ -121,6 +125,7 @@ impl Service {
             secrets,
             keyring: ArcSwap::from_pointee(keyring),
             denials: Denials::default(),
+            signing_keys: tokio::sync::Mutex::default(),
             credentials: tokio::sync::Mutex::default(),
             stopping,
         })
