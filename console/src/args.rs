@@ -349,8 +349,39 @@ pub struct AuditFilterArgs {
 /// What `key` can do.
 #[derive(Debug, Subcommand)]
 pub enum KeyCommand {
-    /// Lists signing keys, newest first
+    /// Lists signing keys, newest first, with what happens to each next
     List,
+    /// Replaces the key that signs; the new one is published before it signs
+    #[command(after_help = "\
+The new key signs ten minutes after it was made, when no copy of the JWKS is older than it. The one
+before it stays published until the last token that it signed has expired. Asked twice, the answer
+is the key that is on its way already.
+
+In an emergency the compromised keys leave the JWKS at once, and a new key signs at once: the tokens
+that they signed are dead, and copies of the JWKS may be wrong for five minutes.
+
+Examples:
+  agentidp key rotate --reason 'yearly' --yes
+  agentidp key rotate --emergency --reason 'the store was copied' --yes
+  agentidp key rotate --emergency --kid KID --reason 'leaked' --yes")]
+    Rotate(KeyRotateArgs),
+}
+
+/// How to replace signing keys.
+#[derive(Debug, ClapArgs)]
+pub struct KeyRotateArgs {
+    /// Keys are compromised: withdraw them now, and sign with a new one
+    #[arg(long)]
+    pub emergency: bool,
+    /// The one key that is compromised [default: every key in the JWKS]
+    #[arg(long, requires = "emergency", allow_hyphen_values = true)]
+    pub kid: Option<String>,
+    /// Why, for the audit log; asked for on a terminal
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Do it without asking
+    #[arg(short, long)]
+    pub yes: bool,
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {
@@ -390,6 +421,10 @@ mod tests {
             "agentidp audit list --action token.issue --outcome denied --agent a --limit 7 -o ndjson",
             "agentidp audit tail --from 0 -o ndjson",
             "agentidp key list",
+            "agentidp key rotate",
+            "agentidp key rotate --reason text --yes -o json",
+            "agentidp key rotate --emergency --reason text --yes",
+            "agentidp key rotate --emergency --kid -kid --reason text --yes",
             "agentidp -o json status",
             "agentidp completions bash",
         ] {
@@ -406,6 +441,7 @@ mod tests {
             "agentidp credential issue a --expires-in 90",
             "agentidp agent register --metadata k",
             "agentidp agent suspend a --rev 0",
+            "agentidp key rotate --kid k",
             "agentidp audit tail --from x",
             "agentidp status -o yaml",
         ] {

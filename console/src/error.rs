@@ -128,7 +128,15 @@ impl Refusal {
     fn exit_code(&self) -> u8 {
         match (self.code.as_deref(), self.grpc) {
             (Some("INVALID_ARGUMENT"), _) | (None, GrpcCode::InvalidArgument) => 2,
-            (Some("ORGANIZATION_NOT_FOUND" | "AGENT_NOT_FOUND" | "CREDENTIAL_NOT_FOUND"), _)
+            (
+                Some(
+                    "ORGANIZATION_NOT_FOUND"
+                    | "AGENT_NOT_FOUND"
+                    | "CREDENTIAL_NOT_FOUND"
+                    | "KEY_NOT_FOUND",
+                ),
+                _,
+            )
             | (None, GrpcCode::NotFound) => 3,
             (Some("PERMISSION_DENIED"), _) | (None, GrpcCode::PermissionDenied) => 4,
             (Some("ALREADY_EXISTS" | "REVISION_CONFLICT" | "INVALID_STATE"), _)
@@ -143,6 +151,7 @@ impl Refusal {
         Some(match self.code.as_deref()? {
             "AGENT_NOT_FOUND" => "agentidp agent list shows the agents that you may see",
             "ORGANIZATION_NOT_FOUND" => "agentidp org list shows the organizations",
+            "KEY_NOT_FOUND" => "agentidp key list shows the signing keys",
             "CREDENTIAL_NOT_FOUND" => "agentidp credential list AGENT shows an agent's credentials",
             "ALREADY_EXISTS" => "choose another, or look at the one that is there",
             "REVISION_CONFLICT" => "agentidp agent show AGENT tells the revision to repeat with",
@@ -244,6 +253,7 @@ mod tests {
             (GrpcCode::NotFound, Some("AGENT_NOT_FOUND"), 3),
             (GrpcCode::NotFound, Some("ORGANIZATION_NOT_FOUND"), 3),
             (GrpcCode::NotFound, Some("CREDENTIAL_NOT_FOUND"), 3),
+            (GrpcCode::NotFound, Some("KEY_NOT_FOUND"), 3),
             (GrpcCode::PermissionDenied, Some("PERMISSION_DENIED"), 4),
             (GrpcCode::AlreadyExists, Some("ALREADY_EXISTS"), 5),
             (GrpcCode::Aborted, Some("REVISION_CONFLICT"), 5),

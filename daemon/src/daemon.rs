@@ -60,6 +60,15 @@ fn tiers(config: &Config) -> Tiers {
     }
 }
 
+/// What seals, with the configured key-encryption keys.
+fn sealer(config: &Config) -> anyhow::Result<Sealer> {
+    let sealer = Sealer::new(config.keys.load_key_encryption_key()?.expose())?;
+    Ok(match config.keys.load_previous_key_encryption_key()? {
+        Some(previous) => sealer.with_previous(previous.expose())?,
+        None => sealer,
+    })
+}
+
 /// Makes the store that `config` describes.
 ///
 /// # Errors
@@ -122,7 +131,7 @@ impl Daemon {
     /// When the store cannot be opened, or its keys do not open with the key-encryption key.
     pub(crate) async fn build(config: &Config, listeners: Listeners) -> anyhow::Result<Self> {
         let system = Arc::new(System::default());
-        let sealer = Sealer::new(config.keys.load_key_encryption_key()?.expose())?;
+        let sealer = sealer(config)?;
         let http_address = listeners
             .http_address()
             .context("the HTTP listener has no address")?;
@@ -140,6 +149,7 @@ impl Daemon {
             token_lifetime: config.tokens.lifetime,
             algorithm: config.keys.algorithm,
             tiers: tiers(config),
+            rotation_period: config.keys.rotation_period,
         };
         let options = options(config);
         let store = tokio::task::spawn_blocking(move || JournaledStore::open(&options)).await??;

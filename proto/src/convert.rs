@@ -196,25 +196,35 @@ impl TryFrom<v1::Credential> for domain::Credential {
     }
 }
 
-impl From<domain::SigningKey> for v1::SigningKey {
-    fn from(it: domain::SigningKey) -> Self {
+impl From<domain::ScheduledKey> for v1::SigningKey {
+    fn from(it: domain::ScheduledKey) -> Self {
+        let domain::ScheduledKey { key, next } = it;
         Self {
-            kid: it.kid,
-            algorithm: it.algorithm.to_string(),
-            state: it.state.to_string(),
-            created_at: Some(timestamp(it.created_at)),
-            activated_at: it.activated_at.map(timestamp),
-            retires_at: it.retires_at.map(timestamp),
-            revision: it.revision,
+            kid: key.kid,
+            algorithm: key.algorithm.to_string(),
+            state: key.state.to_string(),
+            created_at: Some(timestamp(key.created_at)),
+            activated_at: key.activated_at.map(timestamp),
+            retires_at: key.retires_at.map(timestamp),
+            revision: key.revision,
+            next_state: next.map(|next| next.state.to_string()).unwrap_or_default(),
+            next_change_at: next.map(|next| timestamp(next.at)),
         }
     }
 }
 
-impl TryFrom<v1::SigningKey> for domain::SigningKey {
+impl TryFrom<v1::SigningKey> for domain::ScheduledKey {
     type Error = FieldError;
 
     fn try_from(it: v1::SigningKey) -> Result<Self, FieldError> {
-        Ok(Self {
+        let next = match it.next_state.as_str() {
+            "" => None,
+            state => Some(domain::NextChange {
+                state: state.parse()?,
+                at: required(it.next_change_at, "next_change_at")?,
+            }),
+        };
+        let key = domain::SigningKey {
             kid: it.kid,
             algorithm: it.algorithm.parse()?,
             state: it.state.parse()?,
@@ -222,7 +232,8 @@ impl TryFrom<v1::SigningKey> for domain::SigningKey {
             activated_at: it.activated_at.map(to_domain_timestamp),
             retires_at: it.retires_at.map(to_domain_timestamp),
             revision: it.revision,
-        })
+        };
+        Ok(Self { key, next })
     }
 }
 

@@ -83,6 +83,12 @@ word_enum! {
         KeyRetire = "key.retire",
         /// A signing key left the JWKS.
         KeyWithdraw = "key.withdraw",
+        /// A signing key was made because an operator asked for it; in an emergency it signs at once.
+        KeyRotate = "key.rotate",
+        /// A compromised signing key left the JWKS at once.
+        KeyRevoke = "key.revoke",
+        /// A secret of the store was sealed again, under another key-encryption key.
+        KeyRewrap = "key.rewrap",
         /// Signing keys were listed.
         KeyList = "key.list",
         /// The log was read.

@@ -36,6 +36,8 @@ word_enum! {
         AgentNotFound = "AGENT_NOT_FOUND",
         /// No credential of that id.
         CredentialNotFound = "CREDENTIAL_NOT_FOUND",
+        /// No signing key of that `kid`.
+        KeyNotFound = "KEY_NOT_FOUND",
         /// The name or e-mail is taken.
         AlreadyExists = "ALREADY_EXISTS",
         /// The record changed since the caller read it.

@@ -1,4 +1,4 @@
-//! Signing keys, as everyone may see them.
+//! Signing keys, as everyone may see them. What moves them on is [`crate::key_schedule`].
 
 use serde::{Deserialize, Serialize};
 
@@ -26,12 +26,22 @@ word_enum! {
         Active = "active",
         /// Published until the last token that it signed has expired.
         Retiring = "retiring",
-        /// No longer published.
+        /// No longer published: its time was over.
         Retired = "retired",
+        /// No longer published: an operator withdrew it at once, because it is compromised.
+        Revoked = "revoked",
     }
 }
 
-/// The public half of a signing key and its place in the schedule.
+impl KeyState {
+    /// Whether a key of this state stands in the JWKS.
+    #[must_use]
+    pub const fn is_published(self) -> bool {
+        matches!(self, Self::Pending | Self::Active | Self::Retiring)
+    }
+}
+
+/// The public half of a signing key and where it stands, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SigningKey {
     /// The key's JWK thumbprint with SHA-256 in base64url (RFC 7638).
@@ -48,4 +58,23 @@ pub struct SigningKey {
     pub retires_at: Option<Timestamp>,
     /// 1 when made, one more with every change.
     pub revision: u64,
+}
+
+/// What happens to a signing key next, if nobody steps in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextChange {
+    /// The state that it comes to.
+    pub state: KeyState,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A signing key as operators see it: with what happens to it next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ScheduledKey {
+    /// The key.
+    #[serde(flatten)]
+    pub key: SigningKey,
+    /// Its next change; `None` when there is none to come.
+    pub next: Option<NextChange>,
 }

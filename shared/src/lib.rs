@@ -13,6 +13,7 @@ pub mod email;
 pub mod error;
 pub mod id;
 pub mod key;
+pub mod key_schedule;
 pub mod metadata;
 pub mod operator;
 pub mod organization;
@@ -30,7 +31,8 @@ pub use credential::{Credential, CredentialKind, CredentialStatus, PublicKey};
 pub use email::Email;
 pub use error::{Code, FieldError};
 pub use id::{AgentId, CredentialId, OrganizationId, RequestId, StoreId, TokenId};
-pub use key::{KeyState, SigningAlgorithm, SigningKey};
+pub use key::{KeyState, NextChange, ScheduledKey, SigningAlgorithm, SigningKey};
+pub use key_schedule::KeySchedule;
 pub use metadata::Metadata;
 pub use operator::Role;
 pub use organization::{

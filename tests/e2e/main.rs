@@ -13,6 +13,7 @@ mod console;
 mod crash;
 mod credential;
 mod dev;
+mod keys;
 mod metadata;
 mod metrics;
 mod operator;

@@ -47,10 +47,21 @@ impl TestConsole {
     /// Starts the console with environment variables.
     #[must_use]
     pub fn start_with(socket: &Path, environment: &[(&str, &str)]) -> Self {
+        Self::spawn(socket, &[], environment)
+    }
+
+    /// Starts a command of the command line, which finds a person at the terminal.
+    #[must_use]
+    pub fn command(socket: &Path, arguments: &[&str]) -> Self {
+        Self::spawn(socket, arguments, &[("TERM", "xterm-256color")])
+    }
+
+    fn spawn(socket: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let terminal = native_pty_system()
             .openpty(size(24, 80))
             .expect("a pseudo-terminal");
         let mut command = CommandBuilder::new(agentidp());
+        command.args(arguments);
         command.env("AGENTIDP_SOCKET", socket);
         command.cwd("/");
         command.env_remove("NO_COLOR");

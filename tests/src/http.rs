@@ -190,11 +190,11 @@ impl Connection {
         bytes.extend_from_slice(&request.body);
         // A server may answer, and stop reading, before it has everything.
         let written = self.stream.get_mut().write_all(&bytes);
-        self.receive()
+        self.receive(request.method != "HEAD")
             .map_err(|error| written.err().unwrap_or(error))
     }
 
-    fn receive(&mut self) -> io::Result<Response> {
+    fn receive(&mut self, has_body: bool) -> io::Result<Response> {
         let status_line = self.line()?;
         let status = status_line
             .split(' ')
@@ -221,6 +221,9 @@ impl Connection {
         let length = response
             .header("content-length")
             .and_then(|it| it.parse::<u64>().ok());
+        if !has_body {
+            return Ok(response);
+        }
         if chunked {
             response.body = self.chunks()?;
         } else if let Some(length) = length {

@@ -40,9 +40,42 @@ impl Person for Terminal {
     }
 }
 
+/// Makes sure that there is a reason, and a yes or somebody to ask for it by [`confirm_name`]. Gives
+/// the reason.
+pub(super) fn reason(given: Option<&str>, yes: bool) -> Result<String, Error> {
+    reason_from(given, yes, &mut Terminal)
+}
+
+/// Makes sure that whoever is at the terminal means it: they have to type `name`.
+pub(super) fn confirm_name(what: &str, name: &str) -> Result<(), Error> {
+    confirm_name_from(what, name, &mut Terminal)
+}
+
+fn confirm_name_from(what: &str, name: &str, person: &mut impl Person) -> Result<(), Error> {
+    let answer = person.ask(&format!("{what}\nType {name} to do it: "))?;
+    if answer == name {
+        return Ok(());
+    }
+    let hint = format!("type {name} to do it");
+    Err(Error::usage("nothing was done", hint))
+}
+
 fn obtain_from(consent: &Consent, what: &str, person: &mut impl Person) -> Result<String, Error> {
-    let reason = match &consent.reason {
-        Some(reason) => reason.clone(),
+    let reason = reason_from(consent.reason.as_deref(), consent.yes, person)?;
+    if consent.yes {
+        return Ok(reason);
+    }
+    let answer = person.ask(&format!("{what} [y/N] "))?;
+    if matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes") {
+        Ok(reason)
+    } else {
+        Err(Error::usage("nothing was done", "answer y to do it"))
+    }
+}
+
+fn reason_from(given: Option<&str>, yes: bool, person: &mut impl Person) -> Result<String, Error> {
+    let reason = match given {
+        Some(reason) => reason.to_owned(),
         None if person.is_there() => person.ask("Reason, for the audit log: ")?,
         None => {
             return Err(Error::usage(
@@ -57,21 +90,13 @@ fn obtain_from(consent: &Consent, what: &str, person: &mut impl Person) -> Resul
             "say in a few words why, for whoever reads the audit log",
         ));
     }
-    if consent.yes {
-        return Ok(reason);
-    }
-    if !person.is_there() {
+    if !yes && !person.is_there() {
         return Err(Error::usage(
             "this is hard to undo and there is no terminal to ask on",
             "add --yes to do it without asking",
         ));
     }
-    let answer = person.ask(&format!("{what} [y/N] "))?;
-    if matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes") {
-        Ok(reason)
-    } else {
-        Err(Error::usage("nothing was done", "answer y to do it"))
-    }
+    Ok(reason)
 }
 
 #[cfg(test)]
@@ -129,6 +154,18 @@ mod tests {
     fn anything_but_yes_is_no() {
         for answer in ["", "n", "yy", "suspend"] {
             assert_eq!(obtained(Some("leak"), false, Some(&[answer])), Err(2));
+        }
+    }
+
+    #[test]
+    fn a_name_has_to_be_typed_as_it_is() {
+        let confirmed = |typed| {
+            let mut person = Fake(Some(vec![typed]));
+            confirm_name_from("Rotate?", "NzbLsXh8", &mut person).is_ok()
+        };
+        assert!(confirmed("NzbLsXh8"));
+        for other in ["", "y", "nzblsxh8", "NzbLsXh"] {
+            assert!(!confirmed(other), "{other}");
         }
     }
 }

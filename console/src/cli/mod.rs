@@ -38,7 +38,7 @@ pub async fn run(command: Command, format: Format, socket: &SocketChoice) -> Res
         Command::Agent(command) => agent::run(command, connect, &mut output).await,
         Command::Credential(command) => credential::run(command, connect, &mut output).await,
         Command::Audit(command) => audit::run(command, socket, &mut output).await,
-        Command::Key(command) => key::run(&command, &connect().await?, &mut output).await,
+        Command::Key(command) => key::run(command, connect, &mut output).await,
         Command::Status => status::run(&connect().await?, &mut output).await,
         Command::Completions { shell } => completions(shell),
     }

@@ -1,6 +1,6 @@
 //! How the domain's records look in the command line's tables.
 
-use agentidp_shared::{Agent, Credential, Organization, SigningKey, Timestamp};
+use agentidp_shared::{Agent, Credential, Organization, ScheduledKey, Timestamp};
 
 use super::output::Record;
 
@@ -148,24 +148,23 @@ impl Record for Credential {
     }
 }
 
-impl Record for SigningKey {
-    const HEADINGS: &'static [&'static str] = &[
-        "KID",
-        "ALGORITHM",
-        "STATE",
-        "CREATED",
-        "ACTIVATED",
-        "RETIRES",
-    ];
+impl Record for ScheduledKey {
+    const HEADINGS: &'static [&'static str] =
+        &["KID", "ALGORITHM", "STATE", "CREATED", "ACTIVATED", "NEXT"];
 
     fn cells(&self) -> Vec<String> {
+        let key = &self.key;
+        let next = self.next.map_or_else(
+            || "-".to_owned(),
+            |next| format!("{} {}", next.state, moment(next.at)),
+        );
         vec![
-            self.kid.clone(),
-            self.algorithm.to_string(),
-            self.state.to_string(),
-            moment(self.created_at),
-            moment_or_dash(self.activated_at),
-            moment_or_dash(self.retires_at),
+            key.kid.clone(),
+            key.algorithm.to_string(),
+            key.state.to_string(),
+            moment(key.created_at),
+            moment_or_dash(key.activated_at),
+            next,
         ]
     }
 

@@ -7,6 +7,7 @@ pub use self::status::{Caller, DaemonStatus, StoreStatus};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use agentidp_proto::convert::to_domain_duration;
 use agentidp_proto::v1;
 use agentidp_proto::v1::agent_service_client::AgentServiceClient;
 use agentidp_proto::v1::audit_service_client::AuditServiceClient;
@@ -15,7 +16,7 @@ use agentidp_proto::v1::organization_service_client::OrganizationServiceClient;
 use agentidp_proto::v1::signing_key_service_client::SigningKeyServiceClient;
 use agentidp_proto::v1::status_service_client::StatusServiceClient;
 use agentidp_shared::agent::Transition;
-use agentidp_shared::{Agent, Credential, FieldError, Organization, SigningKey};
+use agentidp_shared::{Agent, Credential, FieldError, Organization, ScheduledKey};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint};
@@ -72,6 +73,19 @@ pub struct Issued {
     pub client_secret: Zeroizing<String>,
     /// The entry's place in the log.
     pub audit_seq: u64,
+}
+
+/// The signing keys after a rotation.
+#[derive(Debug, Clone)]
+pub struct RotatedKeys {
+    /// The one that will sign; after an emergency, the one that signs.
+    pub key: ScheduledKey,
+    /// The ones that were withdrawn in an emergency.
+    pub revoked: Vec<ScheduledKey>,
+    /// The entry's place in the log.
+    pub audit_seq: u64,
+    /// For how long caches may still hold the JWKS of before.
+    pub jwks_max_age: Duration,
 }
 
 /// Which agents to list.
@@ -138,6 +152,10 @@ impl Client {
 
     fn credential_service(&self) -> CredentialServiceClient<Channel> {
         CredentialServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER)
+    }
+
+    fn signing_key_service(&self) -> SigningKeyServiceClient<Channel> {
+        SigningKeyServiceClient::new(self.channel.clone())
     }
 
     fn audit_service(&self) -> AuditServiceClient<Channel> {
@@ -360,12 +378,46 @@ impl Client {
     /// # Errors
     ///
     /// See [`Error`].
-    pub async fn keys(&self) -> Result<Vec<SigningKey>, Error> {
-        let answer = SigningKeyServiceClient::new(self.channel.clone())
+    pub async fn keys(&self) -> Result<Vec<ScheduledKey>, Error> {
+        let answer = self
+            .signing_key_service()
             .list(call(v1::ListSigningKeysRequest {}))
             .await?
             .into_inner();
         records(answer.keys)
+    }
+
+    /// Replaces the key that signs; in an emergency, withdraws the key `kid`, or every published one
+    /// when it is empty, at once.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub async fn rotate_keys(
+        &self,
+        emergency: bool,
+        kid: String,
+        reason: String,
+    ) -> Result<RotatedKeys, Error> {
+        let answer = self
+            .signing_key_service()
+            .rotate(call(v1::RotateSigningKeyRequest {
+                reason,
+                emergency,
+                kid,
+            }))
+            .await?
+            .into_inner();
+        let Changed { record, audit_seq } = changed(answer.key, "key", answer.audit_seq)?;
+        let max_age = answer
+            .jwks_max_age
+            .ok_or(FieldError::new("jwks_max_age", "must be present"))?;
+        Ok(RotatedKeys {
+            key: record,
+            revoked: records(answer.revoked)?,
+            audit_seq,
+            jwks_max_age: to_domain_duration(max_age, "jwks_max_age")?,
+        })
     }
 
     /// Lists audit entries, newest first, from before `before` on.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use agentidp_shared::agent::Transition;
-use agentidp_shared::{Agent, AgentId, Credential, CredentialId, Organization, SigningKey};
+use agentidp_shared::{Agent, AgentId, Credential, CredentialId, Organization, ScheduledKey};
 use crossterm::event::KeyEvent;
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -51,7 +51,7 @@ pub(crate) enum NetEvent {
     /// An agent with all that its screen shows.
     Detail(AgentId, Result<Box<DetailData>, String>),
     /// The signing keys.
-    Keys(Result<Vec<SigningKey>, String>),
+    Keys(Result<Vec<ScheduledKey>, String>),
     /// A change was made, or refused.
     Changed(Box<ChangeResult>),
     /// The log went on.

@@ -3,8 +3,8 @@
 use agentidp_proto::v1;
 use agentidp_shared::{
     Agent, AgentId, AgentStatus, Credential, CredentialId, CredentialKind, CredentialStatus,
-    KeyState, Organization, OrganizationId, OrganizationStatus, SigningAlgorithm, SigningKey,
-    Timestamp,
+    KeyState, NextChange, Organization, OrganizationId, OrganizationStatus, ScheduledKey,
+    SigningAlgorithm, SigningKey, Timestamp,
 };
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use zeroize::Zeroizing;
@@ -188,8 +188,8 @@ pub(crate) fn history() -> Vec<AuditRow> {
     ]
 }
 
-pub(crate) fn keys() -> Vec<SigningKey> {
-    vec![SigningKey {
+pub(crate) fn keys() -> Vec<ScheduledKey> {
+    let key = SigningKey {
         kid: "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs".to_owned(),
         algorithm: SigningAlgorithm::Es256,
         state: KeyState::Active,
@@ -197,6 +197,14 @@ pub(crate) fn keys() -> Vec<SigningKey> {
         activated_at: Some(time("2026-11-01T08:00:00Z")),
         retires_at: None,
         revision: 1,
+    };
+    let next = NextChange {
+        state: KeyState::Retiring,
+        at: time("2026-12-01T08:00:00Z"),
+    };
+    vec![ScheduledKey {
+        key,
+        next: Some(next),
     }]
 }
 

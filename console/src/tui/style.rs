@@ -75,7 +75,7 @@ impl Palette {
         match state {
             KeyState::Active => self.good(),
             KeyState::Pending | KeyState::Retiring => self.warn(),
-            KeyState::Retired => faint(),
+            KeyState::Retired | KeyState::Revoked => faint(),
         }
     }
 
@@ -130,6 +130,7 @@ pub(crate) const fn key_symbol(state: KeyState) -> &'static str {
         KeyState::Pending => "+",
         KeyState::Active => "*",
         KeyState::Retiring | KeyState::Retired => "-",
+        KeyState::Revoked => "x",
     }
 }
 

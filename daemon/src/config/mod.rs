@@ -27,7 +27,7 @@ pub use secret::KeyEncryptionKey;
 pub use source::Environment;
 pub use value::{LogFilter, RoleMapping, TierSetting};
 
-use secret::KeySource;
+use secret::{Given, KeyNames, KeySource};
 use source::Sources;
 
 const DEFAULT_LIFETIME: Duration = Duration::from_mins(15);
@@ -37,8 +37,17 @@ const DEFAULT_METRICS: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9464);
 const DEFAULT_SOCKET: &str = "/run/agentidp/operator.sock";
 const DEFAULT_STORE: &str = "/var/lib/agentidp";
-/// The name of the credential by which the service manager gives the key-encryption key.
-const CREDENTIAL: &str = "key-encryption-key";
+const DEFAULT_ROTATION_PERIOD: Duration = Duration::from_hours(30 * 24);
+const KEY_ENCRYPTION_KEY: &KeyNames = &KeyNames {
+    key: "keys.key_encryption_key",
+    file: "keys.key_encryption_key_file",
+    credential: "key-encryption-key",
+};
+const PREVIOUS_KEY_ENCRYPTION_KEY: &KeyNames = &KeyNames {
+    key: "keys.previous_key_encryption_key",
+    file: "keys.previous_key_encryption_key_file",
+    credential: "previous-key-encryption-key",
+};
 
 /// What the daemon is told, valid.
 #[derive(Debug, Clone)]
@@ -107,7 +116,10 @@ pub struct Store {
 pub struct Keys {
     /// What new signing keys sign with.
     pub algorithm: SigningAlgorithm,
+    /// How long a key signs; `None`: until an operator replaces it.
+    pub rotation_period: Option<Duration>,
     key_encryption_key: KeySource,
+    previous_key_encryption_key: KeySource,
 }
 
 impl Keys {
@@ -120,12 +132,23 @@ impl Keys {
         self.key_encryption_key.load()
     }
 
+    /// Reads the key-encryption key of before, if one is configured.
+    ///
+    /// # Errors
+    ///
+    /// When its file cannot be read or holds no key.
+    pub fn load_previous_key_encryption_key(
+        &self,
+    ) -> Result<Option<KeyEncryptionKey>, ConfigError> {
+        self.previous_key_encryption_key.load_if_given()
+    }
+
     /// The file that the configuration names for the key-encryption key, for `init` to make when it
     /// is missing. A credential of the service manager is not ours to make, and is not named here.
     #[must_use]
     pub fn key_encryption_key_file(&self) -> Option<&Path> {
-        match &self.key_encryption_key {
-            KeySource::File(path, _) => Some(path),
+        match &self.key_encryption_key.given {
+            Given::File(path, _) => Some(path),
             _ => None,
         }
     }
@@ -190,6 +213,7 @@ impl Config {
         config.check_plaintext(|| sources.place("http.listen"))?;
         let mut warnings = std::mem::take(&mut sources.warnings);
         warnings.extend(config.keys.key_encryption_key.warning());
+        warnings.extend(config.keys.previous_key_encryption_key.warning());
         Ok((config, warnings))
     }
 
@@ -241,9 +265,10 @@ impl Config {
             path: dir.to_owned(),
             head_file: dir.join("head"),
         };
-        if matches!(config.keys.key_encryption_key, KeySource::Absent(_)) {
+        let key = &mut config.keys.key_encryption_key;
+        if matches!(key.given, Given::Absent(_)) {
             let place = Place::Named("--dir".to_owned());
-            config.keys.key_encryption_key = KeySource::File(dir.join(CREDENTIAL), place);
+            key.given = Given::File(dir.join(key.names.credential), place);
         }
         // Trying something out must not end at a quota, unless that is what is tried.
         if !sources.has("organizations.default_tier") {
@@ -292,7 +317,15 @@ impl Config {
                 algorithm: sources
                     .word("keys.algorithm")?
                     .unwrap_or(SigningAlgorithm::Es256),
-                key_encryption_key: key_source(sources, environment)?,
+                rotation_period: sources
+                    .text("keys.rotation_period", value::rotation_period)?
+                    .unwrap_or(Some(DEFAULT_ROTATION_PERIOD)),
+                key_encryption_key: KeySource::find(KEY_ENCRYPTION_KEY, sources, environment)?,
+                previous_key_encryption_key: KeySource::find(
+                    PREVIOUS_KEY_ENCRYPTION_KEY,
+                    sources,
+                    environment,
+                )?,
             },
             tokens: Tokens {
                 lifetime: sources
@@ -343,7 +376,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// When the key-encryption key is configured and cannot be had.
+    /// When a key-encryption key is configured and cannot be had.
     pub fn check(&self) -> Result<Vec<Warning>, ConfigError> {
         let to_warning = |error: ConfigError| Warning {
             place: error.place,
@@ -359,11 +392,12 @@ impl Config {
         match self.keys.load_key_encryption_key() {
             Ok(_) => {}
             // It may still come from the service manager, which this command does not run under.
-            Err(error) if matches!(self.keys.key_encryption_key, KeySource::Absent(_)) => {
+            Err(error) if matches!(self.keys.key_encryption_key.given, Given::Absent(_)) => {
                 warnings.push(to_warning(error));
             }
             Err(error) => return Err(error),
         }
+        self.keys.load_previous_key_encryption_key()?;
         Ok(warnings)
     }
 }
@@ -413,22 +447,6 @@ fn default_roles() -> Vec<RoleMapping> {
         mapping(Role::Operator, &[], "agentidp-operator"),
         mapping(Role::Auditor, &[], "agentidp-auditor"),
     ]
-}
-
-fn key_source(sources: &Sources<'_>, environment: &Environment) -> Result<KeySource, ConfigError> {
-    const KEY: &str = "keys.key_encryption_key";
-    const FILE: &str = "keys.key_encryption_key_file";
-    sources.refuse_both(KEY)?;
-    if let Some(key) = sources.text(KEY, KeyEncryptionKey::parse)? {
-        return Ok(KeySource::Given(key));
-    }
-    if let Some(path) = sources.text(FILE, value::path)? {
-        return Ok(KeySource::File(path, sources.place(FILE)));
-    }
-    Ok(match environment.credential(CREDENTIAL) {
-        Some(path) => KeySource::Credential(path),
-        None => KeySource::Absent(sources.place(FILE)),
-    })
 }
 
 /// A configuration file that says what holds without one, with every setting explained.

@@ -1,4 +1,4 @@
-//! The key-encryption key: what seals the signing keys in the store.
+//! The key-encryption key: what seals the signing keys in the store; and the one before it.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -10,9 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::error::{ConfigError, Place, Warning};
-use super::value::Rule;
+use super::source::{Environment, Sources};
+use super::value::{self, Rule};
 
-const FILE_KEY: &str = "keys.key_encryption_key_file";
 /// Far more than a key with white space around it.
 const MAX_FILE: u64 = 4_096;
 
@@ -60,14 +60,34 @@ impl std::fmt::Debug for KeyEncryptionKey {
     }
 }
 
-/// Where the key-encryption key comes from. It is read when it is asked for, because `init` may
+/// The names by which a key can be given.
+#[derive(Debug)]
+pub(super) struct KeyNames {
+    /// The setting of the key itself, for the environment.
+    pub(super) key: &'static str,
+    /// The setting of the file that holds it.
+    pub(super) file: &'static str,
+    /// The credential by which the service manager gives it.
+    pub(super) credential: &'static str,
+}
+
+/// Where a key-encryption key comes from. It is read when it is asked for, because `init` may
 /// have to make the file first, and because not every command needs it.
 #[derive(Debug, Clone)]
-pub(super) enum KeySource {
-    /// It was not configured.
+pub(super) struct KeySource {
+    /// By which names it can be given.
+    pub(super) names: &'static KeyNames,
+    /// By which of them it was.
+    pub(super) given: Given,
+}
+
+/// How a key was given.
+#[derive(Debug, Clone)]
+pub(super) enum Given {
+    /// It was not.
     Absent(Place),
     /// It was in the environment.
-    Given(KeyEncryptionKey),
+    Text(KeyEncryptionKey),
     /// It is in a file.
     File(PathBuf, Place),
     /// The service manager gave it. Who may read it is the service manager's affair.
@@ -75,31 +95,61 @@ pub(super) enum KeySource {
 }
 
 impl KeySource {
-    /// Reads the key.
+    /// Where the key is looked for.
+    pub(super) fn find(
+        names: &'static KeyNames,
+        sources: &Sources<'_>,
+        environment: &Environment,
+    ) -> Result<Self, ConfigError> {
+        sources.refuse_both(names.key)?;
+        let given = if let Some(key) = sources.text(names.key, KeyEncryptionKey::parse)? {
+            Given::Text(key)
+        } else if let Some(path) = sources.text(names.file, value::path)? {
+            Given::File(path, sources.place(names.file))
+        } else if let Some(path) = environment.credential(names.credential) {
+            Given::Credential(path)
+        } else {
+            Given::Absent(sources.place(names.file))
+        };
+        Ok(Self { names, given })
+    }
+
+    /// Reads the key, which has to be given.
     pub(super) fn load(&self) -> Result<KeyEncryptionKey, ConfigError> {
-        match self {
-            Self::Given(key) => Ok(key.clone()),
-            Self::File(path, place) => read(path, place),
-            Self::Credential(path) => {
-                read(path, &Place::Named("$CREDENTIALS_DIRECTORY".to_owned()))
+        let place = match &self.given {
+            Given::Text(key) => return Ok(key.clone()),
+            Given::File(path, place) => return self.read(path, place),
+            Given::Credential(path) => {
+                let place = Place::Named("$CREDENTIALS_DIRECTORY".to_owned());
+                return self.read(path, &place);
             }
-            Self::Absent(place) => Err(ConfigError::new(
-                place.clone(),
-                FILE_KEY,
-                "must be set, unless the service manager gives the credential key-encryption-key",
-            )),
+            Given::Absent(place) => place.clone(),
+        };
+        let KeyNames {
+            file, credential, ..
+        } = self.names;
+        let rule =
+            format!("must be set, unless the service manager gives the credential {credential}");
+        Err(ConfigError::new(place, file, rule))
+    }
+
+    /// Reads the key, if one was given.
+    pub(super) fn load_if_given(&self) -> Result<Option<KeyEncryptionKey>, ConfigError> {
+        match self.given {
+            Given::Absent(_) => Ok(None),
+            _ => self.load().map(Some),
         }
     }
 
     /// What to know about the source, though it works.
     pub(super) fn warning(&self) -> Option<Warning> {
-        let Self::File(path, place) = self else {
+        let Given::File(path, place) = &self.given else {
             return None;
         };
         let mode = std::fs::metadata(path).ok()?.permissions().mode();
         (mode & 0o077 != 0).then(|| Warning {
             place: place.clone(),
-            key: Some(FILE_KEY.to_owned()),
+            key: Some(self.names.file.to_owned()),
             text: format!(
                 "{} is open to others than its owner (mode {:03o}); make it 600",
                 path.display(),
@@ -108,18 +158,15 @@ impl KeySource {
             .into(),
         })
     }
-}
 
-fn read(path: &Path, place: &Place) -> Result<KeyEncryptionKey, ConfigError> {
-    let refuse = |rule: String| {
-        ConfigError::new(
-            place.clone(),
-            FILE_KEY,
-            format!("{}: {rule}", path.display()),
-        )
-    };
-    let text = read_text(path).map_err(|error| refuse(format!("cannot be read: {error}")))?;
-    KeyEncryptionKey::parse(&text).map_err(|rule| refuse(rule.into_owned()))
+    fn read(&self, path: &Path, place: &Place) -> Result<KeyEncryptionKey, ConfigError> {
+        let refuse = |rule: String| {
+            let rule = format!("{}: {rule}", path.display());
+            ConfigError::new(place.clone(), self.names.file, rule)
+        };
+        let text = read_text(path).map_err(|error| refuse(format!("cannot be read: {error}")))?;
+        KeyEncryptionKey::parse(&text).map_err(|rule| refuse(rule.into_owned()))
+    }
 }
 
 fn read_text(path: &Path) -> io::Result<Zeroizing<String>> {

@@ -39,6 +39,11 @@ fn an_empty_file_means_the_defaults() {
     assert_eq!(config.store.path, Path::new("/var/lib/agentidp"));
     assert_eq!(config.store.head_file, Path::new("/var/lib/agentidp/head"));
     assert_eq!(config.keys.algorithm, SigningAlgorithm::Es256);
+    assert_eq!(
+        config.keys.rotation_period,
+        Some(Duration::from_hours(30 * 24))
+    );
+    assert_eq!(config.keys.load_previous_key_encryption_key(), Ok(None));
     assert_eq!(config.tokens.lifetime, Duration::from_mins(15));
     assert_eq!(config.tokens.default_audience, None);
     assert_eq!(
@@ -73,7 +78,9 @@ fn every_setting_can_be_given_in_the_file() {
         head_file = "/mnt/head"
         [keys]
         algorithm = "EdDSA"
+        rotation_period = "90d"
         key_encryption_key_file = "/etc/key"
+        previous_key_encryption_key_file = "/etc/old-key"
         [tokens]
         lifetime = "24h"
         default_audience = "https://api.example.com"
@@ -92,6 +99,10 @@ fn every_setting_can_be_given_in_the_file() {
     assert_eq!(config.operator.roles[0].users, ["alice", "1000"]);
     assert_eq!(config.store.head_file, Path::new("/mnt/head"));
     assert_eq!(config.keys.algorithm, SigningAlgorithm::EdDsa);
+    assert_eq!(
+        config.keys.rotation_period,
+        Some(Duration::from_hours(90 * 24))
+    );
     assert_eq!(
         config.keys.key_encryption_key_file(),
         Some(Path::new("/etc/key"))
@@ -124,7 +135,9 @@ fn every_setting_has_a_variable_that_stands_above_the_file() {
         ("AGENTIDP_STORE_PATH", "/p"),
         ("AGENTIDP_STORE_HEAD_FILE", "/h"),
         ("AGENTIDP_KEYS_ALGORITHM", "RS256"),
+        ("AGENTIDP_KEYS_ROTATION_PERIOD", "never"),
         ("AGENTIDP_KEYS_KEY_ENCRYPTION_KEY_FILE", "/k"),
+        ("AGENTIDP_KEYS_PREVIOUS_KEY_ENCRYPTION_KEY_FILE", "/l"),
         ("AGENTIDP_TOKENS_LIFETIME", "5m"),
         ("AGENTIDP_TOKENS_DEFAULT_AUDIENCE", "https://a.example"),
         ("AGENTIDP_METRICS_LISTEN", "[::1]:0"),
@@ -133,7 +146,7 @@ fn every_setting_has_a_variable_that_stands_above_the_file() {
     ];
     for setting in SETTINGS
         .iter()
-        .filter(|it| it.key != "keys.key_encryption_key")
+        .filter(|it| it.form != setting::Form::Secret)
     {
         let variable = setting.variable();
         assert!(
@@ -461,6 +474,66 @@ fn the_key_comes_from_the_environment_or_a_file_and_is_never_shown() {
 }
 
 #[test]
+fn the_key_of_before_comes_the_same_three_ways_and_need_not_come() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("previous-key-encryption-key");
+    std::fs::write(&file, KEY).unwrap();
+    let (name, credentials) = (file.to_str().unwrap(), folder.path().to_str().unwrap());
+    for variable in [
+        ("AGENTIDP_KEYS_PREVIOUS_KEY_ENCRYPTION_KEY", KEY),
+        ("AGENTIDP_KEYS_PREVIOUS_KEY_ENCRYPTION_KEY_FILE", name),
+        ("CREDENTIALS_DIRECTORY", credentials),
+    ] {
+        let key = config("", &[variable])
+            .keys
+            .load_previous_key_encryption_key();
+        assert!(matches!(key, Ok(Some(key)) if key.expose()[31] == 31));
+    }
+    let absent = config("", &[("CREDENTIALS_DIRECTORY", "/nowhere")]);
+    assert_eq!(absent.keys.load_previous_key_encryption_key(), Ok(None));
+    let gone = [("AGENTIDP_KEYS_PREVIOUS_KEY_ENCRYPTION_KEY_FILE", "/gone")];
+    let error = config("", &gone).check().unwrap_err().to_string();
+    assert!(
+        error.starts_with(
+            "AGENTIDP_KEYS_PREVIOUS_KEY_ENCRYPTION_KEY_FILE: keys.previous_key_encryption_key_file: /gone: cannot"
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_rotation_period_is_between_an_hour_and_ten_years_or_never() {
+    let period = |text: &str| {
+        let text = format!("[keys]\nrotation_period = {text:?}");
+        let parsed = parse(&text, &[]);
+        parsed.map(|(config, _)| config.keys.rotation_period)
+    };
+    for (text, hours) in [("1h", 1), ("36h", 36), ("30d", 720), ("3650d", 87_600)] {
+        let expected = Some(Duration::from_hours(hours));
+        assert_eq!(period(text), Ok(expected), "{text}");
+    }
+    assert_eq!(period("never"), Ok(None));
+    for text in [
+        "",
+        "h",
+        "0h",
+        "60m",
+        "-1d",
+        "+1d",
+        "1.5d",
+        "3651d",
+        "99999999999999999999d",
+        "Never",
+    ] {
+        let error = period(text).unwrap_err().to_string();
+        assert!(
+            error.contains("keys.rotation_period: must be never, or"),
+            "{text}: {error}"
+        );
+    }
+}
+
+#[test]
 fn a_key_given_twice_is_refused_wherever_the_two_stand() {
     let both = [
         ("AGENTIDP_KEYS_KEY_ENCRYPTION_KEY", KEY),
@@ -661,6 +734,7 @@ fn the_default_file_means_the_defaults_and_says_them() {
     assert!(said.log.directory.take().is_some() && said.keys.key_encryption_key_file().is_some());
     said.log.stderr = true;
     said.keys.key_encryption_key = bare.keys.key_encryption_key.clone();
+    said.keys.previous_key_encryption_key = bare.keys.previous_key_encryption_key.clone();
     assert_eq!(format!("{said:?}"), format!("{bare:?}"));
 }
 

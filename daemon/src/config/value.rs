@@ -171,24 +171,38 @@ pub(super) fn socket(text: &str) -> Result<PathBuf, Rule> {
 
 /// How long tokens live, to the second: 1 s to 24 h.
 pub(super) fn lifetime(text: &str) -> Result<Duration, Rule> {
-    const FORM: Rule = Cow::Borrowed("must be a whole number with s, m or h, such as 15m");
-    let split = text.len().saturating_sub(1);
-    let (number, unit) = text.split_at_checked(split).ok_or(FORM)?;
-    let seconds: u64 = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        _ => return Err(FORM),
-    };
-    // `parse` alone would take a plus sign too.
-    if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(FORM);
-    }
-    let seconds = number.parse().unwrap_or(u64::MAX).saturating_mul(seconds);
+    let seconds = seconds(text, &[("s", 1), ("m", 60), ("h", 3_600)])
+        .ok_or("must be a whole number with s, m or h, such as 15m")?;
     if !(1..=86_400).contains(&seconds) {
         return Err("must be between 1s and 24h".into());
     }
     Ok(Duration::from_secs(seconds))
+}
+
+/// How long a signing key signs: 1 h to ten years, or for ever. With less than an hour, the JWKS
+/// would hold dozens of keys that wait for their last tokens to expire.
+pub(super) fn rotation_period(text: &str) -> Result<Option<Duration>, Rule> {
+    if text == "never" {
+        return Ok(None);
+    }
+    let seconds = seconds(text, &[("h", 3_600), ("d", 86_400)])
+        .ok_or("must be never, or a whole number with h or d, such as 30d")?;
+    if !(3_600..=3_650 * 86_400).contains(&seconds) {
+        return Err("must be never, or between 1h and 3650d".into());
+    }
+    Ok(Some(Duration::from_secs(seconds)))
+}
+
+/// A whole number with one of `units`, in seconds; more than there can be is as much as there can.
+fn seconds(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let (number, length) = units
+        .iter()
+        .find_map(|(unit, length)| Some((text.strip_suffix(unit)?, length)))?;
+    // `parse` alone would take a plus sign too.
+    if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    Some(number.parse().unwrap_or(u64::MAX).saturating_mul(*length))
 }
 
 /// A level, or directives of `tracing_subscriber`'s `EnvFilter`, comma by comma.

@@ -18,9 +18,17 @@ pub(crate) enum CryptoError {
     /// What was sealed does not open.
     #[error(
         "a key of the store cannot be opened: it was sealed under another key-encryption key, or is damaged; \
-         start with the key-encryption key that the store was made with"
+         configure the key-encryption key that the store was last started with, or, to change to the one that is \
+         configured, add the earlier one as keys.previous_key_encryption_key_file"
     )]
     Unseal,
+    /// What was sealed opens with neither of two keys.
+    #[error(
+        "a key of the store cannot be opened, neither with the key-encryption key nor with the previous one: \
+         it was sealed under a third, or is damaged; configure the one that the store was last started with \
+         as keys.previous_key_encryption_key_file"
+    )]
+    UnsealEither,
     /// A signing key is not what its record says.
     #[error("a signing key of the store is not a valid private key")]
     InvalidKey,

@@ -122,6 +122,7 @@ impl From<ServiceError> for OAuthError {
             Code::OrganizationNotFound
             | Code::AgentNotFound
             | Code::CredentialNotFound
+            | Code::KeyNotFound
             | Code::AlreadyExists
             | Code::RevisionConflict
             | Code::InvalidState

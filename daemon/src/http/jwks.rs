@@ -1,14 +1,17 @@
-//! The JWK set (RFC 7517, section 5), to be cached for as long as a new key is published ahead.
+//! The JWK set (RFC 7517, section 5).
+//!
+//! It may be cached for half as long as a new key is published before it signs: a copy that is still
+//! fresh knows every key that signs. Only an emergency rotation cannot wait for the copies.
 
 use std::sync::Arc;
 
+use agentidp_shared::key_schedule::JWKS_MAX_AGE;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, IF_NONE_MATCH};
 use http::{HeaderValue, StatusCode};
 
 use super::App;
-use crate::service::key::JWKS_MAX_AGE;
 
 /// Answers with the set, or 304 for one who has it.
 pub(super) async fn jwks(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {

@@ -34,9 +34,10 @@ const fn grpc_code(code: Code) -> Grpc {
         | Code::BodyTimeout
         | Code::UnsupportedMediaType
         | Code::UnsupportedGrantType => Grpc::InvalidArgument,
-        Code::OrganizationNotFound | Code::AgentNotFound | Code::CredentialNotFound => {
-            Grpc::NotFound
-        }
+        Code::OrganizationNotFound
+        | Code::AgentNotFound
+        | Code::CredentialNotFound
+        | Code::KeyNotFound => Grpc::NotFound,
         Code::AlreadyExists => Grpc::AlreadyExists,
         Code::RevisionConflict | Code::IdempotencyConflict => Grpc::Aborted,
         Code::InvalidState => Grpc::FailedPrecondition,

@@ -100,6 +100,11 @@ pub(crate) const RULES: &[Rule] = &[
         Action::KeyList,
     ),
     rule(
+        "/agentidp.operator.v1.SigningKeyService/Rotate",
+        Role::Admin,
+        Action::KeyRotate,
+    ),
+    rule(
         "/agentidp.operator.v1.AuditService/List",
         Role::Auditor,
         Action::AuditList,

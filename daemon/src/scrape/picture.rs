@@ -1,6 +1,6 @@
 //! What is asked for at the moment of a scrape: states, sizes, and what the kernel knows.
 
-use agentidp_shared::{KeyState, SigningKey};
+use agentidp_shared::{KeyState, ScheduledKey};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
@@ -9,8 +9,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::metrics::Labels;
 use crate::metrics::process::Usage;
+use crate::service::Service;
 use crate::service::health::{Condition, Health};
-use crate::service::{Service, key};
 
 /// A gauge of fractions.
 type Fractions = Gauge<f64, std::sync::atomic::AtomicU64>;
@@ -145,14 +145,14 @@ fn secrets(service: &Service, registry: &mut Registry) {
     );
 }
 
-fn signing_keys(service: &Service, keys: &[SigningKey], registry: &mut Registry) {
+fn signing_keys(service: &Service, keys: &[ScheduledKey], registry: &mut Registry) {
     let states: Family<Labels<1>, Gauge> = Family::default();
     for state in KeyState::ALL {
         drop(states.get_or_create(&[("key_state", state.as_str())]));
     }
     for key in keys {
         states
-            .get_or_create(&[("key_state", key.state.as_str())])
+            .get_or_create(&[("key_state", key.key.state.as_str())])
             .inc();
     }
     registry.register(
@@ -161,7 +161,7 @@ fn signing_keys(service: &Service, keys: &[SigningKey], registry: &mut Registry)
         states,
     );
     // Without a change to come there is no series: zero would mean that one is due.
-    if let Some(next) = key::next_change(keys) {
+    if let Some(next) = keys.iter().filter_map(|key| Some(key.next?.at)).min() {
         let until = next.as_secs().saturating_sub(service.now().as_secs());
         registry.register_with_unit(
             "agentidp_signing_key_next_change",

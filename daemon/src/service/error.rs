@@ -76,6 +76,11 @@ impl ServiceError {
     pub(crate) fn credential_not_found() -> Self {
         Self::new(Code::CredentialNotFound, "no credential has this id")
     }
+
+    /// `KEY_NOT_FOUND`.
+    pub(crate) fn key_not_found() -> Self {
+        Self::new(Code::KeyNotFound, "no signing key has this kid")
+    }
 }
 
 impl From<FieldError> for ServiceError {

@@ -5,10 +5,10 @@
 
 use std::time::{Duration, Instant};
 
-use agentidp_shared::{KeyState, SigningKey, Timestamp};
+use agentidp_shared::{KeySchedule, KeyState, SigningKey, Timestamp};
 use serde::{Serialize, Serializer};
 
-use super::{Service, key};
+use super::Service;
 use crate::crypto::secret::Load;
 use crate::metrics::store::LastWrite;
 use crate::store::{ServerSecretName, Space, Store};
@@ -117,11 +117,12 @@ impl Service {
     pub(crate) async fn health(&self) -> Health {
         let now = self.now();
         let signing = self.keyring().active().kid().to_owned();
+        let schedule = self.settings.key_schedule();
         let from_disk = self
             .read(move |store| {
                 Ok([
                     index(store),
-                    signing_keys(store, &signing, now),
+                    signing_keys(store, schedule, &signing, now),
                     disk(store.space().ok()),
                 ])
             })
@@ -179,7 +180,7 @@ fn index(store: &dyn Store) -> Part {
     }
 }
 
-fn signing_keys(store: &dyn Store, signing: &str, now: Timestamp) -> Part {
+fn signing_keys(store: &dyn Store, schedule: KeySchedule, signing: &str, now: Timestamp) -> Part {
     let begun = Instant::now();
     let Ok(stored) = store.signing_keys() else {
         let detail = format!("the keys could not be read: {SEE_THE_LOG}");
@@ -189,7 +190,11 @@ fn signing_keys(store: &dyn Store, signing: &str, now: Timestamp) -> Part {
     let is_active = keys
         .iter()
         .any(|key| key.state == KeyState::Active && key.kid == signing);
-    let is_late = key::next_change(&keys).is_some_and(|due| due.plus(LATE_KEY) < now);
+    let next = |key| schedule.scheduled(key, &keys, now).next;
+    let is_late = keys
+        .iter()
+        .filter_map(next)
+        .any(|next| next.at.plus(LATE_KEY) < now);
     let (state, detail) = match (is_active, is_late) {
         (false, _) => (
             Condition::Degraded,

@@ -64,6 +64,8 @@ pub(crate) struct Settings {
     pub(crate) algorithm: SigningAlgorithm,
     /// What organizations may have.
     pub(crate) tiers: Tiers,
+    /// How long a signing key signs; `None`: until an operator replaces it.
+    pub(crate) rotation_period: Option<Duration>,
 }
 
 /// Who asks, and under which id.
@@ -90,6 +92,8 @@ pub(crate) struct Service {
     keyring: ArcSwap<Keyring>,
     verified_tokens: VerifiedTokens,
     denials: Denials,
+    /// Held while the signing keys are looked at and changed, until the keyring is made anew.
+    signing_keys: tokio::sync::Mutex<()>,
     /// Held while an agent's set of credentials is looked at and changed: no revision stands for
     /// the set.
     credentials: tokio::sync::Mutex<()>,
@@ -114,7 +118,6 @@ impl Service {
         sealer: Sealer,
         stopping: CancellationToken,
     ) -> Result<Self, ServiceError> {
-        let secrets = SecretHasher::new(&init::secret_check_key(store.as_ref(), &sealer)?);
         let keyring = key::prepare(
             store.as_ref(),
             &sealer,
@@ -123,6 +126,7 @@ impl Service {
             clock.now(),
         )
         .await?;
+        let secrets = SecretHasher::new(&init::secret_check_key(store.as_ref(), &sealer)?);
         let begun = (clock.now(), Instant::now());
         Ok(Self {
             settings,
@@ -134,6 +138,7 @@ impl Service {
             keyring: ArcSwap::from_pointee(keyring),
             verified_tokens: VerifiedTokens::default(),
             denials: Denials::default(),
+            signing_keys: tokio::sync::Mutex::default(),
             credentials: tokio::sync::Mutex::default(),
             stopping,
             metrics: Metrics::default(),

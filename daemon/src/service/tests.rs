@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use agentidp_shared::agent::Transition;
 use agentidp_shared::token::TokenRequest;
-use agentidp_shared::{Code, CredentialStatus, KeyState, Via};
+use agentidp_shared::{Code, CredentialStatus, Via};
 use zeroize::Zeroizing;
 
 use super::authenticate::Presented;
@@ -54,6 +54,7 @@ impl Bench {
                 limits: BTreeMap::from([("free".parse().unwrap(), TierLimits::default())]),
                 default: "free".parse().unwrap(),
             },
+            rotation_period: None,
         };
         let service = Service::open(
             settings,
@@ -355,54 +356,6 @@ async fn a_change_made_for_a_revision_that_is_gone_is_refused() {
             .await
             .is_ok()
     );
-}
-
-#[tokio::test]
-async fn a_new_signing_key_is_published_before_it_signs_and_the_old_one_after_it_has_signed() {
-    let bench = Bench::new().await;
-    let kid = |bench: &Bench| bench.service.keyring().active().kid().to_owned();
-    let published = |bench: &Bench| -> serde_json::Value {
-        serde_json::from_slice(&bench.service.keyring().jwks()).unwrap()
-    };
-    let first = kid(&bench);
-    // The configuration now asks for another algorithm.
-    let settings = Settings {
-        algorithm: SigningAlgorithm::Es256,
-        ..bench.service.settings().clone()
-    };
-    let (store, clock) = (Arc::clone(&bench.store), Arc::clone(&bench.clock));
-    let service = Service::open(
-        settings,
-        Arc::clone(&store) as _,
-        Arc::clone(&clock) as _,
-        Arc::new(System::default()),
-        Sealer::new(&[7; 32]).unwrap(),
-        CancellationToken::new(),
-    );
-    let bench = Bench {
-        service: service.await.unwrap(),
-        store,
-        clock,
-    };
-    bench.service.advance_signing_keys().await.unwrap();
-    assert_eq!(kid(&bench), first);
-    assert_eq!(published(&bench)["keys"].as_array().unwrap().len(), 2);
-    bench.pass(Duration::from_mins(10));
-    bench.service.advance_signing_keys().await.unwrap();
-    assert_ne!(kid(&bench), first);
-    assert_eq!(published(&bench)["keys"].as_array().unwrap().len(), 2);
-    bench.pass(Duration::from_hours(24));
-    bench.service.advance_signing_keys().await.unwrap();
-    assert_eq!(published(&bench)["keys"].as_array().unwrap().len(), 1);
-    let mut states: Vec<_> = bench
-        .service
-        .list_signing_keys()
-        .unwrap()
-        .iter()
-        .map(|key| key.state)
-        .collect();
-    states.sort_unstable();
-    assert_eq!(states, [KeyState::Active, KeyState::Retired]);
 }
 
 #[tokio::test]

@@ -47,7 +47,7 @@ pub(crate) struct SecretVerifier {
 pub(crate) struct SigningKeyRecord {
     /// What everyone may see.
     pub(crate) key: SigningKey,
-    /// The private half: PKCS#8 (RFC 5958), sealed.
+    /// The private half: PKCS#8 (RFC 5958), sealed. Wiped when the key leaves the JWKS.
     pub(crate) private: Sealed,
 }
 
@@ -59,6 +59,9 @@ pub(crate) enum ServerSecretName {
 }
 
 impl ServerSecretName {
+    /// Every one that there is.
+    pub(crate) const ALL: &'static [Self] = &[Self::SecretCheck];
+
     /// The name it has in the audit log and in what it is sealed with.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {

@@ -122,17 +122,24 @@ pub struct SigningKey {
     /// ES256, EdDSA, RS256
     #[prost(string, tag = "2")]
     pub algorithm: ::prost::alloc::string::String,
-    /// pending, active, retiring, retired
+    /// pending, active, retiring, retired, revoked
     #[prost(string, tag = "3")]
     pub state: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "4")]
     pub created_at: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(message, optional, tag = "5")]
     pub activated_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// when it leaves, or left, the JWKS
     #[prost(message, optional, tag = "6")]
     pub retires_at: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(uint64, tag = "7")]
     pub revision: u64,
+    /// what it comes to next, if nobody steps in; empty: nothing is to come
+    #[prost(string, tag = "8")]
+    pub next_state: ::prost::alloc::string::String,
+    /// when
+    #[prost(message, optional, tag = "9")]
+    pub next_change_at: ::core::option::Option<::prost_types::Timestamp>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateOrganizationRequest {
@@ -309,6 +316,34 @@ pub struct ListSigningKeysRequest {}
 pub struct ListSigningKeysResponse {
     #[prost(message, repeated, tag = "1")]
     pub keys: ::prost::alloc::vec::Vec<SigningKey>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RotateSigningKeyRequest {
+    /// required
+    #[prost(string, tag = "1")]
+    pub reason: ::prost::alloc::string::String,
+    /// withdraw what is compromised now, and sign with a new key at once
+    #[prost(bool, tag = "2")]
+    pub emergency: bool,
+    /// in an emergency only: the one key that is compromised; empty: every published one
+    #[prost(string, tag = "3")]
+    pub kid: ::prost::alloc::string::String,
+}
+/// The keys after a rotation. When there was nothing to change, `audit_seq` is the entry of the
+/// change that led to the state.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RotateSigningKeyResponse {
+    /// the one that will sign; after an emergency, the one that signs
+    #[prost(message, optional, tag = "1")]
+    pub key: ::core::option::Option<SigningKey>,
+    /// in an emergency: the ones that were withdrawn
+    #[prost(message, repeated, tag = "2")]
+    pub revoked: ::prost::alloc::vec::Vec<SigningKey>,
+    #[prost(uint64, tag = "3")]
+    pub audit_seq: u64,
+    /// for how long caches may still hold the JWKS of before
+    #[prost(message, optional, tag = "4")]
+    pub jwks_max_age: ::core::option::Option<::prost_types::Duration>,
 }
 /// One entry, as the bytes that are stored and hashed: a JSON object.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2312,6 +2347,34 @@ pub mod signing_key_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Replaces the key that signs: its successor is published at once and signs once every copy of
+        /// the JWKS knows it. In an emergency, withdraws compromised keys at once. Role: admin.
+        pub async fn rotate(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RotateSigningKeyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RotateSigningKeyResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/agentidp.operator.v1.SigningKeyService/Rotate",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("agentidp.operator.v1.SigningKeyService", "Rotate"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2333,6 +2396,15 @@ pub mod signing_key_service_server {
             request: tonic::Request<super::ListSigningKeysRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ListSigningKeysResponse>,
+            tonic::Status,
+        >;
+        /// Replaces the key that signs: its successor is published at once and signs once every copy of
+        /// the JWKS knows it. In an emergency, withdraws compromised keys at once. Role: admin.
+        async fn rotate(
+            &self,
+            request: tonic::Request<super::RotateSigningKeyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RotateSigningKeyResponse>,
             tonic::Status,
         >;
     }
@@ -2443,6 +2515,51 @@ pub mod signing_key_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/agentidp.operator.v1.SigningKeyService/Rotate" => {
+                    #[allow(non_camel_case_types)]
+                    struct RotateSvc<T: SigningKeyService>(pub Arc<T>);
+                    impl<
+                        T: SigningKeyService,
+                    > tonic::server::UnaryService<super::RotateSigningKeyRequest>
+                    for RotateSvc<T> {
+                        type Response = super::RotateSigningKeyResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RotateSigningKeyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SigningKeyService>::rotate(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RotateSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

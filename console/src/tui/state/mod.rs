@@ -11,7 +11,7 @@ pub(crate) mod filter;
 use std::time::Duration;
 
 use agentidp_shared::agent::Transition;
-use agentidp_shared::{AgentId, Organization, Role, SigningKey, Timestamp};
+use agentidp_shared::{AgentId, Organization, Role, ScheduledKey, Timestamp};
 use tui_input::Input;
 
 use crate::client::DaemonStatus;
@@ -88,7 +88,7 @@ pub(crate) enum Screen {
 /// The signing keys.
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
-    pub(crate) rows: Option<Vec<SigningKey>>,
+    pub(crate) rows: Option<Vec<ScheduledKey>>,
     pub(crate) selected: usize,
     pub(crate) failed: Option<String>,
 }

@@ -16,19 +16,19 @@ pub(super) fn render(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
         ("ALG", 6),
         ("STATE", 10),
         ("AGE", 5),
-        ("LEAVES", 6),
+        ("NEXT", 6),
     ]
     .map(|(heading, width)| Column { heading, width });
     canvas.headings(2, body.y, &columns);
     let rows = state.keys.rows.as_deref().unwrap_or_default();
     let height = usize::from(body.height.saturating_sub(1));
     let top = state.keys.selected.saturating_sub(height.saturating_sub(1));
-    for (row, (index, key)) in (1..).zip(rows.iter().enumerate().skip(top).take(height)) {
+    for (row, (index, scheduled)) in (1..).zip(rows.iter().enumerate().skip(top).take(height)) {
         let y = body.y + row;
-        let leaves = match key.retires_at {
+        let key = &scheduled.key;
+        let next = match scheduled.next {
             None => "-".to_owned(),
-            Some(end) if end <= state.now => "gone".to_owned(),
-            Some(end) => duration::short(end.since(state.now)),
+            Some(next) => duration::short(next.at.since(state.now)),
         };
         let plain = Style::new();
         let cells = [
@@ -39,7 +39,7 @@ pub(super) fn render(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
                 canvas.palette.signing_key(key.state),
             ),
             (time(state, Some(key.created_at)), plain),
-            (leaves, plain),
+            (next, plain),
         ];
         canvas.row(2, y, &columns, &cells);
         if index == state.keys.selected {
