@@ -27,6 +27,8 @@ use crate::store::{Commit, Store};
 const DRAIN: Duration = Duration::from_secs(7);
 /// How often what waits for its time is looked at.
 const TICK: Duration = Duration::from_secs(5);
+/// How many of these lie between two looks at the age of credentials: ten minutes.
+const TICKS_PER_AGE_CHECK: u32 = 120;
 
 /// A daemon whose parts are built and whose store is open.
 pub(crate) struct Daemon {
@@ -288,9 +290,11 @@ impl Daemon {
     }
 }
 
-/// Does what waits for its time: keys that are due, refusals of a minute that is over.
+/// Does what waits for its time: keys that are due, refusals of a minute that is over, credentials that
+/// have become too old.
 async fn tick(service: Arc<Service>, stopping: CancellationToken) -> anyhow::Result<()> {
     let mut ticks = tokio::time::interval(TICK);
+    let mut count = 0_u32;
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
@@ -300,5 +304,15 @@ async fn tick(service: Arc<Service>, stopping: CancellationToken) -> anyhow::Res
         if let Err(error) = service.advance_signing_keys().await {
             tracing::error!(%error, "signing keys could not be moved on; it is tried again");
         }
+        if count.is_multiple_of(TICKS_PER_AGE_CHECK) {
+            match service.retire_old_credentials().await {
+                Ok(0) => {}
+                Ok(retired) => tracing::info!(retired, "credentials had become too old"),
+                Err(error) => {
+                    tracing::error!(%error, "old credentials could not be retired; it is tried again");
+                }
+            }
+        }
+        count = count.wrapping_add(1);
     }
 }

@@ -132,6 +132,11 @@ fn every_setting_has_a_variable_that_stands_above_the_file() {
             "AGENTIDP_OPERATOR_ROLES",
             r#"[{role = "operator", groups = ["g"]}, {role = "admin", users = ["0"]}]"#,
         ),
+        ("AGENTIDP_ORGANIZATIONS_DEFAULT_TIER", "b"),
+        (
+            "AGENTIDP_ORGANIZATIONS_TIERS",
+            r#"[{name = "a", agents = 1}, {name = "b", tokens_per_month = 2}]"#,
+        ),
         ("AGENTIDP_STORE_PATH", "/p"),
         ("AGENTIDP_STORE_HEAD_FILE", "/h"),
         ("AGENTIDP_KEYS_ALGORITHM", "RS256"),
@@ -160,6 +165,9 @@ fn every_setting_has_a_variable_that_stands_above_the_file() {
     assert_eq!(config.http.listen.to_string(), "[::]:2");
     assert_eq!(config.operator.socket, Path::new("/s"));
     assert_eq!(config.operator.roles[1].users, ["0"]);
+    assert_eq!(config.organizations.default_tier.as_str(), "b");
+    assert_eq!(config.organizations.tiers[0].agents, Some(1));
+    assert_eq!(config.organizations.tiers[1].tokens_per_month, Some(2));
     assert_eq!(config.store.path, Path::new("/p"));
     assert_eq!(config.store.head_file, Path::new("/h"));
     assert_eq!(config.keys.algorithm, SigningAlgorithm::Rs256);
@@ -193,7 +201,7 @@ fn a_bad_setting_in_the_file_is_refused_with_its_line_its_key_and_the_rule() {
         ),
         (
             "\n[nonsense]\nx = 1",
-            "agentidpd.toml:2: nonsense: is not a setting; the file has issuer, [http], [operator], [store], [keys], [tokens], [metrics], [log]",
+            "agentidpd.toml:2: nonsense: is not a setting; the file has issuer, [http], [operator], [organizations], [store], [keys], [tokens], [metrics], [log]",
         ),
         ("http = 1", "agentidpd.toml:1: http: must be a section"),
         (
@@ -227,6 +235,18 @@ fn a_bad_setting_in_the_file_is_refused_with_its_line_its_key_and_the_rule() {
         (
             "operator.roles = []",
             "agentidpd.toml:1: operator.roles: must not be empty: nobody could operate the daemon",
+        ),
+        (
+            "organizations.tiers = []",
+            "agentidpd.toml:1: organizations.tiers: must not be empty: no organization could be created",
+        ),
+        (
+            "[[organizations.tiers]]\nname = \"a\"\n[[organizations.tiers]]\nname = \"a\"",
+            "agentidpd.toml:1: organizations.tiers: must have the tier a only once",
+        ),
+        (
+            "[organizations]\ndefault_tier = \"gold\"",
+            "agentidpd.toml:2: organizations.default_tier: must be one of organizations.tiers",
         ),
         (
             "[keys]\nkey_encryption_key = \"x\"",

@@ -12,6 +12,7 @@ pub(crate) mod audit;
 pub(crate) mod authenticate;
 pub(crate) mod bearer;
 pub(crate) mod credential;
+mod credential_age;
 mod demo;
 pub(crate) mod denial;
 pub(crate) mod error;

@@ -19,6 +19,8 @@ use crate::clock::System;
 use crate::store::EntryFilter;
 use crate::store::model::ModelStore;
 
+mod tokens;
+
 /// A clock that stands until it is moved.
 struct Hands(parking_lot::Mutex<Timestamp>);
 

@@ -1,0 +1,396 @@
+//! What becomes of a token after it was issued.
+
+use agentidp_shared::{OrganizationUpdate, TokenId};
+
+use super::*;
+use crate::service::bearer::Presents;
+use crate::service::revocation::IssuedTo;
+use crate::service::revocation::TokenRef;
+
+const READER: &str = "reader@demo.example";
+
+impl Bench {
+    /// An agent of `organization` with these capabilities, and a secret.
+    async fn agent_with(&self, organization: &str, email: &str, capabilities: &str) -> Issued {
+        let registration = agent::Registration {
+            email: email.parse().unwrap(),
+            agent_type: agentidp_shared::AgentType::Custom,
+            version: semver::Version::new(1, 0, 0),
+            capabilities: capabilities.parse().unwrap(),
+            owner: "team".parse().unwrap(),
+            deployment_env: agentidp_shared::DeploymentEnv::Staging,
+            audiences: Vec::new(),
+            metadata: agentidp_shared::Metadata::default(),
+        };
+        let registered = self
+            .service
+            .register_agent(&self.operator(), organization, registration)
+            .await
+            .unwrap();
+        let id = registered.record.id.to_string();
+        self.service
+            .issue_credential(&self.operator(), &id, Proof::ClientSecret, None)
+            .await
+            .unwrap()
+    }
+
+    fn presents(&self, issued: &Issued) -> Presents {
+        Presents::Client(self.request(issued).client)
+    }
+
+    fn origin(&self) -> Origin {
+        Origin {
+            address: [127, 0, 0, 1].into(),
+            request_id: self.service.new_request_id(),
+        }
+    }
+
+    async fn text(&self, issued: &Issued) -> String {
+        let token = self.token(issued).await.unwrap();
+        token.access_token.to_string()
+    }
+
+    async fn is_active(&self, reader: &Issued, token: &str) -> bool {
+        let found = self
+            .service
+            .introspect(&self.presents(reader), token, self.origin())
+            .await;
+        found.unwrap().is_some()
+    }
+
+    async fn reader(&self) -> Issued {
+        self.agent_with("demo", READER, "tokens:read").await
+    }
+}
+
+fn reason() -> Option<agentidp_shared::Reason> {
+    Some("for the test".parse().unwrap())
+}
+
+#[tokio::test]
+async fn a_token_counts_until_it_expires() {
+    let bench = Bench::new().await;
+    let (reader, issued) = (bench.reader().await, bench.credential().await);
+    let token = bench.text(&issued).await;
+    assert!(bench.is_active(&reader, &token).await);
+    bench.pass(Duration::from_mins(15));
+    assert!(!bench.is_active(&reader, &token).await);
+}
+
+#[tokio::test]
+async fn tokens_from_before_a_suspension_stay_dead_when_the_agent_is_resumed() {
+    let bench = Bench::new().await;
+    let (reader, issued) = (bench.reader().await, bench.credential().await);
+    let old = bench.text(&issued).await;
+    bench.transition(Transition::Suspend).await.unwrap();
+    assert!(!bench.is_active(&reader, &old).await);
+    bench.transition(Transition::Resume).await.unwrap();
+    assert!(!bench.is_active(&reader, &old).await);
+    // At the same moment by the clock: what is new counts.
+    let new = bench.text(&issued).await;
+    assert!(bench.is_active(&reader, &new).await);
+}
+
+#[tokio::test]
+async fn whatever_a_token_hangs_on_takes_it_along_when_it_is_revoked() {
+    let bench = Bench::new().await;
+    let reader = bench.reader().await;
+    let operator = bench.operator();
+    let service = &bench.service;
+
+    let issued = bench.credential().await;
+    let (one, other) = (bench.text(&issued).await, bench.text(&issued).await);
+    service
+        .revoke_token(&operator, TokenRef::Token(one.clone()), reason())
+        .await
+        .unwrap();
+    assert!(!bench.is_active(&reader, &one).await);
+    assert!(bench.is_active(&reader, &other).await);
+
+    let second = bench.credential().await;
+    let by_second = bench.text(&second).await;
+    let id = issued.credential.id;
+    service
+        .revoke_credential(&operator, id, reason(), 0)
+        .await
+        .unwrap();
+    assert!(!bench.is_active(&reader, &other).await);
+    assert!(bench.is_active(&reader, &by_second).await);
+
+    for issued_to in [
+        IssuedTo::Credential(second.credential.id),
+        IssuedTo::Agent(AGENT.to_owned()),
+    ] {
+        let token = bench.text(&second).await;
+        assert!(bench.is_active(&reader, &token).await);
+        bench.pass(Duration::from_millis(1));
+        service
+            .revoke_issued(&operator, issued_to.clone(), reason())
+            .await
+            .unwrap();
+        assert!(!bench.is_active(&reader, &token).await, "{issued_to:?}");
+        let token = bench.text(&second).await;
+        assert!(bench.is_active(&reader, &token).await, "{issued_to:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_suspended_organization_takes_every_token_along_for_good() {
+    let bench = Bench::new().await;
+    let (issued, operator) = (bench.credential().await, bench.operator());
+    let token = bench.text(&issued).await;
+    let counts = |bench: &Bench| {
+        let seen = bench.service.inspect_token(&operator, &token).unwrap();
+        seen.state
+    };
+    assert_eq!(counts(&bench), Ok(()));
+    bench
+        .service
+        .suspend_organization(&operator, "demo", reason(), 0)
+        .await
+        .unwrap();
+    assert_eq!(counts(&bench), Err(Code::OrganizationSuspended));
+    assert_eq!(
+        bench.token(&issued).await.err(),
+        Some(Code::OrganizationSuspended)
+    );
+    bench
+        .service
+        .resume_organization(&operator, "demo", None, 0)
+        .await
+        .unwrap();
+    assert_eq!(counts(&bench), Err(Code::InvalidToken));
+    assert!(bench.token(&issued).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_token_can_be_revoked_by_its_id_and_twice_is_once() {
+    let bench = Bench::new().await;
+    let (reader, issued) = (bench.reader().await, bench.credential().await);
+    let token = bench.text(&issued).await;
+    let operator = bench.operator();
+    let seen = bench.service.inspect_token(&operator, &token).unwrap();
+    let jti = seen.token.unwrap().jti;
+    let revoke = async || {
+        bench
+            .service
+            .revoke_token(&operator, TokenRef::Jti(jti), reason())
+            .await
+    };
+    let first = revoke().await.unwrap();
+    assert_eq!(revoke().await.unwrap(), first);
+    assert!(!bench.is_active(&reader, &token).await);
+    let unknown = TokenId::new(bench.clock.now(), [9; 10]);
+    let refused = bench
+        .service
+        .revoke_token(&operator, TokenRef::Jti(unknown), reason())
+        .await;
+    assert_eq!(refused.err().map(|it| it.code), Some(Code::InvalidToken));
+}
+
+#[tokio::test]
+async fn nobody_learns_of_another_organizations_tokens_or_ends_them() {
+    let bench = Bench::new().await;
+    let operator = bench.operator();
+    bench
+        .service
+        .create_organization(&operator, "other".parse().unwrap(), None)
+        .await
+        .unwrap();
+    let stranger = bench
+        .agent_with("other", "x@other.example", "tokens:read tokens:write")
+        .await;
+    let (reader, issued) = (bench.reader().await, bench.credential().await);
+    let token = bench.text(&issued).await;
+    assert!(!bench.is_active(&stranger, &token).await);
+    let revoked = bench
+        .service
+        .revoke_for_client(&bench.presents(&stranger), &token, bench.origin())
+        .await;
+    assert!(revoked.is_ok(), "as if it were none");
+    assert!(bench.is_active(&reader, &token).await);
+}
+
+#[tokio::test]
+async fn an_agent_revokes_its_own_tokens_and_others_only_with_the_scope() {
+    let bench = Bench::new().await;
+    let (reader, issued) = (bench.reader().await, bench.credential().await);
+    let writer = bench
+        .agent_with("demo", "writer@demo.example", "tokens:write")
+        .await;
+    let revoke = async |by: &Issued, token: &str| {
+        let presents = bench.presents(by);
+        let revoked = bench
+            .service
+            .revoke_for_client(&presents, token, bench.origin())
+            .await;
+        revoked.map_err(|error| error.code)
+    };
+    let (own, other) = (bench.text(&issued).await, bench.text(&issued).await);
+    assert_eq!(
+        revoke(&reader, &own).await,
+        Err(Code::InsufficientScope),
+        "another agent's"
+    );
+    assert_eq!(revoke(&issued, &own).await, Ok(()));
+    assert_eq!(revoke(&writer, &other).await, Ok(()));
+    for token in [&own, &other] {
+        assert!(!bench.is_active(&reader, token).await);
+    }
+}
+
+#[tokio::test]
+async fn introspection_takes_the_scope() {
+    let bench = Bench::new().await;
+    let issued = bench.credential().await;
+    let token = bench.text(&issued).await;
+    let refused = bench
+        .service
+        .introspect(&bench.presents(&issued), &token, bench.origin())
+        .await;
+    assert_eq!(
+        refused.err().map(|it| it.code),
+        Some(Code::InsufficientScope)
+    );
+}
+
+#[tokio::test]
+async fn reading_is_noted_once_a_minute_and_counted() {
+    let bench = Bench::new().await;
+    let (reader, issued) = (bench.reader().await, bench.credential().await);
+    let token = bench.text(&issued).await;
+    for _ in 0..5 {
+        assert!(bench.is_active(&reader, &token).await);
+    }
+    bench.service.flush_denials(true);
+    let noted = bench.log();
+    let noted = noted
+        .iter()
+        .filter(|(action, _, _)| *action == Action::TokenIntrospect);
+    assert_eq!(noted.count(), 2);
+}
+
+#[tokio::test]
+async fn a_tier_ends_at_its_number_of_agents_and_tokens() {
+    let mut bench = Bench::new().await;
+    let limits = TierLimits {
+        agents: Some(4),
+        tokens_per_month: Some(2),
+    };
+    let tier: agentidp_shared::Tier = "tiny".parse().unwrap();
+    bench
+        .service
+        .settings
+        .tiers
+        .limits
+        .insert(tier.clone(), limits);
+    let update = OrganizationUpdate {
+        tier: Some(tier),
+        ..OrganizationUpdate::default()
+    };
+    bench
+        .service
+        .update_organization(&bench.operator(), "demo", update, 0)
+        .await
+        .unwrap();
+    let issued = bench.agent_with("demo", "d@demo.example", "a:b").await;
+    let fifth = agent::Registration {
+        email: "e@demo.example".parse().unwrap(),
+        agent_type: agentidp_shared::AgentType::Custom,
+        version: semver::Version::new(1, 0, 0),
+        capabilities: "a:b".parse().unwrap(),
+        owner: "team".parse().unwrap(),
+        deployment_env: agentidp_shared::DeploymentEnv::Staging,
+        audiences: Vec::new(),
+        metadata: agentidp_shared::Metadata::default(),
+    };
+    let register = async || {
+        let registered = bench
+            .service
+            .register_agent(&bench.operator(), "demo", fifth.clone())
+            .await;
+        registered.map(|_| ()).map_err(|error| error.code)
+    };
+    assert_eq!(register().await, Err(Code::QuotaExceeded));
+    // One that has ended makes room.
+    bench.transition(Transition::Revoke).await.unwrap();
+    assert_eq!(register().await, Ok(()));
+
+    assert!(bench.token(&issued).await.is_ok() && bench.token(&issued).await.is_ok());
+    assert_eq!(bench.token(&issued).await.err(), Some(Code::QuotaExceeded));
+    bench.pass(Duration::from_hours(24 * 31));
+    assert!(bench.token(&issued).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_credential_that_is_too_old_is_retired_and_the_log_says_why() {
+    let bench = Bench::new().await;
+    let old = bench.credential().await;
+    let update = OrganizationUpdate {
+        max_credential_age: Some(Some(Duration::from_hours(48))),
+        ..OrganizationUpdate::default()
+    };
+    bench
+        .service
+        .update_organization(&bench.operator(), "demo", update, 0)
+        .await
+        .unwrap();
+    bench.pass(Duration::from_hours(47));
+    let young = bench.credential().await;
+    assert_eq!(bench.service.retire_old_credentials().await, Ok(0));
+    bench.pass(Duration::from_hours(1));
+    assert_eq!(bench.service.retire_old_credentials().await, Ok(1));
+    assert_eq!(bench.service.retire_old_credentials().await, Ok(0));
+    assert!(bench.token(&old).await.is_ok(), "its grace");
+    bench.pass(Duration::from_hours(24));
+    assert_eq!(bench.token(&old).await.err(), Some(Code::CredentialExpired));
+    assert!(bench.token(&young).await.is_ok());
+    let page = bench
+        .store
+        .entries_before(
+            None,
+            &EntryFilter {
+                action: Some(Action::CredentialRetire),
+                ..EntryFilter::default()
+            },
+            1,
+        )
+        .unwrap();
+    let entry: Entry = serde_json::from_slice(&page.entries[0].json).unwrap();
+    assert!(entry.reason.unwrap().as_str().contains("older than"));
+}
+
+#[tokio::test]
+async fn a_request_that_is_repeated_is_done_once() {
+    let bench = Bench::new().await;
+    let caller = |request: &[u8]| Caller {
+        idempotency: Some(IdempotencyKey::new("alice", "key-1", &[request])),
+        ..bench.operator()
+    };
+    let issue = async |caller: &Caller| {
+        bench
+            .service
+            .issue_credential(caller, AGENT, Proof::ClientSecret, None)
+            .await
+    };
+    let first = issue(&caller(b"a")).await.unwrap();
+    let again = issue(&caller(b"a")).await.unwrap();
+    assert_eq!(again.credential.id, first.credential.id);
+    let secret = |issued: &Issued| issued.secret.as_ref().unwrap().expose().to_owned();
+    assert_eq!(secret(&again), secret(&first));
+    let other = issue(&caller(b"b")).await;
+    assert_eq!(
+        other.err().map(|it| it.code),
+        Some(Code::IdempotencyConflict)
+    );
+    // The secret is shown again for a minute only, and nothing new is made.
+    bench.pass(Duration::from_mins(1));
+    let late = issue(&caller(b"a")).await;
+    assert_eq!(
+        late.err().map(|it| it.code),
+        Some(Code::IdempotencyConflict)
+    );
+    bench.pass(Duration::from_hours(24));
+    let new = issue(&caller(b"a")).await.unwrap();
+    assert_ne!(new.credential.id, first.credential.id);
+}
