@@ -150,6 +150,7 @@ impl Daemon {
             issuer,
             token_lifetime: config.tokens.lifetime,
             algorithm: config.keys.algorithm,
+            warn_before: config.credentials.warn_before.clone(),
             tiers: tiers(config),
             rotation_period: config.keys.rotation_period,
         };
@@ -305,6 +306,9 @@ async fn tick(service: Arc<Service>, stopping: CancellationToken) -> anyhow::Res
             tracing::error!(%error, "signing keys could not be moved on; it is tried again");
         }
         if count.is_multiple_of(TICKS_PER_AGE_CHECK) {
+            if let Err(error) = service.warn_of_expiry().await {
+                tracing::error!(%error, "credentials about to expire could not be looked for; it is tried again");
+            }
             match service.retire_old_credentials().await {
                 Ok(0) => {}
                 Ok(retired) => tracing::info!(retired, "credentials had become too old"),

@@ -63,6 +63,8 @@ word_enum! {
         CredentialRotate = "credential.rotate",
         /// A credential became older than it may be, and is accepted for its grace only.
         CredentialRetire = "credential.retire",
+        /// A credential was about to expire.
+        CredentialExpiring = "credential.expiring",
         /// A credential was revoked.
         CredentialRevoke = "credential.revoke",
         /// Credentials were listed.

@@ -31,6 +31,11 @@ use secret::{Given, KeyNames, KeySource};
 use source::Sources;
 
 const DEFAULT_LIFETIME: Duration = Duration::from_mins(15);
+const DEFAULT_WARN_BEFORE: [Duration; 3] = [
+    Duration::from_hours(30 * 24),
+    Duration::from_hours(7 * 24),
+    Duration::from_hours(24),
+];
 const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8420);
 const DEFAULT_METRICS: SocketAddr =
@@ -67,6 +72,8 @@ pub struct Config {
     pub keys: Keys,
     /// Access tokens.
     pub tokens: Tokens,
+    /// What agents prove themselves with.
+    pub credentials: Credentials,
     /// What is measured.
     pub metrics: Metrics,
     /// What is logged, and where.
@@ -168,6 +175,13 @@ pub struct Tokens {
 pub struct Metrics {
     /// Where it is served; `None`: nowhere. Port 0 lets the operating system choose.
     pub listen: Option<SocketAddr>,
+}
+
+/// What agents prove themselves with.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// How long before one expires that is said; each once.
+    pub warn_before: Vec<Duration>,
 }
 
 /// What is logged, and where.
@@ -338,6 +352,9 @@ impl Config {
                     .text("metrics.listen", value::address_or_off)?
                     .unwrap_or(Some(DEFAULT_METRICS)),
             },
+            credentials: Credentials {
+                warn_before: warn_before(sources)?,
+            },
             log: Log {
                 level: sources
                     .text("log.level", value::log_filter)?
@@ -409,6 +426,14 @@ fn roles(sources: &Sources<'_>) -> Result<Vec<RoleMapping>, ConfigError> {
     };
     value::check_roles(&roles).map_err(|rule| sources.refuse(KEY, rule))?;
     Ok(roles)
+}
+
+fn warn_before(sources: &Sources<'_>) -> Result<Vec<Duration>, ConfigError> {
+    const KEY: &str = "credentials.warn_before";
+    match sources.value::<Vec<String>>(KEY)? {
+        Some(texts) => value::warn_before(&texts).map_err(|rule| sources.refuse(KEY, rule)),
+        None => Ok(DEFAULT_WARN_BEFORE.to_vec()),
+    }
 }
 
 fn organizations(sources: &Sources<'_>) -> Result<Organizations, ConfigError> {

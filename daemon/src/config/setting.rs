@@ -47,6 +47,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("tokens.lifetime", Form::Text),
     setting("tokens.default_audience", Form::Text),
     setting("metrics.listen", Form::Text),
+    setting("credentials.warn_before", Form::Toml),
     setting("log.level", Form::Text),
     setting("log.directory", Form::Text),
 ];

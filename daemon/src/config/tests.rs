@@ -146,6 +146,7 @@ fn every_setting_has_a_variable_that_stands_above_the_file() {
         ("AGENTIDP_TOKENS_LIFETIME", "5m"),
         ("AGENTIDP_TOKENS_DEFAULT_AUDIENCE", "https://a.example"),
         ("AGENTIDP_METRICS_LISTEN", "[::1]:0"),
+        ("AGENTIDP_CREDENTIALS_WARN_BEFORE", r#"["2d", "1h"]"#),
         ("AGENTIDP_LOG_LEVEL", "trace"),
         ("AGENTIDP_LOG_DIRECTORY", "/l"),
     ];
@@ -168,6 +169,10 @@ fn every_setting_has_a_variable_that_stands_above_the_file() {
     assert_eq!(config.organizations.default_tier.as_str(), "b");
     assert_eq!(config.organizations.tiers[0].agents, Some(1));
     assert_eq!(config.organizations.tiers[1].tokens_per_month, Some(2));
+    assert_eq!(
+        config.credentials.warn_before,
+        [Duration::from_hours(48), Duration::from_hours(1)]
+    );
     assert_eq!(config.store.path, Path::new("/p"));
     assert_eq!(config.store.head_file, Path::new("/h"));
     assert_eq!(config.keys.algorithm, SigningAlgorithm::Rs256);
@@ -201,7 +206,7 @@ fn a_bad_setting_in_the_file_is_refused_with_its_line_its_key_and_the_rule() {
         ),
         (
             "\n[nonsense]\nx = 1",
-            "agentidpd.toml:2: nonsense: is not a setting; the file has issuer, [http], [operator], [organizations], [store], [keys], [tokens], [metrics], [log]",
+            "agentidpd.toml:2: nonsense: is not a setting; the file has issuer, [http], [operator], [organizations], [store], [keys], [tokens], [metrics], [credentials], [log]",
         ),
         ("http = 1", "agentidpd.toml:1: http: must be a section"),
         (
@@ -243,6 +248,10 @@ fn a_bad_setting_in_the_file_is_refused_with_its_line_its_key_and_the_rule() {
         (
             "[[organizations.tiers]]\nname = \"a\"\n[[organizations.tiers]]\nname = \"a\"",
             "agentidpd.toml:1: organizations.tiers: must have the tier a only once",
+        ),
+        (
+            "credentials.warn_before = [\"7\"]",
+            "agentidpd.toml:1: credentials.warn_before: must be whole numbers with h or d, such as 7d",
         ),
         (
             "[organizations]\ndefault_tier = \"gold\"",

@@ -193,6 +193,23 @@ pub(super) fn rotation_period(text: &str) -> Result<Option<Duration>, Rule> {
     Ok(Some(Duration::from_secs(seconds)))
 }
 
+/// How long before a credential expires that is said: at most eight times, each from an hour to a
+/// year.
+pub(super) fn warn_before(texts: &[String]) -> Result<Vec<Duration>, Rule> {
+    if texts.len() > 8 {
+        return Err("must be at most 8 durations".into());
+    }
+    let duration = |text: &String| {
+        let seconds = seconds(text, &[("h", 3_600), ("d", 86_400)])
+            .ok_or("must be whole numbers with h or d, such as 7d")?;
+        if !(3_600..=365 * 86_400).contains(&seconds) {
+            return Err("must each be between 1h and 365d".into());
+        }
+        Ok(Duration::from_secs(seconds))
+    };
+    texts.iter().map(duration).collect()
+}
+
 /// A whole number with one of `units`, in seconds; more than there can be is as much as there can.
 fn seconds(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let (number, length) = units

@@ -115,6 +115,9 @@ impl From<Conflict> for ServiceError {
             Conflict::Kept(TemporaryKey::RevokedToken(_)) => {
                 Self::new(Code::InvalidState, "the token is revoked already")
             }
+            Conflict::Kept(TemporaryKey::Notice(_)) => {
+                Self::new(Code::InvalidState, "it has been said already")
+            }
         }
     }
 }

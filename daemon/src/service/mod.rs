@@ -16,6 +16,7 @@ mod credential_age;
 mod demo;
 pub(crate) mod denial;
 pub(crate) mod error;
+mod expiry;
 pub(crate) mod health;
 mod idempotency;
 pub(crate) mod init;
@@ -63,6 +64,8 @@ pub(crate) struct Settings {
     pub(crate) token_lifetime: Duration,
     /// What new signing keys sign with.
     pub(crate) algorithm: SigningAlgorithm,
+    /// How long before a credential expires that is said; each once.
+    pub(crate) warn_before: Vec<Duration>,
     /// What organizations may have.
     pub(crate) tiers: Tiers,
     /// How long a signing key signs; `None`: until an operator replaces it.

@@ -14,6 +14,8 @@ pub(crate) enum TemporaryKey {
     UsedAssertion([u8; 32]),
     /// A request that was made under an idempotency key: SHA-256 of caller and key.
     Idempotency([u8; 32]),
+    /// Something that is said once: SHA-256 of what it is about.
+    Notice([u8; 32]),
 }
 
 /// Something that is kept until it expires, and then goes by itself.

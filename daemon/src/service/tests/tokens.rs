@@ -394,3 +394,27 @@ async fn a_request_that_is_repeated_is_done_once() {
     let new = issue(&caller(b"a")).await.unwrap();
     assert_ne!(new.credential.id, first.credential.id);
 }
+
+#[tokio::test]
+async fn a_credential_about_to_expire_is_said_once_for_each_threshold() {
+    let bench = Bench::new().await;
+    let life = Some(Duration::from_hours(72));
+    bench
+        .service
+        .issue_credential(&bench.operator(), AGENT, Proof::ClientSecret, life)
+        .await
+        .unwrap();
+    for (hours, warnings) in [(0, 0), (23, 0), (1, 1), (1, 0), (23, 1), (23, 0), (24, 0)] {
+        bench.pass(Duration::from_hours(hours));
+        assert_eq!(
+            bench.service.warn_of_expiry().await,
+            Ok(warnings),
+            "{hours}"
+        );
+    }
+    let said = bench.log();
+    let said = said
+        .iter()
+        .filter(|(action, _, _)| *action == Action::CredentialExpiring);
+    assert_eq!(said.count(), 2);
+}

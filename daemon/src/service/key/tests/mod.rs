@@ -72,6 +72,7 @@ impl Bench {
             token_lifetime: Duration::from_mins(15),
             algorithm: self.algorithm,
             rotation_period: self.rotation_period,
+            warn_before: Vec::new(),
             tiers: Tiers {
                 limits: BTreeMap::from([("free".parse().unwrap(), TierLimits::default())]),
                 default: "free".parse().unwrap(),
