@@ -150,6 +150,7 @@ impl Daemon {
             issuer,
             token_lifetime: config.tokens.lifetime,
             algorithm: config.keys.algorithm,
+            jwks_max_age: config.keys.jwks_max_age,
             warn_before: config.credentials.warn_before.clone(),
             tiers: tiers(config),
             rotation_period: config.keys.rotation_period,

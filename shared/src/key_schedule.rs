@@ -2,7 +2,7 @@
 //!
 //! A key is published before it signs, for twice as long as the JWKS may be cached. So a copy that
 //! is still fresh lists every key that signs, whenever it was fetched, as long as no copy is fresh
-//! for longer than [`JWKS_MAX_AGE`]. And a key stays published until the last token that it signed
+//! for longer than [`KeySchedule::jwks_max_age`]. And a key stays published until the last token that it signed
 //! has expired.
 
 use std::time::Duration;
@@ -11,18 +11,17 @@ use crate::key::{KeyState, NextChange, ScheduledKey, SigningAlgorithm, SigningKe
 use crate::time::Timestamp;
 use crate::token::MAX_LIFETIME;
 
-/// How long the JWKS may be cached.
-pub const JWKS_MAX_AGE: Duration = Duration::from_mins(5);
+/// How long the JWKS may be cached when the configuration does not say.
+pub const DEFAULT_JWKS_MAX_AGE: Duration = Duration::from_mins(5);
 
-/// How long a key is published before it signs: for the copies that were fetched just before it,
-/// and as long again for what is slow on the way.
-pub const PUBLISHED_BEFORE: Duration = Duration::from_secs(2 * JWKS_MAX_AGE.as_secs());
+/// The longest that the configuration may let the JWKS be cached.
+pub const LONGEST_JWKS_MAX_AGE: Duration = Duration::from_hours(1);
 
 /// How long a key that signs no more is still published: as long as a token can live at most,
 /// whatever the configuration says now, and a little more for the token that is being signed at
 /// that moment and for resource servers whose clocks are slow.
 const PUBLISHED_AFTER: Duration =
-    Duration::from_secs(MAX_LIFETIME.as_secs() + JWKS_MAX_AGE.as_secs());
+    Duration::from_secs(MAX_LIFETIME.as_secs() + DEFAULT_JWKS_MAX_AGE.as_secs());
 
 /// What the configuration says of the keys' schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +30,8 @@ pub struct KeySchedule {
     pub algorithm: SigningAlgorithm,
     /// How long a key signs; `None`: until an operator replaces it.
     pub rotation_period: Option<Duration>,
+    /// How long the JWKS may be cached.
+    pub jwks_max_age: Duration,
 }
 
 /// One thing that is to be done now.
@@ -47,6 +48,18 @@ pub enum Due {
 }
 
 impl KeySchedule {
+    /// How long a key is published before it signs: for the copies that were fetched just before it,
+    /// and as long again for what is slow on the way.
+    #[must_use]
+    pub const fn published_before(&self) -> Duration {
+        self.jwks_max_age.saturating_mul(2)
+    }
+
+    /// When a pending key comes to sign.
+    fn activates_at(&self, pending: &SigningKey) -> Timestamp {
+        pending.created_at.plus(self.published_before())
+    }
+
     /// What is due first, if anything is. `keys` are newest first.
     #[must_use]
     pub fn due(&self, keys: &[SigningKey], now: Timestamp) -> Option<Due> {
@@ -64,10 +77,10 @@ impl KeySchedule {
             return Some(Due::Withdraw(unwanted.kid.clone()));
         }
         if let Some(next) = next {
-            return (activates_at(next) <= now).then(|| Due::Activate(next.kid.clone()));
+            return (self.activates_at(next) <= now).then(|| Due::Activate(next.kid.clone()));
         }
         let end = self.rotates_at(active)?;
-        (end <= now.plus(PUBLISHED_BEFORE)).then_some(Due::CreatePending)
+        (end <= now.plus(self.published_before())).then_some(Due::CreatePending)
     }
 
     /// The pending key that comes to sign: the newest of the algorithm that is configured. The
@@ -85,15 +98,15 @@ impl KeySchedule {
         let change = |state, at| Some(NextChange { state, at });
         let next = match key.state {
             KeyState::Pending if successor.is_some_and(|it| it.kid == key.kid) => {
-                change(KeyState::Active, activates_at(key))
+                change(KeyState::Active, self.activates_at(key))
             }
             // The configuration no longer asks for it.
             KeyState::Pending => change(KeyState::Retired, now),
             KeyState::Active => {
                 // What is not published yet cannot sign before it was.
-                let earliest = now.plus(PUBLISHED_BEFORE);
+                let earliest = now.plus(self.published_before());
                 successor
-                    .map(activates_at)
+                    .map(|it| self.activates_at(it))
                     .or_else(|| self.rotates_at(key).map(|at| at.max(earliest)))
                     .and_then(|at| change(KeyState::Retiring, at))
             }
@@ -147,10 +160,6 @@ impl SigningKey {
     }
 }
 
-fn activates_at(pending: &SigningKey) -> Timestamp {
-    pending.created_at.plus(PUBLISHED_BEFORE)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,9 +167,12 @@ mod tests {
     const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
     const DAY: Duration = Duration::from_hours(24);
 
+    const JWKS_MAX_AGE: Duration = DEFAULT_JWKS_MAX_AGE;
+    const PUBLISHED_BEFORE: Duration = SCHEDULE.published_before();
     const SCHEDULE: KeySchedule = KeySchedule {
         algorithm: SigningAlgorithm::Es256,
         rotation_period: Some(Duration::from_hours(30 * 24)),
+        jwks_max_age: JWKS_MAX_AGE,
     };
 
     fn key(kid: &str, state: KeyState, created_at: Timestamp) -> SigningKey {
@@ -354,6 +366,7 @@ mod tests {
                     // The configuration changes now and then, mid-way too.
                     algorithm: SigningAlgorithm::ALL[turn / 300 % 2],
                     rotation_period: (turn / 700 != 1).then_some(Duration::from_hours(period)),
+                    jwks_max_age: JWKS_MAX_AGE,
                 };
                 run(&schedule, &mut keys, now);
                 let published: Vec<String> = keys

@@ -20,6 +20,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use agentidp_shared::key_schedule::DEFAULT_JWKS_MAX_AGE;
 use agentidp_shared::{Role, SigningAlgorithm, Tier};
 
 pub use error::{ConfigError, Place, Warning};
@@ -125,6 +126,8 @@ pub struct Keys {
     pub algorithm: SigningAlgorithm,
     /// How long a key signs; `None`: until an operator replaces it.
     pub rotation_period: Option<Duration>,
+    /// How long the JWKS may be cached: whole seconds, 1 s to an hour.
+    pub jwks_max_age: Duration,
     key_encryption_key: KeySource,
     previous_key_encryption_key: KeySource,
 }
@@ -331,6 +334,9 @@ impl Config {
                 algorithm: sources
                     .word("keys.algorithm")?
                     .unwrap_or(SigningAlgorithm::Es256),
+                jwks_max_age: sources
+                    .text("keys.jwks_max_age", value::jwks_max_age)?
+                    .unwrap_or(DEFAULT_JWKS_MAX_AGE),
                 rotation_period: sources
                     .text("keys.rotation_period", value::rotation_period)?
                     .unwrap_or(Some(DEFAULT_ROTATION_PERIOD)),

@@ -40,6 +40,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("store.head_file", Form::Text),
     setting("keys.algorithm", Form::Text),
     setting("keys.rotation_period", Form::Text),
+    setting("keys.jwks_max_age", Form::Text),
     setting("keys.key_encryption_key", Form::Secret),
     setting("keys.key_encryption_key_file", Form::Text),
     setting("keys.previous_key_encryption_key", Form::Secret),

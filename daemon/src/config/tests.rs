@@ -141,6 +141,7 @@ fn every_setting_has_a_variable_that_stands_above_the_file() {
         ("AGENTIDP_STORE_HEAD_FILE", "/h"),
         ("AGENTIDP_KEYS_ALGORITHM", "RS256"),
         ("AGENTIDP_KEYS_ROTATION_PERIOD", "never"),
+        ("AGENTIDP_KEYS_JWKS_MAX_AGE", "90s"),
         ("AGENTIDP_KEYS_KEY_ENCRYPTION_KEY_FILE", "/k"),
         ("AGENTIDP_KEYS_PREVIOUS_KEY_ENCRYPTION_KEY_FILE", "/l"),
         ("AGENTIDP_TOKENS_LIFETIME", "5m"),
@@ -176,6 +177,7 @@ fn every_setting_has_a_variable_that_stands_above_the_file() {
     assert_eq!(config.store.path, Path::new("/p"));
     assert_eq!(config.store.head_file, Path::new("/h"));
     assert_eq!(config.keys.algorithm, SigningAlgorithm::Rs256);
+    assert_eq!(config.keys.jwks_max_age, Duration::from_secs(90));
     assert_eq!(config.keys.key_encryption_key_file(), Some(Path::new("/k")));
     assert_eq!(config.tokens.lifetime, Duration::from_mins(5));
     assert_eq!(

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use agentidp_shared::key_schedule::LONGEST_JWKS_MAX_AGE;
 use agentidp_shared::{Resource, Role, Tier};
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
@@ -175,6 +176,16 @@ pub(super) fn lifetime(text: &str) -> Result<Duration, Rule> {
         .ok_or("must be a whole number with s, m or h, such as 15m")?;
     if !(1..=86_400).contains(&seconds) {
         return Err("must be between 1s and 24h".into());
+    }
+    Ok(Duration::from_secs(seconds))
+}
+
+/// How long the JWKS may be cached: 1 s to an hour.
+pub(super) fn jwks_max_age(text: &str) -> Result<Duration, Rule> {
+    let seconds = seconds(text, &[("s", 1), ("m", 60), ("h", 3_600)])
+        .ok_or("must be a whole number with s, m or h, such as 5m")?;
+    if !(1..=LONGEST_JWKS_MAX_AGE.as_secs()).contains(&seconds) {
+        return Err("must be between 1s and 1h".into());
     }
     Ok(Duration::from_secs(seconds))
 }

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use agentidp_shared::key_schedule::JWKS_MAX_AGE;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, IF_NONE_MATCH};
@@ -29,7 +28,8 @@ pub(super) async fn jwks(State(app): State<Arc<App>>, headers: HeaderMap) -> Res
     } else {
         ([(CONTENT_TYPE, "application/jwk-set+json")], keyring.jwks()).into_response()
     };
-    let cache = format!("public, max-age={}", JWKS_MAX_AGE.as_secs());
+    let max_age = app.service.settings().jwks_max_age;
+    let cache = format!("public, max-age={}", max_age.as_secs());
     for (name, value) in [(CACHE_CONTROL, cache.as_str()), (ETAG, keyring.etag())] {
         if let Ok(value) = HeaderValue::from_str(value) {
             response.headers_mut().insert(name, value);

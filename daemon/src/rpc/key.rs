@@ -5,7 +5,6 @@ use std::sync::Arc;
 use agentidp_proto::v1::signing_key_service_server::SigningKeyService;
 use agentidp_proto::{convert, v1};
 use agentidp_shared::FieldError;
-use agentidp_shared::key_schedule::JWKS_MAX_AGE;
 use tonic::{Request, Response, Status};
 
 use super::error::{invalid, status};
@@ -62,7 +61,7 @@ impl SigningKeyService for Adapter {
             key: Some(rotated.key.into()),
             revoked: rotated.revoked.into_iter().map(Into::into).collect(),
             audit_seq: rotated.audit_seq,
-            jwks_max_age: Some(convert::duration(JWKS_MAX_AGE)),
+            jwks_max_age: Some(convert::duration(self.0.settings().jwks_max_age)),
         }))
     }
 }

@@ -64,6 +64,8 @@ pub(crate) struct Settings {
     pub(crate) token_lifetime: Duration,
     /// What new signing keys sign with.
     pub(crate) algorithm: SigningAlgorithm,
+    /// How long the JWKS may be cached.
+    pub(crate) jwks_max_age: Duration,
     /// How long before a credential expires that is said; each once.
     pub(crate) warn_before: Vec<Duration>,
     /// What organizations may have.

@@ -52,6 +52,7 @@ impl Bench {
             default_audience: "https://id.example".to_owned(),
             token_lifetime: Duration::from_mins(15),
             algorithm: SigningAlgorithm::EdDsa,
+            jwks_max_age: Duration::from_mins(5),
             warn_before: vec![Duration::from_hours(48), Duration::from_hours(24)],
             tiers: Tiers {
                 limits: BTreeMap::from([("free".parse().unwrap(), TierLimits::default())]),

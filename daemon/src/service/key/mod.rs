@@ -58,10 +58,11 @@ pub(super) async fn prepare(
 
 impl Settings {
     /// What the configuration says of the keys' schedule.
-    pub(super) const fn key_schedule(&self) -> KeySchedule {
+    pub(crate) const fn key_schedule(&self) -> KeySchedule {
         KeySchedule {
             algorithm: self.algorithm,
             rotation_period: self.rotation_period,
+            jwks_max_age: self.jwks_max_age,
         }
     }
 }

@@ -6,7 +6,7 @@ mod rewrap;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use agentidp_shared::key_schedule::{JWKS_MAX_AGE, PUBLISHED_BEFORE};
+use agentidp_shared::key_schedule::DEFAULT_JWKS_MAX_AGE as JWKS_MAX_AGE;
 use agentidp_shared::token::MAX_LIFETIME;
 use agentidp_shared::{OrganizationId, RequestId, Via};
 use jsonwebtoken::jwk::JwkSet;
@@ -21,6 +21,8 @@ use crate::service::{Caller, Reach, Tiers, init};
 use crate::store::EntryFilter;
 use crate::store::model::ModelStore;
 
+/// How long a key is published before it signs.
+const PUBLISHED_BEFORE: Duration = Duration::from_mins(10);
 const DAY: Duration = Duration::from_hours(24);
 
 /// A clock that stands until it is moved.
@@ -72,6 +74,7 @@ impl Bench {
             token_lifetime: Duration::from_mins(15),
             algorithm: self.algorithm,
             rotation_period: self.rotation_period,
+            jwks_max_age: JWKS_MAX_AGE,
             warn_before: Vec::new(),
             tiers: Tiers {
                 limits: BTreeMap::from([("free".parse().unwrap(), TierLimits::default())]),
