@@ -60,7 +60,7 @@ fn a_listed_proxy_is_believed_and_anyone_else_is_not() {
     ] {
         let (daemon, client) = daemon_with(lines, &[]);
         assert_eq!(from(&client.with_secret("x"), "203.0.113.9").status, 401);
-        let denial = &denials(&daemon, "WRONG_SECRET")[0];
+        let denial = &denials(&daemon, "MALFORMED_SECRET")[0];
         assert_eq!(denial["actor"]["address"], expected, "{lines:?} {denial}");
     }
 }

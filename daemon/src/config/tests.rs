@@ -303,7 +303,7 @@ fn a_bad_setting_of_proxies_pages_tls_or_limits_is_refused_the_same_way() {
     for (text, expected) in [
         (
             "[http]\ntrusted_proxies = [\"10.0.0.0/8\",\n\"10.0.0.1/8\"]",
-            "agentidpd.toml:3: http.trusted_proxies: must be networks without a host: no bit of the address is set \
+            "agentidpd.toml:2: http.trusted_proxies: must be networks without a host: no bit of the address is set \
              behind the prefix",
         ),
         (

@@ -31,10 +31,11 @@ const MAX_HEADER: usize = 8 * 1_024;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a client may take to agree on a key.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often a connection over HTTP/2 has to have asked something.
-const HTTP2_IDLE: Duration = Duration::from_secs(10);
-/// How long one that is to end may take to receive what it has asked for.
-const HTTP2_FAREWELL: Duration = Duration::from_secs(30);
+/// How often it is looked whether a connection over HTTP/2 is idle: between once and twice as long one may
+/// be. It bounds the header too, for which HTTP/2 has no clock of its own.
+const HTTP2_IDLE: Duration = Duration::from_secs(5);
+/// How long one that is to end may take to say that it knows, and to receive what it has asked for.
+const HTTP2_FAREWELL: Duration = Duration::from_secs(5);
 /// The most requests at once on a connection over HTTP/2.
 const HTTP2_STREAMS: u32 = 100;
 /// The most streams of one connection that its client has reset and that are not cleared away yet
