@@ -1,7 +1,7 @@
 //! How often an address, an agent and an organization may ask.
 //!
-//! Every handler that serves an agent calls [`Service::admit`] once it knows which one asks; the
-//! interface calls [`Service::admit_address`] before it reads anything. Not before authentication is
+//! [`Service::admit`] counts an agent once it is known which one asks: where tokens are issued, and in
+//! `bearer` for everything else. The interface calls [`Service::admit_address`] before it reads anything. Not before authentication is
 //! an agent's bucket touched: otherwise anyone who knows its id could keep it from being served.
 //!
 //! The arithmetic is that of `agentidp_shared::rate`. What is here keeps the buckets, in bounded
