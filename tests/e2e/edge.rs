@@ -171,6 +171,30 @@ fn reading_is_limited_and_health_is_not() {
 }
 
 #[test]
+fn who_introspects_too_often_is_refused_by_token_and_by_secret_alike() {
+    let (daemon, _) = daemon_with(&[], &[("read.per_agent", "2/m")]);
+    let registration = Registration::new("api@acme.example").capability("tokens:read");
+    let api = daemon.enrol(&registration);
+    let token = api.token(&[("scope", "tokens:read")]).token();
+    let ask = |authorization: &str| {
+        let request = Request::form("/oauth2/introspect", &[("token", &token)]);
+        api.http
+            .send(&request.header("authorization", authorization))
+    };
+    let (bearer, basic) = (format!("Bearer {token}"), api.basic_header());
+    assert_eq!(ask(&bearer).json()["active"], true);
+    assert_eq!(ask(&basic).json()["active"], true);
+    for authorization in [&bearer, &basic] {
+        let refused = ask(authorization);
+        assert_eq!(refused.status, 429, "{}", refused.text());
+        assert!((1..=30).contains(&number(&refused, "retry-after")));
+    }
+    let denials = denials(&daemon, "RATE_LIMITED");
+    assert_eq!(denials[0]["action"], "token.introspect");
+    assert_eq!(api.token(&[]).status, 200, "tokens are counted apart");
+}
+
+#[test]
 fn what_is_beyond_the_daemon_s_strength_is_refused_at_once() {
     let (_daemon, client) = daemon_with(&["max_requests = 1"], &[]);
     assert_eq!(client.token(&[]).status, 200);
