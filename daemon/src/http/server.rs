@@ -181,7 +181,9 @@ impl Server {
             let request = request.map(|body| Body::new(pass.watch(body)));
             self.route(arrival, request).await
         };
-        if let Some(headroom) = arrival.headroom {
+        // Refusals that must look alike would not if each had another number.
+        let is_refusal = response.status().is_client_error() || response.status().is_server_error();
+        if let Some(headroom) = arrival.headroom.filter(|_| !is_refusal) {
             limit::tell(response.headers_mut(), headroom);
         }
         response
