@@ -157,7 +157,7 @@ impl Refusal {
             "REVISION_CONFLICT" => "agentidp agent show AGENT tells the revision to repeat with",
             "PERMISSION_DENIED" => "agentidp status shows who you are to the daemon and your role",
             "STORE_UNAVAILABLE" => "agentidp status says why nothing can be written",
-            "OVERLOADED" => "try again in a moment",
+            "OVERLOADED" | "RATE_LIMITED" => "try again in a moment",
             "INTERNAL" => "the daemon's log says more under the request's id",
             _ => return None,
         })
@@ -259,6 +259,7 @@ mod tests {
             (GrpcCode::Aborted, Some("REVISION_CONFLICT"), 5),
             (GrpcCode::FailedPrecondition, Some("INVALID_STATE"), 5),
             (GrpcCode::ResourceExhausted, Some("LIMIT_REACHED"), 1),
+            (GrpcCode::ResourceExhausted, Some("RATE_LIMITED"), 1),
             (GrpcCode::Unavailable, Some("STORE_UNAVAILABLE"), 1),
             (GrpcCode::Internal, Some("INTERNAL"), 1),
             (GrpcCode::NotFound, None, 3),

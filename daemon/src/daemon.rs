@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use agentidp_shared::{Action, Actor, Entry, Outcome, Reason, StoreId};
 use anyhow::{Context as _, bail};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock as _, System, random};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::crypto::Sealer;
 use crate::http;
 use crate::lifecycle::Notifier;
@@ -38,6 +39,8 @@ pub(crate) struct Daemon {
     operators: Operators,
     about: About,
     metrics_address: Option<SocketAddr>,
+    http: config::Http,
+    certificate: Option<Arc<http::Certificate>>,
     stopping: CancellationToken,
 }
 
@@ -134,6 +137,9 @@ impl Daemon {
     pub(crate) async fn build(config: &Config, listeners: Listeners) -> anyhow::Result<Self> {
         let system = Arc::new(System::default());
         let sealer = sealer(config)?;
+        // Before the store is opened: a certificate that will not do leaves everything as it was.
+        let certificate = config.http.tls.clone().map(http::Certificate::load);
+        let certificate = certificate.transpose()?.map(Arc::new);
         let http_address = listeners
             .http_address()
             .context("the HTTP listener has no address")?;
@@ -154,6 +160,7 @@ impl Daemon {
             warn_before: config.credentials.warn_before.clone(),
             tiers: tiers(config),
             rotation_period: config.keys.rotation_period,
+            limits: config.limits,
         };
         let options = options(config);
         let store = tokio::task::spawn_blocking(move || JournaledStore::open(&options)).await??;
@@ -178,6 +185,8 @@ impl Daemon {
             metrics_address: listeners.metrics_address()?,
             listeners,
             operators: Operators::new(config.operator.roles.clone()),
+            http: config.http.clone(),
+            certificate,
             stopping,
         })
     }
@@ -218,6 +227,8 @@ impl Daemon {
             operators,
             about,
             metrics_address,
+            http,
+            certificate,
             stopping,
         } = self;
         let http_listener = tokio::net::TcpListener::from_std(listeners.http)?;
@@ -225,15 +236,8 @@ impl Daemon {
         service.record(Action::DaemonStart).await?;
 
         let mut parts = JoinSet::new();
-        let agents = http::serve(
-            http::App::new(Arc::clone(&service))?,
-            http_listener,
-            stopping.clone(),
-        );
-        parts.spawn(async move {
-            agents.await;
-            Ok(())
-        });
+        let app = http::App::new(Arc::clone(&service), &http, certificate.clone())?;
+        parts.spawn(http::serve(app, http_listener, stopping.clone()));
         parts.spawn(rpc::serve(
             Arc::clone(&service),
             operators,
@@ -249,6 +253,9 @@ impl Daemon {
             ));
         }
         parts.spawn(tick(Arc::clone(&service), stopping.clone()));
+        if let Some(certificate) = certificate {
+            parts.spawn(renew(certificate, stopping.clone()));
+        }
         let watchdog = notifier.feed_watchdog();
         notifier.ready();
         let metrics = metrics_address.map(tracing::field::display);
@@ -303,6 +310,7 @@ async fn tick(service: Arc<Service>, stopping: CancellationToken) -> anyhow::Res
             () = stopping.cancelled() => return Ok(()),
         }
         service.flush_denials(false);
+        service.prune_limits();
         if let Err(error) = service.advance_signing_keys().await {
             tracing::error!(%error, "signing keys could not be moved on; it is tried again");
         }
@@ -319,5 +327,23 @@ async fn tick(service: Arc<Service>, stopping: CancellationToken) -> anyhow::Res
             }
         }
         count = count.wrapping_add(1);
+    }
+}
+
+/// Looks whether there is another certificate; on SIGHUP at once, and whether it has changed or not.
+async fn renew(
+    certificate: Arc<http::Certificate>,
+    stopping: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut ticks = tokio::time::interval(TICK);
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        let anyway = tokio::select! {
+            _ = ticks.tick() => false,
+            _ = hangup.recv() => true,
+            () = stopping.cancelled() => return Ok(()),
+        };
+        let certificate = Arc::clone(&certificate);
+        tokio::task::spawn_blocking(move || certificate.renew(anyway)).await?;
     }
 }

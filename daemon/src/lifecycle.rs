@@ -64,7 +64,8 @@ fn notify(states: &[NotifyState<'_>]) {
 }
 
 /// From here on SIGTERM and SIGINT do not kill the process but resolve the future that is returned, with
-/// the signal's name. SIGHUP is logged and otherwise ignored: a terminal that closes does not end a daemon.
+/// the signal's name. SIGHUP ends nothing either: a terminal that closes does not end a daemon. Who has
+/// something to read again listens for it as well.
 ///
 /// A signal that comes before the future is first polled is not lost.
 ///
@@ -84,7 +85,7 @@ pub fn shutdown_signal() -> io::Result<impl Future<Output = &'static str> + Send
             tokio::select! {
                 _ = terminate.recv() => return "SIGTERM",
                 _ = interrupt.recv() => return "SIGINT",
-                _ = hangup.recv() => tracing::info!("SIGHUP is ignored"),
+                _ = hangup.recv() => tracing::info!("SIGHUP"),
             }
         }
     })

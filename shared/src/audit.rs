@@ -103,6 +103,8 @@ word_enum! {
         HealthCheck = "health.check",
         /// The reflection service was asked.
         ReflectionRead = "reflection.read",
+        /// A request over HTTP was refused before anyone looked at what it asks.
+        RequestRefuse = "http.refuse",
         /// An RPC that the policy table does not list was called.
         UnknownCall = "rpc.unknown",
     }

@@ -48,6 +48,8 @@ word_enum! {
         PermissionDenied = "PERMISSION_DENIED",
         /// A limit on how many of something there may be is reached.
         LimitReached = "LIMIT_REACHED",
+        /// The caller asks more often than it may; try again later.
+        RateLimited = "RATE_LIMITED",
         /// Too much at once; try again later.
         Overloaded = "OVERLOADED",
         /// Nothing can be written durably; the daemon reads only.

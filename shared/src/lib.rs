@@ -17,6 +17,7 @@ pub mod key_schedule;
 pub mod metadata;
 pub mod operator;
 pub mod organization;
+pub mod rate;
 pub mod resource;
 pub mod scope;
 pub mod secret;
@@ -38,6 +39,7 @@ pub use operator::Role;
 pub use organization::{
     Organization, OrganizationName, OrganizationStatus, OrganizationUpdate, Tier,
 };
+pub use rate::{Exhausted, Headroom, Rate, Rates, RequestKind, RequestLimits};
 pub use resource::Resource;
 pub use scope::{Scope, ScopeSet};
 pub use secret::ClientSecret;

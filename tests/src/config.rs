@@ -24,6 +24,13 @@ pub struct Role {
 pub struct Config {
     /// Where the daemon listens for agents; its issuer follows from it.
     pub listen: SocketAddr,
+    /// More lines of the section `[http]`.
+    pub http: Vec<String>,
+    /// The files of the certificate and its key, for TLS.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// Rates by their names in `[limits]`. Those that are not here are as high as can be: a test asks as
+    /// fast as it can.
+    pub limits: Vec<(&'static str, &'static str)>,
     /// Where it listens for operators.
     pub socket: PathBuf,
     /// Who may do what there.
@@ -53,6 +60,9 @@ impl Config {
     pub(crate) fn new(directory: &Path) -> Self {
         Self {
             listen: free_address(),
+            http: Vec::new(),
+            tls: None,
+            limits: Vec::new(),
             socket: directory.join("run/operator.sock"),
             roles: vec![Role {
                 role: "admin",
@@ -74,7 +84,8 @@ impl Config {
     /// The issuer's name.
     #[must_use]
     pub fn issuer(&self) -> String {
-        format!("http://{}{}", self.listen, self.issuer_path)
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}{}", self.listen, self.issuer_path)
     }
 
     pub(crate) fn choose_another_address(&mut self) {
@@ -92,8 +103,24 @@ impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = |path: &Path| text(&path.to_string_lossy());
         writeln!(f, "issuer = {}\n", text(&self.issuer()))?;
-        writeln!(f, "[http]\nlisten = {}\n", text(&self.listen.to_string()))?;
-        writeln!(f, "[operator]\nsocket = {}\n", path(&self.socket))?;
+        writeln!(f, "[http]\nlisten = {}", text(&self.listen.to_string()))?;
+        for line in &self.http {
+            writeln!(f, "{line}")?;
+        }
+        if let Some((certificate, key)) = &self.tls {
+            let (certificate, key) = (path(certificate), path(key));
+            writeln!(f, "tls = {{ certificate = {certificate}, key = {key} }}")?;
+        }
+        writeln!(f, "\n[limits]")?;
+        for kind in ["token", "write", "read"] {
+            for whose in ["per_address", "per_agent", "per_organization"] {
+                let name = format!("{kind}.{whose}");
+                let rate = self.limits.iter().find(|(it, _)| *it == name);
+                let rate = rate.map_or("1000000/s", |(_, rate)| rate);
+                writeln!(f, "{name} = {}", text(rate))?;
+            }
+        }
+        writeln!(f, "\n[operator]\nsocket = {}\n", path(&self.socket))?;
         for Role {
             role,
             users,

@@ -335,6 +335,13 @@ impl Registration {
         }
     }
 
+    /// In this organization.
+    #[must_use]
+    pub fn of(mut self, organization: &str) -> Self {
+        organization.clone_into(&mut self.organization);
+        self
+    }
+
     /// With one capability more.
     #[must_use]
     pub fn capability(mut self, capability: &str) -> Self {

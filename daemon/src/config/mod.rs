@@ -8,9 +8,11 @@
 //! Nothing here reads the process's own environment: whoever calls passes it, so tests own it.
 
 mod error;
+mod network;
 mod secret;
 mod setting;
 mod source;
+mod tls;
 mod value;
 
 #[cfg(test)]
@@ -21,11 +23,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use agentidp_shared::key_schedule::DEFAULT_JWKS_MAX_AGE;
-use agentidp_shared::{Role, SigningAlgorithm, Tier};
+use agentidp_shared::{Rate, Rates, RequestLimits, Role, SigningAlgorithm, Tier};
 
 pub use error::{ConfigError, Place, Warning};
+pub use network::{ForwardedHeader, Network, Origin};
 pub use secret::KeyEncryptionKey;
 pub use source::Environment;
+pub use tls::Tls;
+pub(crate) use tls::provider;
 pub use value::{LogFilter, RoleMapping, TierSetting};
 
 use secret::{Given, KeyNames, KeySource};
@@ -41,6 +46,7 @@ const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8420);
 const DEFAULT_METRICS: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9464);
+const DEFAULT_MAX_REQUESTS: u32 = 1_024;
 const DEFAULT_SOCKET: &str = "/run/agentidp/operator.sock";
 const DEFAULT_STORE: &str = "/var/lib/agentidp";
 const DEFAULT_ROTATION_PERIOD: Duration = Duration::from_hours(30 * 24);
@@ -77,6 +83,8 @@ pub struct Config {
     pub credentials: Credentials,
     /// What is measured.
     pub metrics: Metrics,
+    /// How often agents may ask.
+    pub limits: RequestLimits,
     /// What is logged, and where.
     pub log: Log,
     /// The file, for errors about what is not in it.
@@ -90,6 +98,16 @@ pub struct Http {
     pub listen: SocketAddr,
     /// Whether plain HTTP may be spoken on an address that is not loopback.
     pub allow_plaintext: bool,
+    /// The proxies that are believed when they say whom they speak for.
+    pub trusted_proxies: Vec<Network>,
+    /// Where they say it.
+    pub forwarded_header: ForwardedHeader,
+    /// The origins of web pages that may read the answers.
+    pub cors_origins: Vec<Origin>,
+    /// How many requests may be under way at once: 1 to 100,000.
+    pub max_requests: u32,
+    /// TLS; otherwise plain HTTP is spoken.
+    pub tls: Option<Tls>,
 }
 
 /// The operators' interface.
@@ -228,9 +246,11 @@ impl Config {
         let mut sources = Sources::read(path, text, environment)?;
         let config = Self::of(path, &sources, environment)?;
         config.check_plaintext(|| sources.place("http.listen"))?;
+        config.check_issuer(|| sources.place("issuer"))?;
         let mut warnings = std::mem::take(&mut sources.warnings);
         warnings.extend(config.keys.key_encryption_key.warning());
         warnings.extend(config.keys.previous_key_encryption_key.warning());
+        warnings.extend(config.http.tls.as_ref().and_then(Tls::warning));
         Ok((config, warnings))
     }
 
@@ -262,6 +282,8 @@ impl Config {
             // Several may run at once, beside one in production.
             config.metrics.listen = Some(SocketAddr::new(DEFAULT_METRICS.ip(), 0));
         }
+        // Nor does it ask for certificates.
+        config.http.tls = None;
         config.check_plaintext(|| Place::Named("--listen".to_owned()))?;
         socket
             .to_str()
@@ -311,12 +333,7 @@ impl Config {
         let directory = sources.text("log.directory", value::path)?;
         Ok(Self {
             issuer: sources.text("issuer", value::issuer)?,
-            http: Http {
-                listen: sources
-                    .text("http.listen", value::address)?
-                    .unwrap_or(DEFAULT_LISTEN),
-                allow_plaintext: sources.value("http.allow_plaintext")?.unwrap_or(false),
-            },
+            http: http(sources, environment)?,
             operator: Operator {
                 socket: sources
                     .text("operator.socket", value::socket)?
@@ -361,6 +378,7 @@ impl Config {
             credentials: Credentials {
                 warn_before: warn_before(sources)?,
             },
+            limits: limits(sources)?,
             log: Log {
                 level: sources
                     .text("log.level", value::log_filter)?
@@ -373,14 +391,24 @@ impl Config {
     }
 
     fn check_plaintext(&self, place: impl FnOnce() -> Place) -> Result<(), ConfigError> {
-        if self.http.allow_plaintext || self.http.listen.ip().is_loopback() {
+        let Http { listen, tls, .. } = &self.http;
+        if tls.is_some() || self.http.allow_plaintext || listen.ip().is_loopback() {
             return Ok(());
         }
         Err(ConfigError::new(
             place(),
             "http.listen",
-            "must be a loopback address unless http.allow_plaintext is true",
+            "must be a loopback address unless http.tls is set or http.allow_plaintext is true",
         ))
+    }
+
+    fn check_issuer(&self, place: impl FnOnce() -> Place) -> Result<(), ConfigError> {
+        let is_plain = |issuer: &String| issuer.starts_with("http:");
+        if self.http.tls.is_some() && self.issuer.as_ref().is_some_and(is_plain) {
+            let rule = "must be an https URL when http.tls is set";
+            return Err(ConfigError::new(place(), "issuer", rule));
+        }
+        Ok(())
     }
 
     /// The issuer, which `run` cannot do without.
@@ -399,7 +427,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// When a key-encryption key is configured and cannot be had.
+    /// When a key-encryption key or the certificate is configured and cannot be had.
     pub fn check(&self) -> Result<Vec<Warning>, ConfigError> {
         let to_warning = |error: ConfigError| Warning {
             place: error.place,
@@ -412,6 +440,9 @@ impl Config {
             .map(to_warning)
             .into_iter()
             .collect();
+        if let Some(tls) = &self.http.tls {
+            tls.load()?;
+        }
         match self.keys.load_key_encryption_key() {
             Ok(_) => {}
             // It may still come from the service manager, which this command does not run under.
@@ -423,6 +454,49 @@ impl Config {
         self.keys.load_previous_key_encryption_key()?;
         Ok(warnings)
     }
+}
+
+fn http(sources: &Sources<'_>, environment: &Environment) -> Result<Http, ConfigError> {
+    const MAX_REQUESTS: &str = "http.max_requests";
+    let max_requests = sources.value(MAX_REQUESTS)?.unwrap_or(DEFAULT_MAX_REQUESTS);
+    value::check_max_requests(max_requests).map_err(|rule| sources.refuse(MAX_REQUESTS, rule))?;
+    Ok(Http {
+        listen: sources
+            .text("http.listen", value::address)?
+            .unwrap_or(DEFAULT_LISTEN),
+        allow_plaintext: sources.value("http.allow_plaintext")?.unwrap_or(false),
+        trusted_proxies: sources.value("http.trusted_proxies")?.unwrap_or_default(),
+        forwarded_header: sources
+            .text("http.forwarded_header", ForwardedHeader::parse)?
+            .unwrap_or_default(),
+        cors_origins: sources.value("http.cors_origins")?.unwrap_or_default(),
+        max_requests,
+        tls: Tls::of(sources, environment)?,
+    })
+}
+
+fn limits(sources: &Sources<'_>) -> Result<RequestLimits, ConfigError> {
+    let rate = |key: &str, default: Option<Rate>| {
+        Ok::<_, ConfigError>(sources.text(key, value::rate)?.unwrap_or(default))
+    };
+    let RequestLimits { token, write, read } = RequestLimits::default();
+    Ok(RequestLimits {
+        token: Rates {
+            per_address: rate("limits.token.per_address", token.per_address)?,
+            per_agent: rate("limits.token.per_agent", token.per_agent)?,
+            per_organization: rate("limits.token.per_organization", token.per_organization)?,
+        },
+        write: Rates {
+            per_address: rate("limits.write.per_address", write.per_address)?,
+            per_agent: rate("limits.write.per_agent", write.per_agent)?,
+            per_organization: rate("limits.write.per_organization", write.per_organization)?,
+        },
+        read: Rates {
+            per_address: rate("limits.read.per_address", read.per_address)?,
+            per_agent: rate("limits.read.per_agent", read.per_agent)?,
+            per_organization: rate("limits.read.per_organization", read.per_organization)?,
+        },
+    })
 }
 
 fn roles(sources: &Sources<'_>) -> Result<Vec<RoleMapping>, ConfigError> {

@@ -146,17 +146,7 @@ impl KeySource {
         let Given::File(path, place) = &self.given else {
             return None;
         };
-        let mode = std::fs::metadata(path).ok()?.permissions().mode();
-        (mode & 0o077 != 0).then(|| Warning {
-            place: place.clone(),
-            key: Some(self.names.file.to_owned()),
-            text: format!(
-                "{} is open to others than its owner (mode {:03o}); make it 600",
-                path.display(),
-                mode & 0o777
-            )
-            .into(),
-        })
+        warn_if_open(path, place, self.names.file)
     }
 
     fn read(&self, path: &Path, place: &Place) -> Result<KeyEncryptionKey, ConfigError> {
@@ -167,6 +157,21 @@ impl KeySource {
         let text = read_text(path).map_err(|error| refuse(format!("cannot be read: {error}")))?;
         KeyEncryptionKey::parse(&text).map_err(|rule| refuse(rule.into_owned()))
     }
+}
+
+/// The warning that others than its owner may open the file at `path`, which the setting `key` names.
+pub(super) fn warn_if_open(path: &Path, place: &Place, key: &str) -> Option<Warning> {
+    let mode = std::fs::metadata(path).ok()?.permissions().mode();
+    (mode & 0o077 != 0).then(|| Warning {
+        place: place.clone(),
+        key: Some(key.to_owned()),
+        text: format!(
+            "{} is open to others than its owner (mode {:03o}); make it 600",
+            path.display(),
+            mode & 0o777
+        )
+        .into(),
+    })
 }
 
 fn read_text(path: &Path) -> io::Result<Zeroizing<String>> {

@@ -32,6 +32,21 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("issuer", Form::Text),
     setting("http.listen", Form::Text),
     setting("http.allow_plaintext", Form::Toml),
+    setting("http.trusted_proxies", Form::Toml),
+    setting("http.forwarded_header", Form::Text),
+    setting("http.cors_origins", Form::Toml),
+    setting("http.max_requests", Form::Toml),
+    setting("http.tls.certificate", Form::Text),
+    setting("http.tls.key", Form::Text),
+    setting("limits.token.per_address", Form::Text),
+    setting("limits.token.per_agent", Form::Text),
+    setting("limits.token.per_organization", Form::Text),
+    setting("limits.write.per_address", Form::Text),
+    setting("limits.write.per_agent", Form::Text),
+    setting("limits.write.per_organization", Form::Text),
+    setting("limits.read.per_address", Form::Text),
+    setting("limits.read.per_agent", Form::Text),
+    setting("limits.read.per_organization", Form::Text),
     setting("operator.socket", Form::Text),
     setting("operator.roles", Form::Toml),
     setting("organizations.default_tier", Form::Text),
@@ -65,7 +80,7 @@ impl Setting {
     }
 
     fn section(&self) -> Option<&'static str> {
-        self.key.split_once('.').map(|(section, _)| section)
+        self.key.rsplit_once('.').map(|(section, _)| section)
     }
 }
 
@@ -74,11 +89,17 @@ pub(super) fn variable(key: &str) -> String {
     format!("AGENTIDP_{}", key.replace('.', "_").to_uppercase())
 }
 
-/// Whether there is a section of this name.
+/// Every section, and every one that has only sections, in order; some more than once.
+fn sections() -> impl Iterator<Item = &'static str> {
+    SETTINGS.iter().flat_map(|setting| {
+        let dots = setting.key.match_indices('.');
+        dots.filter_map(|(at, _)| setting.key.get(..at))
+    })
+}
+
+/// Whether there is a section of this full name.
 pub(super) fn is_section(name: &str) -> bool {
-    SETTINGS
-        .iter()
-        .any(|setting| setting.section() == Some(name))
+    sections().any(|section| section == name)
 }
 
 /// What stands in a section, or at the top level, for the error about what does not.
@@ -96,10 +117,12 @@ pub(super) fn contents(section: Option<&str>) -> String {
         })
         .collect();
     let place = section.map_or_else(|| "the file".to_owned(), |section| format!("[{section}]"));
-    if section.is_none() {
-        let mut sections: Vec<_> = SETTINGS.iter().filter_map(Setting::section).collect();
-        sections.dedup();
-        names.extend(sections.iter().map(|section| format!("[{section}]")));
+    let is_within = |it: &&str| it.rsplit_once('.').map(|(parent, _)| parent) == section;
+    for section in sections().filter(is_within) {
+        let name = format!("[{section}]");
+        if !names.contains(&name) {
+            names.push(name);
+        }
     }
     format!("{place} has {}", names.join(", "))
 }

@@ -89,25 +89,26 @@ impl<'t> Sources<'t> {
             let place = self.line(error.span());
             ConfigError::whole(place, one_line(error.message()))
         })?;
-        for (name, value) in table.into_inner() {
-            if !is_section(name.get_ref()) {
-                self.add_from_file(None, &name, value)?;
+        self.add_section(None, table.into_inner())
+    }
+
+    /// Adds what stands in a section; they go no deeper than the settings' names do.
+    fn add_section(
+        &mut self,
+        section: Option<&str>,
+        table: DeTable<'t>,
+    ) -> Result<(), ConfigError> {
+        for (name, value) in table {
+            let key = full_name(section, name.get_ref());
+            if !is_section(&key) {
+                self.add_from_file(section, &name, value)?;
                 continue;
             }
-            match value.into_inner() {
-                DeValue::Table(section) => {
-                    for (key, value) in section {
-                        self.add_from_file(Some(name.get_ref()), &key, value)?;
-                    }
-                }
-                _ => {
-                    return Err(ConfigError::new(
-                        self.line(Some(name.span())),
-                        name.get_ref(),
-                        "must be a section",
-                    ));
-                }
-            }
+            let DeValue::Table(table) = value.into_inner() else {
+                let place = self.line(Some(name.span()));
+                return Err(ConfigError::new(place, &key, "must be a section"));
+            };
+            self.add_section(Some(&key), table)?;
         }
         Ok(())
     }
@@ -118,10 +119,7 @@ impl<'t> Sources<'t> {
         name: &Spanned<std::borrow::Cow<'_, str>>,
         value: Spanned<DeValue<'t>>,
     ) -> Result<(), ConfigError> {
-        let key = match section {
-            Some(section) => format!("{section}.{}", name.get_ref()),
-            None => name.get_ref().clone().into_owned(),
-        };
+        let key = full_name(section, name.get_ref());
         let refuse = |rule: String| {
             // A quoted key may hold anything, line feeds included.
             let key = key.escape_debug().to_string();
@@ -275,6 +273,13 @@ impl<'t> Sources<'t> {
             return Err(self.refuse(secret, rule));
         }
         Ok(())
+    }
+}
+
+fn full_name(section: Option<&str>, name: &str) -> String {
+    match section {
+        Some(section) => format!("{section}.{name}"),
+        None => name.to_owned(),
     }
 }
 

@@ -127,6 +127,21 @@ fn every_setting_has_a_variable_that_stands_above_the_file() {
         ("AGENTIDP_ISSUER", "https://id.example.com"),
         ("AGENTIDP_HTTP_LISTEN", "[::]:2"),
         ("AGENTIDP_HTTP_ALLOW_PLAINTEXT", "true"),
+        ("AGENTIDP_HTTP_TRUSTED_PROXIES", r#"["10.0.0.0/8", "::1"]"#),
+        ("AGENTIDP_HTTP_FORWARDED_HEADER", "forwarded"),
+        ("AGENTIDP_HTTP_CORS_ORIGINS", r#"["https://app.example"]"#),
+        ("AGENTIDP_HTTP_MAX_REQUESTS", "7"),
+        ("AGENTIDP_HTTP_TLS_CERTIFICATE", "/c"),
+        ("AGENTIDP_HTTP_TLS_KEY", "/key"),
+        ("AGENTIDP_LIMITS_TOKEN_PER_ADDRESS", "1/s burst 1"),
+        ("AGENTIDP_LIMITS_TOKEN_PER_AGENT", "2/s burst 2"),
+        ("AGENTIDP_LIMITS_TOKEN_PER_ORGANIZATION", "3/s burst 3"),
+        ("AGENTIDP_LIMITS_WRITE_PER_ADDRESS", "4/s burst 4"),
+        ("AGENTIDP_LIMITS_WRITE_PER_AGENT", "5/s burst 5"),
+        ("AGENTIDP_LIMITS_WRITE_PER_ORGANIZATION", "6/s burst 6"),
+        ("AGENTIDP_LIMITS_READ_PER_ADDRESS", "7/s burst 7"),
+        ("AGENTIDP_LIMITS_READ_PER_AGENT", "8/s burst 8"),
+        ("AGENTIDP_LIMITS_READ_PER_ORGANIZATION", "off"),
         ("AGENTIDP_OPERATOR_SOCKET", "/s"),
         (
             "AGENTIDP_OPERATOR_ROLES",
@@ -165,6 +180,20 @@ fn every_setting_has_a_variable_that_stands_above_the_file() {
     assert_eq!(warnings, []);
     assert_eq!(config.issuer.as_deref(), Some("https://id.example.com"));
     assert_eq!(config.http.listen.to_string(), "[::]:2");
+    assert_eq!(config.http.trusted_proxies.len(), 2);
+    assert_eq!(config.http.forwarded_header, ForwardedHeader::Forwarded);
+    assert_eq!(config.http.cors_origins[0].as_str(), "https://app.example");
+    assert_eq!(config.http.max_requests, 7);
+    let files = config.http.tls.as_ref().map(Tls::files);
+    assert_eq!(files, Some([Path::new("/c"), Path::new("/key")]));
+    let limits = &config.limits;
+    let rates = [limits.token, limits.write, limits.read]
+        .map(|it| [it.per_address, it.per_agent, it.per_organization]);
+    let rates = rates.as_flattened().iter().flatten();
+    for (at, rate) in (1..).zip(rates) {
+        assert_eq!(rate.to_string(), format!("{at}/s burst {at}"));
+    }
+    assert_eq!(limits.read.per_organization, None);
     assert_eq!(config.operator.socket, Path::new("/s"));
     assert_eq!(config.operator.roles[1].users, ["0"]);
     assert_eq!(config.organizations.default_tier.as_str(), "b");
@@ -204,11 +233,13 @@ fn a_bad_setting_in_the_file_is_refused_with_its_line_its_key_and_the_rule() {
         ),
         (
             "[http]\nlisen = \"x\"",
-            "agentidpd.toml:2: http.lisen: is not a setting; [http] has listen, allow_plaintext",
+            "agentidpd.toml:2: http.lisen: is not a setting; [http] has listen, allow_plaintext, \
+             trusted_proxies, forwarded_header, cors_origins, max_requests, [http.tls]",
         ),
         (
             "\n[nonsense]\nx = 1",
-            "agentidpd.toml:2: nonsense: is not a setting; the file has issuer, [http], [operator], [organizations], [store], [keys], [tokens], [metrics], [credentials], [log]",
+            "agentidpd.toml:2: nonsense: is not a setting; the file has issuer, [http], [limits], \
+             [operator], [organizations], [store], [keys], [tokens], [metrics], [credentials], [log]",
         ),
         ("http = 1", "agentidpd.toml:1: http: must be a section"),
         (
@@ -217,7 +248,7 @@ fn a_bad_setting_in_the_file_is_refused_with_its_line_its_key_and_the_rule() {
         ),
         (
             "[http]\n\nlisten = \"0.0.0.0:80\"",
-            "agentidpd.toml:3: http.listen: must be a loopback address unless http.allow_plaintext is true",
+            "agentidpd.toml:3: http.listen: must be a loopback address unless http.tls is set or http.allow_plaintext is true",
         ),
         (
             "[keys]\nalgorithm = \"HS256\"",
@@ -270,6 +301,64 @@ fn a_bad_setting_in_the_file_is_refused_with_its_line_its_key_and_the_rule() {
 }
 
 #[test]
+fn a_bad_setting_of_proxies_pages_tls_or_limits_is_refused_the_same_way() {
+    for (text, expected) in [
+        (
+            "[http]\ntrusted_proxies = [\"10.0.0.0/8\",\n\"10.0.0.1/8\"]",
+            "agentidpd.toml:2: http.trusted_proxies: must be networks without a host: no bit of the address is set \
+             behind the prefix",
+        ),
+        (
+            "[http]\ntrusted_proxies = [\"0.0.0.0/0\"]",
+            "agentidpd.toml:2: http.trusted_proxies: must not hold every address: then any client is believed",
+        ),
+        (
+            "[http]\nforwarded_header = \"X-Real-IP\"",
+            "agentidpd.toml:2: http.forwarded_header: must be x-forwarded-for or forwarded",
+        ),
+        (
+            "[http]\ncors_origins = [\"*\"]",
+            "agentidpd.toml:2: http.cors_origins: must be origins as browsers write them, such as \
+             https://app.example.com: scheme and host in lower case, the port unless it is the scheme's own, and \
+             nothing after it",
+        ),
+        (
+            "[http]\nmax_requests = 0",
+            "agentidpd.toml:2: http.max_requests: must be between 1 and 100000",
+        ),
+        (
+            "[http.tls]\nkey = \"/k\"",
+            "agentidpd.toml:2: http.tls.key: must not be set without http.tls.certificate",
+        ),
+        (
+            "[http.tls]\ncertificate = \"/c\"",
+            "agentidpd.toml: http.tls.key: must be set with http.tls.certificate, unless the service manager gives \
+             the credential tls-key",
+        ),
+        (
+            "issuer = \"http://localhost\"\n[http.tls]\ncertificate = \"/c\"\nkey = \"/k\"",
+            "agentidpd.toml:1: issuer: must be an https URL when http.tls is set",
+        ),
+        (
+            "[http]\ntls = true",
+            "agentidpd.toml:2: http.tls: must be a section",
+        ),
+        (
+            "[limits.token]\nper_user = \"1/s\"",
+            "agentidpd.toml:2: limits.token.per_user: is not a setting; [limits.token] has per_address, per_agent, \
+             per_organization",
+        ),
+        (
+            "[limits]\nread.per_agent = \"fast\"",
+            "agentidpd.toml:2: limits.read.per_agent: must be a rate such as 100/s, 30/m or 100/s burst 200; the \
+             unit is s, m or h, and the numbers are 1 to 1000000; or off",
+        ),
+    ] {
+        assert_eq!(error(text, &[]), expected);
+    }
+}
+
+#[test]
 fn text_that_is_no_toml_is_refused_with_its_line() {
     for (text, place) in [
         ("issuer = \"unfinished", "agentidpd.toml:1: "),
@@ -297,7 +386,7 @@ fn a_bad_variable_is_refused_by_its_name() {
         (
             "AGENTIDP_HTTP_LISTEN",
             "0.0.0.0:80",
-            "AGENTIDP_HTTP_LISTEN: http.listen: must be a loopback address unless http.allow_plaintext is true",
+            "AGENTIDP_HTTP_LISTEN: http.listen: must be a loopback address unless http.tls is set or http.allow_plaintext is true",
         ),
         (
             "AGENTIDP_OPERATOR_ROLES",
@@ -671,6 +760,8 @@ fn development_keeps_everything_in_its_folder_whatever_the_environment_says() {
     let variables = [
         ("AGENTIDP_STORE_PATH", "/var/lib/agentidp"),
         ("AGENTIDP_TOKENS_LIFETIME", "1m"),
+        ("AGENTIDP_HTTP_TLS_CERTIFICATE", "/c"),
+        ("AGENTIDP_HTTP_TLS_KEY", "/k"),
     ];
     let dir = Path::new("/srv/d");
     let (config, _) = Config::dev(
@@ -682,6 +773,7 @@ fn development_keeps_everything_in_its_folder_whatever_the_environment_says() {
     .unwrap();
     assert_eq!(config.issuer, None);
     assert_eq!(config.http.listen, listen);
+    assert!(config.http.tls.is_none());
     assert_eq!(config.operator.socket, dir.join("operator.sock"));
     assert_eq!(config.store.path, dir);
     assert!(config.store.head_file.starts_with(dir));
@@ -740,6 +832,21 @@ fn development_is_for_loopback_too() {
     );
 }
 
+#[test]
+fn the_key_of_the_certificate_may_be_a_credential() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("tls-key"), "").unwrap();
+    let credentials = folder.path().to_str().unwrap();
+    let (config, warnings) = parse(
+        "[http]\nlisten = \"0.0.0.0:443\"\ntls.certificate = \"/c\"",
+        &[("CREDENTIALS_DIRECTORY", credentials)],
+    )
+    .unwrap();
+    assert_eq!(warnings, []);
+    let tls = config.http.tls.unwrap();
+    assert_eq!(tls.files()[1], folder.path().join("tls-key"));
+}
+
 /// The default file with every setting uncommented.
 fn uncommented() -> String {
     let uncomment = |line: &'static str| match line.strip_prefix('#') {
@@ -763,6 +870,7 @@ fn the_default_file_means_the_defaults_and_says_them() {
     let mut said = config(&uncommented(), &[]);
     assert!(said.issuer.take().is_some() && said.tokens.default_audience.take().is_some());
     assert!(said.log.directory.take().is_some() && said.keys.key_encryption_key_file().is_some());
+    assert!(said.http.tls.take().is_some());
     said.log.stderr = true;
     said.keys.key_encryption_key = bare.keys.key_encryption_key.clone();
     said.keys.previous_key_encryption_key = bare.keys.previous_key_encryption_key.clone();

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use agentidp_shared::key_schedule::LONGEST_JWKS_MAX_AGE;
-use agentidp_shared::{Resource, Role, Tier};
+use agentidp_shared::{Rate, Resource, Role, Tier};
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
@@ -231,6 +231,25 @@ fn seconds(text: &str, units: &[(&str, u64)]) -> Option<u64> {
         return None;
     }
     Some(number.parse().unwrap_or(u64::MAX).saturating_mul(*length))
+}
+
+/// How many requests may be under way at once.
+pub(super) fn check_max_requests(most: u32) -> Result<(), Rule> {
+    if (1..=100_000).contains(&most) {
+        Ok(())
+    } else {
+        Err("must be between 1 and 100000".into())
+    }
+}
+
+/// A rate, or none.
+pub(super) fn rate(text: &str) -> Result<Option<Rate>, Rule> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let rate = text.parse::<Rate>();
+    rate.map(Some)
+        .map_err(|error| format!("{}; or off", error.rule).into())
 }
 
 /// A level, or directives of `tracing_subscriber`'s `EnvFilter`, comma by comma.

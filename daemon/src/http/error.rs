@@ -1,7 +1,7 @@
 //! The one mapping from errors to answers of RFC 6749, section 5.2, and the answers to what is no
 //! route.
 
-use agentidp_shared::Code;
+use agentidp_shared::{Code, Exhausted};
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
@@ -9,6 +9,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use tokio::time::{Duration, Instant};
 
+use super::limit;
 use crate::service::ServiceError;
 
 /// An OAuth error answer.
@@ -18,6 +19,7 @@ pub(super) struct OAuthError {
     error: &'static str,
     description: String,
     retry_after: Option<u32>,
+    exhausted: Option<Exhausted>,
 }
 
 #[derive(Serialize)]
@@ -39,6 +41,7 @@ impl OAuthError {
             error,
             description: description.into(),
             retry_after: None,
+            exhausted: None,
         }
     }
 
@@ -53,9 +56,8 @@ impl OAuthError {
     fn unavailable(description: &'static str, retry_after: u32) -> Self {
         Self {
             status: StatusCode::SERVICE_UNAVAILABLE,
-            error: "temporarily_unavailable",
-            description: description.to_owned(),
             retry_after: Some(retry_after),
+            ..Self::bad_request("temporarily_unavailable", description)
         }
     }
 
@@ -63,9 +65,10 @@ impl OAuthError {
     pub(super) fn server_error() -> Self {
         Self {
             status: StatusCode::INTERNAL_SERVER_ERROR,
-            error: "server_error",
-            description: "the server failed; its log has the request id".to_owned(),
-            retry_after: None,
+            ..Self::bad_request(
+                "server_error",
+                "the server failed; its log has the request id",
+            )
         }
     }
 }
@@ -89,21 +92,15 @@ impl From<ServiceError> for OAuthError {
             | Code::AgentEnded
             | Code::OrganizationSuspended => Self {
                 status: StatusCode::UNAUTHORIZED,
-                error: "invalid_client",
-                description: "client authentication failed".to_owned(),
-                retry_after: None,
+                ..Self::bad_request("invalid_client", "client authentication failed")
             },
             Code::InvalidToken => Self {
                 status: StatusCode::UNAUTHORIZED,
-                error: "invalid_token",
-                description: "the access token is not good for this".to_owned(),
-                retry_after: None,
+                ..Self::bad_request("invalid_token", "the access token is not good for this")
             },
             Code::InsufficientScope => Self {
                 status: StatusCode::FORBIDDEN,
-                error: "insufficient_scope",
-                description: error.message.into_owned(),
-                retry_after: None,
+                ..Self::bad_request("insufficient_scope", error.message)
             },
             Code::ScopeNotAllowed => Self::bad_request("invalid_scope", error.message),
             Code::ResourceNotAllowed => Self::bad_request("invalid_target", error.message),
@@ -113,9 +110,15 @@ impl From<ServiceError> for OAuthError {
             Code::InvalidRequest | Code::InvalidArgument => Self::invalid_request(error.message),
             Code::QuotaExceeded => Self {
                 status: StatusCode::TOO_MANY_REQUESTS,
-                error: "temporarily_unavailable",
-                description: error.message.into_owned(),
                 retry_after: Some(QUOTA_RETRY),
+                ..Self::bad_request("temporarily_unavailable", error.message)
+            },
+            // RFC 6749 has no word of its own for it.
+            Code::RateLimited => Self {
+                status: StatusCode::TOO_MANY_REQUESTS,
+                retry_after: error.exhausted.map(|it| it.retry_after),
+                exhausted: error.exhausted,
+                ..Self::bad_request("temporarily_unavailable", error.message)
             },
             Code::Overloaded => Self::unavailable("the server is overloaded", 1),
             Code::StoreUnavailable => Self::unavailable("no token can be issued now", 10),
@@ -161,6 +164,9 @@ impl IntoResponse for OAuthError {
         }
         if let Some(seconds) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(exhausted) = self.exhausted {
+            limit::tell(headers, exhausted.headroom);
         }
         response
     }

@@ -7,14 +7,11 @@ use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderMap};
 use zeroize::Zeroizing;
 
+use super::body::{self, BodyError};
 use super::error::OAuthError;
 
-/// The most bytes of a body.
-pub(super) const MAX_BODY: usize = 64 * 1_024;
 /// The most parameters of a form.
 const MAX_PARAMETERS: usize = 64;
-/// How long a client may take to send its body.
-const BODY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Parameters that may stand once (RFC 6749, section 3.2). Only extensions such as RFC 8707 have ones
 /// that may be repeated.
@@ -57,20 +54,16 @@ impl Form {
                 "the body must be application/x-www-form-urlencoded",
             ));
         }
-        let read = tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, MAX_BODY)).await;
-        let Ok(bytes) = read else {
-            return Err(OAuthError::with_status(
-                StatusCode::REQUEST_TIMEOUT,
-                "the body did not arrive within 10 s",
-            ));
-        };
-        // The limit is the one thing that goes wrong here but for a connection that has ended, and
-        // that one reads no answer.
-        let bytes = bytes.map_err(|_error| {
-            OAuthError::with_status(
+        let bytes = body::read(body).await.map_err(|error| match error {
+            BodyError::TooLarge => OAuthError::with_status(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "the body must be at most 64 KiB",
-            )
+            ),
+            BodyError::TooSlow => OAuthError::with_status(
+                StatusCode::REQUEST_TIMEOUT,
+                "the body did not arrive within 10 s",
+            ),
+            BodyError::Broken => OAuthError::invalid_request("the body did not arrive"),
         })?;
         Self::parse(&bytes)
     }

@@ -1,33 +1,48 @@
 //! The agents' interface: OAuth 2.0 over HTTP.
 //!
-//! A request passes [`server`] (limits, request id, headers that every answer has), the table of
-//! routes in [`route`], and then one adapter: parse → service → answer. [`error`] turns the
+//! A request arrives on a [`connection`] ([`tls`], [`stream`]), passes [`server`] (where it comes from:
+//! [`proxy`], whether there is room: [`load`], how often its sender may ask: [`limit`], and what every
+//! answer says: [`headers`], [`cors`]), the table of routes in [`route`], and then one adapter: parse → service → answer. [`error`] turns the
 //! service's errors into those of RFC 6749, in one place.
 
 mod authorize;
+mod body;
 mod client;
+mod connection;
+mod cors;
 mod error;
 mod form;
+mod headers;
 mod health;
 mod introspect;
 mod jwks;
+mod limit;
+mod load;
 mod measure;
 mod metadata;
+mod proxy;
 mod revoke;
 mod route;
 mod server;
+mod stream;
+mod tls;
 mod token;
 
 use std::sync::Arc;
 
-use agentidp_shared::RequestId;
+use agentidp_shared::{Headroom, RequestId};
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
+use crate::config;
 use crate::lifecycle::open_files_limit;
 use crate::service::Service;
 use crate::service::bearer::Origin;
+use cors::Cors;
+use load::Gate;
+use proxy::Proxies;
 pub(crate) use server::serve;
+pub(crate) use tls::Certificate;
 
 /// What every adapter has.
 pub(crate) struct App {
@@ -38,19 +53,36 @@ pub(crate) struct App {
     connections: Arc<Semaphore>,
     /// What requests are counted with.
     measure: measure::Measure,
+    /// Bounds the requests under way.
+    gate: Arc<Gate>,
+    proxies: Proxies,
+    cors: Cors,
+    /// With it TLS is spoken.
+    certificate: Option<Arc<Certificate>>,
+    /// Whether clients reach the issuer by https, here or at a proxy.
+    is_https: bool,
 }
 
 impl App {
     /// The interface to `service`, for as many connections as the process may have open.
-    pub(crate) fn new(service: Arc<Service>) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        service: Arc<Service>,
+        config: &config::Http,
+        certificate: Option<Arc<Certificate>>,
+    ) -> anyhow::Result<Self> {
         let metadata = metadata::document(&service.settings().issuer)?;
         let connections = server::most_connections(open_files_limit()?);
         let measure = measure::Measure::new(&service.settings().issuer, &service.metrics().http)?;
         Ok(Self {
+            is_https: service.settings().issuer.starts_with("https:"),
             service,
             measure,
             metadata,
             connections: Arc::new(Semaphore::new(connections)),
+            gate: Gate::new(config.max_requests),
+            proxies: Proxies::new(config.trusted_proxies.clone(), config.forwarded_header),
+            cors: Cors::new(&config.cors_origins),
+            certificate,
         })
     }
 }
@@ -58,8 +90,11 @@ impl App {
 /// What [`server`] knows of a request before it is routed.
 #[derive(Debug, Clone, Copy)]
 struct Arrival {
+    /// The client's, also behind a proxy that is listed.
     address: std::net::IpAddr,
     request_id: RequestId,
+    /// What the address may still ask, where that is limited.
+    headroom: Option<Headroom>,
 }
 
 impl From<Arrival> for Origin {

@@ -7,38 +7,30 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agentidp_shared::Code;
 use axum::Router;
+use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
-use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-};
-use http::{HeaderName, HeaderValue, Request};
+use http::Request;
 use hyper::body::Incoming;
-use hyper::server::conn::http1::Builder;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
+use super::connection::Protocols;
+use super::cors::Verdict;
 use super::error::OAuthError;
 use super::route::router;
-use super::{App, Arrival};
+use super::{App, Arrival, headers, limit};
+use crate::service::ServiceError;
 
-/// How long a client may take to send its header, from the moment that it connects or has its last
-/// answer. So it is also how long a connection may be idle.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-/// The most bytes of a header; hyper takes no less.
-const MAX_HEADER: usize = 8 * 1_024;
 /// The most connections at once, however many files the process may open: beyond it the proxy
 /// should share its own.
 const MAX_CONNECTIONS: usize = 10_000;
-/// The header that names a request.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// How many connections may be open at once in a process that may have `open_files` open: half of
 /// that, because the store and the operators need some too.
@@ -46,26 +38,42 @@ pub(super) fn most_connections(open_files: u64) -> usize {
     usize::try_from(open_files / 2).map_or(MAX_CONNECTIONS, |half| half.clamp(1, MAX_CONNECTIONS))
 }
 
+/// What every connection has.
+struct Server {
+    app: Arc<App>,
+    router: Router,
+    protocols: Protocols,
+    stopping: CancellationToken,
+}
+
 /// Serves agents on `listener` until `stopping`, and then until their requests are answered.
-pub(crate) async fn serve(app: App, listener: TcpListener, stopping: CancellationToken) {
+///
+/// # Errors
+///
+/// When TLS cannot be spoken.
+pub(crate) async fn serve(
+    app: App,
+    listener: TcpListener,
+    stopping: CancellationToken,
+) -> anyhow::Result<()> {
+    let tls = app.certificate.as_ref().map(|it| it.acceptor());
     let app = Arc::new(app);
-    let router = router(Arc::clone(&app));
-    // HTTP/1.1 alone: without TLS nobody negotiates HTTP/2, and to tell the two apart a server waits
-    // for the first bytes, which no timer would bound.
-    let mut builder = Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(MAX_HEADER)
-        .keep_alive(true);
-    let connections = GracefulShutdown::new();
+    let server = Arc::new(Server {
+        router: router(Arc::clone(&app)),
+        app,
+        protocols: Protocols::new(tls.transpose()?),
+        stopping,
+    });
+    let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &app.connections) => accepted,
-            () = stopping.cancelled() => break,
+            accepted = accept(&listener, &server.app.connections) => accepted,
+            () = server.stopping.cancelled() => break,
         };
         match accepted {
-            Ok(accepted) => serve_connection(accepted, &builder, &connections, &app, &router),
+            Ok(accepted) => {
+                connections.spawn(Arc::clone(&server).serve_connection(accepted));
+            }
             Err(error) => {
                 // The system is out of something, most likely: others must end before more can begin.
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -75,7 +83,9 @@ pub(crate) async fn serve(app: App, listener: TcpListener, stopping: Cancellatio
     }
     // Who connects now is refused instead of left waiting.
     drop(listener);
-    connections.shutdown().await;
+    connections.close();
+    connections.wait().await;
+    Ok(())
 }
 
 /// A connection, and the permit that it holds while it lasts.
@@ -98,76 +108,94 @@ async fn accept(listener: &TcpListener, connections: &Arc<Semaphore>) -> io::Res
     })
 }
 
-fn serve_connection(
-    accepted: Accepted,
-    builder: &Builder,
-    connections: &GracefulShutdown,
-    app: &Arc<App>,
-    router: &Router,
-) {
-    let Accepted {
-        stream,
-        peer,
-        permit,
-    } = accepted;
-    // Answers are small and are waited for.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection has ended already");
+impl Server {
+    async fn serve_connection(self: Arc<Self>, accepted: Accepted) {
+        let Accepted {
+            stream,
+            peer,
+            permit: _permit,
+        } = accepted;
+        let _open = self.app.service.metrics().http.connection();
+        let answer = |request| {
+            let server = Arc::clone(&self);
+            async move { server.answer(peer.ip(), request).await }
+        };
+        let speaking = self.protocols.speak(stream, &self.stopping, answer);
+        speaking.await;
     }
-    let address = peer.ip().to_canonical();
-    let (app, router) = (Arc::clone(app), router.clone());
-    let open = app.service.metrics().http.connection();
-    let service = service_fn(move |request| {
-        let (app, router) = (Arc::clone(&app), router.clone());
-        async move { Ok::<_, std::convert::Infallible>(answer(&app, router, address, request).await) }
-    });
-    let connection = connections.watch(builder.serve_connection(TokioIo::new(stream), service));
-    tokio::spawn(async move {
-        let _while_it_lasts = (permit, open);
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "a connection ended in disorder");
-        }
-    });
-}
 
-async fn answer(
-    app: &App,
-    router: Router,
-    address: IpAddr,
-    mut request: Request<Incoming>,
-) -> Response {
-    let counted = app.measure.begin(request.uri().path());
-    let request_id = app.service.new_request_id();
-    request.extensions_mut().insert(Arrival {
-        address,
-        request_id,
-    });
-    let span = tracing::info_span!("http", %request_id, method = %request.method(), path = request.uri().path());
-    let answering =
-        AssertUnwindSafe(router.oneshot(request.map(axum::body::Body::new))).catch_unwind();
-    let mut response = match answering.instrument(span.clone()).await {
-        Ok(Ok(response)) => response,
-        // The panic hook has logged it.
-        Err(_) => OAuthError::server_error().into_response(),
-    };
-    span.in_scope(|| tracing::debug!(status = response.status().as_u16(), "answered"));
-    let headers = response.headers_mut();
-    if let Ok(id) = HeaderValue::from_str(&request_id.to_string()) {
-        headers.insert(REQUEST_ID, id);
+    async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Response {
+        let app = &self.app;
+        let counted = app.measure.begin(request.uri().path());
+        let request_id = app.service.new_request_id();
+        let span = tracing::info_span!("http", %request_id, method = %request.method(), path = request.uri().path());
+        let arrival = Arrival {
+            address: app.proxies.client(peer, request.headers()),
+            request_id,
+            headroom: None,
+        };
+        let cors = app.cors.look_at(&request);
+        let answering = self.admit_and_route(arrival, request, cors.as_ref());
+        let mut response = match AssertUnwindSafe(answering.instrument(span.clone()))
+            .catch_unwind()
+            .await
+        {
+            Ok(response) => response,
+            // The panic hook has logged it.
+            Err(_) => OAuthError::server_error().into_response(),
+        };
+        span.in_scope(|| tracing::debug!(status = response.status().as_u16(), "answered"));
+        let headers = response.headers_mut();
+        if let Some(cors) = cors {
+            cors.tell(headers);
+        }
+        headers::complete(headers, &request_id.to_string(), app.is_https);
+        counted.answered(response.status());
+        response
     }
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert(
-        CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(
-            "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-        ),
-    );
-    headers
-        .entry(CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
-    counted.answered(response.status());
-    response
+
+    /// Lets a request in if there is room for it, and if whoever sends it has not asked too often; all
+    /// that before its body is read.
+    async fn admit_and_route(
+        &self,
+        mut arrival: Arrival,
+        request: Request<Incoming>,
+        cors: Option<&Verdict>,
+    ) -> Response {
+        let app = &self.app;
+        let Some(kind) = limit::kind(request.method(), request.uri().path()) else {
+            return self.route(arrival, request.map(Body::new)).await;
+        };
+        let Some(pass) = app.gate.enter() else {
+            let error = ServiceError::new(Code::Overloaded, "too much is under way");
+            return OAuthError::from(error).into_response();
+        };
+        let (address, request_id) = (arrival.address, arrival.request_id);
+        match app.service.admit_address(kind, address, request_id) {
+            Ok(headroom) => arrival.headroom = headroom,
+            Err(error) => return OAuthError::from(error).into_response(),
+        }
+        let mut response = if let Some(preflight) = cors.and_then(Verdict::preflight) {
+            preflight
+        } else {
+            let request = request.map(|body| Body::new(pass.watch(body)));
+            self.route(arrival, request).await
+        };
+        // Refusals that must look alike would not if each had another number.
+        let is_refusal = response.status().is_client_error() || response.status().is_server_error();
+        if let Some(headroom) = arrival.headroom.filter(|_| !is_refusal) {
+            limit::tell(response.headers_mut(), headroom);
+        }
+        response
+    }
+
+    async fn route(&self, arrival: Arrival, mut request: Request<Body>) -> Response {
+        request.extensions_mut().insert(arrival);
+        match self.router.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
 }
 
 #[cfg(test)]

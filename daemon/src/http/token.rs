@@ -16,8 +16,9 @@ use serde::Serialize;
 use super::client::presented;
 use super::error::{OAuthError, Started};
 use super::form::Form;
-use super::{App, Arrival};
+use super::{App, Arrival, limit};
 use crate::service::ServiceError;
+use crate::service::limits::tighter;
 use crate::service::token::{IssueRequest, IssuedToken};
 
 #[derive(Serialize)]
@@ -44,6 +45,7 @@ pub(super) async fn token(
             let Arrival {
                 address,
                 request_id,
+                ..
             } = arrival;
             let action = Action::TokenIssue;
             app.service
@@ -55,7 +57,7 @@ pub(super) async fn token(
     match app.service.issue(&request).await {
         Ok(issued) => {
             measured.issued();
-            Ok(answer(&issued))
+            Ok(answer(&issued, arrival))
         }
         Err(error) => {
             measured.refused(error.code);
@@ -64,7 +66,7 @@ pub(super) async fn token(
     }
 }
 
-fn answer(issued: &IssuedToken) -> Response {
+fn answer(issued: &IssuedToken, arrival: Arrival) -> Response {
     let body = Answer {
         access_token: &issued.access_token,
         token_type: "Bearer",
@@ -72,7 +74,11 @@ fn answer(issued: &IssuedToken) -> Response {
         scope: issued.scope.to_string(),
     };
     // RFC 6749, section 5.1. `Cache-Control: no-store` has every answer that does not say otherwise.
-    ([(PRAGMA, "no-cache")], Json(body)).into_response()
+    let mut response = ([(PRAGMA, "no-cache")], Json(body)).into_response();
+    if let Some(headroom) = tighter(arrival.headroom, issued.headroom) {
+        limit::tell(response.headers_mut(), headroom);
+    }
+    response
 }
 
 async fn parse(

@@ -46,7 +46,7 @@ const fn grpc_code(code: Code) -> Grpc {
         | Code::InsufficientScope
         | Code::ScopeNotAllowed
         | Code::ResourceNotAllowed => Grpc::PermissionDenied,
-        Code::LimitReached | Code::QuotaExceeded => Grpc::ResourceExhausted,
+        Code::LimitReached | Code::QuotaExceeded | Code::RateLimited => Grpc::ResourceExhausted,
         Code::Overloaded | Code::StoreUnavailable => Grpc::Unavailable,
         Code::Internal => Grpc::Internal,
         Code::UnknownClient

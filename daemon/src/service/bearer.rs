@@ -4,7 +4,8 @@
 use std::net::IpAddr;
 
 use agentidp_shared::{
-    Action, Actor, Agent, AgentId, Code, Entry, OrganizationId, Outcome, RequestId, Timestamp,
+    Action, Actor, Agent, AgentId, Code, Entry, OrganizationId, Outcome, RequestId, RequestKind,
+    Timestamp,
 };
 
 use super::authenticate::Presented;
@@ -46,7 +47,7 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// `INVALID_TOKEN`, `INSUFFICIENT_SCOPE`.
+    /// `INVALID_TOKEN`, `INSUFFICIENT_SCOPE`, `RATE_LIMITED`.
     pub(crate) fn authorize(
         &self,
         bearer: &str,
@@ -81,7 +82,7 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// The codes of client authentication; `INVALID_TOKEN`.
+    /// The codes of client authentication; `INVALID_TOKEN`, `RATE_LIMITED`.
     pub(super) async fn identify(
         &self,
         presents: &Presents,
@@ -135,10 +136,33 @@ impl Service {
             self.deny(entry, token.sub);
             return Err(refused());
         };
-        Ok(Identified {
+        let identified = Identified {
             is_allowed: token.scope.iter().any(|has| has.as_str() == scope),
             ..identified(&agent.record, origin)
-        })
+        };
+        self.count(&identified, scope, action)?;
+        Ok(identified)
+    }
+
+    /// Counts a request of a caller who is known, by the scope that it takes: whoever may only read
+    /// changes nothing.
+    fn count(
+        &self,
+        identified: &Identified,
+        scope: &str,
+        action: Action,
+    ) -> Result<(), ServiceError> {
+        let kind = if scope.ends_with(":read") {
+            RequestKind::Read
+        } else {
+            RequestKind::Write
+        };
+        self.admit(kind, identified.agent, identified.organization, || {
+            let mut entry = self.entry(&identified.caller, action, Outcome::Denied);
+            entry.organization_id = Some(identified.organization);
+            entry
+        })?;
+        Ok(())
     }
 
     async fn identify_client(
@@ -164,6 +188,8 @@ impl Service {
             is_allowed: agent.capabilities.iter().any(|has| has.as_str() == scope),
             ..identified(agent, origin)
         };
+        // Before the assertion is used up: it is still good for another try.
+        self.count(&identified, scope, action)?;
         if let Some(used) = authenticated.used {
             let mut entry = self.entry(&identified.caller, action, Outcome::Success);
             entry.organization_id = Some(agent.organization_id);

@@ -23,7 +23,7 @@ const KINDS: usize = 4_096;
 enum Kind {
     Agent(AgentId, Code),
     Operator(Option<String>, Code),
-    Stranger(Code, IpAddr),
+    Stranger(Action, Code, IpAddr),
     Read(AgentId, Action),
     Other(Code),
 }
@@ -163,7 +163,7 @@ impl Service {
         entry.request_id = request_id;
         self.write_denials(
             self.denials
-                .count(Kind::Stranger(code, prefix), code, entry),
+                .count(Kind::Stranger(action, code, prefix), code, entry),
         );
     }
 
@@ -211,7 +211,8 @@ mod tests {
     #[test]
     fn a_flood_of_strangers_is_two_entries_a_minute_and_all_are_counted() {
         let denials = Denials::default();
-        let kind = || Kind::Stranger(Code::UnknownClient, prefix("192.0.2.7".parse().unwrap()));
+        let prefix = prefix("192.0.2.7".parse().unwrap());
+        let kind = || Kind::Stranger(Action::TokenIssue, Code::UnknownClient, prefix);
         let mut written = Vec::new();
         for _ in 0..1_000 {
             written.extend(denials.count(kind(), Code::UnknownClient, entry(60_000)));
@@ -225,7 +226,8 @@ mod tests {
     fn a_flood_of_kinds_stays_bounded() {
         let denials = Denials::default();
         for number in 0..10_000_u32 {
-            let kind = Kind::Stranger(Code::UnknownClient, IpAddr::V4(Ipv4Addr::from(number << 8)));
+            let address = IpAddr::V4(Ipv4Addr::from(number << 8));
+            let kind = Kind::Stranger(Action::TokenIssue, Code::UnknownClient, address);
             denials.count(kind, Code::UnknownClient, entry(60_000));
         }
         assert!(denials.0.lock().kinds.len() <= KINDS + 1);

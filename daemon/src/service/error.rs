@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use agentidp_shared::{Code, Entry, FieldError};
+use agentidp_shared::{Code, Entry, Exhausted, FieldError};
 
 use crate::crypto::CryptoError;
 use crate::store::{CommitError, Conflict, ReadError, TemporaryKey};
@@ -18,6 +18,8 @@ pub(crate) struct ServiceError {
     pub(crate) message: Cow<'static, str>,
     /// What a program may want to know beside the code, by name.
     pub(crate) details: BTreeMap<&'static str, String>,
+    /// The bucket that was found empty, for `RATE_LIMITED`.
+    pub(crate) exhausted: Option<Exhausted>,
 }
 
 impl ServiceError {
@@ -27,6 +29,7 @@ impl ServiceError {
             code,
             message: message.into(),
             details: BTreeMap::new(),
+            exhausted: None,
         }
     }
 
@@ -34,6 +37,16 @@ impl ServiceError {
     pub(crate) fn with(mut self, name: &'static str, value: impl ToString) -> Self {
         self.details.insert(name, value.to_string());
         self
+    }
+
+    /// `RATE_LIMITED`.
+    pub(crate) fn rate_limited(exhausted: Exhausted) -> Self {
+        let seconds = exhausted.retry_after;
+        let message = format!("too many requests: try again in {seconds} s");
+        Self {
+            exhausted: Some(exhausted),
+            ..Self::new(Code::RateLimited, message)
+        }
     }
 
     /// `REVISION_CONFLICT`: the caller saw revision `seen` of a record whose last change is `entry`.

@@ -22,6 +22,7 @@ mod idempotency;
 pub(crate) mod init;
 pub(crate) mod introspect;
 pub(crate) mod key;
+pub(crate) mod limits;
 mod live;
 pub(crate) mod organization;
 pub(crate) mod reach;
@@ -34,7 +35,7 @@ use std::time::{Duration, Instant};
 
 use agentidp_shared::{
     Action, Actor, Agent, AgentId, Email, Entry, Organization, OrganizationId, OrganizationName,
-    Outcome, RequestId, SigningAlgorithm, Timestamp,
+    Outcome, RequestId, RequestLimits, SigningAlgorithm, Timestamp,
 };
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
@@ -46,6 +47,7 @@ use crate::store::{Store, Stored};
 use denial::Denials;
 pub(crate) use error::ServiceError;
 pub(crate) use idempotency::IdempotencyKey;
+use limits::Limits;
 use live::VerifiedTokens;
 pub(crate) use reach::Reach;
 pub(crate) use tier::Tiers;
@@ -72,6 +74,8 @@ pub(crate) struct Settings {
     pub(crate) tiers: Tiers,
     /// How long a signing key signs; `None`: until an operator replaces it.
     pub(crate) rotation_period: Option<Duration>,
+    /// How often agents may ask.
+    pub(crate) limits: RequestLimits,
 }
 
 /// Who asks, and under which id.
@@ -98,6 +102,7 @@ pub(crate) struct Service {
     keyring: ArcSwap<Keyring>,
     verified_tokens: VerifiedTokens,
     denials: Denials,
+    limits: Limits,
     /// Held while the signing keys are looked at and changed, until the keyring is made anew.
     signing_keys: tokio::sync::Mutex<()>,
     /// Held while an agent's set of credentials is looked at and changed: no revision stands for
@@ -135,6 +140,7 @@ impl Service {
         let secrets = SecretHasher::new(&init::secret_check_key(store.as_ref(), &sealer)?);
         let begun = (clock.now(), Instant::now());
         Ok(Self {
+            limits: Limits::new(&settings.limits),
             settings,
             store,
             clock,

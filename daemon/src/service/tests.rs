@@ -59,6 +59,7 @@ impl Bench {
                 default: "free".parse().unwrap(),
             },
             rotation_period: None,
+            limits: RequestLimits::default(),
         };
         let service = Service::open(
             settings,

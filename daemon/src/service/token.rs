@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use agentidp_shared::token::{Claims, TokenRequest, grant, issue_time};
-use agentidp_shared::{Action, Actor, Code, Entry, Outcome, ScopeSet, Timestamp, TokenId};
+use agentidp_shared::{
+    Action, Actor, Code, Entry, Headroom, Outcome, RequestKind, ScopeSet, Timestamp, TokenId,
+};
 use zeroize::Zeroizing;
 
 use super::authenticate::{Authenticated, Failure, Presented};
@@ -32,6 +34,8 @@ pub(crate) struct IssuedToken {
     pub(crate) expires_in: Duration,
     /// What it grants.
     pub(crate) scope: ScopeSet,
+    /// What the agent may still ask.
+    pub(crate) headroom: Option<Headroom>,
 }
 
 impl Service {
@@ -40,8 +44,10 @@ impl Service {
     /// # Errors
     ///
     /// One of the codes of client authentication, `SCOPE_NOT_ALLOWED`, `RESOURCE_NOT_ALLOWED`,
-    /// `OVERLOADED`, `STORE_UNAVAILABLE`.
+    /// `RATE_LIMITED`, `OVERLOADED`, `STORE_UNAVAILABLE`.
     pub(crate) async fn issue(&self, request: &IssueRequest) -> Result<IssuedToken, ServiceError> {
+        // However often it is decided, it is one request.
+        let mut counted = None;
         for _ in 0..ATTEMPTS {
             let now = self.now();
             let client = match self.authenticate(&request.client, now).await? {
@@ -55,20 +61,37 @@ impl Service {
                     ));
                 }
             };
+            let headroom = match counted {
+                Some(headroom) => headroom,
+                None => *counted.insert(self.admit_to_token(request, &client, now)?),
+            };
             match self.issue_to(request, &client, now).await {
                 Err(error) if error.code == Code::ReplayedAssertion => {
                     self.deny_grant(request, &client, now, error.code);
                     return Err(error);
                 }
+                Ok(token) => return Ok(IssuedToken { headroom, ..token }),
                 // A record changed while the token was made: it is decided anew on what is true now.
                 Err(error) if error.code == Code::RevisionConflict => {}
-                other => return other,
+                Err(error) => return Err(error),
             }
         }
         Err(ServiceError::new(
             Code::Overloaded,
             "the agent's records keep changing: try again in a second",
         ))
+    }
+
+    fn admit_to_token(
+        &self,
+        request: &IssueRequest,
+        client: &Authenticated,
+        now: Timestamp,
+    ) -> Result<Option<Headroom>, ServiceError> {
+        let (agent, organization) = (client.agent.record.id, client.organization.record.id);
+        self.admit(RequestKind::Token, agent, organization, || {
+            token_entry(request, client, now, Outcome::Denied)
+        })
     }
 
     pub(super) async fn issue_to(
@@ -130,6 +153,7 @@ impl Service {
             access_token,
             expires_in: self.settings.token_lifetime,
             scope: grant.scope,
+            headroom: None,
         })
     }
 

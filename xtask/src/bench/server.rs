@@ -174,6 +174,13 @@ fn configuration(folder: &Path, socket: &Path, algorithm: &str) -> anyhow::Resul
     let key = folder.join("key-encryption-key");
     writeln!(text, "key_encryption_key_file = {}", path(&key))?;
     writeln!(text, "[metrics]\nlisten = \"127.0.0.1:0\"")?;
+    // Counted like everywhere, and never refused: one agent stands for all of them here.
+    for kind in ["token", "write", "read"] {
+        writeln!(text, "[limits.{kind}]")?;
+        for whose in ["per_address", "per_agent", "per_organization"] {
+            writeln!(text, "{whose} = \"1000000/s\"")?;
+        }
+    }
     writeln!(text, "[log]\nlevel = \"info\"")?;
     Ok(text)
 }

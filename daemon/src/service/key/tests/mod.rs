@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use agentidp_shared::key_schedule::DEFAULT_JWKS_MAX_AGE as JWKS_MAX_AGE;
 use agentidp_shared::token::MAX_LIFETIME;
-use agentidp_shared::{OrganizationId, RequestId, Via};
+use agentidp_shared::{OrganizationId, RequestId, RequestLimits, Via};
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use tokio_util::sync::CancellationToken;
@@ -80,6 +80,7 @@ impl Bench {
                 limits: BTreeMap::from([("free".parse().unwrap(), TierLimits::default())]),
                 default: "free".parse().unwrap(),
             },
+            limits: RequestLimits::default(),
         };
         Service::open(
             settings,
