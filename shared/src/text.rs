@@ -129,7 +129,7 @@ fn check_line(field: &'static str, text: &str, max: usize) -> Result<(), FieldEr
     if text.trim().is_empty() {
         return Err(FieldError::new(field, "must not be empty"));
     }
-    if text.len() > max {
+    if text.chars().count() > max {
         return Err(FieldError::new(field, "is too long"));
     }
     if is_deceptive(text) {
@@ -141,7 +141,7 @@ fn check_line(field: &'static str, text: &str, max: usize) -> Result<(), FieldEr
     Ok(())
 }
 
-/// The team or person that answers for an agent; 1 to 128 bytes, one line.
+/// The team or person that answers for an agent; 1 to 128 characters, one line.
 #[derive(
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]
@@ -156,7 +156,7 @@ impl Owner {
 
 text_type!(Owner);
 
-/// Why an operator did something, for the audit log; 1 to 512 bytes, one line.
+/// Why an operator did something, for the audit log; 1 to 512 characters, one line.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Reason(String);

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, also in what several tests share"
 )]
 
+mod api;
 mod audit;
 mod clients;
 mod console;

@@ -1,11 +1,13 @@
 //! Keys and secrets: signing, sealing, hashing. All of it on aws-lc-rs, but for argon2.
 
+pub(crate) mod cursor;
 pub(crate) mod jose;
 pub(crate) mod keyring;
 pub(crate) mod seal;
 pub(crate) mod secret;
 pub(crate) mod signer;
 
+pub(crate) use cursor::CursorKey;
 pub(crate) use keyring::Keyring;
 pub(crate) use seal::Sealer;
 pub(crate) use secret::SecretHasher;

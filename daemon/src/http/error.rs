@@ -1,15 +1,19 @@
 //! The one mapping from errors to answers of RFC 6749, section 5.2, and the answers to what is no
 //! route.
 
-use agentidp_shared::{Code, Exhausted};
+use std::sync::Arc;
+
+use agentidp_shared::{Code, Exhausted, RequestId};
 use axum::Json;
+use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode, Uri};
 use serde::Serialize;
 use tokio::time::{Duration, Instant};
 
-use super::limit;
+use super::api::{self, ApiError};
+use super::{App, Arrival, limit};
 use crate::service::ServiceError;
 
 /// An OAuth error answer.
@@ -199,7 +203,49 @@ impl Started {
 /// have been changed.
 const QUOTA_RETRY: u32 = 3_600;
 
+/// The answer to a request that is refused before any route has it, in the form that errors have at
+/// the path.
+pub(super) fn refused(
+    app: &App,
+    path: &str,
+    request_id: RequestId,
+    error: ServiceError,
+) -> Response {
+    if api::is_api(path, app.issuer_path()) {
+        ApiError::from(error).answer(request_id)
+    } else {
+        OAuthError::from(error).into_response()
+    }
+}
+
 /// 404, for what is not in the table.
 pub(super) async fn no_route() -> OAuthError {
     OAuthError::with_status(StatusCode::NOT_FOUND, "there is nothing at this path")
+}
+
+/// 404 for what is not in the table, in the form that errors have at the path.
+pub(super) async fn not_found(
+    State(app): State<Arc<App>>,
+    Extension(arrival): Extension<Arrival>,
+    uri: Uri,
+) -> Response {
+    if api::is_api(uri.path(), app.issuer_path()) {
+        let error = ApiError::new(Code::RouteNotFound, "there is nothing at this path");
+        return error.answer(arrival.request_id);
+    }
+    no_route().await.into_response()
+}
+
+/// 405 for a method that is not in the table with the path. Axum adds the `Allow` that RFC 9110,
+/// section 15.5.6, requires.
+pub(super) async fn method_not_allowed(
+    State(app): State<Arc<App>>,
+    Extension(arrival): Extension<Arrival>,
+    uri: Uri,
+) -> Response {
+    const MESSAGE: &str = "what is at this path does not answer to the method";
+    if api::is_api(uri.path(), app.issuer_path()) {
+        return ApiError::new(Code::MethodNotAllowed, MESSAGE).answer(arrival.request_id);
+    }
+    OAuthError::with_status(StatusCode::METHOD_NOT_ALLOWED, MESSAGE).into_response()
 }

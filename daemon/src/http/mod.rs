@@ -1,15 +1,18 @@
-//! The agents' interface: OAuth 2.0 over HTTP.
+//! The agents' interface: OAuth 2.0 over HTTP, and below `/api/v1` the management of agents.
 //!
 //! A request arrives on a [`connection`] ([`tls`], [`stream`]), passes [`server`] (where it comes from:
 //! [`proxy`], whether there is room: [`load`], how often its sender may ask: [`limit`], and what every
-//! answer says: [`headers`], [`cors`]), the table of routes in [`route`], and then one adapter: parse → service → answer. [`error`] turns the
-//! service's errors into those of RFC 6749, in one place.
+//! answer says: [`headers`], [`cors`]), the table of routes in [`table`] ([`route`]), and then one
+//! adapter: parse → service → answer. [`error`] turns the service's errors into those of RFC 6749, in
+//! one place; [`api`] has errors of its own. [`openapi`] describes all of it.
 
+mod api;
 mod authorize;
 mod body;
 mod client;
 mod connection;
 mod cors;
+mod docs;
 mod error;
 mod form;
 mod headers;
@@ -20,11 +23,17 @@ mod limit;
 mod load;
 mod measure;
 mod metadata;
+#[expect(
+    clippy::indexing_slicing,
+    reason = "members are written into JSON objects made on the spot, alike in every process"
+)]
+mod openapi;
 mod proxy;
 mod revoke;
 mod route;
 mod server;
 mod stream;
+mod table;
 mod tls;
 mod token;
 
@@ -49,6 +58,8 @@ pub(crate) struct App {
     service: Arc<Service>,
     /// The metadata document: it does not change while the daemon runs.
     metadata: Bytes,
+    /// The contract: it does not change either.
+    contract: Bytes,
     /// A permit for each connection that may be open at once.
     connections: Arc<Semaphore>,
     /// What requests are counted with.
@@ -70,7 +81,9 @@ impl App {
         config: &config::Http,
         certificate: Option<Arc<Certificate>>,
     ) -> anyhow::Result<Self> {
-        let metadata = metadata::document(&service.settings().issuer)?;
+        let issuer = &service.settings().issuer;
+        let metadata = metadata::document(issuer)?;
+        let contract = openapi::document(route::issuer_path(issuer))?;
         let connections = server::most_connections(open_files_limit()?);
         let measure = measure::Measure::new(&service.settings().issuer, &service.metrics().http)?;
         Ok(Self {
@@ -78,12 +91,18 @@ impl App {
             service,
             measure,
             metadata,
+            contract,
             connections: Arc::new(Semaphore::new(connections)),
             gate: Gate::new(config.max_requests),
             proxies: Proxies::new(config.trusted_proxies.clone(), config.forwarded_header),
             cors: Cors::new(&config.cors_origins),
             certificate,
         })
+    }
+
+    /// The path of the issuer, without a slash at its end.
+    fn issuer_path(&self) -> &str {
+        route::issuer_path(&self.service.settings().issuer)
     }
 }
 

@@ -1,12 +1,22 @@
-//! The table of routes: what there is, and who may use it. What is not here is refused.
+//! Routes: what there can be, who may use it, and what answers. Which there are, [`table`] says.
+//!
+//! [`table`]: super::table
 
 use std::sync::Arc;
 
+use agentidp_shared::Action;
 use axum::Router;
+use axum::extract::{Extension, Request, State};
 use axum::handler::Handler;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
-use super::{App, authorize, error, health, introspect, jwks, metadata, revoke, token};
+use super::api::{self, Operation};
+use super::table::ROUTES;
+use super::{
+    App, Arrival, authorize, docs, error, health, introspect, jwks, metadata, revoke, token,
+};
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,24 +25,47 @@ pub(super) enum Access {
     Anyone,
     /// A client that authenticates in the request (RFC 6749, section 2.3).
     Client,
+    /// Whoever carries an access token of this server with a scope (RFC 6750).
+    Scope {
+        /// The scope.
+        scope: &'static str,
+        /// What the request is in the audit log when it is refused.
+        action: Action,
+    },
 }
 
 /// What answers on a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Endpoint {
+pub(super) enum Endpoint {
+    /// Issues tokens.
     Token,
+    /// Tells what a token is worth.
     Introspect,
+    /// Revokes a token.
     Revoke,
+    /// Says that there is no authorization endpoint.
     Authorize,
+    /// The server's metadata.
     Metadata,
+    /// The JWK set.
     Jwks,
+    /// Whether the daemon lives.
     Live,
+    /// Whether it can serve.
     Ready,
+    /// The contract.
+    Contract,
+    /// A page for the contract.
+    Docs,
+    /// A part of that page.
+    DocsFile,
+    /// The management interface.
+    Api(Operation),
 }
 
 /// Where a route's path stands in relation to the path of the issuer, if that has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+pub(super) enum Place {
     /// Below it.
     Issuer,
     /// A well-known document: before the issuer's path (RFC 8414, section 3), after it (`OpenID`
@@ -44,100 +77,32 @@ enum Place {
 
 /// One route.
 #[derive(Debug, Clone, Copy)]
-struct Route {
-    method: MethodFilter,
-    path: &'static str,
-    place: Place,
-    access: Access,
-    endpoint: Endpoint,
+pub(super) struct Route {
+    /// Its method.
+    pub(super) method: MethodFilter,
+    /// Its path, without that of the issuer.
+    pub(super) path: &'static str,
+    /// Where that is.
+    pub(super) place: Place,
+    /// Who may use it.
+    pub(super) access: Access,
+    /// What answers.
+    pub(super) endpoint: Endpoint,
 }
-
-const fn route(
-    method: MethodFilter,
-    path: &'static str,
-    place: Place,
-    access: Access,
-    endpoint: Endpoint,
-) -> Route {
-    Route {
-        method,
-        path,
-        place,
-        access,
-        endpoint,
-    }
-}
-
-const GET: MethodFilter = MethodFilter::GET;
-const POST: MethodFilter = MethodFilter::POST;
-
-const ROUTES: &[Route] = &[
-    route(
-        POST,
-        "/oauth2/token",
-        Place::Issuer,
-        Access::Client,
-        Endpoint::Token,
-    ),
-    route(
-        POST,
-        "/oauth2/introspect",
-        Place::Issuer,
-        Access::Client,
-        Endpoint::Introspect,
-    ),
-    route(
-        POST,
-        "/oauth2/revoke",
-        Place::Issuer,
-        Access::Client,
-        Endpoint::Revoke,
-    ),
-    route(
-        GET,
-        "/oauth2/authorize",
-        Place::Issuer,
-        Access::Anyone,
-        Endpoint::Authorize,
-    ),
-    route(
-        GET,
-        "/.well-known/oauth-authorization-server",
-        Place::WellKnown,
-        Access::Anyone,
-        Endpoint::Metadata,
-    ),
-    route(
-        GET,
-        "/.well-known/openid-configuration",
-        Place::WellKnown,
-        Access::Anyone,
-        Endpoint::Metadata,
-    ),
-    route(
-        GET,
-        "/.well-known/jwks.json",
-        Place::Issuer,
-        Access::Anyone,
-        Endpoint::Jwks,
-    ),
-    route(
-        GET,
-        "/health/live",
-        Place::Root,
-        Access::Anyone,
-        Endpoint::Live,
-    ),
-    route(
-        GET,
-        "/health/ready",
-        Place::Root,
-        Access::Anyone,
-        Endpoint::Ready,
-    ),
-];
 
 impl Route {
+    /// The method's name, as a contract has it.
+    pub(super) fn method_name(&self) -> &'static str {
+        let names = [
+            (MethodFilter::GET, "get"),
+            (MethodFilter::POST, "post"),
+            (MethodFilter::PATCH, "patch"),
+            (MethodFilter::DELETE, "delete"),
+        ];
+        let known = names.iter().find(|(method, _)| *method == self.method);
+        known.map_or("", |(_, name)| name)
+    }
+
     /// The paths that the route answers on, for an issuer whose path is `issuer_path` (no slash at
     /// its end; empty for none).
     fn paths(&self, issuer_path: &str) -> Vec<String> {
@@ -174,9 +139,21 @@ impl Route {
             (Endpoint::Jwks, Access::Anyone) => answer(method, jwks::jwks),
             (Endpoint::Live, Access::Anyone) => answer(method, health::live),
             (Endpoint::Ready, Access::Anyone) => answer(method, health::ready),
+            (Endpoint::Contract, Access::Anyone) => answer(method, contract),
+            (Endpoint::Docs, Access::Anyone) => answer(method, docs::page),
+            (Endpoint::DocsFile, Access::Anyone) => answer(method, docs::file),
+            (Endpoint::Api(operation), Access::Scope { scope, action }) => answer(
+                method,
+                move |State(app), Extension(arrival): Extension<Arrival>, request: Request| {
+                    api::answer(app, arrival, operation, (scope, action), request)
+                },
+            ),
             // A route whose access does not fit its endpoint answers like one that is not there.
-            (Endpoint::Token | Endpoint::Introspect | Endpoint::Revoke, Access::Anyone)
-            | (_, Access::Client) => answer(method, error::no_route),
+            (
+                Endpoint::Token | Endpoint::Introspect | Endpoint::Revoke | Endpoint::Api(_),
+                Access::Anyone,
+            )
+            | (_, Access::Client | Access::Scope { .. }) => answer(method, error::not_found),
         }
     }
 }
@@ -190,6 +167,15 @@ where
     on(method, handler)
 }
 
+/// Answers with the contract.
+async fn contract(State(app): State<Arc<App>>) -> Response {
+    let headers = [
+        (CONTENT_TYPE, "application/json"),
+        (CACHE_CONTROL, "public, max-age=300"),
+    ];
+    (headers, app.contract.clone()).into_response()
+}
+
 /// The router of the table, for an issuer.
 pub(super) fn router(app: Arc<App>) -> Router {
     let issuer_path = issuer_path(&app.service.settings().issuer).to_owned();
@@ -199,7 +185,10 @@ pub(super) fn router(app: Arc<App>) -> Router {
             router = router.route(&path, route.handler());
         }
     }
-    router.fallback(error::no_route).with_state(app)
+    router
+        .method_not_allowed_fallback(error::method_not_allowed)
+        .fallback(error::not_found)
+        .with_state(app)
 }
 
 /// Every path that a route answers on, for an issuer, after the route's path in the table.
@@ -212,7 +201,7 @@ pub(super) fn paths(issuer: &str) -> impl Iterator<Item = (&'static str, String)
 }
 
 /// The path of an issuer, without a slash at its end.
-fn issuer_path(issuer: &str) -> &str {
+pub(super) fn issuer_path(issuer: &str) -> &str {
     let after_scheme = issuer.split_once("://").map_or(issuer, |(_, rest)| rest);
     after_scheme
         .find('/')
@@ -236,6 +225,9 @@ mod tests {
             Endpoint::Jwks,
             Endpoint::Live,
             Endpoint::Ready,
+            Endpoint::Contract,
+            Endpoint::Docs,
+            Endpoint::DocsFile,
         ] {
             let routes: Vec<_> = ROUTES
                 .iter()
@@ -252,6 +244,41 @@ mod tests {
                 assert_eq!(route.access, expected, "{}", route.path);
             }
         }
+    }
+
+    #[test]
+    fn the_management_interface_takes_the_scope_that_fits_what_is_done() {
+        let mut seen = 0;
+        for route in ROUTES {
+            let Endpoint::Api(operation) = route.endpoint else {
+                continue;
+            };
+            seen += 1;
+            let Access::Scope { scope, .. } = route.access else {
+                panic!("{} takes no scope", route.path);
+            };
+            let thing = if route.path.starts_with("/health/") {
+                "health"
+            } else if route.path.starts_with("/api/v1/audit") {
+                "audit"
+            } else if route.path.contains("/credentials") && route.method != MethodFilter::GET {
+                "credentials"
+            } else {
+                "agents"
+            };
+            let deed = if route.method == MethodFilter::GET {
+                "read"
+            } else {
+                "write"
+            };
+            assert_eq!(scope, format!("{thing}:{deed}"), "{}", route.path);
+            assert!(agentidp_shared::scope::MANAGEMENT.contains(&scope));
+            let rows = ROUTES
+                .iter()
+                .filter(|other| other.endpoint == Endpoint::Api(operation));
+            assert_eq!(rows.count(), 1, "{operation:?}");
+        }
+        assert_eq!(seen, 18);
     }
 
     #[test]

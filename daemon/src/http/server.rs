@@ -23,7 +23,7 @@ use tracing::Instrument as _;
 
 use super::connection::Protocols;
 use super::cors::Verdict;
-use super::error::OAuthError;
+use super::error::{self, OAuthError};
 use super::route::router;
 use super::{App, Arrival, headers, limit};
 use crate::service::ServiceError;
@@ -168,12 +168,14 @@ impl Server {
         };
         let Some(pass) = app.gate.enter() else {
             let error = ServiceError::new(Code::Overloaded, "too much is under way");
-            return OAuthError::from(error).into_response();
+            return error::refused(app, request.uri().path(), arrival.request_id, error);
         };
         let (address, request_id) = (arrival.address, arrival.request_id);
         match app.service.admit_address(kind, address, request_id) {
             Ok(headroom) => arrival.headroom = headroom,
-            Err(error) => return OAuthError::from(error).into_response(),
+            Err(error) => {
+                return error::refused(app, request.uri().path(), request_id, error);
+            }
         }
         let mut response = if let Some(preflight) = cors.and_then(Verdict::preflight) {
             preflight

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{Service, ServiceError};
+use agentidp_shared::{Code, Entry};
+
+use super::{Caller, Service, ServiceError};
 use crate::store::EntryPage;
 pub(crate) use crate::store::{EntryFilter, StoredEntry};
 
@@ -43,6 +45,38 @@ impl Service {
     ) -> Result<EntryPage, ServiceError> {
         self.read(move |store| Ok(store.entries_before(before, &filter, limit)?))
             .await
+    }
+
+    /// The entry at a place in the log, if there is one there for the caller.
+    ///
+    /// # Errors
+    ///
+    /// `AUTHORIZATION_ERROR`.
+    pub(crate) async fn find_entry(
+        &self,
+        caller: &Caller,
+        seq: u64,
+    ) -> Result<StoredEntry, ServiceError> {
+        let organizations = caller.reach.narrowed(None);
+        self.read(move |store| {
+            let found = store.entries_from(seq, 1)?.into_iter().next();
+            let is_reached = |stored: &StoredEntry| match &organizations {
+                None => true,
+                Some(reached) => serde_json::from_slice::<Entry>(&stored.json)
+                    .ok()
+                    .and_then(|entry| entry.organization_id)
+                    .is_some_and(|id| reached.contains(&id)),
+            };
+            found
+                .filter(|stored| stored.seq == seq && is_reached(stored))
+                .ok_or_else(|| {
+                    ServiceError::new(
+                        Code::AuthorizationError,
+                        "no entry of the log has this number",
+                    )
+                })
+        })
+        .await
     }
 
     /// Follows the log from `from` (absent: from the next entry) into `events` until the receiver

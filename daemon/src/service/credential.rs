@@ -19,9 +19,9 @@ use crate::store::{Commit, CredentialRecord, Record, RecordKey, SecretVerifier, 
 /// How long a rotated credential is still accepted when nothing else is said.
 pub(super) const DEFAULT_GRACE: Duration = Duration::from_hours(24);
 /// The longest grace.
-const MAX_GRACE: Duration = Duration::from_hours(90 * 24);
+pub(crate) const MAX_GRACE: Duration = Duration::from_hours(90 * 24);
 /// The longest life that a credential may be given.
-const MAX_EXPIRY: Duration = Duration::from_hours(10 * 365 * 24);
+pub(crate) const MAX_EXPIRY: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// What a new credential is to be.
 #[derive(Debug, Clone)]

@@ -13,6 +13,7 @@ pub(crate) mod authenticate;
 pub(crate) mod bearer;
 pub(crate) mod credential;
 mod credential_age;
+mod cursor;
 mod demo;
 pub(crate) mod denial;
 pub(crate) mod error;
@@ -41,7 +42,7 @@ use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Random, random};
-use crate::crypto::{Keyring, Sealer, SecretHasher};
+use crate::crypto::{CursorKey, Keyring, Sealer, SecretHasher};
 use crate::metrics::Metrics;
 use crate::store::{Store, Stored};
 use denial::Denials;
@@ -99,6 +100,7 @@ pub(crate) struct Service {
     random: Arc<dyn Random>,
     sealer: Sealer,
     secrets: SecretHasher,
+    cursors: CursorKey,
     keyring: ArcSwap<Keyring>,
     verified_tokens: VerifiedTokens,
     denials: Denials,
@@ -129,6 +131,7 @@ impl Service {
         sealer: Sealer,
         stopping: CancellationToken,
     ) -> Result<Self, ServiceError> {
+        let check_key = init::secret_check_key(store.as_ref(), &sealer)?;
         let keyring = key::prepare(
             store.as_ref(),
             &sealer,
@@ -137,7 +140,6 @@ impl Service {
             clock.now(),
         )
         .await?;
-        let secrets = SecretHasher::new(&init::secret_check_key(store.as_ref(), &sealer)?);
         let begun = (clock.now(), Instant::now());
         Ok(Self {
             limits: Limits::new(&settings.limits),
@@ -146,7 +148,8 @@ impl Service {
             clock,
             random,
             sealer,
-            secrets,
+            secrets: SecretHasher::new(&check_key),
+            cursors: CursorKey::new(&check_key),
             keyring: ArcSwap::from_pointee(keyring),
             verified_tokens: VerifiedTokens::default(),
             denials: Denials::default(),
