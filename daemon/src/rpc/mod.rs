@@ -7,6 +7,7 @@
 
 mod access;
 mod agent;
+mod agent_query;
 mod audit;
 mod credential;
 mod error;
@@ -26,7 +27,7 @@ use agentidp_proto::v1::credential_service_server::CredentialServiceServer;
 use agentidp_proto::v1::organization_service_server::OrganizationServiceServer;
 use agentidp_proto::v1::signing_key_service_server::SigningKeyServiceServer;
 use agentidp_proto::v1::status_service_server::StatusServiceServer;
-use agentidp_shared::FieldError;
+use agentidp_shared::{FieldError, Reason};
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -148,6 +149,11 @@ fn caller<T>(request: &tonic::Request<T>) -> Result<Caller, tonic::Status> {
                 "the call has no caller",
             ))
         })
+}
+
+/// The reason that a request gives, if it does.
+fn reason(text: String) -> Result<Option<Reason>, FieldError> {
+    present(text).map(TryInto::try_into).transpose()
 }
 
 fn duration(
