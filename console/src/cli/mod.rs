@@ -4,6 +4,7 @@
 pub mod output;
 
 mod agent;
+mod agent_many;
 mod audit;
 mod consent;
 mod credential;
@@ -34,7 +35,7 @@ pub async fn run(command: Command, format: Format, socket: &SocketChoice) -> Res
     let mut output = Output::new(format, stdout);
     let connect = || Client::connect(socket);
     match command {
-        Command::Org(command) => org::run(command, &connect().await?, &mut output).await,
+        Command::Org(command) => org::run(command, connect, &mut output).await,
         Command::Agent(command) => agent::run(command, connect, &mut output).await,
         Command::Credential(command) => credential::run(command, connect, &mut output).await,
         Command::Audit(command) => audit::run(command, socket, &mut output).await,

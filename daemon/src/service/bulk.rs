@@ -91,7 +91,9 @@ impl Service {
                 "filter: must say which agents: there is no such call for all of them",
             ));
         }
-        Self::check_reason(bulk.transition, bulk.reason.as_ref())?;
+        if !bulk.is_dry_run {
+            Self::check_reason(bulk.transition, bulk.reason.as_ref())?;
+        }
         let mut agents = Vec::new();
         let mut after = None;
         loop {

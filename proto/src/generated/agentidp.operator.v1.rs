@@ -386,7 +386,7 @@ pub struct TransitionManyAgentsRequest {
     /// suspend, resume, revoke, decommission, archive
     #[prost(string, tag = "2")]
     pub transition: ::prost::alloc::string::String,
-    /// required, except to resume and archive
+    /// required, except to resume and archive, and for a dry run
     #[prost(string, tag = "3")]
     pub reason: ::prost::alloc::string::String,
     #[prost(bool, tag = "4")]
@@ -429,7 +429,7 @@ pub mod transition_many_agents_response {
 pub struct AgentTransitionRequest {
     #[prost(string, tag = "1")]
     pub agent: ::prost::alloc::string::String,
-    /// required, except to resume
+    /// required, except to resume and archive
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
     /// the one the caller saw; a changed one is refused. 0: any
