@@ -3,6 +3,7 @@
 mod agent;
 mod credential;
 mod organization;
+mod token;
 
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ pub use self::agent::{
 };
 pub use self::credential::CredentialCommand;
 pub use self::organization::{AgeLimit, OrgCommand};
+pub use self::token::{RevokeTokenArgs, TokenCommand, WhichTokens};
 
 use crate::socket::SocketChoice;
 
@@ -101,6 +103,9 @@ pub enum Command {
     /// What agents prove themselves with
     #[command(subcommand)]
     Credential(CredentialCommand),
+    /// Access tokens that were issued
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// The audit log
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -286,6 +291,13 @@ mod tests {
             "agentidp credential issue a --public-key -",
             "agentidp credential rotate c --public-key key.jwk",
             "agentidp credential show c",
+            "agentidp token inspect",
+            "agentidp token inspect -",
+            "agentidp token revoke - --reason text --yes",
+            "agentidp token revoke --jti j --reason text --yes",
+            "agentidp token revoke --agent a",
+            "agentidp token revoke --credential c",
+            "agentidp token revoke --org acme",
             "agentidp agent show a -o json",
             "agentidp audit list --action token.issue --outcome denied --agent a --limit 7 -o ndjson",
             "agentidp audit tail --from 0 -o ndjson",
@@ -310,6 +322,8 @@ mod tests {
             "agentidp credential issue a --expires-in 90",
             "agentidp agent register --metadata k",
             "agentidp agent suspend a --rev 0",
+            "agentidp token revoke --reason text",
+            "agentidp token revoke --jti j --agent a",
             "agentidp key rotate --kid k",
             "agentidp agent suspend",
             "agentidp agent suspend a --filter owner=billing",

@@ -104,14 +104,15 @@ pub(super) async fn register(
     let mut list = output.list()?;
     let mut done = 0;
     for batch in batches {
-        let (first, last) = (batch.first_line, batch.last_line);
+        let lines = (batch.first_line, batch.last_line);
         let registered = client.register_many(args.org.clone(), batch.agents).await;
         let registered = match registered {
             Ok(registered) => registered,
             Err(error) => {
                 list.end()?;
                 tell(&format!(
-                    "{done} of {count} agents are registered; none of lines {first} to {last}, nor after"
+                    "{done} of {count} agents are registered; none of lines {} to {}, nor after",
+                    lines.0, lines.1
                 ));
                 return Err(error);
             }

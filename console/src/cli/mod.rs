@@ -13,6 +13,7 @@ mod org;
 mod pages;
 mod record;
 mod status;
+mod token;
 
 use std::io::{self, Write};
 
@@ -38,6 +39,7 @@ pub async fn run(command: Command, format: Format, socket: &SocketChoice) -> Res
         Command::Org(command) => org::run(command, connect, &mut output).await,
         Command::Agent(command) => agent::run(command, connect, &mut output).await,
         Command::Credential(command) => credential::run(command, connect, &mut output).await,
+        Command::Token(command) => token::run(command, connect, &mut output).await,
         Command::Audit(command) => audit::run(command, socket, &mut output).await,
         Command::Key(command) => key::run(command, connect, &mut output).await,
         Command::Status => status::run(&connect().await?, &mut output).await,

@@ -8,11 +8,13 @@ mod credential;
 mod key;
 mod organization;
 mod status;
+mod token;
 
 pub use self::agent::{AgentQuery, Bulk, BulkProgress, ListedAgent, Refused};
 pub use self::credential::Issued;
 pub use self::key::RotatedKeys;
 pub use self::status::{Caller, DaemonStatus, StoreStatus};
+pub use self::token::{InspectedToken, RevokedTokens, TokenClaims};
 
 use std::path::PathBuf;
 use std::time::Duration;

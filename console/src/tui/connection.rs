@@ -218,7 +218,7 @@ async fn answer(client: &Client, command: Command) -> NetEvent {
         } => NetEvent::Agents {
             ticket,
             page,
-            result: client.agents(query, PAGE, token).await.map_err(sentence),
+            result: client.agents(*query, PAGE, token).await.map_err(sentence),
         },
         Command::Agent(id) => {
             let listed = listed(client, id).await;

@@ -123,7 +123,7 @@ pub(crate) enum Command {
     Agents {
         ticket: u64,
         page: usize,
-        query: AgentQuery,
+        query: Box<AgentQuery>,
         token: String,
     },
     Agent(AgentId),

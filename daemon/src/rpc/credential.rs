@@ -29,7 +29,9 @@ fn answer(issued: Issued) -> Response<v1::IssuedCredential> {
 
 /// The public key that a request brings, if it does.
 fn key(jwk: String) -> Result<Option<PublicKey>, ServiceError> {
-    present(jwk).map(|jwk| public_key(&jwk)).transpose()
+    present(jwk)
+        .map(|jwk| public_key(jwk.as_bytes()))
+        .transpose()
 }
 
 #[tonic::async_trait]

@@ -137,6 +137,21 @@ pub(crate) const RULES: &[Rule] = &[
         Action::CredentialShow,
     ),
     rule(
+        "/agentidp.operator.v1.TokenService/Inspect",
+        Role::Auditor,
+        Action::TokenIntrospect,
+    ),
+    rule(
+        "/agentidp.operator.v1.TokenService/Revoke",
+        Role::Operator,
+        Action::TokenRevoke,
+    ),
+    rule(
+        "/agentidp.operator.v1.TokenService/RevokeIssued",
+        Role::Operator,
+        Action::TokenRevoke,
+    ),
+    rule(
         "/agentidp.operator.v1.SigningKeyService/List",
         Role::Auditor,
         Action::KeyList,
@@ -306,6 +321,7 @@ mod tests {
             let reads = [
                 "List",
                 "Get",
+                "Inspect",
                 "Tail",
                 "Check",
                 "Watch",

@@ -436,22 +436,6 @@ pub(super) fn name_credential(entry: &mut Entry, credential: &Credential) {
     entry.agent_id = Some(credential.agent_id);
 }
 
-/// The public key that a JWK is (RFC 7517).
-///
-/// # Errors
-///
-/// `INVALID_ARGUMENT` when it is none, is private, or is not of a kind that is accepted here.
-pub(crate) fn public_key(jwk: &str) -> Result<PublicKey, ServiceError> {
-    let key = PublicJwk::parse(jwk.as_bytes()).map_err(|error| {
-        ServiceError::new(Code::InvalidArgument, format!("public_key: {error}"))
-            .with("field", "public_key")
-    })?;
-    Ok(PublicKey {
-        thumbprint: key.thumbprint(),
-        jwk: key.to_json(),
-    })
-}
-
 /// What the successor of a credential is to be.
 fn successor_of(old: &Credential, key: Option<PublicKey>) -> Result<Proof, ServiceError> {
     match (old.kind, key) {

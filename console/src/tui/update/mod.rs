@@ -71,7 +71,7 @@ fn ask(state: &mut State, want: Want) -> Effect {
     Effect::Send(Command::Agents {
         ticket: state.agents.ticket,
         page: want.page,
-        query: state.agents.query(),
+        query: Box::new(state.agents.query()),
         token: want.token,
     })
 }

@@ -3,7 +3,6 @@
 use agentidp_shared::AgentStatus::{Active, Suspended};
 use agentidp_shared::agent::Transition;
 
-use crate::client::AgentQuery;
 use crate::tui::event::{Change, Command, Effect, Event, NetEvent};
 use crate::tui::fixtures::{
     World, agent, agent_id, agents, credential_id, entry_by_alice, entry_of, history, listed,
@@ -40,7 +39,7 @@ fn the_first_page_is_asked_for_once_connected() {
         [&Command::Agents {
             ticket: 0,
             page: 0,
-            query: AgentQuery::default(),
+            query: Box::default(),
             token: String::new(),
         }]
     );
