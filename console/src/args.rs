@@ -276,6 +276,7 @@ mod tests {
             "agentidp agent list --status !archived,revoked --type screener --env production --capability resume:read --email-prefix scr --expires-within 7d --text eu --sort expires --order asc",
             "agentidp agent list --filter owner=billing,ops",
             "agentidp agent suspend --filter owner=billing --dry-run",
+            "agentidp agent suspend a --dry-run",
             "agentidp agent suspend --filter owner=billing --reason text --yes",
             "agentidp agent resume --filter owner=billing --yes",
             "agentidp agent archive a --yes",

@@ -249,9 +249,9 @@ pub enum Direction {
 
 /// One agent or many.
 #[derive(Debug, ClapArgs)]
-#[group(required = true, multiple = false, args = ["agent", "filter"])]
 pub struct BulkArgs {
     /// The agent's id or e-mail
+    #[arg(required_unless_present = "filter", conflicts_with = "filter")]
     pub agent: Option<String>,
     /// All agents that this filter lets through, such as 'owner=billing status!=revoked'
     #[arg(long, value_name = "FILTER", conflicts_with = "rev")]

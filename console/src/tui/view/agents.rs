@@ -20,7 +20,7 @@ const SPLIT_FROM: u16 = 120;
 const SOON: Duration = Duration::from_hours(7 * 24);
 
 /// The width of that pane.
-const PANE: u16 = 44;
+const PANE: u16 = 42;
 
 pub(super) fn render(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
     let is_split = body.width >= SPLIT_FROM;
@@ -83,7 +83,7 @@ fn columns(width: u16) -> Vec<Column> {
         ("ENV", 11),
         ("ORG", 12),
     ];
-    const EMAIL: u16 = 20;
+    const EMAIL: u16 = 18;
     let mut room = width.saturating_sub(4 + EMAIL);
     let mut columns = vec![Column {
         heading: "AGENT",
