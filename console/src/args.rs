@@ -1,11 +1,22 @@
 //! The command line: its words, its options and its help.
 
+mod agent;
+mod credential;
+mod organization;
+mod token;
+
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-use crate::duration;
+pub use self::agent::{
+    AgentCommand, AgentListArgs, BulkArgs, Direction, EndingArgs, FilterArgs, PlainArgs,
+    RegisterArgs, RegisterManyArgs, Sort, UpdateArgs,
+};
+pub use self::credential::CredentialCommand;
+pub use self::organization::{AgeLimit, OrgCommand};
+pub use self::token::{RevokeTokenArgs, TokenCommand, WhichTokens};
+
 use crate::socket::SocketChoice;
 
 /// How the command line answers.
@@ -30,6 +41,7 @@ Examples:
       --version 1.0.0 --capability resume:read --owner team-a --env production
   agentidp credential issue screener-001@acme.example --secret-out screener.secret
   agentidp agent suspend screener-001@acme.example --reason 'odd requests' --yes
+  agentidp agent suspend --filter 'owner=team-a env=production' --dry-run
   agentidp audit tail -o ndjson
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 not permitted,
@@ -91,6 +103,9 @@ pub enum Command {
     /// What agents prove themselves with
     #[command(subcommand)]
     Credential(CredentialCommand),
+    /// Access tokens that were issued
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// The audit log
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -114,190 +129,34 @@ pub struct Limit {
     pub limit: u64,
 }
 
-/// What `org` can do.
-#[derive(Debug, Subcommand)]
-pub enum OrgCommand {
-    /// Creates an organization
-    Create {
-        /// Its name: lower-case letters, digits and hyphens
-        name: String,
-    },
-    /// Lists organizations, newest first
-    List {
-        /// How many.
-        #[command(flatten)]
-        limit: Limit,
-    },
-}
-
-/// What `agent` can do.
-#[derive(Debug, Subcommand)]
-pub enum AgentCommand {
-    /// Registers an agent
-    #[command(after_help = "\
-Example:
-  agentidp agent register --org acme --email screener-001@acme.example --type screener \\
-      --version 1.0.0 --capability resume:read --capability resume:write \\
-      --owner team-a --env production --audience https://mcp.example/ --metadata ticket=OPS-7")]
-    Register(RegisterArgs),
-    /// Lists agents, newest first
-    #[command(after_help = "\
-Example:
-  agentidp agent list --org acme --status suspended --limit 100000 -o ndjson")]
-    List(AgentListArgs),
-    /// Shows one agent
-    Show {
-        /// The agent's id or e-mail
-        agent: String,
-    },
-    /// Suspends an agent: no token until it is resumed
-    #[command(after_help = "\
-Example:
-  agentidp agent suspend screener-001@acme.example --reason 'odd requests' --yes")]
-    Suspend(EndingArgs),
-    /// Lets a suspended agent ask for tokens again
-    Resume(ResumeArgs),
-    /// Ends an agent after an incident, with its credentials, for good
-    Revoke(EndingArgs),
-    /// Ends an agent at the end of its life, with its credentials, for good
-    Decommission(EndingArgs),
-}
-
-/// What an agent is registered with.
-#[derive(Debug, ClapArgs)]
-pub struct RegisterArgs {
-    /// Id or name of its organization
-    #[arg(long, value_name = "ORG")]
-    pub org: String,
-    /// Its e-mail, unique in the installation
-    #[arg(long)]
-    pub email: String,
-    /// What it does: screener, classifier, orchestrator, extractor, summarizer, router, monitor
-    /// or custom
-    #[arg(long = "type", value_name = "TYPE")]
-    pub agent_type: String,
-    /// Its version, such as 1.0.0
-    #[arg(long)]
-    pub version: String,
-    /// A scope it may be granted, as resource:action; may be repeated
-    #[arg(long = "capability", value_name = "SCOPE")]
-    pub capabilities: Vec<String>,
-    /// Who answers for it
-    #[arg(long)]
-    pub owner: String,
-    /// Where it runs: development, staging or production
-    #[arg(long)]
-    pub env: String,
-    /// A resource it may ask tokens for; may be repeated. None: the issuer's default
-    #[arg(long = "audience", value_name = "URI")]
-    pub audiences: Vec<String>,
-    /// A note about it; may be repeated
-    #[arg(long, value_name = "NAME=VALUE", value_parser = name_and_value)]
-    pub metadata: Vec<(String, String)>,
-}
-
-/// Which agents to list.
-#[derive(Debug, ClapArgs)]
-pub struct AgentListArgs {
-    /// Only those of this organization, by id or name
-    #[arg(long, value_name = "ORG")]
-    pub org: Option<String>,
-    /// Only those of this status [default: all but archived]
-    #[arg(long)]
-    pub status: Option<String>,
-    /// Only those that this owner answers for
-    #[arg(long)]
-    pub owner: Option<String>,
-    /// How many.
-    #[command(flatten)]
-    pub limit: Limit,
-}
-
-/// How to take something away from an agent.
-#[derive(Debug, ClapArgs)]
-pub struct EndingArgs {
-    /// The agent's id or e-mail
-    pub agent: String,
-    /// Reason and consent.
-    #[command(flatten)]
-    pub consent: Consent,
-}
-
 /// What a command that is hard to undo asks for.
 #[derive(Debug, ClapArgs)]
 pub struct Consent {
     /// Why, for the audit log; asked for on a terminal
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
-    /// Only if the record still has this revision
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub rev: Option<u64>,
+    /// Revision.
+    #[command(flatten)]
+    pub revision: Revision,
     /// Do it without asking
     #[arg(short, long)]
     pub yes: bool,
 }
 
-/// How to resume an agent.
-#[derive(Debug, ClapArgs)]
-pub struct ResumeArgs {
-    /// The agent's id or e-mail
-    pub agent: String,
-    /// Why, for the audit log
-    #[arg(long, value_name = "TEXT")]
-    pub reason: Option<String>,
+/// The revision that the caller saw.
+#[derive(Debug, Clone, Copy, Default, ClapArgs)]
+pub struct Revision {
     /// Only if the record still has this revision
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, visible_alias = "revision", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub rev: Option<u64>,
-    /// Accepted for symmetry: resuming never asks
-    #[arg(short, long)]
-    pub yes: bool,
 }
 
-/// What `credential` can do.
-#[derive(Debug, Subcommand)]
-pub enum CredentialCommand {
-    /// Issues a client secret, which is shown once
-    #[command(after_help = "\
-Examples:
-  agentidp credential issue screener-001@acme.example --expires-in 90d --secret-out s.secret
-  agentidp credential issue screener-001@acme.example -o json | jq -r .client_secret")]
-    Issue {
-        /// The agent's id or e-mail
-        agent: String,
-        /// How long it is accepted, such as 90d or 1h30m [default: until it is revoked]
-        #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
-        expires_in: Option<Duration>,
-        /// Write the secret to this new file (mode 0600) and do not show it
-        #[arg(long, value_name = "FILE")]
-        secret_out: Option<PathBuf>,
-    },
-    /// Issues a successor; the old secret is accepted until its grace is over
-    Rotate {
-        /// The credential's id
-        credential: String,
-        /// How long the old secret is still accepted; 0s: not at all [default: 24h]
-        #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
-        grace: Option<Duration>,
-        /// Only if the credential still has this revision
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-        rev: Option<u64>,
-        /// Write the secret to this new file (mode 0600) and do not show it
-        #[arg(long, value_name = "FILE")]
-        secret_out: Option<PathBuf>,
-    },
-    /// Cuts a credential off, and the tokens it got, for good
-    Revoke {
-        /// The credential's id
-        credential: String,
-        /// Reason and consent.
-        #[command(flatten)]
-        consent: Consent,
-    },
-    /// Lists an agent's credentials, newest first
-    List {
-        /// The agent's id or e-mail
-        agent: String,
-    },
+impl Revision {
+    /// The revision on the wire, where 0 is any.
+    #[must_use]
+    pub fn seen(self) -> u64 {
+        self.rev.unwrap_or(0)
+    }
 }
 
 /// What `audit` can do.
@@ -344,6 +203,9 @@ pub struct AuditFilterArgs {
     /// Only those that concern this agent, by id or e-mail
     #[arg(long)]
     pub agent: Option<String>,
+    /// Only those that concern this organization, by id or name
+    #[arg(long)]
+    pub org: Option<String>,
 }
 
 /// What `key` can do.
@@ -384,12 +246,6 @@ pub struct KeyRotateArgs {
     pub yes: bool,
 }
 
-fn name_and_value(text: &str) -> Result<(String, String), String> {
-    text.split_once('=')
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .ok_or_else(|| "must be NAME=VALUE".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -417,6 +273,32 @@ mod tests {
             "agentidp agent revoke a --reason text --rev 4 --yes -o json",
             "agentidp agent decommission a --reason text --yes -o json",
             "agentidp agent list --org o --status active --owner x --limit 5000000 -o ndjson",
+            "agentidp agent list --status !archived,revoked --type screener --env production --capability resume:read --email-prefix scr --expires-within 7d --text eu --sort expires --order asc",
+            "agentidp agent list --filter owner=billing,ops",
+            "agentidp agent suspend --filter owner=billing --dry-run",
+            "agentidp agent suspend a --dry-run",
+            "agentidp agent suspend --filter owner=billing --reason text --yes",
+            "agentidp agent resume --filter owner=billing --yes",
+            "agentidp agent archive a --yes",
+            "agentidp agent update a --owner team-b --capability resume:read --no-audiences --revision 3",
+            "agentidp agent register-many agents.ndjson --org acme --dry-run",
+            "agentidp agent register-many - --org acme",
+            "agentidp org create acme --tier unlimited",
+            "agentidp org show acme",
+            "agentidp org update acme --tier unlimited --max-credential-age 90d --rev 2",
+            "agentidp org update acme --max-credential-age none",
+            "agentidp org suspend acme --reason text --yes",
+            "agentidp org resume acme",
+            "agentidp credential issue a --public-key -",
+            "agentidp credential rotate c --public-key key.jwk",
+            "agentidp credential show c",
+            "agentidp token inspect",
+            "agentidp token inspect -",
+            "agentidp token revoke - --reason text --yes",
+            "agentidp token revoke --jti j --reason text --yes",
+            "agentidp token revoke --agent a",
+            "agentidp token revoke --credential c",
+            "agentidp token revoke --org acme",
             "agentidp agent show a -o json",
             "agentidp audit list --action token.issue --outcome denied --agent a --limit 7 -o ndjson",
             "agentidp audit tail --from 0 -o ndjson",
@@ -441,7 +323,16 @@ mod tests {
             "agentidp credential issue a --expires-in 90",
             "agentidp agent register --metadata k",
             "agentidp agent suspend a --rev 0",
+            "agentidp token revoke --reason text",
+            "agentidp token revoke --jti j --agent a",
             "agentidp key rotate --kid k",
+            "agentidp agent suspend",
+            "agentidp agent suspend a --filter owner=billing",
+            "agentidp agent suspend --filter owner=billing --rev 3",
+            "agentidp agent list --sort size",
+            "agentidp agent update a --audience https://a.example --no-audiences",
+            "agentidp credential issue a --public-key k --secret-out f",
+            "agentidp org update acme --max-credential-age 90",
             "agentidp audit tail --from x",
             "agentidp status -o yaml",
         ] {

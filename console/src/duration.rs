@@ -1,5 +1,6 @@
 //! Durations as people write and read them.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 const UNITS: [(char, u64); 4] = [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)];
@@ -42,6 +43,24 @@ pub(crate) fn short(duration: Duration) -> String {
             || "0s".to_owned(),
             |(unit, length)| format!("{}{unit}", seconds / length),
         )
+}
+
+/// A duration in all its units: `90d`, `1h30m`.
+pub(crate) fn exact(duration: Duration) -> String {
+    let mut left = duration.as_secs();
+    // Writing to a string does not fail.
+    let mut text = String::new();
+    for (unit, length) in UNITS {
+        if left >= length {
+            let _ = write!(text, "{}{unit}", left / length);
+            left %= length;
+        }
+    }
+    if text.is_empty() {
+        "0s".to_owned()
+    } else {
+        text
+    }
 }
 
 #[cfg(test)]
@@ -97,6 +116,13 @@ mod tests {
             (86_400 * 19 + 5, "19d"),
         ] {
             assert_eq!(short(Duration::from_secs(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn a_duration_is_written_as_it_is_read() {
+        for text in ["0s", "90d", "1h30m", "1d2h3m4s"] {
+            assert_eq!(exact(parse(text).unwrap()), text);
         }
     }
 }

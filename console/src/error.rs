@@ -32,6 +32,12 @@ pub enum Error {
         /// What to do next.
         hint: String,
     },
+    /// Some of what was asked for was done, and some was not.
+    #[error("{what}")]
+    Partly {
+        /// How much was not.
+        what: String,
+    },
     /// The daemon's answer breaks a rule of the records.
     #[error("the daemon's answer is not understood: {0}")]
     Answer(#[from] FieldError),
@@ -102,7 +108,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::OutputClosed => 0,
-            Self::Io { .. } | Self::Answer(_) => 1,
+            Self::Io { .. } | Self::Answer(_) | Self::Partly { .. } => 1,
             Self::Usage { .. } => 2,
             Self::Unreachable { .. } => 6,
             Self::Refused(refusal) => refusal.exit_code(),
@@ -119,6 +125,7 @@ impl Error {
                  --version with agentidp status",
             ),
             Self::Refused(refusal) => refusal.hint(),
+            Self::Partly { .. } => Some("the answer says which, and why"),
             Self::Io { .. } | Self::OutputClosed => None,
         }
     }
@@ -133,13 +140,22 @@ impl Refusal {
                     "ORGANIZATION_NOT_FOUND"
                     | "AGENT_NOT_FOUND"
                     | "CREDENTIAL_NOT_FOUND"
-                    | "KEY_NOT_FOUND",
+                    | "KEY_NOT_FOUND"
+                    | "INVALID_TOKEN",
                 ),
                 _,
             )
             | (None, GrpcCode::NotFound) => 3,
             (Some("PERMISSION_DENIED"), _) | (None, GrpcCode::PermissionDenied) => 4,
-            (Some("ALREADY_EXISTS" | "REVISION_CONFLICT" | "INVALID_STATE"), _)
+            (
+                Some(
+                    "ALREADY_EXISTS"
+                    | "REVISION_CONFLICT"
+                    | "INVALID_STATE"
+                    | "IDEMPOTENCY_CONFLICT",
+                ),
+                _,
+            )
             | (None, GrpcCode::AlreadyExists | GrpcCode::Aborted | GrpcCode::FailedPrecondition) => {
                 5
             }
@@ -154,7 +170,8 @@ impl Refusal {
             "KEY_NOT_FOUND" => "agentidp key list shows the signing keys",
             "CREDENTIAL_NOT_FOUND" => "agentidp credential list AGENT shows an agent's credentials",
             "ALREADY_EXISTS" => "choose another, or look at the one that is there",
-            "REVISION_CONFLICT" => "agentidp agent show AGENT tells the revision to repeat with",
+            "REVISION_CONFLICT" => "the show command tells the revision to repeat with",
+            "QUOTA_EXCEEDED" => "agentidp org show ORG tells the tier; an admin changes it",
             "PERMISSION_DENIED" => "agentidp status shows who you are to the daemon and your role",
             "STORE_UNAVAILABLE" => "agentidp status says why nothing can be written",
             "OVERLOADED" | "RATE_LIMITED" => "try again in a moment",
@@ -260,6 +277,9 @@ mod tests {
             (GrpcCode::FailedPrecondition, Some("INVALID_STATE"), 5),
             (GrpcCode::ResourceExhausted, Some("LIMIT_REACHED"), 1),
             (GrpcCode::ResourceExhausted, Some("RATE_LIMITED"), 1),
+            (GrpcCode::ResourceExhausted, Some("QUOTA_EXCEEDED"), 1),
+            (GrpcCode::Aborted, Some("IDEMPOTENCY_CONFLICT"), 5),
+            (GrpcCode::Unauthenticated, Some("INVALID_TOKEN"), 3),
             (GrpcCode::Unavailable, Some("STORE_UNAVAILABLE"), 1),
             (GrpcCode::Internal, Some("INTERNAL"), 1),
             (GrpcCode::NotFound, None, 3),

@@ -10,6 +10,7 @@ pub mod client;
 pub mod error;
 pub mod socket;
 
+mod agent_filter;
 mod audit_text;
 mod backoff;
 mod clock;

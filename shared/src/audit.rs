@@ -57,6 +57,8 @@ word_enum! {
         AgentDecommission = "agent.decommission",
         /// An ended agent was hidden from lists that do not ask for it.
         AgentArchive = "agent.archive",
+        /// Many agents' statuses were to be changed; each that was has an entry of its own.
+        AgentTransitionMany = "agent.transition_many",
         /// A credential was issued.
         CredentialIssue = "credential.issue",
         /// A credential was replaced by a new one.
@@ -69,6 +71,8 @@ word_enum! {
         CredentialRevoke = "credential.revoke",
         /// Credentials were listed.
         CredentialList = "credential.list",
+        /// One credential was read.
+        CredentialShow = "credential.show",
         /// A token was issued.
         TokenIssue = "token.issue",
         /// A token was introspected.

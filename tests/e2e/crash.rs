@@ -137,6 +137,7 @@ impl Operator {
             agents.extend(
                 page.agents
                     .into_iter()
+                    .filter_map(|listed| listed.agent)
                     .map(|agent| (agent.id.clone(), agent)),
             );
             if page.next_page_token.is_empty() {
@@ -287,6 +288,7 @@ async fn register(
         let request = v1::IssueCredentialRequest {
             agent: id.clone(),
             expires_in: None,
+            public_key_jwk: String::new(),
         };
         let issued = answered(operator.credentials.issue(request)).await?;
         let credential = issued.credential.unwrap().id;

@@ -20,6 +20,7 @@ mod metadata;
 mod metrics;
 mod operator;
 mod refusal;
+mod registry;
 mod service;
 mod store;
 mod tls;

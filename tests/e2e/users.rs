@@ -17,6 +17,11 @@ const AUDITOR: &str = "games";
 /// A group whose members are operators.
 const OPERATOR_GROUP: &str = "mail";
 
+/// A user who is an operator of the organization acme only.
+const OPERATOR_OF_ACME: &str = "backup";
+/// A user who is an admin of the organization acme only.
+const ADMIN_OF_ACME: &str = "list";
+
 /// A daemon whose socket is open to the group, and the console's binary where everyone reaches it.
 struct Setting {
     daemon: TestDaemon,
@@ -36,11 +41,20 @@ impl Setting {
             role,
             users: users.iter().map(ToString::to_string).collect(),
             groups: groups.iter().map(ToString::to_string).collect(),
+            organizations: None,
+        };
+        let of_acme = |role, user: &str| Role {
+            role,
+            users: vec![user.to_owned()],
+            groups: Vec::new(),
+            organizations: Some(vec!["acme".to_owned(), "nowhere".to_owned()]),
         };
         installation.config.roles = vec![
             role("admin", &["root"], &[]),
             role("operator", &[], &[OPERATOR_GROUP]),
             role("auditor", &[AUDITOR], &[]),
+            of_acme("operator", OPERATOR_OF_ACME),
+            of_acme("admin", ADMIN_OF_ACME),
         ];
         installation.init();
         // The folder of the socket, and what the daemon makes in it, belong to the group.
@@ -195,4 +209,193 @@ fn who_is_not_in_the_socket_s_group_does_not_even_reach_it() {
         "{}",
         outsider.stderr()
     );
+}
+
+/// What a command said when it failed, without what differs from one request to the next.
+fn said(output: &agentidp_tests::Output) -> (Option<i32>, String) {
+    let stderr = output.stderr();
+    let (before, request) = stderr.split_once("request ").unwrap_or((stderr, ""));
+    let after = request.split_once(')').map_or("", |(_, after)| after);
+    (output.code(), format!("{before}{after}"))
+}
+
+#[test]
+fn for_an_operator_of_one_organization_there_is_no_other() {
+    if !is_root_to_test("an operator of one organization") {
+        return;
+    }
+    let setting = Setting::new(GROUP);
+    let daemon = &setting.daemon;
+    let acme = daemon.organization("acme");
+    let globex = daemon.organization("globex");
+    daemon.register(&Registration::new("a@acme.example"));
+    let foreign = daemon.register(&Registration::new("g@globex.example").of("globex"));
+    let credential = daemon.issue("g@globex.example", &[]).credential;
+    let operator = setting.as_user(OPERATOR_OF_ACME, GROUP);
+    let id = |record: &Value| record["id"].as_str().unwrap().to_owned();
+    let (foreign, globex) = (id(&foreign), id(&globex));
+
+    let caller = &operator.json(&["status", "-o", "json"])["caller"];
+    assert_eq!(caller["organizations"], serde_json::json!([id(&acme)]));
+    let names = |list: Vec<Value>, field: &str| -> Vec<String> {
+        let texts = list.iter().map(|it| it[field].as_str().unwrap().to_owned());
+        texts.collect()
+    };
+    let organizations = operator.ndjson(&["org", "list", "-o", "ndjson"]);
+    assert_eq!(names(organizations, "name"), ["acme"]);
+    let agents = operator.ndjson(&["agent", "list", "-o", "ndjson"]);
+    assert_eq!(names(agents, "email"), ["a@acme.example"]);
+
+    // What is another's is answered as what is nobody's.
+    let nobody = "0193f2c4-0000-7000-8000-000000009b20";
+    let reason = ["--reason", "the test says so", "--yes"];
+    for (theirs, none, with_reason) in [
+        (
+            vec!["agent", "show", &foreign],
+            vec!["agent", "show", nobody],
+            false,
+        ),
+        (
+            vec!["agent", "show", "g@globex.example"],
+            vec!["agent", "show", "x@globex.example"],
+            false,
+        ),
+        (
+            vec!["agent", "suspend", &foreign],
+            vec!["agent", "suspend", nobody],
+            true,
+        ),
+        (
+            vec!["agent", "update", &foreign, "--owner", "me"],
+            vec!["agent", "update", nobody, "--owner", "me"],
+            false,
+        ),
+        (
+            vec!["credential", "list", &foreign],
+            vec!["credential", "list", nobody],
+            false,
+        ),
+        (
+            vec!["credential", "show", &credential],
+            vec!["credential", "show", nobody],
+            false,
+        ),
+        (
+            vec!["credential", "issue", &foreign],
+            vec!["credential", "issue", nobody],
+            false,
+        ),
+        (
+            vec!["credential", "rotate", &credential],
+            vec!["credential", "rotate", nobody],
+            false,
+        ),
+        (
+            vec!["credential", "revoke", &credential],
+            vec!["credential", "revoke", nobody],
+            true,
+        ),
+        (
+            vec!["org", "show", &globex],
+            vec!["org", "show", nobody],
+            false,
+        ),
+        (
+            vec!["org", "show", "globex"],
+            vec!["org", "show", "nowhere"],
+            false,
+        ),
+        (
+            vec!["agent", "list", "--org", &globex],
+            vec!["agent", "list", "--org", nobody],
+            false,
+        ),
+        (
+            vec!["audit", "list", "--org", &globex],
+            vec!["audit", "list", "--org", nobody],
+            false,
+        ),
+        (
+            vec!["audit", "list", "--agent", &foreign],
+            vec!["audit", "list", "--agent", nobody],
+            false,
+        ),
+        (
+            vec!["token", "revoke", "--agent", &foreign],
+            vec!["token", "revoke", "--agent", nobody],
+            true,
+        ),
+        (
+            vec!["token", "revoke", "--org", &globex],
+            vec!["token", "revoke", "--org", nobody],
+            true,
+        ),
+    ] {
+        let run = |mut words: Vec<&str>| {
+            if with_reason {
+                words.extend(reason);
+            }
+            said(&operator.run(&words))
+        };
+        let (theirs_said, none_said) = (run(theirs.clone()), run(none));
+        assert_eq!(theirs_said, none_said, "{theirs:?}");
+        assert_eq!(theirs_said.0, Some(3), "{theirs:?}: {}", theirs_said.1);
+    }
+
+    // Many at once are those of its organization.
+    let bulk = ["agent", "suspend", "--filter", "owner=team-a", "-o", "json"];
+    let done = operator.json(&[&bulk[..], &reason].concat());
+    assert_eq!((&done["matched"], &done["done"]), (&1.into(), &1.into()));
+    assert_eq!(
+        daemon
+            .cli()
+            .json(&["agent", "show", &foreign, "-o", "json"])["status"],
+        "active"
+    );
+
+    // The log holds what concerns the organization, and nothing of the daemon or of others.
+    let entries = operator.ndjson(&["audit", "list", "--limit", "1000", "-o", "ndjson"]);
+    assert!(!entries.is_empty());
+    for entry in &entries {
+        assert_eq!(entry["organization_id"], acme["id"], "{entry}");
+    }
+    let tail = operator.spawn(&["audit", "tail", "--from", "0", "-o", "ndjson"]);
+    tail.wait_for_line("its own", |line| {
+        line.contains("agent.suspend").then_some(())
+    });
+    let seen = tail.seen(|seen| String::from_utf8_lossy(&seen.stdout).into_owned());
+    assert!(!seen.contains(&globex), "{seen}");
+    assert!(!seen.contains("daemon.start"), "{seen}");
+}
+
+#[test]
+fn what_only_an_admin_may_do_is_about_the_whole_installation() {
+    if !is_root_to_test("an admin of one organization") {
+        return;
+    }
+    let setting = Setting::new(GROUP);
+    setting.daemon.organization("acme");
+    let admin = setting.as_user(ADMIN_OF_ACME, GROUP);
+    let _ = admin.json(&Registration::new("a@acme.example").arguments());
+    for words in [
+        &["org", "create", "mine"][..],
+        &["org", "update", "acme", "--tier", "unlimited"],
+        &[
+            "org",
+            "suspend",
+            "acme",
+            "--reason",
+            "for the test",
+            "--yes",
+        ],
+        &["org", "resume", "acme"],
+        &["key", "rotate", "--reason", "for the test", "--yes"],
+    ] {
+        let refused = admin.run(words).failing_with(4);
+        let stderr = refused.stderr();
+        assert!(
+            stderr.contains("some organizations only"),
+            "{words:?}: {stderr}"
+        );
+    }
 }

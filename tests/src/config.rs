@@ -17,6 +17,8 @@ pub struct Role {
     pub users: Vec<String>,
     /// Names or numeric ids of groups.
     pub groups: Vec<String>,
+    /// Names or ids of the organizations that there are for them; none: all.
+    pub organizations: Option<Vec<String>>,
 }
 
 /// What the configuration file says. [`fmt::Display`] writes it as TOML.
@@ -68,6 +70,7 @@ impl Config {
                 role: "admin",
                 users: vec![nix::unistd::geteuid().to_string()],
                 groups: Vec::new(),
+                organizations: None,
             }],
             store: directory.join("store"),
             key_encryption_key: directory.join("key-encryption-key"),
@@ -125,10 +128,14 @@ impl fmt::Display for Config {
             role,
             users,
             groups,
+            organizations,
         } in &self.roles
         {
             let list = |names: &[String]| Value::from(names).to_string();
             writeln!(f, "[[operator.roles]]\nrole = {}", text(role))?;
+            if let Some(organizations) = organizations {
+                writeln!(f, "organizations = {}", list(organizations))?;
+            }
             writeln!(f, "users = {}\ngroups = {}\n", list(users), list(groups))?;
         }
         writeln!(

@@ -356,7 +356,9 @@ impl Registration {
         self
     }
 
-    fn arguments(&self) -> Vec<&str> {
+    /// The command line that registers it.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<&str> {
         let mut arguments = vec![
             "agent",
             "register",

@@ -1,16 +1,24 @@
-//! `agentidp agent`.
+//! `agentidp agent`: what is about one agent, and lists. What is about many is in
+//! [`agent_many`](super::agent_many).
 
 use std::collections::HashMap;
 use std::io::Write;
 
+use agentidp_proto::convert::timestamp;
 use agentidp_proto::v1;
 use agentidp_shared::agent::Transition;
 
-use crate::args::{AgentCommand, AgentListArgs, EndingArgs, RegisterArgs};
+use crate::agent_filter::{self, Term};
+use crate::args::{
+    AgentCommand, AgentListArgs, Consent, Direction, EndingArgs, FilterArgs, PlainArgs,
+    RegisterArgs, Sort, UpdateArgs,
+};
 use crate::client::{AgentQuery, Client};
+use crate::clock;
 use crate::error::Error;
-use crate::text::inert;
+use crate::text::{inert, thousands};
 
+use super::agent_many::{self, Many};
 use super::output::Output;
 use super::{consent, pages, tell};
 
@@ -27,40 +35,30 @@ pub(super) async fn run(
             tell(&format!("registered (audit {})", registered.audit_seq));
             Ok(())
         }
+        AgentCommand::RegisterMany(args) => agent_many::register(args, connect, output).await,
         AgentCommand::List(args) => list(args, &connect().await?, output).await,
         AgentCommand::Show { agent } => output.one(&connect().await?.agent(agent).await?),
-        AgentCommand::Suspend(args) => {
-            end(Transition::Suspend, "Suspend", args, connect, output).await
+        AgentCommand::Update(args) => {
+            let request = update(args)?;
+            let updated = connect().await?.update_agent(request).await?;
+            output.one(&updated.record)?;
+            tell(&format!(
+                "revision {} (audit {})",
+                updated.record.revision, updated.audit_seq
+            ));
+            Ok(())
         }
-        AgentCommand::Revoke(args) => {
-            end(Transition::Revoke, "Revoke for good", args, connect, output).await
-        }
+        AgentCommand::Suspend(args) => end(Transition::Suspend, args, connect, output).await,
+        AgentCommand::Revoke(args) => end(Transition::Revoke, args, connect, output).await,
         AgentCommand::Decommission(args) => {
-            let what = "Decommission for good";
-            end(Transition::Decommission, what, args, connect, output).await
+            end(Transition::Decommission, args, connect, output).await
         }
-        AgentCommand::Resume(args) => {
-            let change = Change {
-                transition: Transition::Resume,
-                agent: args.agent,
-                reason: args.reason.unwrap_or_default(),
-                revision: args.rev.unwrap_or(0),
-            };
-            change.make(&connect().await?, output).await
-        }
+        AgentCommand::Resume(args) => plain(Transition::Resume, args, connect, output).await,
+        AgentCommand::Archive(args) => plain(Transition::Archive, args, connect, output).await,
     }
 }
 
 fn registration(args: RegisterArgs) -> Result<v1::RegisterAgentRequest, Error> {
-    let mut metadata = HashMap::new();
-    for (name, value) in args.metadata {
-        if metadata.insert(name.clone(), value).is_some() {
-            return Err(Error::usage(
-                format!("--metadata names {} twice", inert(&name)),
-                "give each name one value",
-            ));
-        }
-    }
     Ok(v1::RegisterAgentRequest {
         organization: args.org,
         email: args.email,
@@ -70,8 +68,52 @@ fn registration(args: RegisterArgs) -> Result<v1::RegisterAgentRequest, Error> {
         owner: args.owner,
         deployment_env: args.env,
         audiences: args.audiences,
-        metadata,
+        metadata: metadata(args.metadata)?,
     })
+}
+
+fn metadata(list: Vec<(String, String)>) -> Result<HashMap<String, String>, Error> {
+    let mut metadata = HashMap::new();
+    for (name, value) in list {
+        if metadata.insert(name.clone(), value).is_some() {
+            return Err(Error::usage(
+                format!("--metadata names {} twice", inert(&name)),
+                "give each name one value",
+            ));
+        }
+    }
+    Ok(metadata)
+}
+
+fn update(args: UpdateArgs) -> Result<v1::UpdateAgentRequest, Error> {
+    let nothing = v1::UpdateAgentRequest {
+        agent: args.agent.clone(),
+        revision: args.revision.seen(),
+        ..v1::UpdateAgentRequest::default()
+    };
+    let has_metadata = args.no_metadata || !args.metadata.is_empty();
+    let metadata = metadata(args.metadata)?;
+    let request = v1::UpdateAgentRequest {
+        agent_type: args.agent_type,
+        version: args.version,
+        capabilities: (!args.capabilities.is_empty()).then_some(v1::Scopes {
+            scopes: args.capabilities,
+        }),
+        owner: args.owner,
+        deployment_env: args.env,
+        audiences: (args.no_audiences || !args.audiences.is_empty()).then_some(v1::Resources {
+            resources: args.audiences,
+        }),
+        metadata: has_metadata.then_some(v1::MetadataEntries { entries: metadata }),
+        ..nothing.clone()
+    };
+    if request == nothing {
+        return Err(Error::usage(
+            "nothing is to be changed",
+            "agentidp agent update --help shows what can be",
+        ));
+    }
+    Ok(request)
 }
 
 async fn list(
@@ -79,38 +121,173 @@ async fn list(
     client: &Client,
     output: &mut Output<impl Write>,
 ) -> Result<(), Error> {
-    let query = AgentQuery {
-        organization: args.org.unwrap_or_default(),
-        status: args.status.unwrap_or_default(),
-        owner: args.owner.unwrap_or_default(),
+    let (order, is_usually_ascending) = match args.sort {
+        Sort::Created => ("created", false),
+        Sort::Email => ("email", true),
+        Sort::LastAuth => ("last_auth", false),
+        Sort::Expires => ("expires", true),
     };
+    let query = AgentQuery {
+        filter: filter(args.filter)?,
+        order: order.to_owned(),
+        is_ascending: args
+            .order
+            .map_or(is_usually_ascending, |it| it == Direction::Asc),
+    };
+    let mut total = None;
     pages::print(
         args.limit.limit,
         output,
         async |size, token: Option<String>| {
-            client
+            let page = client
                 .agents(query.clone(), size, token.unwrap_or_default())
-                .await
+                .await?;
+            total = page.total;
+            Ok(page)
         },
     )
-    .await
+    .await?;
+    match total {
+        Some(1) => tell("1 agent in all"),
+        Some(total) => tell(&format!("{} agents in all", thousands(total))),
+        None => {}
+    }
+    Ok(())
 }
 
+/// The filter that the options of a list stand for.
+fn filter(args: FilterArgs) -> Result<v1::AgentFilter, Error> {
+    let now = clock::now();
+    let mut filter = match &args.filter {
+        Some(text) => parse_filter(text)?,
+        None => v1::AgentFilter::default(),
+    };
+    for (key, value) in [
+        ("org", args.org),
+        ("status", args.status),
+        ("owner", args.owner),
+        ("type", args.agent_type),
+        ("env", args.env),
+        ("capability", args.capability),
+        ("email", args.email_prefix),
+        ("text", args.text),
+    ] {
+        let Some(value) = value else { continue };
+        let takes_not = matches!(key, "status" | "owner" | "type" | "env");
+        let (value, is_not) = match value.strip_prefix('!').filter(|_| takes_not) {
+            Some(value) => (value.to_owned(), true),
+            None => (value, false),
+        };
+        let term = Term {
+            key: key.to_owned(),
+            value,
+            is_not,
+        };
+        agent_filter::add(&mut filter, &term, now).map_err(not_a_filter)?;
+    }
+    if let Some(within) = args.expires_within {
+        if filter.expires_before.is_some() {
+            return Err(not_a_filter("expires-within stands twice".to_owned()));
+        }
+        filter.expires_before = Some(timestamp(now.plus(within)));
+    }
+    Ok(filter)
+}
+
+fn parse_filter(text: &str) -> Result<v1::AgentFilter, Error> {
+    agent_filter::parse(text, clock::now()).map_err(not_a_filter)
+}
+
+fn not_a_filter(rule: String) -> Error {
+    Error::usage(rule, "agentidp agent list --help shows what a filter is")
+}
+
+/// Takes something away from one agent or from many.
 async fn end(
     transition: Transition,
-    what: &str,
     args: EndingArgs,
     connect: impl AsyncFnOnce() -> Result<Client, Error>,
     output: &mut Output<impl Write>,
 ) -> Result<(), Error> {
-    let question = format!("{what}: {}?", inert(&args.agent));
+    let EndingArgs { bulk, consent } = args;
+    let Some(agent) = bulk.agent else {
+        let many = Many {
+            filter: parse_filter(&bulk.filter.unwrap_or_default())?,
+            transition,
+            consent,
+            takes_reason: true,
+            is_dry_run: bulk.dry_run,
+        };
+        return many.make(&connect().await?, output).await;
+    };
+    if bulk.dry_run {
+        return tell_what_would_be(transition, agent, &connect().await?, output).await;
+    }
+    let what = match transition {
+        Transition::Suspend => "Suspend",
+        Transition::Revoke => "Revoke for good",
+        _ => "Decommission for good",
+    };
+    let question = format!("{what}: {}?", inert(&agent));
     let change = Change {
         transition,
-        reason: consent::obtain(&args.consent, &question)?,
-        agent: args.agent,
-        revision: args.consent.rev.unwrap_or(0),
+        reason: consent::obtain(&consent, &question)?,
+        agent,
+        revision: consent.revision.seen(),
     };
     change.make(&connect().await?, output).await
+}
+
+/// Does to one agent, or to many, what takes no reason.
+async fn plain(
+    transition: Transition,
+    args: PlainArgs,
+    connect: impl AsyncFnOnce() -> Result<Client, Error>,
+    output: &mut Output<impl Write>,
+) -> Result<(), Error> {
+    let Some(agent) = args.bulk.agent else {
+        let many = Many {
+            filter: parse_filter(&args.bulk.filter.unwrap_or_default())?,
+            transition,
+            consent: Consent {
+                reason: args.reason,
+                revision: args.revision,
+                yes: args.yes,
+            },
+            takes_reason: false,
+            is_dry_run: args.bulk.dry_run,
+        };
+        return many.make(&connect().await?, output).await;
+    };
+    if args.bulk.dry_run {
+        return tell_what_would_be(transition, agent, &connect().await?, output).await;
+    }
+    let change = Change {
+        transition,
+        agent,
+        reason: args.reason.unwrap_or_default(),
+        revision: args.revision.seen(),
+    };
+    change.make(&connect().await?, output).await
+}
+
+/// Shows an agent, and tells what the transition would make of it.
+async fn tell_what_would_be(
+    transition: Transition,
+    agent: String,
+    client: &Client,
+    output: &mut Output<impl Write>,
+) -> Result<(), Error> {
+    let agent = client.agent(agent).await?;
+    output.one(&agent)?;
+    match agent.status.after(transition) {
+        Ok(status) if status == agent.status => {
+            tell(&format!("it is {status} already: nothing would be done"));
+        }
+        Ok(status) => tell(&format!("it would be {status}; nothing was done")),
+        Err(error) => tell(&format!("it would be refused: {error}")),
+    }
+    Ok(())
 }
 
 struct Change {
@@ -131,5 +308,38 @@ impl Change {
             changed.record.email, changed.record.status, changed.audit_seq
         ));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_options_of_a_list_are_terms_of_its_filter() {
+        let args = FilterArgs {
+            status: Some("!archived,revoked".to_owned()),
+            text: Some("!x".to_owned()),
+            filter: Some("owner=billing".to_owned()),
+            ..FilterArgs::default()
+        };
+        let filter = filter(args).unwrap();
+        assert!(
+            filter
+                .status
+                .is_some_and(|it| it.is_not && it.words.len() == 2)
+        );
+        assert_eq!(filter.text, "!x", "a text may begin as it likes");
+        assert!(filter.owner.is_some());
+    }
+
+    #[test]
+    fn what_stands_twice_is_refused() {
+        let args = FilterArgs {
+            owner: Some("ops".to_owned()),
+            filter: Some("owner=billing".to_owned()),
+            ..FilterArgs::default()
+        };
+        assert_eq!(filter(args).unwrap_err().exit_code(), 2);
     }
 }

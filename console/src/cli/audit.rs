@@ -42,6 +42,7 @@ pub(super) async fn run(
                 Ok(Page {
                     items,
                     next: answer.next_before.map(|before| before.to_string()),
+                    total: None,
                 })
             })
             .await
@@ -72,6 +73,7 @@ fn wire_filter(args: AuditFilterArgs) -> v1::AuditFilter {
         action: args.action.unwrap_or_default(),
         outcome: args.outcome.unwrap_or_default(),
         agent: args.agent.unwrap_or_default(),
+        organization: args.org.unwrap_or_default(),
     }
 }
 

@@ -73,6 +73,55 @@ fn obtain_from(consent: &Consent, what: &str, person: &mut impl Person) -> Resul
     }
 }
 
+/// Refuses at once what could not be agreed to later: when something is missing and there is nobody
+/// to ask.
+pub(super) fn check_can_be_had(consent: &Consent, takes_reason: bool) -> Result<(), Error> {
+    if Terminal.is_there() {
+        return Ok(());
+    }
+    if takes_reason {
+        reason_from(consent.reason.as_deref(), consent.yes, &mut Terminal)?;
+    }
+    check_somebody_is_there(consent.yes, &Terminal)
+}
+
+/// As [`obtain`] for what is done to `count` records at once: the number is typed.
+pub(super) fn obtain_count(
+    consent: &Consent,
+    takes_reason: bool,
+    count: u64,
+    verb: &str,
+) -> Result<String, Error> {
+    obtain_count_from(consent, takes_reason, count, verb, &mut Terminal)
+}
+
+fn obtain_count_from(
+    consent: &Consent,
+    takes_reason: bool,
+    count: u64,
+    verb: &str,
+    person: &mut impl Person,
+) -> Result<String, Error> {
+    let reason = if takes_reason {
+        reason_from(consent.reason.as_deref(), consent.yes, person)?
+    } else {
+        consent.reason.clone().unwrap_or_default()
+    };
+    check_somebody_is_there(consent.yes, person)?;
+    if consent.yes {
+        return Ok(reason);
+    }
+    let answer = person.ask(&format!("Type {count} to have them {verb}: "))?;
+    if answer == count.to_string() {
+        Ok(reason)
+    } else {
+        Err(Error::usage(
+            "nothing was done",
+            format!("type the number, {count}, to do it"),
+        ))
+    }
+}
+
 fn reason_from(given: Option<&str>, yes: bool, person: &mut impl Person) -> Result<String, Error> {
     let reason = match given {
         Some(reason) => reason.to_owned(),
@@ -90,18 +139,24 @@ fn reason_from(given: Option<&str>, yes: bool, person: &mut impl Person) -> Resu
             "say in a few words why, for whoever reads the audit log",
         ));
     }
-    if !yes && !person.is_there() {
-        return Err(Error::usage(
-            "this is hard to undo and there is no terminal to ask on",
-            "add --yes to do it without asking",
-        ));
-    }
+    check_somebody_is_there(yes, person)?;
     Ok(reason)
+}
+
+fn check_somebody_is_there(yes: bool, person: &impl Person) -> Result<(), Error> {
+    if yes || person.is_there() {
+        return Ok(());
+    }
+    Err(Error::usage(
+        "this is hard to undo and there is no terminal to ask on",
+        "add --yes to do it without asking",
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::Revision;
 
     struct Fake(Option<Vec<&'static str>>);
 
@@ -122,7 +177,7 @@ mod tests {
     ) -> Result<String, u8> {
         let consent = Consent {
             reason: reason.map(str::to_owned),
-            rev: None,
+            revision: Revision::default(),
             yes,
         };
         let mut person = Fake(answers.map(<[_]>::to_vec));
@@ -167,5 +222,25 @@ mod tests {
         for other in ["", "y", "nzblsxh8", "NzbLsXh"] {
             assert!(!confirmed(other), "{other}");
         }
+    }
+
+    #[test]
+    fn many_at_once_are_agreed_to_by_their_number() {
+        let obtained = |takes_reason, answers: Option<&[&'static str]>| {
+            let consent = Consent {
+                reason: None,
+                revision: Revision::default(),
+                yes: false,
+            };
+            let mut person = Fake(answers.map(<[_]>::to_vec));
+            obtain_count_from(&consent, takes_reason, 12, "suspended", &mut person)
+                .map_err(|error| error.exit_code())
+        };
+        assert_eq!(obtained(true, Some(&["leak", "12"])), Ok("leak".to_owned()));
+        assert_eq!(obtained(false, Some(&["12"])), Ok(String::new()));
+        for answer in ["", "y", "yes", "11", "012"] {
+            assert_eq!(obtained(false, Some(&[answer])), Err(2), "{answer}");
+        }
+        assert_eq!(obtained(false, None), Err(2));
     }
 }

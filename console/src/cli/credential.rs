@@ -1,19 +1,28 @@
 //! `agentidp credential`.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read as _, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use agentidp_shared::{Credential, CredentialId};
+use agentidp_shared::{Credential, CredentialId, CredentialKind, CredentialStatus, Timestamp};
 use serde::Serialize;
 
 use crate::args::CredentialCommand;
 use crate::client::{Client, Issued};
+use crate::clock;
+use crate::duration;
 use crate::error::Error;
 use crate::secret_file::SecretFile;
-use crate::text::inert;
+use crate::text::{inert, thousands};
 
 use super::output::{Output, Record};
 use super::{consent, tell};
+
+/// The longest JWK that is read; the daemon takes less.
+const MAX_KEY: u64 = 64 << 10;
+/// How long ago a use is worth a word before its credential is cut off.
+const LATELY: Duration = Duration::from_hours(24);
 
 pub(super) async fn run(
     command: CredentialCommand,
@@ -24,37 +33,48 @@ pub(super) async fn run(
         CredentialCommand::Issue {
             agent,
             expires_in,
+            public_key,
             secret_out,
         } => {
+            let key = public_key.map(|path| read_key(&path)).transpose()?;
             let client = connect().await?;
             let file = secret_file(secret_out)?;
-            let issued = client.issue_credential(agent, expires_in).await?;
+            let issued = client
+                .issue_credential(agent, expires_in, key.unwrap_or_default())
+                .await?;
             hand_over(&issued, file, output)
         }
         CredentialCommand::Rotate {
             credential,
             grace,
-            rev,
+            public_key,
+            revision,
             secret_out,
         } => {
             check_id(&credential)?;
+            let key = public_key.map(|path| read_key(&path)).transpose()?;
             let client = connect().await?;
             let file = secret_file(secret_out)?;
             let issued = client
-                .rotate_credential(credential, grace, rev.unwrap_or(0))
+                .rotate_credential(credential, grace, key.unwrap_or_default(), revision.seen())
                 .await?;
-            hand_over(&issued, file, output)
+            hand_over(&issued, file, output)?;
+            warn_of_retiring(&client, &issued).await
         }
         CredentialCommand::Revoke {
             credential,
             consent: args,
         } => {
             check_id(&credential)?;
+            let client = connect().await?;
+            let current = client.credential(credential.clone()).await?;
+            if let Some(warning) = still_used(&current, clock::now()) {
+                tell(&warning);
+            }
             let question = format!("Revoke credential {} for good?", inert(&credential));
             let reason = consent::obtain(&args, &question)?;
-            let revoked = connect()
-                .await?
-                .revoke_credential(credential, reason, args.rev.unwrap_or(0))
+            let revoked = client
+                .revoke_credential(credential, reason, args.revision.seen())
                 .await?;
             output.one(&revoked.record)?;
             tell(&format!("revoked (audit {})", revoked.audit_seq));
@@ -66,7 +86,64 @@ pub(super) async fn run(
             list.page(&credentials)?;
             list.end()
         }
+        CredentialCommand::Show { credential } => {
+            check_id(&credential)?;
+            output.one(&connect().await?.credential(credential).await?)
+        }
     }
+}
+
+/// Reads a public key's JWK; the daemon says whether it is one.
+fn read_key(path: &Path) -> Result<String, Error> {
+    let mut text = String::new();
+    let what = format!("cannot read {}", path.display());
+    if path == Path::new("-") {
+        let stdin = io::stdin().lock();
+        stdin.take(MAX_KEY).read_to_string(&mut text)
+    } else {
+        File::open(path).and_then(|file| file.take(MAX_KEY).read_to_string(&mut text))
+    }
+    .map_err(Error::io(what))?;
+    if text.trim().is_empty() {
+        return Err(Error::usage(
+            format!("{} is empty", path.display()),
+            "give a JWK (RFC 7517), the public half of the agent's key",
+        ));
+    }
+    Ok(text)
+}
+
+/// That a credential which is about to be cut off was used of late, if it was.
+fn still_used(credential: &Credential, now: Timestamp) -> Option<String> {
+    let is_accepted = matches!(
+        credential.status,
+        CredentialStatus::Active | CredentialStatus::Retiring
+    );
+    let age = now.since(credential.last_used_at?);
+    let which = match credential.status {
+        CredentialStatus::Retiring => "the old one",
+        _ => "it",
+    };
+    (is_accepted && age < LATELY).then(|| {
+        format!(
+            "{which} was still used {} ago, {} times in all",
+            duration::short(age),
+            thousands(credential.use_count)
+        )
+    })
+}
+
+/// Tells of the agent's old credentials that are about to retire and are still in use.
+async fn warn_of_retiring(client: &Client, issued: &Issued) -> Result<(), Error> {
+    let agent = issued.credential.agent_id.to_string();
+    for credential in client.credentials(agent).await? {
+        if credential.status == CredentialStatus::Retiring
+            && let Some(warning) = still_used(&credential, clock::now())
+        {
+            tell(&format!("credential {}: {warning}", credential.id));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses what is no credential's id, such as the end of one that the console shows.
@@ -98,6 +175,14 @@ fn hand_over(
         client_id: &issued.client_id,
         client_secret: None,
     };
+    if issued.credential.kind == CredentialKind::PublicKey {
+        output.one(&answer)?;
+        let seq = issued.audit_seq;
+        tell(&format!(
+            "assertions by this key are accepted (audit {seq})"
+        ));
+        return Ok(());
+    }
     let mut written_to = None;
     match file.map(|(file, path)| (file.write(&issued.client_secret), path)) {
         Some((Ok(()), path)) => written_to = Some(path),
@@ -149,6 +234,9 @@ impl Record for Answer<'_> {
             fields.push(("client_secret", secret.to_owned()));
         }
         fields.push(("credential", self.credential.id.to_string()));
+        if let Some(key) = &self.credential.public_key {
+            fields.push(("thumbprint", key.thumbprint.clone()));
+        }
         if let Some(time) = self.credential.expires_at {
             fields.push(("expires_at", time.to_string()));
         }
@@ -164,7 +252,7 @@ impl Record for Answer<'_> {
 
 #[cfg(test)]
 mod tests {
-    use agentidp_shared::{AgentId, CredentialKind, CredentialStatus, OrganizationId, Timestamp};
+    use agentidp_shared::{AgentId, OrganizationId};
     use zeroize::Zeroizing;
 
     use super::*;
@@ -206,6 +294,25 @@ mod tests {
         assert_eq!(error.exit_code(), 2);
         assert!(error.hint().unwrap().contains("credential list"));
         assert!(check_id("0193f2c5-1a2b-7c3d-8e4f-50617283c001").is_ok());
+    }
+
+    #[test]
+    fn a_credential_that_is_still_in_use_is_not_cut_off_without_a_word() {
+        let mut credential = issued().credential;
+        let now = Timestamp::from_millis(86_400_000 * 3);
+        assert_eq!(still_used(&credential, now), None, "it never was");
+        credential.status = CredentialStatus::Retiring;
+        credential.last_used_at = Some(Timestamp::from_millis(86_400_000 * 3 - 180_000));
+        credential.use_count = 1_204;
+        assert_eq!(
+            still_used(&credential, now).unwrap(),
+            "the old one was still used 3m ago, 1,204 times in all"
+        );
+        credential.last_used_at = Some(Timestamp::from_millis(0));
+        assert_eq!(still_used(&credential, now), None, "that was days ago");
+        credential.last_used_at = Some(now);
+        credential.status = CredentialStatus::Revoked;
+        assert_eq!(still_used(&credential, now), None, "it is cut off already");
     }
 
     #[test]

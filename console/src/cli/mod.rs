@@ -4,6 +4,7 @@
 pub mod output;
 
 mod agent;
+mod agent_many;
 mod audit;
 mod consent;
 mod credential;
@@ -12,6 +13,7 @@ mod org;
 mod pages;
 mod record;
 mod status;
+mod token;
 
 use std::io::{self, Write};
 
@@ -34,9 +36,10 @@ pub async fn run(command: Command, format: Format, socket: &SocketChoice) -> Res
     let mut output = Output::new(format, stdout);
     let connect = || Client::connect(socket);
     match command {
-        Command::Org(command) => org::run(command, &connect().await?, &mut output).await,
+        Command::Org(command) => org::run(command, connect, &mut output).await,
         Command::Agent(command) => agent::run(command, connect, &mut output).await,
         Command::Credential(command) => credential::run(command, connect, &mut output).await,
+        Command::Token(command) => token::run(command, connect, &mut output).await,
         Command::Audit(command) => audit::run(command, socket, &mut output).await,
         Command::Key(command) => key::run(command, connect, &mut output).await,
         Command::Status => status::run(&connect().await?, &mut output).await,

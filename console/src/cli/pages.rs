@@ -84,6 +84,7 @@ mod tests {
                 Ok(Page {
                     items: (start..end).map(organization).collect(),
                     next: (end < total).then(|| end.to_string()),
+                    total: None,
                 })
             },
         )

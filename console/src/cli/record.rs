@@ -2,6 +2,9 @@
 
 use agentidp_shared::{Agent, Credential, Organization, ScheduledKey, Timestamp};
 
+use crate::client::ListedAgent;
+use crate::duration;
+
 use super::output::Record;
 
 /// A moment to the second, as tables show it.
@@ -15,6 +18,10 @@ pub(super) fn moment(time: Timestamp) -> String {
 
 fn moment_or_dash(time: Option<Timestamp>) -> String {
     time.map_or_else(|| "-".to_owned(), moment)
+}
+
+fn or(time: Option<Timestamp>, text: &str) -> String {
+    time.map_or_else(|| text.to_owned(), |time| time.to_string())
 }
 
 fn join(items: impl Iterator<Item = impl ToString>) -> String {
@@ -45,7 +52,14 @@ impl Record for Organization {
             ("name", self.name.to_string()),
             ("status", self.status.to_string()),
             ("tier", self.tier.to_string()),
+            (
+                "max_credential_age",
+                self.max_credential_age
+                    .map_or_else(|| "none".to_owned(), duration::exact),
+            ),
             ("created_at", self.created_at.to_string()),
+            ("updated_at", self.updated_at.to_string()),
+            ("tokens_revoked_until", or(self.tokens_revoked_until, "-")),
             ("revision", self.revision.to_string()),
         ]
     }
@@ -95,13 +109,41 @@ impl Record for Agent {
         fields.extend([
             ("created_at", self.created_at.to_string()),
             ("updated_at", self.updated_at.to_string()),
-            (
-                "last_auth_at",
-                self.last_auth_at
-                    .map_or_else(|| "never".to_owned(), |time| time.to_string()),
-            ),
+            ("last_auth_at", or(self.last_auth_at, "never")),
+            ("tokens_revoked_until", or(self.tokens_revoked_until, "-")),
             ("revision", self.revision.to_string()),
         ]);
+        fields
+    }
+}
+
+impl Record for ListedAgent {
+    const HEADINGS: &'static [&'static str] = &[
+        "ID",
+        "EMAIL",
+        "TYPE",
+        "VERSION",
+        "OWNER",
+        "ENV",
+        "STATUS",
+        "CREDS",
+        "LAST AUTH",
+        "EXPIRES",
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        let mut cells = self.agent.cells();
+        let last_auth = cells.pop();
+        cells.push(self.credentials.to_string());
+        cells.extend(last_auth);
+        cells.push(moment_or_dash(self.expires_at));
+        cells
+    }
+
+    fn fields(&self) -> Vec<(&'static str, String)> {
+        let mut fields = self.agent.fields();
+        fields.push(("credentials", self.credentials.to_string()));
+        fields.push(("expires_at", or(self.expires_at, "never")));
         fields
     }
 }
@@ -115,6 +157,7 @@ impl Record for Credential {
         "EXPIRES",
         "RETIRES",
         "LAST USED",
+        "USES",
     ];
 
     fn cells(&self) -> Vec<String> {
@@ -126,14 +169,12 @@ impl Record for Credential {
             moment_or_dash(self.expires_at),
             moment_or_dash(self.retires_at),
             moment_or_dash(self.last_used_at),
+            self.use_count.to_string(),
         ]
     }
 
     fn fields(&self) -> Vec<(&'static str, String)> {
-        let or = |time: Option<Timestamp>, text: &str| {
-            time.map_or_else(|| text.to_owned(), |time| time.to_string())
-        };
-        vec![
+        let mut fields = vec![
             ("id", self.id.to_string()),
             ("agent_id", self.agent_id.to_string()),
             ("organization_id", self.organization_id.to_string()),
@@ -143,8 +184,15 @@ impl Record for Credential {
             ("expires_at", or(self.expires_at, "never")),
             ("retires_at", or(self.retires_at, "-")),
             ("last_used_at", or(self.last_used_at, "never")),
-            ("revision", self.revision.to_string()),
-        ]
+            ("use_count", self.use_count.to_string()),
+            ("tokens_revoked_until", or(self.tokens_revoked_until, "-")),
+        ];
+        if let Some(key) = &self.public_key {
+            fields.push(("thumbprint", key.thumbprint.clone()));
+            fields.push(("jwk", key.jwk.clone()));
+        }
+        fields.push(("revision", self.revision.to_string()));
+        fields
     }
 }
 

@@ -31,6 +31,11 @@ impl Record for DaemonStatus {
             "" => String::new(),
             login => format!(", logged in as {login}"),
         };
+        let reach = match &caller.organizations {
+            None => String::new(),
+            Some(ids) if ids.is_empty() => ", for no organization that there is".to_owned(),
+            Some(ids) => format!(", for {} only", ids.join(" ")),
+        };
         vec![
             ("ready", ready),
             ("version", self.version.clone()),
@@ -59,7 +64,7 @@ impl Record for DaemonStatus {
             (
                 "you",
                 format!(
-                    "{} (uid {}{login}), role {}",
+                    "{} (uid {}{login}), role {}{reach}",
                     caller.name, caller.uid, caller.role
                 ),
             ),

@@ -1,27 +1,31 @@
 //! The client of the operators' interface: one method a call, domain types in and out.
+//!
+//! The calls stand in the file of their noun.
 
+mod agent;
+mod audit;
+mod credential;
+mod key;
+mod organization;
 mod status;
+mod token;
 
+pub use self::agent::{AgentQuery, Bulk, BulkProgress, ListedAgent, Refused};
+pub use self::credential::Issued;
+pub use self::key::RotatedKeys;
 pub use self::status::{Caller, DaemonStatus, StoreStatus};
+pub use self::token::{InspectedToken, RevokedTokens, TokenClaims};
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use agentidp_proto::convert::to_domain_duration;
 use agentidp_proto::v1;
-use agentidp_proto::v1::agent_service_client::AgentServiceClient;
-use agentidp_proto::v1::audit_service_client::AuditServiceClient;
-use agentidp_proto::v1::credential_service_client::CredentialServiceClient;
-use agentidp_proto::v1::organization_service_client::OrganizationServiceClient;
-use agentidp_proto::v1::signing_key_service_client::SigningKeyServiceClient;
 use agentidp_proto::v1::status_service_client::StatusServiceClient;
-use agentidp_shared::agent::Transition;
-use agentidp_shared::{Agent, Credential, FieldError, Organization, ScheduledKey};
+use agentidp_shared::FieldError;
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
+use tonic::Request;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Streaming};
-use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::socket::SocketChoice;
@@ -49,6 +53,8 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// What to ask the next page with; none when there is no more.
     pub next: Option<String>,
+    /// How many there are on all pages together, where that is known.
+    pub total: Option<u64>,
 }
 
 /// A record after a change, and the audit entry that says so.
@@ -58,45 +64,6 @@ pub struct Changed<T> {
     pub record: T,
     /// The entry's place in the log.
     pub audit_seq: u64,
-}
-
-/// A credential with its secret, which is shown once.
-#[derive(Debug, Clone)]
-pub struct Issued {
-    /// The new credential.
-    pub credential: Credential,
-    /// The one that it replaces, after a rotation.
-    pub retiring: Option<Credential>,
-    /// What the agent names itself with.
-    pub client_id: String,
-    /// What the agent proves itself with.
-    pub client_secret: Zeroizing<String>,
-    /// The entry's place in the log.
-    pub audit_seq: u64,
-}
-
-/// The signing keys after a rotation.
-#[derive(Debug, Clone)]
-pub struct RotatedKeys {
-    /// The one that will sign; after an emergency, the one that signs.
-    pub key: ScheduledKey,
-    /// The ones that were withdrawn in an emergency.
-    pub revoked: Vec<ScheduledKey>,
-    /// The entry's place in the log.
-    pub audit_seq: u64,
-    /// For how long caches may still hold the JWKS of before.
-    pub jwks_max_age: Duration,
-}
-
-/// Which agents to list.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AgentQuery {
-    /// Id or name of their organization; empty: all.
-    pub organization: String,
-    /// Their status; empty: all but archived.
-    pub status: String,
-    /// Who answers for them; empty: all.
-    pub owner: String,
 }
 
 impl Client {
@@ -142,26 +109,6 @@ impl Client {
         &self.socket
     }
 
-    fn organization_service(&self) -> OrganizationServiceClient<Channel> {
-        OrganizationServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER)
-    }
-
-    fn agent_service(&self) -> AgentServiceClient<Channel> {
-        AgentServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER)
-    }
-
-    fn credential_service(&self) -> CredentialServiceClient<Channel> {
-        CredentialServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER)
-    }
-
-    fn signing_key_service(&self) -> SigningKeyServiceClient<Channel> {
-        SigningKeyServiceClient::new(self.channel.clone())
-    }
-
-    fn audit_service(&self) -> AuditServiceClient<Channel> {
-        AuditServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER)
-    }
-
     /// Tells the daemon's state and who the caller is to it.
     ///
     /// # Errors
@@ -173,295 +120,6 @@ impl Client {
             .await?
             .into_inner();
         answer.try_into().map_err(Error::Answer)
-    }
-
-    /// Creates an organization.
-    ///
-    /// # Errors
-    ///
-    /// See [`Error`].
-    pub async fn create_organization(&self, name: String) -> Result<Changed<Organization>, Error> {
-        let answer = self
-            .organization_service()
-            .create(call(v1::CreateOrganizationRequest { name }))
-            .await?
-            .into_inner();
-        changed(answer.organization, "organization", answer.audit_seq)
-    }
-
-    /// Lists organizations, newest first.
-    ///
-    /// # Errors
-    ///
-    /// See [`Error`].
-    pub async fn organizations(
-        &self,
-        limit: u32,
-        page_token: String,
-    ) -> Result<Page<Organization>, Error> {
-        let answer = self
-            .organization_service()
-            .list(call(v1::ListOrganizationsRequest { limit, page_token }))
-            .await?
-            .into_inner();
-        page(answer.organizations, answer.next_page_token)
-    }
-
-    /// Registers an agent.
-    ///
-    /// # Errors
-    ///
-    /// See [`Error`].
-    pub async fn register(
-        &self,
-        request: v1::RegisterAgentRequest,
-    ) -> Result<Changed<Agent>, Error> {
-        let answer = self
-            .agent_service()
-            .register(call(request))
-            .await?
-            .into_inner();
-        changed(answer.agent, "agent", answer.audit_seq)
-    }
-
-    /// Shows the agent of an id or e-mail.
-    ///
-    /// # Errors
-    ///
-    /// See [`Error`].
-    pub async fn agent(&self, agent: String) -> Result<Agent, Error> {
-        let answer = self
-            .agent_service()
-            .get(call(v1::GetAgentRequest { agent }))
-            .await?
-            .into_inner();
-        answer.try_into().map_err(Error::Answer)
-    }
-
-    /// Lists agents, newest first.
-    ///
-    /// # Errors
-    ///
-    /// See [`Error`].
-    pub async fn agents(
-        &self,
-        query: AgentQuery,
-        limit: u32,
-        page_token: String,
-    ) -> Result<Page<Agent>, Error> {
-        let answer = self
-            .agent_service()
-            .list(call(v1::ListAgentsRequest {
-                limit,
-                page_token,
-                organization: query.organization,
-                status: query.status,
-                owner: query.owner,
-            }))
-            .await?
-            .into_inner();
-        page(answer.agents, answer.next_page_token)
-    }
-
-    /// Changes an agent's status. `revision` is the one that the caller saw; 0 is any.
-    ///
-    /// # Errors
-    ///
-    /// See [`Error`].
-    pub async fn transition(
-        &self,
-        transition: Transition,
-        agent: String,
-        reason: String,
-        revision: u64,
-    ) -> Result<Changed<Agent>, Error> {
-        let request = call(v1::AgentTransitionRequest {
-            agent,
-            reason,
-            revision,
-        });
-        let mut service = self.agent_service();
-        let answer = match transition {
-            Transition::Suspend => service.suspend(request).await?,
-            Transition::Resume => service.resume(request).await?,
-            Transition::Revoke => service.revoke(request).await?,
-            Transition::Decommission => service.decommission(request).await?,
-            Transition::Archive => service.archive(request).await?,
-        }
-        .into_inner();
-        changed(answer.agent, "agent", answer.audit_seq)
-    }
-
-    /// Issues a client secret.
-    ///
-    /// # Errors
-    ///
-    /// See [`Error`].
-    pub async fn issue_credential(
-        &self,
-        agent: String,
-        expires_in: Option<Duration>,
-    ) -> Result<Issued, Error> {
-        let answer = self
-            .credential_service()
-            .issue(call(v1::IssueCredentialRequest {
-                agent,
-                expires_in: expires_in.map(wire_duration),
-            }))
-            .await?
-            .into_inner();
-        issued(answer)
-    }
-
-    /// Issues a successor of a credential.
-    ///
-    /// # Errors
-    ///
-    /// See [`Error`].
-    pub async fn rotate_credential(
-        &self,
-        credential_id: String,
-        grace: Option<Duration>,
-        revision: u64,
-    ) -> Result<Issued, Error> {
-        let answer = self
-            .credential_service()
-            .rotate(call(v1::RotateCredentialRequest {
-                credential_id,
-                grace: grace.map(wire_duration),
-                revision,
-            }))
-            .await?
-            .into_inner();
-        issued(answer)
-    }
-
-    /// Cuts a credential off.
-    ///
-    /// # Errors
-    ///
-    /// See [`Error`].
-    pub async fn revoke_credential(
-        &self,
-        credential_id: String,
-        reason: String,
-        revision: u64,
-    ) -> Result<Changed<Credential>, Error> {
-        let answer = self
-            .credential_service()
-            .revoke(call(v1::RevokeCredentialRequest {
-                credential_id,
-                reason,
-                revision,
-            }))
-            .await?
-            .into_inner();
-        changed(answer.credential, "credential", answer.audit_seq)
-    }
-
-    /// Lists an agent's credentials, newest first.
-    ///
-    /// # Errors
-    ///
-    /// See [`Error`].
-    pub async fn credentials(&self, agent: String) -> Result<Vec<Credential>, Error> {
-        let answer = self
-            .credential_service()
-            .list(call(v1::ListCredentialsRequest { agent }))
-            .await?
-            .into_inner();
-        records(answer.credentials)
-    }
-
-    /// Lists signing keys, newest first.
-    ///
-    /// # Errors
-    ///
-    /// See [`Error`].
-    pub async fn keys(&self) -> Result<Vec<ScheduledKey>, Error> {
-        let answer = self
-            .signing_key_service()
-            .list(call(v1::ListSigningKeysRequest {}))
-            .await?
-            .into_inner();
-        records(answer.keys)
-    }
-
-    /// Replaces the key that signs; in an emergency, withdraws the key `kid`, or every published one
-    /// when it is empty, at once.
-    ///
-    /// # Errors
-    ///
-    /// See [`Error`].
-    pub async fn rotate_keys(
-        &self,
-        emergency: bool,
-        kid: String,
-        reason: String,
-    ) -> Result<RotatedKeys, Error> {
-        let answer = self
-            .signing_key_service()
-            .rotate(call(v1::RotateSigningKeyRequest {
-                reason,
-                emergency,
-                kid,
-            }))
-            .await?
-            .into_inner();
-        let Changed { record, audit_seq } = changed(answer.key, "key", answer.audit_seq)?;
-        let max_age = answer
-            .jwks_max_age
-            .ok_or(FieldError::new("jwks_max_age", "must be present"))?;
-        Ok(RotatedKeys {
-            key: record,
-            revoked: records(answer.revoked)?,
-            audit_seq,
-            jwks_max_age: to_domain_duration(max_age, "jwks_max_age")?,
-        })
-    }
-
-    /// Lists audit entries, newest first, from before `before` on.
-    ///
-    /// # Errors
-    ///
-    /// See [`Error`].
-    pub async fn audit_page(
-        &self,
-        limit: u32,
-        before: Option<u64>,
-        filter: v1::AuditFilter,
-    ) -> Result<v1::ListAuditEntriesResponse, Error> {
-        let answer = self
-            .audit_service()
-            .list(call(v1::ListAuditEntriesRequest {
-                limit,
-                before,
-                filter: Some(filter),
-            }))
-            .await?;
-        Ok(answer.into_inner())
-    }
-
-    /// Follows the audit log from entry `from` on, or from the next one.
-    ///
-    /// # Errors
-    ///
-    /// See [`Error`].
-    pub async fn tail(
-        &self,
-        from: Option<u64>,
-        filter: v1::AuditFilter,
-        max_lag: u32,
-    ) -> Result<Streaming<v1::TailAuditResponse>, Error> {
-        let answer = self
-            .audit_service()
-            .tail(Request::new(v1::TailAuditRequest {
-                from,
-                filter: Some(filter),
-                max_lag,
-            }))
-            .await?;
-        Ok(answer.into_inner())
     }
 }
 
@@ -523,6 +181,7 @@ where
     Ok(Page {
         items: records(list)?,
         next: Some(next).filter(|token| !token.is_empty()),
+        total: None,
     })
 }
 
@@ -538,20 +197,5 @@ where
     Ok(Changed {
         record: record.try_into()?,
         audit_seq,
-    })
-}
-
-fn issued(answer: v1::IssuedCredential) -> Result<Issued, Error> {
-    // Taken first, so that the secret is wiped whatever happens to the rest.
-    let client_secret = Zeroizing::new(answer.client_secret);
-    let credential = answer
-        .credential
-        .ok_or(FieldError::new("credential", "must be present"))?;
-    Ok(Issued {
-        credential: credential.try_into()?,
-        retiring: answer.retiring.map(TryInto::try_into).transpose()?,
-        client_id: answer.client_id,
-        client_secret,
-        audit_seq: answer.audit_seq,
     })
 }

@@ -60,6 +60,9 @@ pub struct Caller {
     pub login: String,
     /// What the caller may do.
     pub role: String,
+    /// The organizations that there are for the caller, by id; none: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub organizations: Option<Vec<String>>,
 }
 
 impl TryFrom<v1::Status> for DaemonStatus {
@@ -94,6 +97,7 @@ impl TryFrom<v1::Status> for DaemonStatus {
                 name: caller.name,
                 login: caller.login,
                 role: caller.role,
+                organizations: caller.is_limited.then_some(caller.organizations),
             },
         })
     }

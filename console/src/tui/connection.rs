@@ -9,7 +9,7 @@ use agentidp_shared::AgentId;
 use tokio::sync::mpsc;
 
 use crate::backoff::Backoff;
-use crate::client::{Client, MAX_PAGE};
+use crate::client::{Client, ListedAgent, MAX_PAGE};
 use crate::error::Error;
 use crate::socket::SocketChoice;
 
@@ -218,11 +218,11 @@ async fn answer(client: &Client, command: Command) -> NetEvent {
         } => NetEvent::Agents {
             ticket,
             page,
-            result: client.agents(query, PAGE, token).await.map_err(sentence),
+            result: client.agents(*query, PAGE, token).await.map_err(sentence),
         },
         Command::Agent(id) => {
-            let agent = client.agent(id.to_string()).await;
-            NetEvent::Agent(agent.map(Box::new).map_err(sentence))
+            let listed = listed(client, id).await;
+            NetEvent::Agent(listed.map(Box::new).map_err(sentence))
         }
         Command::Detail(id) => {
             let detail = detail(client, id).await;
@@ -252,6 +252,15 @@ fn failure(command: Command, why: String) -> NetEvent {
             outcome: Err(why),
         })),
     }
+}
+
+/// An agent with what its row shows.
+async fn listed(client: &Client, id: AgentId) -> Result<ListedAgent, Error> {
+    let (agent, credentials) = tokio::try_join!(
+        client.agent(id.to_string()),
+        client.credentials(id.to_string()),
+    )?;
+    Ok(ListedAgent::new(agent, &credentials))
 }
 
 async fn detail(client: &Client, id: AgentId) -> Result<DetailData, Error> {
@@ -287,7 +296,7 @@ async fn make(client: &Client, change: Change) -> Result<ChangeDone, Error> {
         ),
         Change::Issue { agent, expires_in } => ChangeDone::Secret(
             client
-                .issue_credential(agent.to_string(), expires_in)
+                .issue_credential(agent.to_string(), expires_in, String::new())
                 .await?,
         ),
         Change::Rotate {
@@ -296,7 +305,7 @@ async fn make(client: &Client, change: Change) -> Result<ChangeDone, Error> {
             revision,
         } => ChangeDone::Secret(
             client
-                .rotate_credential(credential.to_string(), grace, revision)
+                .rotate_credential(credential.to_string(), grace, String::new(), revision)
                 .await?,
         ),
         Change::RevokeCredential {

@@ -8,7 +8,7 @@ use crossterm::event::KeyEvent;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-use crate::client::{AgentQuery, Changed, DaemonStatus, Issued, Page};
+use crate::client::{AgentQuery, Changed, DaemonStatus, Issued, ListedAgent, Page};
 
 use super::state::audit::AuditRow;
 
@@ -44,10 +44,10 @@ pub(crate) enum NetEvent {
     Agents {
         ticket: u64,
         page: usize,
-        result: Result<Page<Agent>, String>,
+        result: Result<Page<ListedAgent>, String>,
     },
     /// One agent as it is now.
-    Agent(Result<Box<Agent>, String>),
+    Agent(Result<Box<ListedAgent>, String>),
     /// An agent with all that its screen shows.
     Detail(AgentId, Result<Box<DetailData>, String>),
     /// The signing keys.
@@ -123,7 +123,7 @@ pub(crate) enum Command {
     Agents {
         ticket: u64,
         page: usize,
-        query: AgentQuery,
+        query: Box<AgentQuery>,
         token: String,
     },
     Agent(AgentId),

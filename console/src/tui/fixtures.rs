@@ -9,7 +9,7 @@ use agentidp_shared::{
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use zeroize::Zeroizing;
 
-use crate::client::{Caller, Changed, DaemonStatus, Issued, Page, StoreStatus};
+use crate::client::{Caller, Changed, DaemonStatus, Issued, ListedAgent, Page, StoreStatus};
 
 use super::event::{
     Change, ChangeDone, ChangeResult, Command, DetailData, Effect, Event, NetEvent, Welcome,
@@ -82,6 +82,16 @@ pub(crate) fn agents() -> Vec<Agent> {
     ]
 }
 
+/// An agent with two credentials, of which one expires in nine days; one that has ended has none.
+pub(crate) fn listed(agent: Agent) -> ListedAgent {
+    let is_over = agent.status.is_final();
+    ListedAgent {
+        agent,
+        credentials: if is_over { 0 } else { 2 },
+        expires_at: (!is_over).then(|| time("2026-11-30T09:12:00Z")),
+    }
+}
+
 pub(crate) fn credential(number: u8, status: CredentialStatus) -> Credential {
     Credential {
         id: credential_id(number),
@@ -123,6 +133,7 @@ pub(crate) fn status(role: &str) -> DaemonStatus {
             name: "alice".to_owned(),
             login: String::new(),
             role: role.to_owned(),
+            organizations: None,
         },
     }
 }
@@ -256,6 +267,20 @@ impl World {
     }
 
     pub(crate) fn page(&mut self, page: usize, items: Vec<Agent>, next: Option<&str>) {
+        let total = match next {
+            Some(_) => 12_481,
+            None => items.len() as u64,
+        };
+        self.listed(page, items.into_iter().map(listed).collect(), next, total);
+    }
+
+    pub(crate) fn listed(
+        &mut self,
+        page: usize,
+        items: Vec<ListedAgent>,
+        next: Option<&str>,
+        total: u64,
+    ) {
         let ticket = self.state.agents.ticket;
         self.net(NetEvent::Agents {
             ticket,
@@ -263,6 +288,7 @@ impl World {
             result: Ok(Page {
                 items,
                 next: next.map(str::to_owned),
+                total: Some(total),
             }),
         });
     }

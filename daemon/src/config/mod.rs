@@ -298,6 +298,7 @@ impl Config {
             role: Role::Admin,
             users: vec![nix::unistd::geteuid().to_string()],
             groups: Vec::new(),
+            organizations: None,
         });
         // Whatever the environment says: trying something out must not touch a store in production.
         config.store = Store {
@@ -546,6 +547,7 @@ fn default_roles() -> Vec<RoleMapping> {
         role,
         users: users.iter().map(|user| (*user).to_owned()).collect(),
         groups: vec![group.to_owned()],
+        organizations: None,
     };
     vec![
         mapping(Role::Admin, &["root"], "agentidp-admin"),

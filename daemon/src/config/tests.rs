@@ -145,7 +145,7 @@ fn every_setting_has_a_variable_that_stands_above_the_file() {
         ("AGENTIDP_OPERATOR_SOCKET", "/s"),
         (
             "AGENTIDP_OPERATOR_ROLES",
-            r#"[{role = "operator", groups = ["g"]}, {role = "admin", users = ["0"]}]"#,
+            r#"[{role = "operator", groups = ["g"], organizations = ["acme"]}, {role = "admin", users = ["0"]}]"#,
         ),
         ("AGENTIDP_ORGANIZATIONS_DEFAULT_TIER", "b"),
         (
@@ -196,6 +196,9 @@ fn every_setting_has_a_variable_that_stands_above_the_file() {
     assert_eq!(limits.read.per_organization, None);
     assert_eq!(config.operator.socket, Path::new("/s"));
     assert_eq!(config.operator.roles[1].users, ["0"]);
+    let reached = |at: usize| config.operator.roles[at].organizations.as_deref();
+    assert_eq!(reached(0), Some(&["acme".to_owned()][..]));
+    assert_eq!(reached(1), None, "all of them");
     assert_eq!(config.organizations.default_tier.as_str(), "b");
     assert_eq!(config.organizations.tiers[0].agents, Some(1));
     assert_eq!(config.organizations.tiers[1].tokens_per_month, Some(2));
@@ -260,7 +263,7 @@ fn a_bad_setting_in_the_file_is_refused_with_its_line_its_key_and_the_rule() {
         ),
         (
             "[[operator.roles]]\nrole = \"admin\"\nuser = [\"a\"]",
-            "agentidpd.toml:3: operator.roles: unknown field `user`, expected one of `role`, `users`, `groups`",
+            "agentidpd.toml:3: operator.roles: unknown field `user`, expected one of `role`, `users`, `groups`, `organizations`",
         ),
         (
             "[[operator.roles]]\nrole = \"admin\"\nusers = [\"a\", \"a b\"]",
@@ -269,6 +272,14 @@ fn a_bad_setting_in_the_file_is_refused_with_its_line_its_key_and_the_rule() {
         (
             "[[operator.roles]]\nrole = \"admin\"",
             "agentidpd.toml:1: operator.roles: must give the role admin to at least one user or group",
+        ),
+        (
+            "[[operator.roles]]\nrole = \"auditor\"\nusers = [\"a\"]\norganizations = []",
+            "agentidpd.toml:1: operator.roles: organizations must not be empty: leave it out for all of them",
+        ),
+        (
+            "[[operator.roles]]\nrole = \"auditor\"\nusers = [\"a\"]\norganizations = [\"Acme Inc\"]",
+            "agentidpd.toml:4: operator.roles: organizations must be names or ids of organizations",
         ),
         (
             "operator.roles = []",
@@ -391,7 +402,7 @@ fn a_bad_variable_is_refused_by_its_name() {
         (
             "AGENTIDP_OPERATOR_ROLES",
             "[{role = \"admin\", user = []}]",
-            "AGENTIDP_OPERATOR_ROLES: operator.roles: unknown field `user`, expected one of `role`, `users`, `groups`",
+            "AGENTIDP_OPERATOR_ROLES: operator.roles: unknown field `user`, expected one of `role`, `users`, `groups`, `organizations`",
         ),
         (
             "AGENTIDP_STORE_PATH",

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use agentidp_shared::key_schedule::LONGEST_JWKS_MAX_AGE;
-use agentidp_shared::{Rate, Resource, Role, Tier};
+use agentidp_shared::{OrganizationId, OrganizationName, Rate, Resource, Role, Tier};
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
@@ -26,6 +26,10 @@ pub struct RoleMapping {
     /// Groups, by name or by decimal number.
     #[serde(default, deserialize_with = "accounts")]
     pub groups: Vec<String>,
+    /// The organizations that there are for them, by name or id; absent: all, and what belongs to
+    /// none. One that does not exist is nothing.
+    #[serde(default, deserialize_with = "organizations")]
+    pub organizations: Option<Vec<String>>,
 }
 
 /// A tier: what an organization of it may have.
@@ -272,20 +276,40 @@ pub(super) fn log_filter(text: &str) -> Result<LogFilter, Rule> {
     Ok(LogFilter(text.to_owned()))
 }
 
-/// At least one mapping, each of at least one user or group.
+/// At least one mapping, each of at least one user or group, and of at least one organization when
+/// it names them.
 pub(super) fn check_roles(roles: &[RoleMapping]) -> Result<(), Rule> {
     if roles.is_empty() {
         return Err("must not be empty: nobody could operate the daemon".into());
     }
     let names_nobody = |it: &&RoleMapping| it.users.is_empty() && it.groups.is_empty();
-    match roles.iter().find(names_nobody) {
-        Some(mapping) => Err(format!(
+    if let Some(mapping) = roles.iter().find(names_nobody) {
+        let rule = format!(
             "must give the role {} to at least one user or group",
             mapping.role
-        )
-        .into()),
-        None => Ok(()),
+        );
+        return Err(rule.into());
     }
+    let reaches_nothing = |it: &RoleMapping| it.organizations.as_ref().is_some_and(Vec::is_empty);
+    if roles.iter().any(reaches_nothing) {
+        return Err("organizations must not be empty: leave it out for all of them".into());
+    }
+    Ok(())
+}
+
+fn organizations<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<String>>, D::Error> {
+    let organizations = Option::<Vec<String>>::deserialize(deserializer)?;
+    let is_one = |text: &String| {
+        text.parse::<OrganizationId>().is_ok() || text.parse::<OrganizationName>().is_ok()
+    };
+    if organizations.iter().flatten().all(is_one) {
+        return Ok(organizations);
+    }
+    Err(serde::de::Error::custom(
+        "organizations must be names or ids of organizations",
+    ))
 }
 
 fn accounts<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {

@@ -1,5 +1,6 @@
 //! The gate before every call: who is it, may they, and under which request id.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,8 +16,11 @@ use tracing::Instrument as _;
 use super::error::status;
 use super::measure;
 use super::peer::Peer;
-use super::policy::{Operators, rule_of};
+use super::policy::{Operators, Standing, rule_of};
 use crate::service::{Caller, IdempotencyKey, Reach, Service, ServiceError};
+
+/// How far one reaches who has no role.
+const NOWHERE: Reach = Reach::Organizations(BTreeSet::new());
 
 /// Puts the gate before a server.
 #[derive(Clone)]
@@ -35,7 +39,7 @@ impl AccessLayer {
     fn admit(
         &self,
         path: &str,
-        peer: Option<&Arc<Peer>>,
+        standing: Option<&Standing>,
         caller: &Caller,
     ) -> Result<(), ServiceError> {
         let refuse = |action, message: String| {
@@ -44,14 +48,13 @@ impl AccessLayer {
                 .deny_operator(caller, action, Outcome::Denied, error.code);
             Err(error)
         };
-        let role = peer.and_then(|peer| self.operators.role_of(peer));
         let name = caller
             .actor
             .name
             .as_deref()
             .or(caller.actor.id.as_deref())
             .unwrap_or("nobody");
-        match (rule_of(path), role) {
+        match (rule_of(path), standing) {
             (listed, None) => refuse(
                 listed.map_or(Action::UnknownCall, |rule| rule.action),
                 format!(
@@ -62,11 +65,18 @@ impl AccessLayer {
                 Action::UnknownCall,
                 "this daemon has no such call".to_owned(),
             ),
-            (Some(listed), Some(role)) if role < listed.role => refuse(
+            (Some(listed), Some(standing)) if standing.role < listed.role => refuse(
                 listed.action,
                 format!(
-                    "{name} has the role {role}; {} takes the role {}",
-                    listed.action, listed.role
+                    "{name} has the role {}; {} takes the role {}",
+                    standing.role, listed.action, listed.role
+                ),
+            ),
+            (Some(listed), Some(standing)) if !standing.allows(listed) => refuse(
+                listed.action,
+                format!(
+                    "{name} has the role {} for some organizations only; {} takes it for all",
+                    standing.role, listed.action
                 ),
             ),
             (Some(_), Some(_)) => Ok(()),
@@ -132,10 +142,20 @@ where
             let path = request.uri().path().as_bytes();
             IdempotencyKey::new(&format!("operator {user}"), &named.to_string(), &[path])
         });
+        let standing = peer
+            .as_ref()
+            .and_then(|peer| self.gate.operators.standing_of(peer));
+        let reach = standing
+            .as_ref()
+            .map_or(Ok(NOWHERE), |standing| standing.reach(service));
+        let (reach, unread) = match reach {
+            Ok(reach) => (reach, Ok(())),
+            Err(error) => (NOWHERE, Err(error)),
+        };
         let caller = Caller {
             actor,
             request_id,
-            reach: Reach::Installation,
+            reach,
             idempotency,
         };
         let span = tracing::info_span!(
@@ -144,7 +164,8 @@ where
         );
         let admitted = span.in_scope(|| {
             self.gate
-                .admit(request.uri().path(), peer.as_ref(), &caller)
+                .admit(request.uri().path(), standing.as_ref(), &caller)
+                .and(unread)
         });
         let path = request.uri().path().to_owned();
         let action = rule_of(&path).map_or(Action::UnknownCall, |rule| rule.action);

@@ -2,17 +2,25 @@
 
 use std::sync::Arc;
 
+use agentidp_proto::convert::timestamp;
 use agentidp_proto::v1::agent_service_server::AgentService;
 use agentidp_proto::{convert, v1};
 use agentidp_shared::agent::{Transition, parse_version};
-use agentidp_shared::{Agent, AgentId, AgentStatus, FieldError, Owner};
+use agentidp_shared::{Agent, AgentUpdate, Code, FieldError, OrganizationId};
+use futures_util::StreamExt as _;
+use futures_util::future::ready;
+use futures_util::stream::{self, BoxStream};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
+use tracing::Instrument as _;
 
 use super::error::{invalid, status};
-use super::{caller, page_size, present};
+use super::{agent_query, caller, present, reason};
 use crate::service::agent::Registration;
-use crate::service::{Changed, Service, ServiceError};
-use crate::store::{AgentFilter, AgentOrder, AgentPosition, AgentQuery, OneOf};
+use crate::service::bulk::{Bulk, Progress};
+use crate::service::listed::ListedAgent;
+use crate::service::{Caller, Changed, Service, ServiceError};
 
 pub(super) struct Adapter(pub(super) Arc<Service>);
 
@@ -28,25 +36,37 @@ impl Adapter {
             reason,
             revision,
         } = request.into_inner();
-        let reason = present(reason)
-            .map(TryInto::try_into)
-            .transpose()
-            .map_err(invalid)?;
+        let reason = self::reason(reason).map_err(invalid)?;
         let changed = self
             .0
             .transition_agent(&caller, &agent, transition, reason, revision)
             .await;
         changed
             .and_then(|changed| self.answer(&changed))
+            .map(Response::new)
             .map_err(|error| status(&error))
     }
 
-    fn answer(&self, changed: &Changed<Agent>) -> Result<Response<v1::AgentChange>, ServiceError> {
+    fn answer(&self, changed: &Changed<Agent>) -> Result<v1::AgentChange, ServiceError> {
         let agent = self.0.shown_agent(&changed.record)?;
-        Ok(Response::new(v1::AgentChange {
+        Ok(v1::AgentChange {
             agent: Some(agent.into()),
             audit_seq: changed.audit_seq,
-        }))
+        })
+    }
+
+    /// The organization that a filter names, if it does.
+    fn organization(
+        &self,
+        caller: &Caller,
+        text: Option<String>,
+    ) -> Result<Option<OrganizationId>, Status> {
+        let found = text
+            .and_then(present)
+            .map(|text| self.0.find_organization(caller, &text))
+            .transpose()
+            .map_err(|error| status(&error))?;
+        Ok(found.map(|stored| stored.record.id))
     }
 }
 
@@ -64,29 +84,65 @@ fn registration(request: v1::RegisterAgentRequest) -> Result<(String, Registrati
     Ok((request.organization, registration))
 }
 
-fn query(
-    status: String,
-    owner: String,
-    page_token: String,
-    limit: u32,
-) -> Result<AgentQuery, FieldError> {
-    let status: Option<AgentStatus> = present(status).map(|it| it.parse()).transpose()?;
-    let owner: Option<Owner> = present(owner).map(TryInto::try_into).transpose()?;
-    let after: Option<AgentId> = present(page_token).map(|it| it.parse()).transpose()?;
-    Ok(AgentQuery {
-        filter: AgentFilter {
-            status: status.map(OneOf::only),
-            owner: owner.map(OneOf::only),
-            ..AgentFilter::default()
-        },
-        order: AgentOrder::Created,
-        is_descending: true,
-        after: after.map(|id| AgentPosition {
-            value: Vec::new(),
-            id,
-        }),
-        limit: page_size(limit),
+fn update(request: v1::UpdateAgentRequest) -> Result<AgentUpdate, FieldError> {
+    Ok(AgentUpdate {
+        agent_type: request.agent_type.map(|it| it.parse()).transpose()?,
+        version: request.version.map(|it| parse_version(&it)).transpose()?,
+        capabilities: request
+            .capabilities
+            .map(|it| convert::capabilities(it.scopes))
+            .transpose()?,
+        owner: request.owner.map(TryInto::try_into).transpose()?,
+        deployment_env: request.deployment_env.map(|it| it.parse()).transpose()?,
+        audiences: request
+            .audiences
+            .map(|it| convert::audiences(it.resources))
+            .transpose()?,
+        metadata: request
+            .metadata
+            .map(|it| convert::metadata(it.entries))
+            .transpose()?,
     })
+}
+
+fn transition_of(text: &str) -> Result<Transition, FieldError> {
+    Ok(match text {
+        "suspend" => Transition::Suspend,
+        "resume" => Transition::Resume,
+        "revoke" => Transition::Revoke,
+        "decommission" => Transition::Decommission,
+        "archive" => Transition::Archive,
+        _ => {
+            return Err(FieldError::new(
+                "transition",
+                "must be one of suspend, resume, revoke, decommission, archive",
+            ));
+        }
+    })
+}
+
+fn listed(listed: ListedAgent) -> v1::ListedAgent {
+    v1::ListedAgent {
+        agent: Some(listed.agent.into()),
+        credentials: u32::try_from(listed.credentials).unwrap_or(u32::MAX),
+        expires_at: listed.expires_at.map(timestamp),
+    }
+}
+
+fn progress(progress: Progress) -> v1::TransitionManyAgentsResponse {
+    use v1::transition_many_agents_response::Refused;
+    let refused = progress.refused.into_iter().map(|it| Refused {
+        agent_id: it.agent.to_string(),
+        email: it.email,
+        code: it.error.code.to_string(),
+        message: it.error.message.into_owned(),
+    });
+    v1::TransitionManyAgentsResponse {
+        matched: progress.matched,
+        done: progress.done,
+        unchanged: progress.unchanged,
+        refused: refused.collect(),
+    }
 }
 
 #[tonic::async_trait]
@@ -103,7 +159,35 @@ impl AgentService for Adapter {
             .await;
         changed
             .and_then(|changed| self.answer(&changed))
+            .map(Response::new)
             .map_err(|error| status(&error))
+    }
+
+    async fn register_many(
+        &self,
+        request: Request<v1::RegisterManyAgentsRequest>,
+    ) -> Result<Response<v1::RegisterManyAgentsResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let mut registrations = Vec::with_capacity(request.agents.len());
+        for (number, agent) in (1..).zip(request.agents) {
+            let (_, registration) = registration(agent).map_err(|error| {
+                // The one that is at fault must be found among many.
+                let field = error.field;
+                let message = format!("agent {number}: {error}");
+                let error = ServiceError::new(Code::InvalidArgument, message);
+                status(&error.with("field", field))
+            })?;
+            registrations.push(registration);
+        }
+        let changed = self
+            .0
+            .register_agents(&caller, &request.organization, registrations)
+            .await;
+        let agents = changed.and_then(|all| all.iter().map(|it| self.answer(it)).collect());
+        Ok(Response::new(v1::RegisterManyAgentsResponse {
+            agents: agents.map_err(|error| status(&error))?,
+        }))
     }
 
     async fn get(
@@ -124,34 +208,35 @@ impl AgentService for Adapter {
     ) -> Result<Response<v1::ListAgentsResponse>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let organization = present(request.organization)
-            .map(|text| self.0.find_organization(&caller, &text))
-            .transpose();
-        let organization = organization
-            .map_err(|error| status(&error))?
-            .map(|stored| stored.record.id);
-        let query = query(
-            request.status,
-            request.owner,
-            request.page_token,
-            request.limit,
-        );
-        let query = query.map_err(invalid)?;
-        let page = self.0.list_agents(&caller, query, organization).await;
+        let organization = request.filter.as_ref().map(|it| it.organization.clone());
+        let organization = self.organization(&caller, organization)?;
+        let query = agent_query::query(&request).map_err(invalid)?;
+        let page = self
+            .0
+            .list_agents_with_credentials(&caller, query.clone(), organization)
+            .await;
         let page = page.map_err(|error| status(&error))?;
-        let agents = page
-            .agents
-            .iter()
-            .map(|stored| self.0.shown_agent(&stored.record).map(Into::into));
+        let next = page.next.map(|next| agent_query::token(&query, &next));
         Ok(Response::new(v1::ListAgentsResponse {
-            agents: agents
-                .collect::<Result<_, _>>()
-                .map_err(|error| status(&error))?,
-            next_page_token: page
-                .next
-                .map(|next| next.id.to_string())
-                .unwrap_or_default(),
+            agents: page.agents.into_iter().map(listed).collect(),
+            next_page_token: next.unwrap_or_default(),
+            total: page.total,
         }))
+    }
+
+    async fn update(
+        &self,
+        request: Request<v1::UpdateAgentRequest>,
+    ) -> Result<Response<v1::AgentChange>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let (agent, revision) = (request.agent.clone(), request.revision);
+        let update = update(request).map_err(invalid)?;
+        let changed = self.0.update_agent(&caller, &agent, update, revision).await;
+        changed
+            .and_then(|changed| self.answer(&changed))
+            .map(Response::new)
+            .map_err(|error| status(&error))
     }
 
     async fn suspend(
@@ -187,5 +272,44 @@ impl AgentService for Adapter {
         request: Request<v1::AgentTransitionRequest>,
     ) -> Result<Response<v1::AgentChange>, Status> {
         self.transition(request, Transition::Archive).await
+    }
+
+    type TransitionManyStream =
+        BoxStream<'static, Result<v1::TransitionManyAgentsResponse, Status>>;
+
+    async fn transition_many(
+        &self,
+        request: Request<v1::TransitionManyAgentsRequest>,
+    ) -> Result<Response<Self::TransitionManyStream>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let filter = request.filter.unwrap_or_default();
+        let bulk = Bulk {
+            organization: self.organization(&caller, Some(filter.organization.clone()))?,
+            filter: agent_query::filter(filter).map_err(invalid)?,
+            transition: transition_of(&request.transition).map_err(invalid)?,
+            reason: reason(request.reason).map_err(invalid)?,
+            expected: request.expected,
+            is_dry_run: request.dry_run,
+        };
+        let plan = self.0.plan_transitions(&caller, bulk).await;
+        let plan = plan.map_err(|error| status(&error))?;
+        let (sender, receiver) = mpsc::channel(1);
+        let service = Arc::clone(&self.0);
+        // In a task of its own, so that what is being written ends well when the caller goes away.
+        let running = tokio::spawn(
+            async move { service.run_transitions(&caller, plan, &sender).await }.in_current_span(),
+        );
+        let end = stream::once(running).filter_map(|ended| {
+            let ended = ended.unwrap_or_else(|error| {
+                let message = format!("moving the agents failed: {error}");
+                Err(ServiceError::new(Code::Internal, message))
+            });
+            ready(ended.err().map(|error| Err(status(&error))))
+        });
+        let told = ReceiverStream::new(receiver)
+            .map(|so_far| Ok(progress(so_far)))
+            .chain(end);
+        Ok(Response::new(told.boxed()))
     }
 }

@@ -32,6 +32,11 @@ impl Adapter {
         let agent = present(filter.agent)
             .map(|text| self.0.find_agent(caller, &text))
             .transpose();
+        let organization = present(filter.organization)
+            .map(|text| self.0.find_organization(caller, &text))
+            .transpose()
+            .map_err(|error| status(&error))?
+            .map(|stored| stored.record.id);
         Ok(EntryFilter {
             action: present(filter.action)
                 .map(|text| text.parse())
@@ -45,7 +50,7 @@ impl Adapter {
                 .map_err(|error| status(&error))?
                 .map(|stored| stored.record.id),
             jti: None,
-            organizations: caller.reach.narrowed(None),
+            organizations: caller.reach.narrowed(organization),
         })
     }
 }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use agentidp_proto::v1;
 use agentidp_proto::v1::credential_service_server::CredentialService;
+use agentidp_shared::PublicKey;
 use tonic::{Request, Response, Status};
 
 use super::error::{invalid, status};
-use super::{caller, duration, present};
-use crate::service::Service;
-use crate::service::credential::{Issued, Proof, Rotation};
+use super::{caller, duration, present, reason};
+use crate::service::credential::{Issued, Proof, Rotation, public_key};
+use crate::service::{Service, ServiceError};
 
 pub(super) struct Adapter(pub(super) Arc<Service>);
 
@@ -26,6 +27,13 @@ fn answer(issued: Issued) -> Response<v1::IssuedCredential> {
     })
 }
 
+/// The public key that a request brings, if it does.
+fn key(jwk: String) -> Result<Option<PublicKey>, ServiceError> {
+    present(jwk)
+        .map(|jwk| public_key(jwk.as_bytes()))
+        .transpose()
+}
+
 #[tonic::async_trait]
 impl CredentialService for Adapter {
     async fn issue(
@@ -35,9 +43,11 @@ impl CredentialService for Adapter {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let expires_in = duration(request.expires_in, "expires_in").map_err(invalid)?;
+        let key = key(request.public_key_jwk).map_err(|error| status(&error))?;
+        let proof = key.map_or(Proof::ClientSecret, Proof::PublicKey);
         let issued = self
             .0
-            .issue_credential(&caller, &request.agent, Proof::ClientSecret, expires_in)
+            .issue_credential(&caller, &request.agent, proof, expires_in)
             .await;
         issued.map(answer).map_err(|error| status(&error))
     }
@@ -51,7 +61,7 @@ impl CredentialService for Adapter {
         let id = request.credential_id.parse().map_err(invalid)?;
         let rotation = Rotation {
             grace: duration(request.grace, "grace").map_err(invalid)?,
-            public_key: None,
+            public_key: key(request.public_key_jwk).map_err(|error| status(&error))?,
             seen: request.revision,
         };
         let issued = self.0.rotate_credential(&caller, id, rotation).await;
@@ -65,10 +75,7 @@ impl CredentialService for Adapter {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let id = request.credential_id.parse().map_err(invalid)?;
-        let reason = present(request.reason)
-            .map(TryInto::try_into)
-            .transpose()
-            .map_err(invalid)?;
+        let reason = reason(request.reason).map_err(invalid)?;
         let changed = self
             .0
             .revoke_credential(&caller, id, reason, request.revision)
@@ -92,5 +99,20 @@ impl CredentialService for Adapter {
         Ok(Response::new(v1::ListCredentialsResponse {
             credentials: credentials.into_iter().map(Into::into).collect(),
         }))
+    }
+
+    async fn get(
+        &self,
+        request: Request<v1::GetCredentialRequest>,
+    ) -> Result<Response<v1::Credential>, Status> {
+        let caller = caller(&request)?;
+        let id = request
+            .into_inner()
+            .credential_id
+            .parse()
+            .map_err(invalid)?;
+        let credential = self.0.find_credential(&caller, id);
+        let credential = credential.map_err(|error| status(&error))?;
+        Ok(Response::new(credential.into()))
     }
 }

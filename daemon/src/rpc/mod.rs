@@ -7,6 +7,7 @@
 
 mod access;
 mod agent;
+mod agent_query;
 mod audit;
 mod credential;
 mod error;
@@ -16,6 +17,7 @@ mod organization;
 pub(crate) mod peer;
 pub(crate) mod policy;
 mod state;
+mod token;
 
 use std::sync::Arc;
 
@@ -26,7 +28,8 @@ use agentidp_proto::v1::credential_service_server::CredentialServiceServer;
 use agentidp_proto::v1::organization_service_server::OrganizationServiceServer;
 use agentidp_proto::v1::signing_key_service_server::SigningKeyServiceServer;
 use agentidp_proto::v1::status_service_server::StatusServiceServer;
-use agentidp_shared::FieldError;
+use agentidp_proto::v1::token_service_server::TokenServiceServer;
+use agentidp_shared::{FieldError, Reason};
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -85,6 +88,9 @@ pub(crate) async fn serve(
         .add_service(CredentialServiceServer::new(credential::Adapter(
             Arc::clone(&service),
         )))
+        .add_service(TokenServiceServer::new(token::Adapter(Arc::clone(
+            &service,
+        ))))
         .add_service(SigningKeyServiceServer::new(key::Adapter(Arc::clone(
             &service,
         ))))
@@ -148,6 +154,11 @@ fn caller<T>(request: &tonic::Request<T>) -> Result<Caller, tonic::Status> {
                 "the call has no caller",
             ))
         })
+}
+
+/// The reason that a request gives, if it does.
+fn reason(text: String) -> Result<Option<Reason>, FieldError> {
+    present(text).map(TryInto::try_into).transpose()
 }
 
 fn duration(

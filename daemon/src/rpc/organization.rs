@@ -4,13 +4,24 @@ use std::sync::Arc;
 
 use agentidp_proto::v1;
 use agentidp_proto::v1::organization_service_server::OrganizationService;
+use agentidp_shared::{Organization, OrganizationUpdate};
 use tonic::{Request, Response, Status};
 
 use super::error::{invalid, status};
-use super::{caller, page_size, present};
-use crate::service::Service;
+use super::{caller, duration, page_size, present, reason};
+use crate::service::{Changed, Service, ServiceError};
 
 pub(super) struct Adapter(pub(super) Arc<Service>);
+
+fn answer(
+    changed: Result<Changed<Organization>, ServiceError>,
+) -> Result<Response<v1::OrganizationChange>, Status> {
+    let changed = changed.map_err(|error| status(&error))?;
+    Ok(Response::new(v1::OrganizationChange {
+        organization: Some(changed.record.into()),
+        audit_seq: changed.audit_seq,
+    }))
+}
 
 #[tonic::async_trait]
 impl OrganizationService for Adapter {
@@ -19,10 +30,15 @@ impl OrganizationService for Adapter {
         request: Request<v1::CreateOrganizationRequest>,
     ) -> Result<Response<v1::CreateOrganizationResponse>, Status> {
         let caller = caller(&request)?;
-        let name = request.into_inner().name.try_into().map_err(invalid)?;
+        let request = request.into_inner();
+        let name = request.name.try_into().map_err(invalid)?;
+        let tier = present(request.tier)
+            .map(TryInto::try_into)
+            .transpose()
+            .map_err(invalid)?;
         let changed = self
             .0
-            .create_organization(&caller, name, None)
+            .create_organization(&caller, name, tier)
             .await
             .map_err(|error| status(&error))?;
         Ok(Response::new(v1::CreateOrganizationResponse {
@@ -57,5 +73,67 @@ impl OrganizationService for Adapter {
                 .collect(),
             next_page_token: next.unwrap_or_default(),
         }))
+    }
+
+    async fn get(
+        &self,
+        request: Request<v1::GetOrganizationRequest>,
+    ) -> Result<Response<v1::Organization>, Status> {
+        let caller = caller(&request)?;
+        let found = self
+            .0
+            .find_organization(&caller, &request.into_inner().organization)
+            .map_err(|error| status(&error))?;
+        Ok(Response::new(found.record.clone().into()))
+    }
+
+    async fn update(
+        &self,
+        request: Request<v1::UpdateOrganizationRequest>,
+    ) -> Result<Response<v1::OrganizationChange>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let age = duration(request.max_credential_age, "max_credential_age").map_err(invalid)?;
+        let update = OrganizationUpdate {
+            tier: request
+                .tier
+                .map(TryInto::try_into)
+                .transpose()
+                .map_err(invalid)?,
+            max_credential_age: age.map(|age| Some(age).filter(|age| !age.is_zero())),
+        };
+        let changed = self
+            .0
+            .update_organization(&caller, &request.organization, update, request.revision)
+            .await;
+        answer(changed)
+    }
+
+    async fn suspend(
+        &self,
+        request: Request<v1::OrganizationTransitionRequest>,
+    ) -> Result<Response<v1::OrganizationChange>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let reason = reason(request.reason).map_err(invalid)?;
+        let changed = self
+            .0
+            .suspend_organization(&caller, &request.organization, reason, request.revision)
+            .await;
+        answer(changed)
+    }
+
+    async fn resume(
+        &self,
+        request: Request<v1::OrganizationTransitionRequest>,
+    ) -> Result<Response<v1::OrganizationChange>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let reason = reason(request.reason).map_err(invalid)?;
+        let changed = self
+            .0
+            .resume_organization(&caller, &request.organization, reason, request.revision)
+            .await;
+        answer(changed)
     }
 }

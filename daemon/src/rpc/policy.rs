@@ -1,11 +1,13 @@
 //! Who may call what: the table of calls, and the roles of users.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use agentidp_shared::{Action, Role};
 
 use super::peer::Peer;
 use crate::config::RoleMapping;
+use crate::service::{Reach, Service, ServiceError};
 
 /// What a call takes, and what it is in the audit log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,12 +32,37 @@ pub(crate) const RULES: &[Rule] = &[
         Action::OrganizationCreate,
     ),
     rule(
+        "/agentidp.operator.v1.OrganizationService/Get",
+        Role::Auditor,
+        Action::OrganizationShow,
+    ),
+    rule(
         "/agentidp.operator.v1.OrganizationService/List",
         Role::Auditor,
         Action::OrganizationList,
     ),
     rule(
+        "/agentidp.operator.v1.OrganizationService/Update",
+        Role::Admin,
+        Action::OrganizationUpdate,
+    ),
+    rule(
+        "/agentidp.operator.v1.OrganizationService/Suspend",
+        Role::Admin,
+        Action::OrganizationSuspend,
+    ),
+    rule(
+        "/agentidp.operator.v1.OrganizationService/Resume",
+        Role::Admin,
+        Action::OrganizationResume,
+    ),
+    rule(
         "/agentidp.operator.v1.AgentService/Register",
+        Role::Operator,
+        Action::AgentRegister,
+    ),
+    rule(
+        "/agentidp.operator.v1.AgentService/RegisterMany",
         Role::Operator,
         Action::AgentRegister,
     ),
@@ -48,6 +75,11 @@ pub(crate) const RULES: &[Rule] = &[
         "/agentidp.operator.v1.AgentService/List",
         Role::Auditor,
         Action::AgentList,
+    ),
+    rule(
+        "/agentidp.operator.v1.AgentService/Update",
+        Role::Operator,
+        Action::AgentUpdate,
     ),
     rule(
         "/agentidp.operator.v1.AgentService/Suspend",
@@ -75,6 +107,11 @@ pub(crate) const RULES: &[Rule] = &[
         Action::AgentArchive,
     ),
     rule(
+        "/agentidp.operator.v1.AgentService/TransitionMany",
+        Role::Operator,
+        Action::AgentTransitionMany,
+    ),
+    rule(
         "/agentidp.operator.v1.CredentialService/Issue",
         Role::Operator,
         Action::CredentialIssue,
@@ -93,6 +130,26 @@ pub(crate) const RULES: &[Rule] = &[
         "/agentidp.operator.v1.CredentialService/List",
         Role::Auditor,
         Action::CredentialList,
+    ),
+    rule(
+        "/agentidp.operator.v1.CredentialService/Get",
+        Role::Auditor,
+        Action::CredentialShow,
+    ),
+    rule(
+        "/agentidp.operator.v1.TokenService/Inspect",
+        Role::Auditor,
+        Action::TokenIntrospect,
+    ),
+    rule(
+        "/agentidp.operator.v1.TokenService/Revoke",
+        Role::Operator,
+        Action::TokenRevoke,
+    ),
+    rule(
+        "/agentidp.operator.v1.TokenService/RevokeIssued",
+        Role::Operator,
+        Action::TokenRevoke,
     ),
     rule(
         "/agentidp.operator.v1.SigningKeyService/List",
@@ -151,20 +208,76 @@ impl Operators {
         Self(mappings.into())
     }
 
-    /// The highest role that `peer` has.
-    pub(crate) fn role_of(&self, peer: &Peer) -> Option<Role> {
+    /// Where `peer` stands: the highest role that it has, and how far that reaches.
+    ///
+    /// Only the mappings that give this very role say how far it reaches, all of them together: a
+    /// lower role that reaches further does not stretch a higher one.
+    pub(crate) fn standing_of(&self, peer: &Peer) -> Option<Standing> {
         let has = |mapping: &&RoleMapping| {
             mapping.users.iter().any(|user| peer.is_user(user))
                 || mapping.groups.iter().any(|group| peer.is_in(group))
         };
-        self.0.iter().filter(has).map(|mapping| mapping.role).max()
+        let role = self
+            .0
+            .iter()
+            .filter(has)
+            .map(|mapping| mapping.role)
+            .max()?;
+        let mut organizations = Some(BTreeSet::new());
+        for mapping in self.0.iter().filter(has).filter(|it| it.role == role) {
+            organizations = match (organizations, &mapping.organizations) {
+                (Some(mut all), Some(more)) => {
+                    all.extend(more.iter().cloned());
+                    Some(all)
+                }
+                _ => None,
+            };
+        }
+        Some(Standing {
+            role,
+            organizations,
+        })
+    }
+}
+
+/// What a user may do, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// The role.
+    pub(crate) role: Role,
+    /// The organizations, by name or id, that there are for the user; `None`: all, and what belongs
+    /// to none.
+    pub(crate) organizations: Option<BTreeSet<String>>,
+}
+
+impl Standing {
+    /// Whether the user may make a call: has the role that it takes. The role admin is about the
+    /// installation as a whole, so what it alone may do takes an admin who is not limited to some
+    /// organizations.
+    pub(crate) fn allows(&self, rule: &Rule) -> bool {
+        self.role >= rule.role && (rule.role < Role::Admin || self.organizations.is_none())
+    }
+
+    /// The organizations that there are for the user now. A name that no organization has, or no
+    /// more, stands for nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub(crate) fn reach(&self, service: &Service) -> Result<Reach, ServiceError> {
+        let Some(organizations) = &self.organizations else {
+            return Ok(Reach::Installation);
+        };
+        let found = organizations
+            .iter()
+            .map(|organization| service.organization_id(organization));
+        let found = found.collect::<Result<Vec<_>, _>>()?;
+        Ok(Reach::Organizations(found.into_iter().flatten().collect()))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use prost::Message as _;
 
     use super::*;
@@ -208,6 +321,7 @@ mod tests {
             let reads = [
                 "List",
                 "Get",
+                "Inspect",
                 "Tail",
                 "Check",
                 "Watch",
@@ -217,6 +331,70 @@ mod tests {
                 .iter()
                 .any(|name| rule.path.ends_with(&format!("/{name}")));
             assert_eq!(rule.role == Role::Auditor, is_read, "{}", rule.path);
+        }
+    }
+
+    fn mapping(role: Role, user: &str, organizations: Option<&[&str]>) -> RoleMapping {
+        let texts = |list: &[&str]| list.iter().map(ToString::to_string).collect();
+        RoleMapping {
+            role,
+            users: vec![user.to_owned()],
+            groups: Vec::new(),
+            organizations: organizations.map(texts),
+        }
+    }
+
+    #[test]
+    fn the_highest_role_counts_and_reaches_as_far_as_the_mappings_that_give_it() {
+        let me = nix::unistd::geteuid().to_string();
+        let peer = Peer::of_this_process();
+        let of = |mappings: Vec<RoleMapping>| Operators::new(mappings).standing_of(&peer);
+        let standing = |role, organizations: Option<&[&str]>| {
+            let names = |list: &[&str]| list.iter().map(ToString::to_string).collect();
+            Some(Standing {
+                role,
+                organizations: organizations.map(names),
+            })
+        };
+        let acme = Some(&["acme"][..]);
+        assert_eq!(of(vec![mapping(Role::Admin, "4294967294", None)]), None);
+        assert_eq!(
+            of(vec![
+                mapping(Role::Auditor, &me, None),
+                mapping(Role::Operator, &me, acme),
+            ]),
+            standing(Role::Operator, acme),
+            "that the lower role reaches everywhere does not stretch the higher one"
+        );
+        assert_eq!(
+            of(vec![
+                mapping(Role::Operator, &me, acme),
+                mapping(Role::Operator, &me, Some(&["globex"])),
+            ]),
+            standing(Role::Operator, Some(&["acme", "globex"]))
+        );
+        assert_eq!(
+            of(vec![
+                mapping(Role::Operator, &me, None),
+                mapping(Role::Operator, &me, acme),
+            ]),
+            standing(Role::Operator, None)
+        );
+    }
+
+    #[test]
+    fn an_admin_of_some_organizations_may_do_there_what_an_operator_may() {
+        let limited = Standing {
+            role: Role::Admin,
+            organizations: Some(BTreeSet::from(["acme".to_owned()])),
+        };
+        for rule in RULES {
+            assert_eq!(
+                limited.allows(rule),
+                rule.role < Role::Admin,
+                "{}",
+                rule.path
+            );
         }
     }
 }

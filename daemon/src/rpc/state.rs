@@ -9,6 +9,7 @@ use agentidp_proto::v1::status_service_server::StatusService;
 use agentidp_shared::Timestamp;
 use tonic::{Request, Response, Status};
 
+use super::caller;
 use super::peer::Peer;
 use super::policy::Operators;
 use crate::service::Service;
@@ -34,19 +35,19 @@ impl StatusService for Adapter {
         &self,
         request: Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::Status>, Status> {
-        let caller = request
-            .extensions()
-            .get::<Arc<Peer>>()
-            .map(|peer| v1::status::Caller {
-                uid: peer.uid,
-                name: peer.name.clone().unwrap_or_default(),
-                login: peer.login.clone().unwrap_or_default(),
-                role: self
-                    .operators
-                    .role_of(peer)
-                    .map(|role| role.to_string())
-                    .unwrap_or_default(),
-            });
+        let reached = caller(&request)?.reach.narrowed(None);
+        let peer = request.extensions().get::<Arc<Peer>>();
+        let standing = peer.and_then(|peer| self.operators.standing_of(peer));
+        let caller = peer.map(|peer| v1::status::Caller {
+            uid: peer.uid,
+            name: peer.name.clone().unwrap_or_default(),
+            login: peer.login.clone().unwrap_or_default(),
+            role: standing
+                .map(|standing| standing.role.to_string())
+                .unwrap_or_default(),
+            is_limited: reached.is_some(),
+            organizations: reached.iter().flatten().map(ToString::to_string).collect(),
+        });
         let reason = self.service.not_ready_reason();
         let store = self.service.store().status();
         Ok(Response::new(v1::Status {

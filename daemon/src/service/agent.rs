@@ -251,12 +251,7 @@ impl Service {
         reason: Option<Reason>,
         seen: u64,
     ) -> Result<Changed<Agent>, ServiceError> {
-        if reason.is_none() && !matches!(transition, Transition::Resume | Transition::Archive) {
-            return Err(ServiceError::new(
-                Code::InvalidArgument,
-                "reason: must be given, for the audit log",
-            ));
-        }
+        Self::check_reason(transition, reason.as_ref())?;
         let _set = self.credentials.lock().await;
         let mut attempts = ATTEMPTS;
         loop {
@@ -290,6 +285,20 @@ impl Service {
                 other => return other,
             }
         }
+    }
+
+    /// Whether there is a reason where a transition takes one.
+    pub(super) fn check_reason(
+        transition: Transition,
+        reason: Option<&Reason>,
+    ) -> Result<(), ServiceError> {
+        if reason.is_some() || matches!(transition, Transition::Resume | Transition::Archive) {
+            return Ok(());
+        }
+        Err(ServiceError::new(
+            Code::InvalidArgument,
+            "reason: must be given, for the audit log",
+        ))
     }
 
     async fn transition_once(

@@ -11,6 +11,7 @@ pub(crate) mod agent;
 pub(crate) mod audit;
 pub(crate) mod authenticate;
 pub(crate) mod bearer;
+pub(crate) mod bulk;
 pub(crate) mod credential;
 mod credential_age;
 mod cursor;
@@ -24,6 +25,7 @@ pub(crate) mod init;
 pub(crate) mod introspect;
 pub(crate) mod key;
 pub(crate) mod limits;
+pub(crate) mod listed;
 mod live;
 pub(crate) mod organization;
 pub(crate) mod reach;
@@ -275,14 +277,26 @@ impl Service {
         caller: &Caller,
         text: &str,
     ) -> Result<Arc<Stored<Organization>>, ServiceError> {
-        let id = match text.parse::<OrganizationId>() {
+        let id = self.organization_id(text)?;
+        self.require_organization(caller, id.ok_or_else(ServiceError::organization_not_found)?)
+    }
+
+    /// The id that `text` is, or that the organization of this name has.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub(crate) fn organization_id(
+        &self,
+        text: &str,
+    ) -> Result<Option<OrganizationId>, ServiceError> {
+        Ok(match text.parse::<OrganizationId>() {
             Ok(id) => Some(id),
             Err(_) => match text.parse::<OrganizationName>() {
                 Ok(name) => self.store.organization_by_name(&name)?,
                 Err(_) => None,
             },
-        };
-        self.require_organization(caller, id.ok_or_else(ServiceError::organization_not_found)?)
+        })
     }
 
     /// Finds an agent by id or e-mail.

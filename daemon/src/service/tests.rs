@@ -19,6 +19,7 @@ use crate::clock::System;
 use crate::store::EntryFilter;
 use crate::store::model::ModelStore;
 
+mod bulk;
 mod tokens;
 
 /// A clock that stands until it is moved.

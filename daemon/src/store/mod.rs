@@ -36,7 +36,9 @@ use crate::metrics::store::StoreMetrics;
 pub(crate) use commit::{
     Commit, CommitError, Committed, Conflict, Item, Quota, Temporary, TemporaryKey,
 };
-pub(crate) use query::{AgentFilter, AgentOrder, AgentPage, AgentPosition, AgentQuery, OneOf};
+pub(crate) use query::{
+    AgentFilter, AgentOrder, AgentPage, AgentPosition, AgentQuery, OneOf, first_expiry,
+};
 pub(crate) use record::{
     CredentialRecord, Record, RecordKey, Sealed, SecretVerifier, ServerSecret, ServerSecretName,
     SigningKeyRecord, Stored,

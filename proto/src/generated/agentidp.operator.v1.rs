@@ -146,12 +146,55 @@ pub struct CreateOrganizationRequest {
     /// a slug: lower-case letters, digits, hyphens
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
+    /// empty: the default
+    #[prost(string, tag = "2")]
+    pub tier: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateOrganizationResponse {
     #[prost(message, optional, tag = "1")]
     pub organization: ::core::option::Option<Organization>,
     /// the entry that says so
+    #[prost(uint64, tag = "2")]
+    pub audit_seq: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetOrganizationRequest {
+    /// id or name
+    #[prost(string, tag = "1")]
+    pub organization: ::prost::alloc::string::String,
+}
+/// What is absent stays as it is.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UpdateOrganizationRequest {
+    /// id or name
+    #[prost(string, tag = "1")]
+    pub organization: ::prost::alloc::string::String,
+    #[prost(string, optional, tag = "2")]
+    pub tier: ::core::option::Option<::prost::alloc::string::String>,
+    /// zero: takes the limit away
+    #[prost(message, optional, tag = "3")]
+    pub max_credential_age: ::core::option::Option<::prost_types::Duration>,
+    /// the one the caller saw; a changed one is refused. 0: any
+    #[prost(uint64, tag = "4")]
+    pub revision: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OrganizationTransitionRequest {
+    /// id or name
+    #[prost(string, tag = "1")]
+    pub organization: ::prost::alloc::string::String,
+    /// required, except to resume
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+    /// 0: any
+    #[prost(uint64, tag = "3")]
+    pub revision: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OrganizationChange {
+    #[prost(message, optional, tag = "1")]
+    pub organization: ::core::option::Option<Organization>,
     #[prost(uint64, tag = "2")]
     pub audit_seq: u64,
 }
@@ -197,6 +240,21 @@ pub struct RegisterAgentRequest {
         ::prost::alloc::string::String,
     >,
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RegisterManyAgentsRequest {
+    /// id or name; that of the agents is ignored
+    #[prost(string, tag = "1")]
+    pub organization: ::prost::alloc::string::String,
+    /// 1 to 100
+    #[prost(message, repeated, tag = "2")]
+    pub agents: ::prost::alloc::vec::Vec<RegisterAgentRequest>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RegisterManyAgentsResponse {
+    /// in the order of the request
+    #[prost(message, repeated, tag = "1")]
+    pub agents: ::prost::alloc::vec::Vec<AgentChange>,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetAgentRequest {
     #[prost(string, tag = "1")]
@@ -209,30 +267,169 @@ pub struct ListAgentsRequest {
     pub limit: u32,
     #[prost(string, tag = "2")]
     pub page_token: ::prost::alloc::string::String,
-    /// id or name; empty: all
-    #[prost(string, tag = "3")]
-    pub organization: ::prost::alloc::string::String,
-    /// empty: all but archived
+    #[prost(message, optional, tag = "3")]
+    pub filter: ::core::option::Option<AgentFilter>,
+    /// created, email, last_auth, expires; empty: created
     #[prost(string, tag = "4")]
-    pub status: ::prost::alloc::string::String,
-    /// empty: all
-    #[prost(string, tag = "5")]
-    pub owner: ::prost::alloc::string::String,
+    pub order: ::prost::alloc::string::String,
+    /// the smallest or oldest first; otherwise the largest or newest
+    #[prost(bool, tag = "5")]
+    pub ascending: bool,
+}
+/// Which agents. What is empty or absent lets all through.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AgentFilter {
+    /// id or name
+    #[prost(string, tag = "1")]
+    pub organization: ::prost::alloc::string::String,
+    /// absent: all but archived
+    #[prost(message, optional, tag = "2")]
+    pub status: ::core::option::Option<Words>,
+    #[prost(message, optional, tag = "3")]
+    pub owner: ::core::option::Option<Words>,
+    #[prost(message, optional, tag = "4")]
+    pub agent_type: ::core::option::Option<Words>,
+    #[prost(message, optional, tag = "5")]
+    pub deployment_env: ::core::option::Option<Words>,
+    /// one that the agent has
+    #[prost(string, tag = "6")]
+    pub capability: ::prost::alloc::string::String,
+    #[prost(string, tag = "7")]
+    pub email_prefix: ::prost::alloc::string::String,
+    /// of the first of its active credentials
+    #[prost(message, optional, tag = "8")]
+    pub expires_before: ::core::option::Option<::prost_types::Timestamp>,
+    /// in e-mail, owner, capabilities or metadata, in any case
+    #[prost(string, tag = "9")]
+    pub text: ::prost::alloc::string::String,
+}
+/// Words that a field may be, or may not be.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Words {
+    #[prost(string, repeated, tag = "1")]
+    pub words: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// the field must be none of them
+    #[prost(bool, tag = "2")]
+    pub is_not: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListAgentsResponse {
-    /// may be fewer than the limit though there are more
+    /// with free text they may be fewer than the limit though there are more
     #[prost(message, repeated, tag = "1")]
-    pub agents: ::prost::alloc::vec::Vec<Agent>,
+    pub agents: ::prost::alloc::vec::Vec<ListedAgent>,
     /// empty: there is no more
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
+    /// on all pages together; absent with free text
+    #[prost(uint64, optional, tag = "3")]
+    pub total: ::core::option::Option<u64>,
+}
+/// An agent in a list, with what its row shows beside the record.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListedAgent {
+    #[prost(message, optional, tag = "1")]
+    pub agent: ::core::option::Option<Agent>,
+    /// how many are accepted now
+    #[prost(uint32, tag = "2")]
+    pub credentials: u32,
+    /// when the first of its active credentials expires; absent: none does
+    #[prost(message, optional, tag = "3")]
+    pub expires_at: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// What is absent stays as it is.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UpdateAgentRequest {
+    #[prost(string, tag = "1")]
+    pub agent: ::prost::alloc::string::String,
+    #[prost(string, optional, tag = "2")]
+    pub agent_type: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(string, optional, tag = "3")]
+    pub version: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "4")]
+    pub capabilities: ::core::option::Option<Scopes>,
+    #[prost(string, optional, tag = "5")]
+    pub owner: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(string, optional, tag = "6")]
+    pub deployment_env: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "7")]
+    pub audiences: ::core::option::Option<Resources>,
+    /// replaces all of it
+    #[prost(message, optional, tag = "8")]
+    pub metadata: ::core::option::Option<MetadataEntries>,
+    /// the one the caller saw; a changed one is refused. 0: any
+    #[prost(uint64, tag = "9")]
+    pub revision: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Scopes {
+    #[prost(string, repeated, tag = "1")]
+    pub scopes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Resources {
+    #[prost(string, repeated, tag = "1")]
+    pub resources: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MetadataEntries {
+    #[prost(map = "string, string", tag = "1")]
+    pub entries: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TransitionManyAgentsRequest {
+    /// something must be given: there is no such call for all agents
+    #[prost(message, optional, tag = "1")]
+    pub filter: ::core::option::Option<AgentFilter>,
+    /// suspend, resume, revoke, decommission, archive
+    #[prost(string, tag = "2")]
+    pub transition: ::prost::alloc::string::String,
+    /// required, except to resume and archive, and for a dry run
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(bool, tag = "4")]
+    pub dry_run: bool,
+    /// how many agents the caller means; another number is refused
+    #[prost(uint64, optional, tag = "5")]
+    pub expected: ::core::option::Option<u64>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TransitionManyAgentsResponse {
+    /// how many agents the filter lets through
+    #[prost(uint64, tag = "1")]
+    pub matched: u64,
+    /// how many of them have been moved, or would be
+    #[prost(uint64, tag = "2")]
+    pub done: u64,
+    /// how many were there already
+    #[prost(uint64, tag = "3")]
+    pub unchanged: u64,
+    /// since the message before
+    #[prost(message, repeated, tag = "4")]
+    pub refused: ::prost::alloc::vec::Vec<transition_many_agents_response::Refused>,
+}
+/// Nested message and enum types in `TransitionManyAgentsResponse`.
+pub mod transition_many_agents_response {
+    /// An agent that could not be moved.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Refused {
+        #[prost(string, tag = "1")]
+        pub agent_id: ::prost::alloc::string::String,
+        #[prost(string, tag = "2")]
+        pub email: ::prost::alloc::string::String,
+        #[prost(string, tag = "3")]
+        pub code: ::prost::alloc::string::String,
+        #[prost(string, tag = "4")]
+        pub message: ::prost::alloc::string::String,
+    }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AgentTransitionRequest {
     #[prost(string, tag = "1")]
     pub agent: ::prost::alloc::string::String,
-    /// required, except to resume
+    /// required, except to resume and archive
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
     /// the one the caller saw; a changed one is refused. 0: any
@@ -255,6 +452,9 @@ pub struct IssueCredentialRequest {
     /// absent: does not expire
     #[prost(message, optional, tag = "2")]
     pub expires_in: ::core::option::Option<::prost_types::Duration>,
+    /// a JWK (RFC 7517); empty: a client secret is made
+    #[prost(string, tag = "3")]
+    pub public_key_jwk: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RotateCredentialRequest {
@@ -266,6 +466,9 @@ pub struct RotateCredentialRequest {
     /// 0: any
     #[prost(uint64, tag = "3")]
     pub revision: u64,
+    /// the successor of a public key
+    #[prost(string, tag = "4")]
+    pub public_key_jwk: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RevokeCredentialRequest {
@@ -287,7 +490,7 @@ pub struct IssuedCredential {
     pub retiring: ::core::option::Option<Credential>,
     #[prost(string, tag = "3")]
     pub client_id: ::prost::alloc::string::String,
-    /// shown once
+    /// shown once; empty for a public key
     #[prost(string, tag = "4")]
     pub client_secret: ::prost::alloc::string::String,
     #[prost(uint64, tag = "5")]
@@ -309,6 +512,75 @@ pub struct ListCredentialsRequest {
 pub struct ListCredentialsResponse {
     #[prost(message, repeated, tag = "1")]
     pub credentials: ::prost::alloc::vec::Vec<Credential>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetCredentialRequest {
+    #[prost(string, tag = "1")]
+    pub credential_id: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InspectTokenRequest {
+    #[prost(string, tag = "1")]
+    pub token: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InspectTokenResponse {
+    #[prost(bool, tag = "1")]
+    pub active: bool,
+    /// why it is not
+    #[prost(string, tag = "2")]
+    pub code: ::prost::alloc::string::String,
+    /// this and what follows: when the token is one of this server's
+    #[prost(string, tag = "3")]
+    pub jti: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub agent_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub organization_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub credential_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "7")]
+    pub scope: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "8")]
+    pub audience: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "9")]
+    pub issued_at: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "10")]
+    pub expires_at: ::core::option::Option<::prost_types::Timestamp>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeTokenRequest {
+    /// this or the next
+    #[prost(string, tag = "1")]
+    pub token: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub jti: ::prost::alloc::string::String,
+    /// required
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// One of the three.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeIssuedTokensRequest {
+    /// id or e-mail
+    #[prost(string, tag = "1")]
+    pub agent: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub credential_id: ::prost::alloc::string::String,
+    /// id or name
+    #[prost(string, tag = "3")]
+    pub organization: ::prost::alloc::string::String,
+    /// required
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TokenChange {
+    /// tokens issued until then are dead; absent for a single one
+    #[prost(message, optional, tag = "1")]
+    pub revoked_until: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(uint64, tag = "2")]
+    pub audit_seq: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListSigningKeysRequest {}
@@ -364,6 +636,9 @@ pub struct AuditFilter {
     /// an agent's id or e-mail that the entry concerns; empty: all
     #[prost(string, tag = "3")]
     pub agent: ::prost::alloc::string::String,
+    /// an organization's id or name that the entry concerns; empty: all
+    #[prost(string, tag = "4")]
+    pub organization: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListAuditEntriesRequest {
@@ -486,6 +761,12 @@ pub mod status {
         pub login: ::prost::alloc::string::String,
         #[prost(string, tag = "4")]
         pub role: ::prost::alloc::string::String,
+        /// to the organizations that follow
+        #[prost(bool, tag = "5")]
+        pub is_limited: bool,
+        /// ids, as far as there are such organizations
+        #[prost(string, repeated, tag = "6")]
+        pub organizations: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     }
 }
 /// Generated client implementations.
@@ -607,6 +888,30 @@ pub mod organization_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Shows one organization. Role: auditor.
+        pub async fn get(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetOrganizationRequest>,
+        ) -> std::result::Result<tonic::Response<super::Organization>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/agentidp.operator.v1.OrganizationService/Get",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("agentidp.operator.v1.OrganizationService", "Get"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// Lists organizations by creation, newest first. Role: auditor.
         pub async fn list(
             &mut self,
@@ -634,6 +939,91 @@ pub mod organization_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Changes an organization's tier or rules. Role: admin.
+        pub async fn update(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UpdateOrganizationRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::OrganizationChange>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/agentidp.operator.v1.OrganizationService/Update",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("agentidp.operator.v1.OrganizationService", "Update"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Suspends an organization: none of its agents gets a token, and those they have are dead. Role:
+        /// admin.
+        pub async fn suspend(
+            &mut self,
+            request: impl tonic::IntoRequest<super::OrganizationTransitionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::OrganizationChange>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/agentidp.operator.v1.OrganizationService/Suspend",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "agentidp.operator.v1.OrganizationService",
+                        "Suspend",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lets the agents of a suspended organization ask for tokens again. Role: admin.
+        pub async fn resume(
+            &mut self,
+            request: impl tonic::IntoRequest<super::OrganizationTransitionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::OrganizationChange>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/agentidp.operator.v1.OrganizationService/Resume",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("agentidp.operator.v1.OrganizationService", "Resume"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -657,12 +1047,42 @@ pub mod organization_service_server {
             tonic::Response<super::CreateOrganizationResponse>,
             tonic::Status,
         >;
+        /// Shows one organization. Role: auditor.
+        async fn get(
+            &self,
+            request: tonic::Request<super::GetOrganizationRequest>,
+        ) -> std::result::Result<tonic::Response<super::Organization>, tonic::Status>;
         /// Lists organizations by creation, newest first. Role: auditor.
         async fn list(
             &self,
             request: tonic::Request<super::ListOrganizationsRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ListOrganizationsResponse>,
+            tonic::Status,
+        >;
+        /// Changes an organization's tier or rules. Role: admin.
+        async fn update(
+            &self,
+            request: tonic::Request<super::UpdateOrganizationRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::OrganizationChange>,
+            tonic::Status,
+        >;
+        /// Suspends an organization: none of its agents gets a token, and those they have are dead. Role:
+        /// admin.
+        async fn suspend(
+            &self,
+            request: tonic::Request<super::OrganizationTransitionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::OrganizationChange>,
+            tonic::Status,
+        >;
+        /// Lets the agents of a suspended organization ask for tokens again. Role: admin.
+        async fn resume(
+            &self,
+            request: tonic::Request<super::OrganizationTransitionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::OrganizationChange>,
             tonic::Status,
         >;
     }
@@ -788,6 +1208,51 @@ pub mod organization_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/agentidp.operator.v1.OrganizationService/Get" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetSvc<T: OrganizationService>(pub Arc<T>);
+                    impl<
+                        T: OrganizationService,
+                    > tonic::server::UnaryService<super::GetOrganizationRequest>
+                    for GetSvc<T> {
+                        type Response = super::Organization;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetOrganizationRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as OrganizationService>::get(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/agentidp.operator.v1.OrganizationService/List" => {
                     #[allow(non_camel_case_types)]
                     struct ListSvc<T: OrganizationService>(pub Arc<T>);
@@ -818,6 +1283,141 @@ pub mod organization_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/agentidp.operator.v1.OrganizationService/Update" => {
+                    #[allow(non_camel_case_types)]
+                    struct UpdateSvc<T: OrganizationService>(pub Arc<T>);
+                    impl<
+                        T: OrganizationService,
+                    > tonic::server::UnaryService<super::UpdateOrganizationRequest>
+                    for UpdateSvc<T> {
+                        type Response = super::OrganizationChange;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UpdateOrganizationRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as OrganizationService>::update(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UpdateSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/agentidp.operator.v1.OrganizationService/Suspend" => {
+                    #[allow(non_camel_case_types)]
+                    struct SuspendSvc<T: OrganizationService>(pub Arc<T>);
+                    impl<
+                        T: OrganizationService,
+                    > tonic::server::UnaryService<super::OrganizationTransitionRequest>
+                    for SuspendSvc<T> {
+                        type Response = super::OrganizationChange;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::OrganizationTransitionRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as OrganizationService>::suspend(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SuspendSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/agentidp.operator.v1.OrganizationService/Resume" => {
+                    #[allow(non_camel_case_types)]
+                    struct ResumeSvc<T: OrganizationService>(pub Arc<T>);
+                    impl<
+                        T: OrganizationService,
+                    > tonic::server::UnaryService<super::OrganizationTransitionRequest>
+                    for ResumeSvc<T> {
+                        type Response = super::OrganizationChange;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::OrganizationTransitionRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as OrganizationService>::resume(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ResumeSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -989,6 +1589,33 @@ pub mod agent_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Registers 1 to 100 agents of one organization: all of them or none. Role: operator.
+        pub async fn register_many(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RegisterManyAgentsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RegisterManyAgentsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/agentidp.operator.v1.AgentService/RegisterMany",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("agentidp.operator.v1.AgentService", "RegisterMany"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// Shows one agent. Role: auditor.
         pub async fn get(
             &mut self,
@@ -1011,7 +1638,7 @@ pub mod agent_service_client {
                 .insert(GrpcMethod::new("agentidp.operator.v1.AgentService", "Get"));
             self.inner.unary(req, path, codec).await
         }
-        /// Lists agents by registration, newest first. Role: auditor.
+        /// Lists agents. Role: auditor.
         pub async fn list(
             &mut self,
             request: impl tonic::IntoRequest<super::ListAgentsRequest>,
@@ -1034,6 +1661,28 @@ pub mod agent_service_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("agentidp.operator.v1.AgentService", "List"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Changes an agent's record. Role: operator.
+        pub async fn update(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UpdateAgentRequest>,
+        ) -> std::result::Result<tonic::Response<super::AgentChange>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/agentidp.operator.v1.AgentService/Update",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("agentidp.operator.v1.AgentService", "Update"));
             self.inner.unary(req, path, codec).await
         }
         /// Suspends an agent: it gets no token until it is resumed. Role: operator.
@@ -1148,6 +1797,39 @@ pub mod agent_service_client {
                 .insert(GrpcMethod::new("agentidp.operator.v1.AgentService", "Archive"));
             self.inner.unary(req, path, codec).await
         }
+        /// Moves every agent that a filter lets through, and tells how far it is. With `dry_run` it only
+        /// tells what it would do. Role: operator.
+        pub async fn transition_many(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TransitionManyAgentsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<
+                tonic::codec::Streaming<super::TransitionManyAgentsResponse>,
+            >,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/agentidp.operator.v1.AgentService/TransitionMany",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "agentidp.operator.v1.AgentService",
+                        "TransitionMany",
+                    ),
+                );
+            self.inner.server_streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1168,12 +1850,20 @@ pub mod agent_service_server {
             &self,
             request: tonic::Request<super::RegisterAgentRequest>,
         ) -> std::result::Result<tonic::Response<super::AgentChange>, tonic::Status>;
+        /// Registers 1 to 100 agents of one organization: all of them or none. Role: operator.
+        async fn register_many(
+            &self,
+            request: tonic::Request<super::RegisterManyAgentsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RegisterManyAgentsResponse>,
+            tonic::Status,
+        >;
         /// Shows one agent. Role: auditor.
         async fn get(
             &self,
             request: tonic::Request<super::GetAgentRequest>,
         ) -> std::result::Result<tonic::Response<super::Agent>, tonic::Status>;
-        /// Lists agents by registration, newest first. Role: auditor.
+        /// Lists agents. Role: auditor.
         async fn list(
             &self,
             request: tonic::Request<super::ListAgentsRequest>,
@@ -1181,6 +1871,11 @@ pub mod agent_service_server {
             tonic::Response<super::ListAgentsResponse>,
             tonic::Status,
         >;
+        /// Changes an agent's record. Role: operator.
+        async fn update(
+            &self,
+            request: tonic::Request<super::UpdateAgentRequest>,
+        ) -> std::result::Result<tonic::Response<super::AgentChange>, tonic::Status>;
         /// Suspends an agent: it gets no token until it is resumed. Role: operator.
         async fn suspend(
             &self,
@@ -1206,6 +1901,24 @@ pub mod agent_service_server {
             &self,
             request: tonic::Request<super::AgentTransitionRequest>,
         ) -> std::result::Result<tonic::Response<super::AgentChange>, tonic::Status>;
+        /// Server streaming response type for the TransitionMany method.
+        type TransitionManyStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<
+                    super::TransitionManyAgentsResponse,
+                    tonic::Status,
+                >,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Moves every agent that a filter lets through, and tells how far it is. With `dry_run` it only
+        /// tells what it would do. Role: operator.
+        async fn transition_many(
+            &self,
+            request: tonic::Request<super::TransitionManyAgentsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::TransitionManyStream>,
+            tonic::Status,
+        >;
     }
     /// Agents and their lifecycle.
     #[derive(Debug)]
@@ -1329,6 +2042,51 @@ pub mod agent_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/agentidp.operator.v1.AgentService/RegisterMany" => {
+                    #[allow(non_camel_case_types)]
+                    struct RegisterManySvc<T: AgentService>(pub Arc<T>);
+                    impl<
+                        T: AgentService,
+                    > tonic::server::UnaryService<super::RegisterManyAgentsRequest>
+                    for RegisterManySvc<T> {
+                        type Response = super::RegisterManyAgentsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RegisterManyAgentsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AgentService>::register_many(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RegisterManySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/agentidp.operator.v1.AgentService/Get" => {
                     #[allow(non_camel_case_types)]
                     struct GetSvc<T: AgentService>(pub Arc<T>);
@@ -1403,6 +2161,51 @@ pub mod agent_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/agentidp.operator.v1.AgentService/Update" => {
+                    #[allow(non_camel_case_types)]
+                    struct UpdateSvc<T: AgentService>(pub Arc<T>);
+                    impl<
+                        T: AgentService,
+                    > tonic::server::UnaryService<super::UpdateAgentRequest>
+                    for UpdateSvc<T> {
+                        type Response = super::AgentChange;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UpdateAgentRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AgentService>::update(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UpdateSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -1643,6 +2446,53 @@ pub mod agent_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/agentidp.operator.v1.AgentService/TransitionMany" => {
+                    #[allow(non_camel_case_types)]
+                    struct TransitionManySvc<T: AgentService>(pub Arc<T>);
+                    impl<
+                        T: AgentService,
+                    > tonic::server::ServerStreamingService<
+                        super::TransitionManyAgentsRequest,
+                    > for TransitionManySvc<T> {
+                        type Response = super::TransitionManyAgentsResponse;
+                        type ResponseStream = T::TransitionManyStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::TransitionManyAgentsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AgentService>::transition_many(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TransitionManySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 _ => {
                     Box::pin(async move {
                         let mut response = http::Response::new(
@@ -1775,7 +2625,8 @@ pub mod credential_service_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Issues a client secret, which is shown in this answer and never again. Role: operator.
+        /// Issues a credential: a client secret, which is shown in this answer and never again, or one for
+        /// a public key that is given. Role: operator.
         pub async fn issue(
             &mut self,
             request: impl tonic::IntoRequest<super::IssueCredentialRequest>,
@@ -1883,6 +2734,30 @@ pub mod credential_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Shows one credential. Role: auditor.
+        pub async fn get(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetCredentialRequest>,
+        ) -> std::result::Result<tonic::Response<super::Credential>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/agentidp.operator.v1.CredentialService/Get",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("agentidp.operator.v1.CredentialService", "Get"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1898,7 +2773,8 @@ pub mod credential_service_server {
     /// Generated trait containing gRPC methods that should be implemented for use with CredentialServiceServer.
     #[async_trait]
     pub trait CredentialService: std::marker::Send + std::marker::Sync + 'static {
-        /// Issues a client secret, which is shown in this answer and never again. Role: operator.
+        /// Issues a credential: a client secret, which is shown in this answer and never again, or one for
+        /// a public key that is given. Role: operator.
         async fn issue(
             &self,
             request: tonic::Request<super::IssueCredentialRequest>,
@@ -1930,6 +2806,11 @@ pub mod credential_service_server {
             tonic::Response<super::ListCredentialsResponse>,
             tonic::Status,
         >;
+        /// Shows one credential. Role: auditor.
+        async fn get(
+            &self,
+            request: tonic::Request<super::GetCredentialRequest>,
+        ) -> std::result::Result<tonic::Response<super::Credential>, tonic::Status>;
     }
     /// What agents prove themselves with.
     #[derive(Debug)]
@@ -2188,6 +3069,51 @@ pub mod credential_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/agentidp.operator.v1.CredentialService/Get" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetSvc<T: CredentialService>(pub Arc<T>);
+                    impl<
+                        T: CredentialService,
+                    > tonic::server::UnaryService<super::GetCredentialRequest>
+                    for GetSvc<T> {
+                        type Response = super::Credential;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetCredentialRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CredentialService>::get(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 _ => {
                     Box::pin(async move {
                         let mut response = http::Response::new(
@@ -2225,6 +3151,457 @@ pub mod credential_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "agentidp.operator.v1.CredentialService";
     impl<T> tonic::server::NamedService for CredentialServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Generated client implementations.
+pub mod token_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Access tokens.
+    #[derive(Debug, Clone)]
+    pub struct TokenServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl TokenServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> TokenServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> TokenServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            TokenServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Tells what a token is, and whether it counts (RFC 7662). Role: auditor.
+        pub async fn inspect(
+            &mut self,
+            request: impl tonic::IntoRequest<super::InspectTokenRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::InspectTokenResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/agentidp.operator.v1.TokenService/Inspect",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("agentidp.operator.v1.TokenService", "Inspect"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Revokes one token, by itself or by its `jti`. Role: operator.
+        pub async fn revoke(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RevokeTokenRequest>,
+        ) -> std::result::Result<tonic::Response<super::TokenChange>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/agentidp.operator.v1.TokenService/Revoke",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("agentidp.operator.v1.TokenService", "Revoke"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Revokes every token that was issued until now for a credential, an agent or an organization.
+        /// Role: operator.
+        pub async fn revoke_issued(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RevokeIssuedTokensRequest>,
+        ) -> std::result::Result<tonic::Response<super::TokenChange>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/agentidp.operator.v1.TokenService/RevokeIssued",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("agentidp.operator.v1.TokenService", "RevokeIssued"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod token_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with TokenServiceServer.
+    #[async_trait]
+    pub trait TokenService: std::marker::Send + std::marker::Sync + 'static {
+        /// Tells what a token is, and whether it counts (RFC 7662). Role: auditor.
+        async fn inspect(
+            &self,
+            request: tonic::Request<super::InspectTokenRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::InspectTokenResponse>,
+            tonic::Status,
+        >;
+        /// Revokes one token, by itself or by its `jti`. Role: operator.
+        async fn revoke(
+            &self,
+            request: tonic::Request<super::RevokeTokenRequest>,
+        ) -> std::result::Result<tonic::Response<super::TokenChange>, tonic::Status>;
+        /// Revokes every token that was issued until now for a credential, an agent or an organization.
+        /// Role: operator.
+        async fn revoke_issued(
+            &self,
+            request: tonic::Request<super::RevokeIssuedTokensRequest>,
+        ) -> std::result::Result<tonic::Response<super::TokenChange>, tonic::Status>;
+    }
+    /// Access tokens.
+    #[derive(Debug)]
+    pub struct TokenServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> TokenServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for TokenServiceServer<T>
+    where
+        T: TokenService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/agentidp.operator.v1.TokenService/Inspect" => {
+                    #[allow(non_camel_case_types)]
+                    struct InspectSvc<T: TokenService>(pub Arc<T>);
+                    impl<
+                        T: TokenService,
+                    > tonic::server::UnaryService<super::InspectTokenRequest>
+                    for InspectSvc<T> {
+                        type Response = super::InspectTokenResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::InspectTokenRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TokenService>::inspect(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = InspectSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/agentidp.operator.v1.TokenService/Revoke" => {
+                    #[allow(non_camel_case_types)]
+                    struct RevokeSvc<T: TokenService>(pub Arc<T>);
+                    impl<
+                        T: TokenService,
+                    > tonic::server::UnaryService<super::RevokeTokenRequest>
+                    for RevokeSvc<T> {
+                        type Response = super::TokenChange;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RevokeTokenRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TokenService>::revoke(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RevokeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/agentidp.operator.v1.TokenService/RevokeIssued" => {
+                    #[allow(non_camel_case_types)]
+                    struct RevokeIssuedSvc<T: TokenService>(pub Arc<T>);
+                    impl<
+                        T: TokenService,
+                    > tonic::server::UnaryService<super::RevokeIssuedTokensRequest>
+                    for RevokeIssuedSvc<T> {
+                        type Response = super::TokenChange;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RevokeIssuedTokensRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TokenService>::revoke_issued(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RevokeIssuedSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for TokenServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "agentidp.operator.v1.TokenService";
+    impl<T> tonic::server::NamedService for TokenServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

@@ -3,9 +3,11 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use agentidp_shared::{Agent, AgentId, Timestamp};
+use agentidp_proto::v1;
+use agentidp_shared::{Agent, AgentId, AgentStatus, Timestamp};
 
-use crate::client::{AgentQuery, Page};
+use crate::agent_filter;
+use crate::client::{AgentQuery, ListedAgent, Page};
 
 use super::filter::Filter;
 
@@ -22,13 +24,17 @@ const FOLLOW: Duration = Duration::from_millis(500);
 const FOLLOW_AT_ONCE: usize = 20;
 
 /// The keys of the filter, which the daemon understands.
-pub(crate) const FILTER_KEYS: &[&str] = &["status", "owner", "org"];
+pub(crate) const FILTER_KEYS: &[&str] = agent_filter::KEYS;
 
 /// The list of agents.
 #[derive(Debug)]
 pub(crate) struct Agents {
     pub(crate) filter: Filter,
-    pages: VecDeque<Vec<Agent>>,
+    /// What of the filter the daemon is asked for.
+    asked: v1::AgentFilter,
+    /// How many agents the daemon says there are, where it does.
+    pub(crate) total: Option<u64>,
+    pages: VecDeque<Vec<ListedAgent>>,
     /// The number of the first page that is kept.
     first: usize,
     /// What to ask each page with, as far as it is known.
@@ -55,6 +61,8 @@ impl Default for Agents {
     fn default() -> Self {
         Self {
             filter: Filter::default(),
+            asked: v1::AgentFilter::default(),
+            total: None,
             pages: VecDeque::new(),
             first: 0,
             tokens: vec![String::new()],
@@ -79,34 +87,41 @@ pub(crate) struct Want {
 }
 
 impl Agents {
-    /// Forgets the rows and begins anew with `filter`; the selection stays by id.
-    pub(crate) fn restart(&mut self, filter: Filter) {
+    /// Forgets the rows and begins anew with `filter`; the selection stays by id. Refuses a filter
+    /// that the daemon would, and then changes nothing.
+    pub(crate) fn restart(&mut self, filter: Filter, now: Timestamp) -> Result<(), String> {
+        let mut asked = v1::AgentFilter::default();
+        for term in &filter.pairs {
+            agent_filter::add(&mut asked, term, now)?;
+        }
         *self = Self {
             filter,
+            asked,
             ticket: self.ticket + 1,
             selected: self.selected,
             ..Self::default()
         };
+        Ok(())
     }
 
-    /// What the daemon is to filter by.
+    /// What the daemon is to give.
     pub(crate) fn query(&self) -> AgentQuery {
         AgentQuery {
-            organization: self.filter.value("org"),
-            status: self.filter.value("status"),
-            owner: self.filter.value("owner"),
+            filter: self.asked.clone(),
+            ..AgentQuery::default()
         }
     }
 
     /// Every agent that is kept.
-    pub(crate) fn loaded(&self) -> impl Iterator<Item = &Agent> {
+    pub(crate) fn loaded(&self) -> impl Iterator<Item = &ListedAgent> {
         self.pages.iter().flatten()
     }
 
     /// The rows that pass the filter's words.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = &Agent> {
-        self.loaded()
-            .filter(|agent| self.filter.words.is_empty() || self.filter.matches(&searchable(agent)))
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &ListedAgent> {
+        self.loaded().filter(|it| {
+            self.filter.words.is_empty() || self.filter.matches(&searchable(&it.agent))
+        })
     }
 
     /// How many agents are known, and whether there are no more.
@@ -128,22 +143,24 @@ impl Agents {
 
     /// An agent that is kept.
     pub(crate) fn get(&self, id: AgentId) -> Option<&Agent> {
-        self.loaded().find(|agent| agent.id == id)
+        let mut agents = self.loaded().map(|it| &it.agent);
+        agents.find(|agent| agent.id == id)
     }
 
     /// The selected agent.
     pub(crate) fn selected(&self) -> Option<&Agent> {
         self.selected
-            .and_then(|id| self.rows().find(|it| it.id == id))
+            .and_then(|id| self.rows().find(|it| it.agent.id == id))
+            .map(|it| &it.agent)
     }
 
     fn selected_index(&self) -> Option<usize> {
         let id = self.selected?;
-        self.rows().position(|agent| agent.id == id)
+        self.rows().position(|it| it.agent.id == id)
     }
 
     fn id_at(&self, index: usize) -> Option<AgentId> {
-        self.rows().nth(index).map(|agent| agent.id)
+        self.rows().nth(index).map(|it| it.agent.id)
     }
 
     /// Moves the selection by `by` rows, and the screen of `height` rows with it.
@@ -200,7 +217,7 @@ impl Agents {
         let page = self
             .pages
             .iter()
-            .position(|rows| rows.iter().any(|agent| Some(agent.id) == self.selected))
+            .position(|rows| rows.iter().any(|it| Some(it.agent.id) == self.selected))
             .unwrap_or(0);
         self.ask(self.first + page)
     }
@@ -232,7 +249,8 @@ impl Agents {
     }
 
     /// Takes in a page that came.
-    pub(crate) fn arrived(&mut self, page: usize, rows: Page<Agent>, height: usize) {
+    pub(crate) fn arrived(&mut self, page: usize, rows: Page<ListedAgent>, height: usize) {
+        self.total = rows.total;
         self.loading = None;
         self.failed = None;
         let end = self.first + self.pages.len();
@@ -265,16 +283,16 @@ impl Agents {
     }
 
     /// Takes in a page that was read again. Rows keep their places; new agents come first.
-    fn merge(&mut self, page: usize, rows: Page<Agent>) {
+    fn merge(&mut self, page: usize, rows: Page<ListedAgent>) {
         let all = rows.items.clone();
         let mut fresh = Vec::new();
         let mut is_known = false;
-        for agent in rows.items {
-            if self.get(agent.id).is_some() {
+        for listed in rows.items {
+            if self.get(listed.agent.id).is_some() {
                 is_known = true;
-                self.patch(agent);
+                self.patch(listed);
             } else {
-                fresh.push(agent);
+                fresh.push(listed);
             }
         }
         if page != 0 {
@@ -305,30 +323,59 @@ impl Agents {
     }
 
     /// Takes in one agent as it is now. One that the filter lets through no more leaves the list.
-    pub(crate) fn patch(&mut self, agent: Agent) {
-        let query = self.query();
-        let stays = (query.status.is_empty() || query.status == agent.status.as_str())
-            && (query.owner.is_empty() || query.owner == agent.owner.as_str());
+    pub(crate) fn patch(&mut self, listed: ListedAgent) {
+        let stays = self.stays(&listed.agent);
         for rows in &mut self.pages {
-            if let Some(at) = rows.iter().position(|it| it.id == agent.id) {
+            if let Some(at) = rows.iter().position(|it| it.agent.id == listed.agent.id) {
                 if stays {
                     if let Some(row) = rows.get_mut(at)
                         // An answer that was overtaken by a newer one is not taken back.
-                        && row.revision <= agent.revision
+                        && row.agent.revision <= listed.agent.revision
                     {
-                        *row = agent;
+                        *row = listed;
                     }
                 } else {
                     rows.remove(at);
+                    self.total = self.total.map(|total| total.saturating_sub(1));
                 }
                 return;
             }
         }
     }
 
+    /// Takes in an agent's record as it is now; what hangs on it is as it was, but that one which
+    /// has ended has no credentials.
+    pub(crate) fn patch_record(&mut self, agent: Agent) {
+        let Some(known) = self.loaded().find(|it| it.agent.id == agent.id).cloned() else {
+            return;
+        };
+        let listed = if agent.status.is_final() {
+            ListedAgent::new(agent, &[])
+        } else {
+            ListedAgent { agent, ..known }
+        };
+        self.patch(listed);
+    }
+
+    /// Whether what was asked for would still bring the agent, as far as its record tells.
+    fn stays(&self, agent: &Agent) -> bool {
+        let lets = |words: &Option<v1::Words>, value: &str| {
+            words
+                .as_ref()
+                .is_none_or(|it| it.words.iter().any(|word| word == value) != it.is_not)
+        };
+        let is_shown = self.asked.status.is_some() || agent.status != AgentStatus::Archived;
+        is_shown
+            && lets(&self.asked.status, agent.status.as_str())
+            && lets(&self.asked.owner, agent.owner.as_str())
+            && lets(&self.asked.agent_type, agent.agent_type.as_str())
+            && lets(&self.asked.deployment_env, agent.deployment_env.as_str())
+    }
+
     /// An agent that is kept, to be changed in place.
     pub(crate) fn get_mut(&mut self, id: AgentId) -> Option<&mut Agent> {
-        self.pages.iter_mut().flatten().find(|it| it.id == id)
+        let mut agents = self.pages.iter_mut().flatten().map(|it| &mut it.agent);
+        agents.find(|agent| agent.id == id)
     }
 }
 

@@ -168,15 +168,17 @@ fn passes(filter: &Filter, entry: &AuditEntry, name_agent: &impl Fn(&str) -> Str
     if filter.pairs.is_empty() && filter.words.is_empty() {
         return true;
     }
-    let pairs = filter.pairs.iter().all(|(key, value)| {
+    let pairs = filter.pairs.iter().all(|term| {
         let Some(entry) = &entry.entry else {
             return false;
         };
-        match key.as_str() {
+        let value = term.value.as_str();
+        let is_so = match term.key.as_str() {
             "action" => entry.action.as_str() == value,
             "outcome" => entry.outcome.as_str() == value,
             _ => concerns(entry, value, name_agent),
-        }
+        };
+        is_so != term.is_not
     });
     pairs && filter.matches(&entry.json)
 }

@@ -70,21 +70,25 @@ impl Act {
     pub(crate) const fn consequence(self) -> &'static str {
         match self {
             Self::Suspend => {
-                "It gets no token until it is resumed. Those it has work until they expire."
+                "It gets no token until it is resumed. Those it has introspect inactive at once; \
+                 resource servers that verify by JWKS alone accept them until they expire."
             }
-            Self::Resume => "It may ask for tokens again.",
+            Self::Resume => "It may ask for tokens again. Those from before stay dead.",
             Self::Revoke => {
-                "An incident: its credentials end now, for good. Tokens work until they expire."
+                "An incident: its credentials end now, for good. Its tokens introspect inactive at \
+                 once; resource servers that verify by JWKS alone accept them until they expire."
             }
             Self::Decommission => {
-                "End of life: its credentials end now, for good. Tokens work until they expire."
+                "End of life: its credentials end now, for good. Its tokens introspect inactive at \
+                 once; resource servers that verify by JWKS alone accept them until they expire."
             }
             Self::Issue => "A new client secret, shown once. Those it has stay as they are.",
             Self::Rotate => {
                 "A new client secret, shown once. The old one is accepted until its grace is over."
             }
             Self::RevokeCredential => {
-                "It is accepted no more, for good. Tokens it got work until they expire."
+                "It is accepted no more, for good. Tokens it got introspect inactive at once; \
+                 resource servers that verify by JWKS alone accept them until they expire."
             }
         }
     }

@@ -1,13 +1,14 @@
-//! Filters: `key=value` and words, each with `!` before it to mean the opposite.
+//! Filters: `key=value`, `key!=value` and words, each with `!` before it to mean the opposite.
 
+use crate::agent_filter::Term;
 use crate::text::fit;
 
 /// A filter as it was typed, taken apart.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Filter {
     pub(crate) text: String,
-    /// `key=value`, in the order they were typed.
-    pub(crate) pairs: Vec<(String, String)>,
+    /// `key=value` and `key!=value`, in the order they were typed.
+    pub(crate) pairs: Vec<Term>,
     pub(crate) words: Vec<Word>,
 }
 
@@ -26,14 +27,14 @@ impl Filter {
             ..Self::default()
         };
         for part in text.split_whitespace() {
-            match part.split_once('=') {
-                Some((key, value)) if keys.contains(&key) && !value.is_empty() => {
-                    filter.pairs.push((key.to_owned(), value.to_owned()));
+            match Term::parse(part) {
+                Some(term) if keys.contains(&term.key.as_str()) && !term.value.is_empty() => {
+                    filter.pairs.push(term);
                 }
-                Some((key, _)) => {
+                Some(term) => {
                     return Err(format!(
                         "no filter {}=X here: use {}=X or a word",
-                        fit(key, 16).trim_end(),
+                        fit(&term.key, 16).trim_end(),
                         keys.join("=X "),
                     ));
                 }
@@ -44,12 +45,6 @@ impl Filter {
             }
         }
         Ok(filter)
-    }
-
-    /// The value of a key; empty when it has none.
-    pub(crate) fn value(&self, key: &str) -> String {
-        let pair = self.pairs.iter().rev().find(|(name, _)| name == key);
-        pair.map(|(_, value)| value.clone()).unwrap_or_default()
     }
 
     /// Whether a row of this text passes the words.
@@ -70,10 +65,16 @@ mod tests {
 
     #[test]
     fn a_filter_is_pairs_and_words() {
-        let filter = Filter::parse(" status=active  Poster !eu ", &["status", "owner"]).unwrap();
-        assert_eq!(filter.text, "status=active Poster !eu");
-        assert_eq!(filter.value("status"), "active");
-        assert_eq!(filter.value("owner"), "");
+        let keys = &["status", "owner"];
+        let filter = Filter::parse(" status!=active  Poster !eu ", keys).unwrap();
+        assert_eq!(filter.text, "status!=active Poster !eu");
+        assert_eq!(filter.pairs.len(), 1);
+        let pair = &filter.pairs[0];
+        assert_eq!(
+            (pair.key.as_str(), pair.value.as_str()),
+            ("status", "active")
+        );
+        assert!(pair.is_not);
         assert!(filter.matches("invoice-poster billing"));
         assert!(!filter.matches("invoice-poster-EU billing"));
         assert!(!filter.matches("ledger"));

@@ -24,6 +24,7 @@ use self::agents::Agents;
 use self::audit::Audit;
 use self::detail::Detail;
 use self::dialog::Dialog;
+use self::filter::Filter;
 
 /// The smallest terminal that shows everything.
 pub(crate) const SMALLEST: (u16, u16) = (80, 24);
@@ -219,6 +220,13 @@ impl State {
     /// Whether a secret can be read on the screen.
     pub(crate) fn shows_secret(&self) -> bool {
         matches!(&self.dialog, Some(Dialog::Secret(dialog)) if dialog.revealed_until.is_some())
+    }
+
+    /// Reads the list of agents anew with `filter`; one that the daemon would refuse is complained of.
+    pub(crate) fn restart_agents(&mut self, filter: Filter) {
+        if let Err(rule) = self.agents.restart(filter, self.now) {
+            self.complain(rule);
+        }
     }
 
     /// Says something to the operator.

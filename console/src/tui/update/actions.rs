@@ -1,7 +1,7 @@
 //! What can be done to an agent and its credentials: the menu behind `a`, and undo.
 
 use agentidp_shared::agent::Transition;
-use agentidp_shared::{AgentStatus, CredentialStatus};
+use agentidp_shared::{AgentStatus, CredentialKind, CredentialStatus};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use crate::tui::event::{Change, Command, Effect};
@@ -93,6 +93,10 @@ fn credential_actions(state: &State) -> (Option<String>, Option<String>) {
     let status = credential.status;
     let why = format!("the credential is {status}");
     match status {
+        CredentialStatus::Active if credential.kind == CredentialKind::PublicKey => {
+            let why = "the agent makes its new key: agentidp credential rotate --public-key";
+            (Some(why.to_owned()), None)
+        }
         CredentialStatus::Active => (None, None),
         CredentialStatus::Retiring => (Some(why), None),
         CredentialStatus::Revoked | CredentialStatus::Expired => (Some(why.clone()), Some(why)),

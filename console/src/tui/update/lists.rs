@@ -159,7 +159,7 @@ fn reload(state: &mut State) -> Vec<Effect> {
     match state.screen {
         Screen::Agents => {
             let filter = state.agents.filter.clone();
-            state.agents.restart(filter);
+            state.restart_agents(filter);
             Vec::new()
         }
         Screen::Detail => match state.detail.as_ref().map(|detail| detail.agent.id) {

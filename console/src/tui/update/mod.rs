@@ -71,7 +71,7 @@ fn ask(state: &mut State, want: Want) -> Effect {
     Effect::Send(Command::Agents {
         ticket: state.agents.ticket,
         page: want.page,
-        query: state.agents.query(),
+        query: Box::new(state.agents.query()),
         token: want.token,
     })
 }
@@ -169,9 +169,7 @@ fn back(state: &mut State) {
     }
     match state.screen {
         Screen::Agents if !state.agents.filter.text.is_empty() => {
-            state
-                .agents
-                .restart(super::state::filter::Filter::default());
+            state.restart_agents(super::state::filter::Filter::default());
         }
         Screen::Audit if !state.audit.filter.text.is_empty() => {
             state.audit.filter = super::state::filter::Filter::default();

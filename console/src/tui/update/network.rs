@@ -3,6 +3,7 @@
 use agentidp_shared::agent::Transition;
 use agentidp_shared::{Action, ActorKind, AgentId, Entry, Outcome, TargetKind};
 
+use crate::client::ListedAgent;
 use crate::tui::event::{Change, ChangeDone, ChangeResult, Command, Effect, NetEvent, Welcome};
 use crate::tui::state::audit::{AuditEntry, AuditRow};
 use crate::tui::state::dialog::{Dialog, SecretDialog};
@@ -34,14 +35,14 @@ pub(super) fn take_in(state: &mut State, event: NetEvent) -> Vec<Effect> {
         }
         // What could not be read stays as it was; the next change or connection asks again.
         NetEvent::Agent(Err(_)) => {}
-        NetEvent::Agent(Ok(agent)) => {
+        NetEvent::Agent(Ok(listed)) => {
             if let Some(detail) = &mut state.detail
-                && detail.agent.id == agent.id
-                && detail.agent.revision <= agent.revision
+                && detail.agent.id == listed.agent.id
+                && detail.agent.revision <= listed.agent.revision
             {
-                detail.agent = (*agent).clone();
+                detail.agent = listed.agent.clone();
             }
-            state.agents.patch(*agent);
+            state.agents.patch(*listed);
             let height = state.list_height();
             state.agents.settle(height);
         }
@@ -52,7 +53,8 @@ pub(super) fn take_in(state: &mut State, event: NetEvent) -> Vec<Effect> {
             detail.is_loading = false;
             match result {
                 Ok(data) => {
-                    state.agents.patch(data.agent.clone());
+                    let listed = ListedAgent::new(data.agent.clone(), &data.credentials);
+                    state.agents.patch(listed);
                     detail.arrived(*data);
                 }
                 Err(why) => detail.failed = Some(why),
@@ -89,7 +91,7 @@ fn connected(state: &mut State, welcome: Welcome) -> Vec<Effect> {
     }
     if is_other_store {
         let filter = state.agents.filter.clone();
-        state.agents.restart(filter);
+        state.restart_agents(filter);
         state.detail = None;
         state.keys.rows = None;
         state.undo = None;
@@ -177,7 +179,7 @@ fn changed(state: &mut State, result: ChangeResult) {
             {
                 detail.agent = agent.clone();
             }
-            state.agents.patch(agent);
+            state.agents.patch_record(agent);
             let height = state.list_height();
             state.agents.settle(height);
         }
@@ -252,10 +254,12 @@ fn follow_entry(state: &mut State, row: &AuditEntry) -> Vec<Effect> {
             state.agents.has_new = true;
             Vec::new()
         }
-        Action::AgentSuspend
+        Action::AgentUpdate
+        | Action::AgentSuspend
         | Action::AgentResume
         | Action::AgentRevoke
-        | Action::AgentDecommission => {
+        | Action::AgentDecommission
+        | Action::AgentArchive => {
             let mut effects = Vec::new();
             if let Some(id) = target_agent(entry)
                 && let Some(agent) = state.agents.get(id)
@@ -271,7 +275,16 @@ fn follow_entry(state: &mut State, row: &AuditEntry) -> Vec<Effect> {
             }
             effects
         }
-        Action::CredentialIssue | Action::CredentialRotate | Action::CredentialRevoke => {
+        Action::CredentialIssue
+        | Action::CredentialRotate
+        | Action::CredentialRetire
+        | Action::CredentialRevoke => {
+            // Its row says how many it has.
+            if let Some(id) = entry.agent_id
+                && state.agents.get(id).is_some()
+            {
+                state.agents.changed.insert(id);
+            }
             match shown.filter(|_| concerns_shown) {
                 Some(id) => read_detail_again(state, id),
                 None => Vec::new(),

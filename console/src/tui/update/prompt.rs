@@ -83,6 +83,6 @@ fn filter(state: &mut State, text: &str) {
         let height = state.list_height();
         state.agents.settle(height);
     } else {
-        state.agents.restart(filter);
+        state.restart_agents(filter);
     }
 }

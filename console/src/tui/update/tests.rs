@@ -3,10 +3,10 @@
 use agentidp_shared::AgentStatus::{Active, Suspended};
 use agentidp_shared::agent::Transition;
 
-use crate::client::AgentQuery;
 use crate::tui::event::{Change, Command, Effect, Event, NetEvent};
 use crate::tui::fixtures::{
-    World, agent, agent_id, agents, credential_id, entry_by_alice, entry_of, history, welcome,
+    World, agent, agent_id, agents, credential_id, entry_by_alice, entry_of, history, listed,
+    welcome,
 };
 use crate::tui::state::audit::AuditRow;
 use crate::tui::state::confirm::Field;
@@ -39,7 +39,7 @@ fn the_first_page_is_asked_for_once_connected() {
         [&Command::Agents {
             ticket: 0,
             page: 0,
-            query: AgentQuery::default(),
+            query: Box::default(),
             token: String::new(),
         }]
     );
@@ -119,7 +119,8 @@ fn new_agents_are_kept_to_the_window() {
                 agent
             })
             .collect();
-        let known = world.state.agents.loaded().take(100).cloned();
+        let known = world.state.agents.loaded().take(100);
+        let known: Vec<_> = known.map(|it| it.agent.clone()).collect();
         let rows = fresh.into_iter().chain(known).collect();
         world.page(0, rows, None);
         assert!(world.state.agents.loaded().count() <= 2_000);
@@ -135,14 +136,16 @@ fn a_page_of_an_earlier_filter_is_not_taken_for_one_of_this() {
     world.key("enter");
     assert!(matches!(
         world.sent()[..],
-        [Command::Agents { query, .. }] if query.status == "active"
+        [Command::Agents { query, .. }]
+            if query.filter.status.as_ref().is_some_and(|it| it.words == ["active"])
     ));
     world.net(NetEvent::Agents {
         ticket: old,
         page: 0,
         result: Ok(crate::client::Page {
-            items: many(50, 5),
+            items: many(50, 5).into_iter().map(listed).collect(),
             next: None,
+            total: Some(5),
         }),
     });
     assert_eq!(world.state.agents.rows().count(), 0);
@@ -157,9 +160,8 @@ fn an_agent_that_leaves_the_filter_leaves_the_list() {
     world.type_text("status=active");
     world.key("enter");
     world.page(0, many(1, 2), None);
-    world.net(NetEvent::Agent(Ok(Box::new(agent(
-        1, "bot-001", Suspended,
-    )))));
+    let suspended = listed(agent(1, "bot-001", Suspended));
+    world.net(NetEvent::Agent(Ok(Box::new(suspended))));
     assert_eq!(world.state.agents.rows().count(), 1);
     assert_eq!(world.state.agents.selected, Some(agent_id(2)));
 }
@@ -318,7 +320,7 @@ fn the_dialog_stays_with_its_agent_whatever_the_list_does() {
     world.page(0, newer, None);
     let mut changed = agents().remove(0);
     changed.revision = 50;
-    world.net(NetEvent::Agent(Ok(Box::new(changed))));
+    world.net(NetEvent::Agent(Ok(Box::new(listed(changed)))));
     world.type_text("leak");
     world.keys(&["enter", "y"]);
     assert_eq!(world.change(), Some(suspend("leak")));
@@ -617,4 +619,38 @@ fn a_rotation_names_its_grace() {
             revision: 3,
         })
     );
+}
+
+#[test]
+fn what_the_daemon_cannot_filter_by_is_said_and_the_list_stays() {
+    let mut world = World::live();
+    world.key("/");
+    world.type_text("expires-within=soon");
+    world.key("enter");
+    assert!(world.sent().is_empty());
+    assert!(world.message().contains("duration"), "{}", world.message());
+    assert_eq!(world.state.agents.rows().count(), 4);
+}
+
+#[test]
+fn an_archived_agent_leaves_a_list_that_does_not_ask_for_it() {
+    let mut world = World::live();
+    let mut archived = agents().remove(3);
+    archived.status = agentidp_shared::AgentStatus::Archived;
+    world.net(NetEvent::Agent(Ok(Box::new(listed(archived)))));
+    assert_eq!(world.state.agents.rows().count(), 3);
+    assert_eq!(world.state.agents.total, Some(3));
+}
+
+#[test]
+fn a_new_credential_has_the_row_of_its_agent_read_again() {
+    let mut world = World::live();
+    let more = format!(r#","agent_id":"{}""#, agent_id(1));
+    world.net(NetEvent::Audit(entry_of(
+        88_413,
+        "credential.issue",
+        "success",
+        &more,
+    )));
+    assert_eq!(world.sent(), [&Command::Agent(agent_id(1))]);
 }

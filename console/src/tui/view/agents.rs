@@ -1,9 +1,12 @@
 //! The Agents screen.
 
+use std::time::Duration;
+
 use agentidp_shared::{Agent, Timestamp};
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use crate::client::ListedAgent;
 use crate::duration;
 use crate::tui::state::{Link, State};
 use crate::tui::style::{agent_symbol, faint, heading};
@@ -13,8 +16,11 @@ use super::canvas::{Canvas, Column};
 /// From this width on, the selected agent is shown beside the list.
 const SPLIT_FROM: u16 = 120;
 
+/// How little time a credential may have left before that stands out.
+const SOON: Duration = Duration::from_hours(7 * 24);
+
 /// The width of that pane.
-const PANE: u16 = 44;
+const PANE: u16 = 42;
 
 pub(super) fn render(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
     let is_split = body.width >= SPLIT_FROM;
@@ -30,10 +36,10 @@ pub(super) fn render(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
     canvas.headings(3, list.y, &columns);
     let height = usize::from(list.height.saturating_sub(1));
     let mut count = 0;
-    for (row, agent) in (1..).zip(state.agents.rows().skip(state.agents.top).take(height)) {
+    for (row, listed) in (1..).zip(state.agents.rows().skip(state.agents.top).take(height)) {
         let y = list.y + row;
-        canvas.row(3, y, &columns, &cells(state, canvas, agent, columns.len()));
-        if Some(agent.id) == state.agents.selected {
+        canvas.row(3, y, &columns, &cells(state, canvas, listed, columns.len()));
+        if Some(listed.agent.id) == state.agents.selected {
             canvas.text(1, y, ">", Style::new());
             canvas.highlight(Rect::new(0, y, list.width.saturating_sub(1), 1));
         }
@@ -67,15 +73,17 @@ fn empty(state: &State) -> &'static str {
 
 /// The columns that there is room for; those at the end are given up first.
 fn columns(width: u16) -> Vec<Column> {
-    const ALL: [(&str, u16); 6] = [
-        ("OWNER", 10),
+    const ALL: [(&str, u16); 8] = [
+        ("OWNER", 8),
         ("STATUS", 16),
+        ("CREDS", 5),
         ("LAST AUTH", 10),
+        ("EXPIRES", 7),
         ("TYPE", 12),
         ("ENV", 11),
         ("ORG", 12),
     ];
-    const EMAIL: u16 = 26;
+    const EMAIL: u16 = 18;
     let mut room = width.saturating_sub(4 + EMAIL);
     let mut columns = vec![Column {
         heading: "AGENT",
@@ -89,25 +97,50 @@ fn columns(width: u16) -> Vec<Column> {
         columns.push(Column { heading, width });
     }
     if let Some(email) = columns.first_mut() {
-        email.width += room.min(16);
+        email.width += room.min(22);
     }
     columns
 }
 
-fn cells(state: &State, canvas: &Canvas<'_>, agent: &Agent, count: usize) -> Vec<(String, Style)> {
+fn cells(
+    state: &State,
+    canvas: &Canvas<'_>,
+    listed: &ListedAgent,
+    count: usize,
+) -> Vec<(String, Style)> {
     let plain = Style::new();
+    let agent = &listed.agent;
     let status = format!("{} {}", agent_symbol(agent.status), agent.status);
     let mut cells = vec![
         (agent.email.to_string(), plain),
         (agent.owner.to_string(), plain),
         (status, canvas.palette.agent(agent.status)),
+        (listed.credentials.to_string(), plain),
         (time(state, agent.last_auth_at), plain),
+        expiry(state, canvas, listed.expires_at),
         (agent.agent_type.to_string(), plain),
         (agent.deployment_env.to_string(), plain),
         (state.organization(agent.organization_id), plain),
     ];
     cells.truncate(count);
     cells
+}
+
+/// How long the first of an agent's credentials is still accepted; what is near stands out.
+fn expiry(state: &State, canvas: &Canvas<'_>, time: Option<Timestamp>) -> (String, Style) {
+    match time {
+        None => ("-".to_owned(), Style::new()),
+        Some(time) if time <= state.now => ("over".to_owned(), canvas.palette.bad()),
+        Some(time) => {
+            let left = time.since(state.now);
+            let style = if left < SOON {
+                canvas.palette.warn()
+            } else {
+                Style::new()
+            };
+            (duration::short(left), style)
+        }
+    }
 }
 
 /// A past moment: its age, or its UTC time.

@@ -79,10 +79,11 @@ fn agents_crumbs(state: &State, canvas: &mut Canvas<'_>) {
     let agents = &state.agents;
     let (known, is_complete) = agents.extent();
     let known = thousands(known as u64);
-    let count = match (is_complete, agents.loaded().next()) {
-        (true, _) => known,
-        (false, Some(_)) => format!("{known}+"),
-        (false, None) => String::new(),
+    let count = match (agents.total, is_complete, agents.loaded().next()) {
+        (_, true, _) => known,
+        (Some(total), false, Some(_)) => format!("{known}/{}", thousands(total)),
+        (None, false, Some(_)) => format!("{known}+"),
+        (_, false, None) => String::new(),
     };
     let x = canvas.text(1, 1, "Agents ", heading());
     let mut x = canvas.text(x, 1, &count, Style::new());

@@ -25,7 +25,7 @@ pub(super) fn render(confirm: &Confirm, canvas: &mut Canvas<'_>) -> Option<Posit
         .fields()
         .iter()
         .filter(|it| label(confirm, **it).is_some());
-    let height = 9 + command_lines + cells(inputs.count());
+    let height = 10 + command_lines + cells(inputs.count());
     let inner = canvas.window((WIDTH, height), confirm.act.title(), badge);
 
     let mut y = inner.y;
@@ -33,11 +33,11 @@ pub(super) fn render(confirm: &Confirm, canvas: &mut Canvas<'_>) -> Option<Posit
     y += 1;
     let place = Rect {
         y,
-        height: 2,
+        height: 3,
         ..inner
     };
     canvas.wrapped(place, confirm.act.consequence(), Style::new());
-    y += 3;
+    y += 4;
 
     let mut cursor = None;
     for field in confirm.act.fields() {

@@ -1,0 +1,78 @@
+//! The words of `agentidp credential`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Subcommand;
+
+use super::{Consent, Revision};
+use crate::duration;
+
+/// What `credential` can do.
+#[derive(Debug, Subcommand)]
+pub enum CredentialCommand {
+    /// Issues a client secret, which is shown once, or a credential for a public key
+    #[command(after_help = "\
+A public key is a JWK (RFC 7517): EC P-256 or P-384, Ed25519, or RSA. The agent signs assertions
+with its private half (private_key_jwt, RFC 7523), which never leaves it.
+
+Examples:
+  agentidp credential issue screener-001@acme.example --expires-in 90d --secret-out s.secret
+  agentidp credential issue screener-001@acme.example -o json | jq -r .client_secret
+  agentidp credential issue screener-001@acme.example --public-key screener.jwk")]
+    Issue {
+        /// The agent's id or e-mail
+        agent: String,
+        /// How long it is accepted, such as 90d or 1h30m [default: until it is revoked]
+        #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+        expires_in: Option<Duration>,
+        /// Accept this public key instead of making a secret: a file with a JWK, or - for standard input
+        #[arg(long, value_name = "FILE")]
+        public_key: Option<PathBuf>,
+        /// Write the secret to this new file (mode 0600) and do not show it
+        #[arg(long, value_name = "FILE", conflicts_with = "public_key")]
+        secret_out: Option<PathBuf>,
+    },
+    /// Issues a successor; the old credential is accepted until its grace is over
+    #[command(after_help = "\
+Examples:
+  agentidp credential rotate 0193f2c5-1a2b-7c3d-8e4f-50617283c001 --grace 2h --secret-out s.secret
+  agentidp credential rotate 0193f2c5-1a2b-7c3d-8e4f-50617283c001 --public-key new.jwk")]
+    Rotate {
+        /// The credential's id
+        credential: String,
+        /// How long the old one is still accepted; 0s: not at all [default: 24h]
+        #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+        grace: Option<Duration>,
+        /// The successor of a public key: a file with a JWK, or - for standard input
+        #[arg(long, value_name = "FILE")]
+        public_key: Option<PathBuf>,
+        /// Revision.
+        #[command(flatten)]
+        revision: Revision,
+        /// Write the secret to this new file (mode 0600) and do not show it
+        #[arg(long, value_name = "FILE", conflicts_with = "public_key")]
+        secret_out: Option<PathBuf>,
+    },
+    /// Cuts a credential off, and the tokens it got, for good
+    #[command(after_help = "\
+Example:
+  agentidp credential revoke 0193f2c5-1a2b-7c3d-8e4f-50617283c001 --reason 'leaked in a log' --yes")]
+    Revoke {
+        /// The credential's id
+        credential: String,
+        /// Reason and consent.
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Lists an agent's credentials, newest first, with when and how often each was used
+    List {
+        /// The agent's id or e-mail
+        agent: String,
+    },
+    /// Shows one credential
+    Show {
+        /// The credential's id
+        credential: String,
+    },
+}

@@ -1,0 +1,94 @@
+//! The words of `agentidp org`.
+
+use std::time::Duration;
+
+use clap::Subcommand;
+
+use super::{Consent, Limit, Revision};
+use crate::duration;
+
+/// What `org` can do.
+#[derive(Debug, Subcommand)]
+pub enum OrgCommand {
+    /// Creates an organization
+    Create {
+        /// Its name: lower-case letters, digits and hyphens
+        name: String,
+        /// What it may have, by the name that the configuration gives it [default: as configured]
+        #[arg(long)]
+        tier: Option<String>,
+    },
+    /// Lists organizations, newest first
+    List {
+        /// How many.
+        #[command(flatten)]
+        limit: Limit,
+    },
+    /// Shows one organization
+    Show {
+        /// The organization's id or name
+        organization: String,
+    },
+    /// Changes what an organization may have, or how old its credentials may become
+    #[command(after_help = "\
+Examples:
+  agentidp org update acme --tier unlimited
+  agentidp org update acme --max-credential-age 90d
+  agentidp org update acme --max-credential-age none")]
+    Update {
+        /// The organization's id or name
+        organization: String,
+        /// What it may have, by the name that the configuration gives it
+        #[arg(long, required_unless_present = "max_credential_age")]
+        tier: Option<String>,
+        /// How old a credential may become before it is retired, such as 90d; none: any age
+        #[arg(long, value_name = "DURATION", value_parser = age_limit)]
+        max_credential_age: Option<AgeLimit>,
+        /// Revision.
+        #[command(flatten)]
+        revision: Revision,
+    },
+    /// Suspends an organization: none of its agents gets a token, and those they have are dead
+    #[command(after_help = "\
+Example:
+  agentidp org suspend acme --reason 'contract ended' --yes")]
+    Suspend {
+        /// The organization's id or name
+        organization: String,
+        /// Reason and consent.
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Lets the agents of a suspended organization ask for tokens again
+    Resume {
+        /// The organization's id or name
+        organization: String,
+        /// Why, for the audit log
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// Revision.
+        #[command(flatten)]
+        revision: Revision,
+        /// Accepted for symmetry: resuming never asks
+        #[arg(short, long)]
+        yes: bool,
+    },
+}
+
+/// How old a credential may become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AgeLimit {
+    /// So old.
+    Of(Duration),
+    /// As old as it likes.
+    None,
+}
+
+fn age_limit(text: &str) -> Result<AgeLimit, String> {
+    match text {
+        "none" => Ok(AgeLimit::None),
+        text => duration::parse(text)
+            .map(AgeLimit::Of)
+            .map_err(|rule| format!("{rule}, or none")),
+    }
+}

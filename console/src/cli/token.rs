@@ -1,0 +1,151 @@
+//! `agentidp token`. A token is never taken from the command line, where other users could read it.
+
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Read as _, Write};
+use std::path::Path;
+
+use agentidp_proto::v1;
+use zeroize::Zeroizing;
+
+use crate::args::{RevokeTokenArgs, TokenCommand};
+use crate::client::{Client, InspectedToken, RevokedTokens};
+use crate::error::Error;
+use crate::text::inert;
+
+use super::output::{Output, Record};
+use super::{consent, tell};
+
+/// The longest token that is read.
+const MAX_TOKEN: u64 = 64 << 10;
+
+pub(super) async fn run(
+    command: TokenCommand,
+    connect: impl AsyncFnOnce() -> Result<Client, Error>,
+    output: &mut Output<impl Write>,
+) -> Result<(), Error> {
+    match command {
+        TokenCommand::Inspect { file } => {
+            let token = read(&file)?;
+            let inspected = connect().await?.inspect_token(token.to_string()).await?;
+            output.one(&inspected)
+        }
+        TokenCommand::Revoke(args) => revoke(args, connect, output).await,
+    }
+}
+
+async fn revoke(
+    args: RevokeTokenArgs,
+    connect: impl AsyncFnOnce() -> Result<Client, Error>,
+    output: &mut Output<impl Write>,
+) -> Result<(), Error> {
+    let agreed = args.consent();
+    let which = args.which;
+    let revoked = if which.file.is_some() || which.jti.is_some() {
+        // Read before anything is asked: standard input is the token's then.
+        let token = which.file.as_deref().map(read).transpose()?;
+        let what = which.jti.as_deref().map_or("this token".into(), inert);
+        let reason = consent::obtain(&agreed, &format!("Revoke {what} for good?"))?;
+        let request = v1::RevokeTokenRequest {
+            token: token.map(|token| token.to_string()).unwrap_or_default(),
+            jti: which.jti.unwrap_or_default(),
+            reason,
+        };
+        connect().await?.revoke_token(request).await?
+    } else {
+        let named = [&which.agent, &which.credential, &which.org];
+        let whose = named.into_iter().flatten().next();
+        let whose = inert(whose.map_or("", String::as_str));
+        let question = format!("Revoke every token issued until now for {whose}?");
+        let request = v1::RevokeIssuedTokensRequest {
+            reason: consent::obtain(&agreed, &question)?,
+            agent: which.agent.unwrap_or_default(),
+            credential_id: which.credential.unwrap_or_default(),
+            organization: which.org.unwrap_or_default(),
+        };
+        connect().await?.revoke_issued_tokens(request).await?
+    };
+    output.one(&revoked)?;
+    tell(&format!(
+        "revoked (audit {}); resource servers that verify by JWKS alone accept it until it expires",
+        revoked.audit_seq
+    ));
+    Ok(())
+}
+
+/// Reads a token from a file, or from standard input that is not a terminal.
+fn read(path: &Path) -> Result<Zeroizing<String>, Error> {
+    let mut text = Zeroizing::new(String::new());
+    if path == Path::new("-") {
+        let stdin = io::stdin().lock();
+        if stdin.is_terminal() {
+            return Err(Error::usage(
+                "there is no token on standard input",
+                "agentidp token inspect < FILE",
+            ));
+        }
+        stdin.take(MAX_TOKEN).read_to_string(&mut text)
+    } else {
+        File::open(path).and_then(|file| file.take(MAX_TOKEN).read_to_string(&mut text))
+    }
+    .map_err(Error::io(format!("cannot read {}", path.display())))?;
+    let token = text.trim();
+    if token.is_empty() {
+        return Err(Error::usage(
+            format!("{} holds no token", path.display()),
+            "agentidp token inspect < FILE",
+        ));
+    }
+    Ok(Zeroizing::new(token.to_owned()))
+}
+
+impl Record for InspectedToken {
+    const HEADINGS: &'static [&'static str] = &[];
+
+    fn cells(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn fields(&self) -> Vec<(&'static str, String)> {
+        let active = if self.active {
+            "yes".to_owned()
+        } else {
+            format!("no: {}", self.code)
+        };
+        let mut fields = vec![("active", active)];
+        if let Some(claims) = &self.claims {
+            fields.extend([
+                ("jti", claims.jti.clone()),
+                ("agent_id", claims.agent_id.clone()),
+                ("organization_id", claims.organization_id.clone()),
+                ("credential_id", claims.credential_id.clone()),
+                ("scope", claims.scope.clone()),
+                ("audience", claims.audience.join(" ")),
+            ]);
+            let times = [
+                ("issued_at", claims.issued_at),
+                ("expires_at", claims.expires_at),
+            ];
+            for (name, time) in times {
+                fields.extend(time.map(|time| (name, time.to_string())));
+            }
+        }
+        fields
+    }
+}
+
+impl Record for RevokedTokens {
+    const HEADINGS: &'static [&'static str] = &[];
+
+    fn cells(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn fields(&self) -> Vec<(&'static str, String)> {
+        let until = self.revoked_until;
+        let until = until.map(|time| ("revoked_until", time.to_string()));
+        until
+            .into_iter()
+            .chain([("audit_seq", self.audit_seq.to_string())])
+            .collect()
+    }
+}

@@ -1,0 +1,120 @@
+//! Calls about organizations.
+
+use std::time::Duration;
+
+use agentidp_proto::v1;
+use agentidp_proto::v1::organization_service_client::OrganizationServiceClient;
+use agentidp_shared::Organization;
+use tonic::transport::Channel;
+
+use super::{Changed, Client, MAX_ANSWER, Page, call, changed, page, wire_duration};
+use crate::error::Error;
+
+impl Client {
+    fn organization_service(&self) -> OrganizationServiceClient<Channel> {
+        OrganizationServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER)
+    }
+
+    /// Creates an organization, of the default tier when `tier` is empty.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub async fn create_organization(
+        &self,
+        name: String,
+        tier: String,
+    ) -> Result<Changed<Organization>, Error> {
+        let answer = self
+            .organization_service()
+            .create(call(v1::CreateOrganizationRequest { name, tier }))
+            .await?
+            .into_inner();
+        changed(answer.organization, "organization", answer.audit_seq)
+    }
+
+    /// Lists organizations, newest first.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub async fn organizations(
+        &self,
+        limit: u32,
+        page_token: String,
+    ) -> Result<Page<Organization>, Error> {
+        let answer = self
+            .organization_service()
+            .list(call(v1::ListOrganizationsRequest { limit, page_token }))
+            .await?
+            .into_inner();
+        page(answer.organizations, answer.next_page_token)
+    }
+
+    /// Shows the organization of an id or name.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub async fn organization(&self, organization: String) -> Result<Organization, Error> {
+        let answer = self
+            .organization_service()
+            .get(call(v1::GetOrganizationRequest { organization }))
+            .await?
+            .into_inner();
+        answer.try_into().map_err(Error::Answer)
+    }
+
+    /// Changes what is given of an organization; an age of zero takes that limit away. `revision`
+    /// is the one that the caller saw; 0 is any.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub async fn update_organization(
+        &self,
+        organization: String,
+        tier: Option<String>,
+        max_credential_age: Option<Duration>,
+        revision: u64,
+    ) -> Result<Changed<Organization>, Error> {
+        let answer = self
+            .organization_service()
+            .update(call(v1::UpdateOrganizationRequest {
+                organization,
+                tier,
+                max_credential_age: max_credential_age.map(wire_duration),
+                revision,
+            }))
+            .await?
+            .into_inner();
+        changed(answer.organization, "organization", answer.audit_seq)
+    }
+
+    /// Suspends an organization, or resumes it.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub async fn set_organization_suspended(
+        &self,
+        is_suspended: bool,
+        organization: String,
+        reason: String,
+        revision: u64,
+    ) -> Result<Changed<Organization>, Error> {
+        let request = call(v1::OrganizationTransitionRequest {
+            organization,
+            reason,
+            revision,
+        });
+        let mut service = self.organization_service();
+        let answer = if is_suspended {
+            service.suspend(request).await?
+        } else {
+            service.resume(request).await?
+        }
+        .into_inner();
+        changed(answer.organization, "organization", answer.audit_seq)
+    }
+}
