@@ -9,8 +9,9 @@ use proptest::prelude::*;
 use super::journal::Output;
 use super::*;
 use crate::store::model::ModelStore;
-use crate::store::suite::newest;
-use crate::store::suite::{agent, assert_alike, do_to_both, entry, every_store, steps};
+use crate::store::suite::queries::{assert_answered_alike, queries};
+use crate::store::suite::steps::{assert_alike, do_to_both, steps};
+use crate::store::suite::{agent, entry, every_store, newest};
 
 fn options(root: &Path) -> StoreOptions {
     StoreOptions {
@@ -83,27 +84,48 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn it_does_what_the_model_does_also_after_a_crash_and_without_its_index(steps in steps(), more in steps()) {
+    fn it_does_what_the_model_does_also_after_a_crash_and_without_its_index(
+        parts in prop::collection::vec(steps(), 4),
+        queries in prop::collection::vec(queries(), 40),
+    ) {
         let root = tempfile::tempdir().unwrap();
         let options = create(root.path());
+        let aside = options.path.join("index.damaged");
         let model = ModelStore::new();
+        let is_like = |store: &JournaledStore, model: &ModelStore| {
+            assert_alike(store, model);
+            for query in &queries {
+                assert_answered_alike(store, query, model);
+            }
+        };
         runtime().block_on(async {
             model.commit(Commit::new(entry(Action::StoreInit))).await.unwrap();
             let store = JournaledStore::open(&options).unwrap();
-            do_to_both(&store, &steps, &model).await;
-            assert_alike(&store, &model);
+            do_to_both(&store, &parts[0], &model).await;
+            is_like(&store, &model);
+            // A crash some time after the index was marked.
+            store.state.flush(store.id).unwrap();
+            do_to_both(&store, &parts[1], &model).await;
             drop(store);
             let store = JournaledStore::open(&options).unwrap();
-            assert_alike(&store, &model);
-            do_to_both(&store, &more, &model).await;
+            assert!(!aside.exists(), "the index was made anew");
+            is_like(&store, &model);
+            do_to_both(&store, &parts[2], &model).await;
             store.shutdown();
+            drop(store);
+            assert_eq!(check(&options).unwrap().findings, Vec::<String>::new());
+            let store = JournaledStore::open(&options).unwrap();
+            assert!(!aside.exists(), "the index was made anew");
+            is_like(&store, &model);
+            do_to_both(&store, &parts[3], &model).await;
+            is_like(&store, &model);
             drop(store);
             fs::remove_dir_all(options.path.join("index")).unwrap();
             let store = JournaledStore::open(&options).unwrap();
-            assert_alike(&store, &model);
+            is_like(&store, &model);
             store.shutdown();
         });
-        prop_assert!(check(&options).unwrap().findings.is_empty());
+        prop_assert_eq!(check(&options).unwrap().findings, Vec::<String>::new());
     }
 }
 
@@ -421,12 +443,26 @@ fn a_store_is_not_made_over_another() {
 fn a_newer_format_is_refused_untouched() {
     let root = tempfile::tempdir().unwrap();
     let options = create(root.path());
-    let newer = r#"{"format":2,"anything":"else"}"#;
+    let found = layout::FORMAT + 1;
+    let newer = format!(r#"{{"format":{found},"anything":"else"}}"#);
     fs::write(options.path.join("store.json"), newer).unwrap();
     assert!(matches!(
         JournaledStore::open(&options),
-        Err(OpenError::Format { found: 2, .. })
+        Err(OpenError::Format { found: it, .. }) if it == found
     ));
+    assert!(!options.path.join("index").exists());
+}
+
+#[test]
+fn a_store_of_a_pre_release_is_refused_untouched_and_says_what_to_do() {
+    let root = tempfile::tempdir().unwrap();
+    let options = create(root.path());
+    fs::write(options.path.join("store.json"), r#"{"format":1}"#).unwrap();
+    let error = open_error(&options);
+    assert!(
+        error.contains("pre-release") && error.contains("agentidpd init"),
+        "{error}"
+    );
     assert!(!options.path.join("index").exists());
 }
 
@@ -494,9 +530,8 @@ async fn a_check_finds_an_index_that_says_something_else() {
     assert!(check(&options).unwrap().findings.is_empty());
     let index = index::Index::open(&options.path.join("index")).unwrap();
     let forged = Record::Agent(agent(5, "a5@acme.example", 9));
-    index
-        .put(&forged, &crate::store::form::encode(&forged).unwrap(), 6)
-        .unwrap();
+    let encoded = crate::store::form::encode(&forged).unwrap();
+    index.apply(Some((&forged, &encoded)), &[], 6).unwrap();
     drop(index);
     let findings = check(&options).unwrap().findings;
     assert!(
