@@ -37,8 +37,7 @@ pub(super) struct OrganizationGlance<'a> {
 pub(super) struct AgentGlance<'a> {
     id: AgentId,
     organization_id: OrganizationId,
-    /// Its e-mail.
-    pub(super) email: &'a str,
+    email: &'a str,
     agent_type: AgentType,
     _version: &'a str,
     capabilities: Words,
@@ -50,7 +49,8 @@ pub(super) struct AgentGlance<'a> {
 /// The front of a credential.
 #[derive(Debug, serde::Deserialize)]
 pub(super) struct CredentialGlance {
-    _id: CredentialId,
+    /// The credential.
+    pub(super) id: CredentialId,
     /// The agent that it is for.
     pub(super) agent_id: AgentId,
     _organization_id: OrganizationId,
@@ -185,6 +185,7 @@ mod tests {
             let Ok(Glance::Credential(front)) = form::decode_front(&stored) else {
                 panic!("no credential")
             };
+            assert_eq!(front.id, secret.credential.id);
             assert_eq!(front.agent_id, secret.credential.agent_id);
             assert_eq!(
                 front.expiry(),

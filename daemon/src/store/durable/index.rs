@@ -37,10 +37,8 @@ pub(super) struct Index {
     /// Held while a record in parts is written, so that nobody reads half of the old one and half of
     /// the new.
     pub(super) parts_lock: RwLock<()>,
-    /// Ids by name and by e-mail.
+    /// The organizations' ids by name.
     pub(super) names: Tree,
-    /// Of each credential, where it stands.
-    pub(super) places: Tree,
     usage: Tree,
     /// What is kept for a time.
     pub(super) kept: Kept,
@@ -97,7 +95,6 @@ impl Index {
                 parts: db.open_tree("parts")?,
                 parts_lock: RwLock::new(()),
                 names: db.open_tree("names")?,
-                places: db.open_tree("places")?,
                 usage: db.open_tree("usage")?,
                 kept: Kept::new(db.open_tree("kept")?),
                 bundles: db.open_tree("bundles")?,

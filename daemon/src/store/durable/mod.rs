@@ -22,6 +22,7 @@ mod places;
 mod records;
 mod sequencer;
 mod state;
+mod table;
 mod tally;
 mod usage;
 mod verify;
@@ -170,7 +171,7 @@ impl Store for JournaledStore {
     }
 
     fn agent_by_email(&self, email: &Email) -> Read<Option<AgentId>> {
-        self.state.index.agent_by_email(email)
+        Ok(self.state.directory.agent_by_email(email))
     }
 
     fn agents(&self, query: &AgentQuery) -> Read<AgentPage> {

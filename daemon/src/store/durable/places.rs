@@ -16,11 +16,7 @@ pub(super) const CREDENTIAL: u8 = b'c';
 pub(super) const SIGNING_KEY: u8 = b'k';
 const SERVER_SECRET: u8 = b's';
 
-// What a name is the name of.
-const NAME: u8 = b'n';
-const EMAIL: u8 = b'e';
-
-/// Where an agent's credentials stand, and what the tree of places has for each of them.
+/// Where an agent's credentials stand: its organization, and itself.
 pub(super) type Home = [u8; 32];
 
 /// The home of an agent's credentials.
@@ -74,16 +70,6 @@ pub(super) fn key_of(record: &Record) -> Vec<u8> {
         Record::SigningKey(it) => signing_key(&it.key.kid),
         Record::ServerSecret(it) => server_secret(it.name),
     }
-}
-
-/// The key of an organization's name in the tree of names.
-pub(super) fn name(name: &str) -> Vec<u8> {
-    tagged(NAME, &[name.as_bytes()])
-}
-
-/// The key of an agent's e-mail in the tree of names.
-pub(super) fn email(email: &str) -> Vec<u8> {
-    tagged(EMAIL, &[email.as_bytes()])
 }
 
 fn tagged(tag: u8, parts: &[&[u8]]) -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! The records in the index: how they are put, found and listed.
 
-use agentidp_shared::{AgentId, CredentialId, Email, OrganizationId, OrganizationName, Timestamp};
+use agentidp_shared::{Organization, OrganizationId, OrganizationName, Timestamp};
 use sled::Batch;
 
 use super::glance::Glance;
@@ -52,25 +52,6 @@ pub(super) fn glance(stored: &[u8]) -> Read<Glance<'_>> {
     form::decode_front(stored).map_err(|_error| damaged())
 }
 
-/// The key of the name that a record is found by, if it has one.
-fn name_key(record: &Record) -> Option<Vec<u8>> {
-    match record {
-        Record::Organization(it) => Some(places::name(it.name.as_str())),
-        Record::Agent(it) => Some(places::email(it.email.as_str())),
-        Record::Credential(_) | Record::SigningKey(_) | Record::ServerSecret(_) => None,
-    }
-}
-
-/// The bytes of the id that a record's key ends in.
-fn id_of(record: &Record) -> &[u8] {
-    match record {
-        Record::Organization(it) => it.id.as_bytes(),
-        Record::Agent(it) => it.id.as_bytes(),
-        Record::Credential(it) => it.credential.id.as_bytes(),
-        Record::SigningKey(_) | Record::ServerSecret(_) => &[],
-    }
-}
-
 impl Index {
     /// Applies what came with entry `seq`: a record in its stored form, and what is kept for a time.
     /// Gives whether the record is a new one.
@@ -96,8 +77,7 @@ impl Index {
     fn put(&self, tally: &mut Tally, record: &Record, stored: &[u8], seq: u64) -> Read<bool> {
         let key = places::key_of(record);
         let before = self.records.get(&key).map_err(failed)?;
-        let name = name_key(record);
-        let (mut settled, mut old_name) = (NONE, None);
+        let mut settled = NONE;
         if let Some(before) = &before {
             let header = Header::read(before)?.0;
             settled = if header.seq < tally.marked {
@@ -106,12 +86,8 @@ impl Index {
                 header.settled
             };
             tally.records.remove(&key, header.seq);
-            if name.is_some() {
-                old_name = match glance(&self.stored(&key, before)?.1)? {
-                    Glance::Organization(it) => Some(places::name(it.name)),
-                    Glance::Agent(it) => Some(places::email(it.email)),
-                    Glance::Credential(_) => None,
-                };
+            if let Record::Organization(it) = record {
+                self.give_up_name(&key, before, it)?;
             }
         }
         let length = u32::try_from(stored.len()).unwrap_or(u32::MAX);
@@ -132,21 +108,23 @@ impl Index {
             self.records.insert(&key, value).map_err(failed)?;
         }
         tally.records.add(&key, seq);
-        let id = id_of(record);
-        if let Some(old) = old_name.filter(|old| Some(old) != name.as_ref())
-            && self.names.get(&old).map_err(failed)?.as_deref() == Some(id)
-        {
-            self.names.remove(old).map_err(failed)?;
-        }
-        if let Some(name) = name {
-            self.names.insert(name, id).map_err(failed)?;
-        }
-        if let Record::Credential(it) = record {
-            let it = &it.credential;
-            let home = places::home(it.organization_id, it.agent_id);
-            self.places.insert(id, &home).map_err(failed)?;
+        if let Record::Organization(it) = record {
+            let name = it.name.as_str().as_bytes();
+            self.names.insert(name, it.id.as_bytes()).map_err(failed)?;
         }
         Ok(before.is_none())
+    }
+
+    /// Gives up the name that an organization had until now, if it is another.
+    fn give_up_name(&self, key: &[u8], before: &[u8], now: &Organization) -> Read<()> {
+        let stored = self.stored(key, before)?.1;
+        if let Glance::Organization(before) = glance(&stored)?
+            && before.name != now.name.as_str()
+            && self.names.get(before.name).map_err(failed)?.as_deref() == Some(now.id.as_bytes())
+        {
+            self.names.remove(before.name).map_err(failed)?;
+        }
+        Ok(())
     }
 
     /// The record under `key`.
@@ -191,27 +169,10 @@ impl Index {
         &self,
         name: &OrganizationName,
     ) -> Read<Option<OrganizationId>> {
-        let id = self.id_named(&places::name(name.as_str()))?;
-        Ok(id.map(OrganizationId::from_bytes))
-    }
-
-    /// Who has the e-mail.
-    pub(super) fn agent_by_email(&self, email: &Email) -> Read<Option<AgentId>> {
-        let id = self.id_named(&places::email(email.as_str()))?;
-        Ok(id.map(AgentId::from_bytes))
-    }
-
-    fn id_named(&self, key: &[u8]) -> Read<Option<[u8; 16]>> {
-        let id = self.names.get(key).map_err(failed)?;
+        let id = self.names.get(name.as_str()).map_err(failed)?;
         id.map(|id| id.as_ref().try_into().map_err(|_error| damaged()))
             .transpose()
-    }
-
-    /// Where a credential stands; `None` when there is none.
-    pub(super) fn home_of(&self, id: CredentialId) -> Read<Option<Home>> {
-        let home = self.places.get(id.as_bytes()).map_err(failed)?;
-        home.map(|home| home.as_ref().try_into().map_err(|_error| damaged()))
-            .transpose()
+            .map(|id| id.map(OrganizationId::from_bytes))
     }
 
     /// At most `limit` organizations, newest first, older than `before`.
@@ -263,17 +224,12 @@ impl Index {
             .collect()
     }
 
-    /// Whether `record` is found by its name, or a credential by its id.
+    /// Whether a record is found by its name, if that is kept in the index.
     pub(super) fn finds(&self, record: &Record) -> Read<bool> {
-        if let Some(name) = name_key(record) {
-            return Ok(self.names.get(name).map_err(failed)?.as_deref() == Some(id_of(record)));
+        match record {
+            Record::Organization(it) => Ok(self.organization_by_name(&it.name)? == Some(it.id)),
+            _ => Ok(true),
         }
-        if let Record::Credential(it) = record {
-            let it = &it.credential;
-            let home = places::home(it.organization_id, it.agent_id);
-            return Ok(self.home_of(it.id)? == Some(home));
-        }
-        Ok(true)
     }
 
     /// Every record with its stored form: what `store check` compares.

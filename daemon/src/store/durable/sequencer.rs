@@ -87,7 +87,7 @@ impl Current for Overlay<'_> {
     fn agent_by_email(&self, email: &Email) -> Result<Option<AgentId>, ReadError> {
         match self.emails.get(email) {
             Some(id) => Ok(Some(*id)),
-            None => self.state.index.agent_by_email(email),
+            None => Ok(self.state.directory.agent_by_email(email)),
         }
     }
 

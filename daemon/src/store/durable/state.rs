@@ -214,13 +214,13 @@ impl State {
             Record::Credential(it) => {
                 let one = &it.credential;
                 if is_new {
-                    if let Some(expiry) = first_expiry(std::iter::once(one)) {
-                        self.directory.add_expiry(one.agent_id, expiry);
-                    }
+                    let expiry = first_expiry(std::iter::once(one));
+                    self.directory.add_credential(one.id, one.agent_id, expiry);
                 } else {
                     let home = places::home(one.organization_id, one.agent_id);
                     let expiry = self.index.first_expiry(&home)?;
-                    self.directory.set_expiry(one.agent_id, expiry);
+                    self.directory
+                        .change_credential(one.id, one.agent_id, expiry);
                 }
                 Cache::put(&self.credentials, one.id, it.clone(), seq, false);
             }
@@ -246,6 +246,14 @@ impl State {
             .uses
             .of(UsageKey::Month(organization, month), &self.index)?;
         Ok(usage.count)
+    }
+
+    /// Takes out of memory what the index can have as well, when there is much of it.
+    pub(super) fn relieve(&self) -> Read<()> {
+        if self.uses.are_many() {
+            self.uses.write(&self.index)?;
+        }
+        Ok(())
     }
 
     /// Makes the index durable as far as it has got.
@@ -314,7 +322,7 @@ impl State {
                 organization.map(|organization| places::agent(organization, *id))
             }
             RecordKey::Credential(id) => {
-                let home = self.index.home_of(*id)?;
+                let home = self.directory.home_of(*id);
                 home.map(|home| places::credential(&home, *id))
             }
             RecordKey::SigningKey(kid) => Some(places::signing_key(kid)),

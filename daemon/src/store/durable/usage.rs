@@ -232,6 +232,11 @@ impl Uses {
         Ok(count.and(slot.fresh).usage())
     }
 
+    /// Whether there are so many keys in memory that they should go to the index.
+    pub(super) fn are_many(&self) -> bool {
+        self.slots.lock().len() > 4 * HOT
+    }
+
     /// Writes what is new to the index. It is the keeper's work, never a token's: reading and writing
     /// a count costs as much as signing a token.
     pub(super) fn write(&self, index: &Index) -> Result<(), ReadError> {

@@ -4,13 +4,14 @@
 use std::ops::RangeBounds;
 use std::thread::ScopedJoinHandle;
 
-use agentidp_shared::{AgentId, Timestamp};
+use agentidp_shared::Timestamp;
 
-use super::directory::{Directory, Table};
+use super::directory::Directory;
 use super::glance::Glance;
 use super::index::{Index, failed};
 use super::places::{AGENT, CREDENTIAL, ORGANIZATION};
 use super::records::{Header, glance};
+use super::table::{Held, NEVER, Table};
 use super::tally::{Mark, NowAndThen, Tally};
 use crate::store::ReadError;
 
@@ -20,11 +21,9 @@ type Read<T> = Result<T, ReadError>;
 #[derive(Default)]
 struct Walk {
     sums: NowAndThen,
-    /// How many records have a name, and how many are credentials.
-    named: usize,
-    credentials: usize,
+    organizations: usize,
     table: Table,
-    expiries: Vec<(AgentId, i64)>,
+    held: Vec<Held>,
 }
 
 fn gave_up<T>(_panic: T) -> ReadError {
@@ -51,15 +50,14 @@ impl Index {
             let others = scope.spawn(|| {
                 let auths = self.last_auths()?;
                 let kept = self.kept.load(mark)?;
-                Ok((self.names.len(), self.places.len(), auths, kept))
+                Ok((self.names.len(), auths, kept))
             });
             (joined(agents), joined(rest), joined(others))
         });
-        let (mut walk, rest, (names, places, auths, kept)) = (agents?, rest?, others?);
+        let (mut walk, rest, (names, auths, kept)) = (agents?, rest?, others?);
         walk.sums.add_all(rest.sums);
         // A record is put before its name; the one that a crash came between is put again.
-        let is_found = names + 1 >= walk.named + rest.named
-            && places + 1 >= walk.credentials + rest.credentials;
+        let is_found = names + 1 >= rest.organizations;
         let is_marked = mark.generation == self.generation && mark.is_of(walk.sums.then, kept.then);
         *self.tally.lock() = Tally {
             records: walk.sums.now,
@@ -70,7 +68,7 @@ impl Index {
         if !is_marked || !is_found {
             return Ok(None);
         }
-        walk.table.complete(auths, rest.expiries);
+        walk.table.complete(rest.held, auths);
         Ok(Some(walk.table.into()))
     }
 
@@ -82,8 +80,7 @@ impl Index {
             walk.sums
                 .add(&key, header.seq, header.settled, mark.entries);
             let kind = key.first().copied().unwrap_or_default();
-            walk.named += usize::from(kind == ORGANIZATION || kind == AGENT);
-            walk.credentials += usize::from(kind == CREDENTIAL);
+            walk.organizations += usize::from(kind == ORGANIZATION);
             if kind != AGENT && kind != CREDENTIAL {
                 continue;
             }
@@ -96,10 +93,10 @@ impl Index {
             };
             match glance(stored)? {
                 Glance::Organization(_) => {}
-                Glance::Agent(it) => walk.table.add(&it.facts()),
+                Glance::Agent(it) => walk.table.load(&it.facts()),
                 Glance::Credential(it) => {
-                    let expiry = it.expiry().map(Timestamp::as_millis);
-                    walk.expiries.extend(expiry.map(|time| (it.agent_id, time)));
+                    let expires = it.expiry().map_or(NEVER, Timestamp::as_millis);
+                    walk.held.push((it.id, it.agent_id, expires));
                 }
             }
         }

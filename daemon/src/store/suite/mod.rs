@@ -148,7 +148,7 @@ fn put_agent(agent: Agent) -> Commit {
 }
 
 /// The entry of a token of agent `number` by credential `credential`.
-fn token(number: u64, credential: u64, time: i64) -> Entry {
+pub(crate) fn token(number: u64, credential: u64, time: i64) -> Entry {
     let mut entry = entry(Action::TokenIssue);
     entry.time = at(time);
     entry.actor = Actor {
