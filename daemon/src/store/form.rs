@@ -2,8 +2,8 @@
 //!
 //! The digest of a record in the audit log is that of these bytes.
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// The version of the form that this code writes.
 const VERSION: u8 = 1;
@@ -16,6 +16,17 @@ pub(crate) struct FormError;
 /// The stored form of a value.
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, FormError> {
     postcard::to_extend(value, vec![VERSION]).map_err(|_error| FormError)
+}
+
+/// A value that a stored form begins with, whatever comes after it.
+pub(crate) fn decode_front<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, FormError> {
+    match bytes.split_first() {
+        Some((&VERSION, body)) => {
+            let (value, _rest) = postcard::take_from_bytes(body).map_err(|_error| FormError)?;
+            Ok(value)
+        }
+        _ => Err(FormError),
+    }
 }
 
 /// The value of a stored form.

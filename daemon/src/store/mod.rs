@@ -17,6 +17,8 @@ pub(crate) mod query;
 pub(crate) mod record;
 
 #[cfg(test)]
+pub(crate) mod answer;
+#[cfg(test)]
 pub(crate) mod model;
 #[cfg(test)]
 pub(crate) mod suite;

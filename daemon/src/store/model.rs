@@ -14,8 +14,9 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::answer::page_of;
 use super::check::{Current, check};
-use super::query::{first_expiry, page_of};
+use super::query::first_expiry;
 use super::{
     AgentPage, AgentQuery, Commit, CommitError, Committed, CredentialRecord, EntryFilter,
     EntryPage, Item, Read, ReadError, Record, RecordKey, ServerSecret, ServerSecretName,

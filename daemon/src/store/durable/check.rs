@@ -1,7 +1,7 @@
 //! `agentidpd store check`: is everything there, is it what was written, and does the index say
 //! the same as the journal? Reads only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::{fs, io};
 
@@ -9,12 +9,15 @@ use agentidp_shared::Entry;
 
 use super::bundle;
 use super::frame::{Hash, sha256};
-use super::index::{Index, stored_pair};
+use super::index::Index;
+use super::kept::MARGIN;
 use super::layout::Layout;
 use super::open::check_head;
+use super::records::stored_pair;
+use super::tally::Mark;
 use super::{OpenError, StoreOptions, journal};
 use crate::store::form::hex;
-use crate::store::{Record, StoredEntry, form};
+use crate::store::{ReadError, Record, StoredEntry, Temporary, TemporaryKey, form};
 
 /// What a check found.
 #[derive(Debug, Default)]
@@ -65,6 +68,15 @@ pub(crate) fn check(options: &StoreOptions) -> Result<Report, OpenError> {
                     .findings
                     .push(format!("entry {seq} says that it is entry {}", entry.seq));
             }
+            expected.newest = entry.time.as_millis();
+            if let Some(stored) = &item.kept {
+                match form::decode::<Vec<Temporary>>(stored) {
+                    Ok(kept) => expected.keep(frame.number, kept),
+                    Err(error) => report
+                        .findings
+                        .push(format!("what entry {seq} keeps for a time: {error}")),
+                }
+            }
             let Some(stored) = &item.change else { continue };
             let named = entry.target.and_then(|target| target.digest);
             if named.as_deref() != Some(form::digest(stored).as_str()) {
@@ -104,6 +116,10 @@ struct Expected {
     /// The records as the journal has them last: by key, the frame of the last change, the record,
     /// and the value.
     records: BTreeMap<Vec<u8>, (u64, Record, Vec<u8>)>,
+    /// What is kept for a time: the frame, and what it is.
+    kept: HashMap<TemporaryKey, (u64, Temporary)>,
+    /// The time of the newest entry, in milliseconds.
+    newest: i64,
     /// The digest of each full bundle of entries.
     bundles: Vec<Hash>,
     /// The entries of the bundle that is not full yet.
@@ -111,6 +127,11 @@ struct Expected {
 }
 
 impl Expected {
+    fn keep(&mut self, frame: u64, kept: Vec<Temporary>) {
+        self.kept
+            .extend(kept.into_iter().map(|it| (it.key, (frame, it))));
+    }
+
     fn add(&mut self, entry: StoredEntry) {
         self.open.push(entry);
         if self.open.len() as u64 == bundle::ENTRIES {
@@ -178,6 +199,7 @@ fn check_index(
     report
         .findings
         .extend(missing.map(|(key, _)| format!("the index lacks record {}", hex(key))));
+    check_kept(&index, &mark, &mut expected, report)?;
     for (number, digest) in (0..mark.open_seq / bundle::ENTRIES).zip(&expected.bundles) {
         let entries = index
             .bundle(number)
@@ -189,6 +211,43 @@ fn check_index(
             ));
         }
     }
+    Ok(())
+}
+
+/// Holds what the index keeps for a time against the journal. What has expired may be gone there, or
+/// still be there.
+fn check_kept(
+    index: &Index,
+    mark: &Mark,
+    expected: &mut Expected,
+    report: &mut Report,
+) -> Result<(), ReadError> {
+    let limit = mark.kept_after.max(expected.newest - MARGIN);
+    let is_over = |it: &Temporary| it.expires_at.as_millis() <= limit;
+    let name = |key: &TemporaryKey| form::encode(key).map(|key| hex(&key)).unwrap_or_default();
+    for found in index.kept.all() {
+        let found = found?;
+        match expected.kept.remove(&found.key) {
+            Some((frame, _)) if frame >= mark.frame => {}
+            Some((_, same)) if same == found => {}
+            Some((_, other)) if is_over(&other) => {}
+            Some(_) => report.findings.push(format!(
+                "the index keeps another version of {}",
+                name(&found.key)
+            )),
+            None => report.findings.push(format!(
+                "the index keeps what the journal has not: {}",
+                name(&found.key)
+            )),
+        }
+    }
+    let missing = expected
+        .kept
+        .values()
+        .filter(|(frame, it)| *frame < mark.frame && !is_over(it));
+    report
+        .findings
+        .extend(missing.map(|(_, it)| format!("the index has not kept {}", name(&it.key))));
     Ok(())
 }
 

@@ -61,6 +61,7 @@ impl Keeper {
                     match ended.recv_timeout(HEAD_EVERY) {
                         Err(RecvTimeoutError::Timeout) => {
                             work.write_head();
+                            work.relieve();
                             if tick.is_multiple_of(HEADS_PER_FLUSH) {
                                 work.flush();
                             }
@@ -104,6 +105,12 @@ impl Work {
         match self.layout.write_head(&Head::new(self.store_id, &position)) {
             Ok(()) => self.headed = position.frame,
             Err(error) => tracing::error!(%error, "the head file could not be written"),
+        }
+    }
+
+    fn relieve(&self) {
+        if let Err(error) = self.state.relieve() {
+            tracing::error!(%error, "the index does not take how records were used");
         }
     }
 

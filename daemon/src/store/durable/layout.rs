@@ -1,5 +1,6 @@
 //! The files beside journal and index: what the store is, who has it open, and how far it got.
 
+use std::cmp::Ordering;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -140,13 +141,17 @@ impl Layout {
         }
         // The format first, by itself: a newer one may have other members.
         let Format { format } = read_json(&path)?;
-        if format != FORMAT {
-            return Err(OpenError::Format {
+        match format.cmp(&FORMAT) {
+            Ordering::Less => Err(OpenError::PreRelease {
                 path,
                 found: format,
-            });
+            }),
+            Ordering::Greater => Err(OpenError::Format {
+                path,
+                found: format,
+            }),
+            Ordering::Equal => read_json(&path),
         }
-        read_json(&path)
     }
 
     /// Takes the store for this process.

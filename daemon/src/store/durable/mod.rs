@@ -7,16 +7,25 @@
 
 mod bundle;
 mod check;
+mod directory;
 mod frame;
+mod glance;
 mod index;
+mod intern;
 mod journal;
 mod keeper;
+mod kept;
 mod layout;
+mod listing;
 mod open;
+mod places;
+mod records;
 mod sequencer;
 mod state;
+mod table;
 mod tally;
 mod usage;
+mod verify;
 
 #[cfg(test)]
 mod tests;
@@ -40,7 +49,6 @@ use super::{
     Usage,
 };
 use crate::metrics::store::StoreMetrics;
-use crate::store::query::{first_expiry, page_of};
 pub(crate) use check::{Report, check};
 use keeper::Keeper;
 pub(crate) use open::OpenError;
@@ -146,11 +154,7 @@ impl Store for JournaledStore {
     }
 
     fn organization_by_name(&self, name: &OrganizationName) -> Read<Option<OrganizationId>> {
-        Ok(self
-            .state
-            .index
-            .organization_by_name(name)?
-            .map(OrganizationId::from_bytes))
+        self.state.index.organization_by_name(name)
     }
 
     fn organizations(
@@ -158,13 +162,7 @@ impl Store for JournaledStore {
         before: Option<OrganizationId>,
         limit: usize,
     ) -> Read<Vec<Arc<Stored<Organization>>>> {
-        let records = match before {
-            Some(id) => self
-                .state
-                .index
-                .before(&RecordKey::Organization(id), limit)?,
-            None => self.state.index.newest_organizations(limit)?,
-        };
+        let records = self.state.index.organizations(before, limit)?;
         Ok(of_kind(records, Record::into_organization))
     }
 
@@ -173,25 +171,11 @@ impl Store for JournaledStore {
     }
 
     fn agent_by_email(&self, email: &Email) -> Read<Option<AgentId>> {
-        Ok(self
-            .state
-            .index
-            .agent_by_email(email)?
-            .map(AgentId::from_bytes))
+        Ok(self.state.directory.agent_by_email(email))
     }
 
     fn agents(&self, query: &AgentQuery) -> Read<AgentPage> {
-        let mut all = Vec::new();
-        for agent in of_kind(
-            self.state.index.newest_agents(usize::MAX)?,
-            Record::into_agent,
-        ) {
-            let id = agent.record.id;
-            let credentials = self.credentials_of(id)?;
-            let expiry = first_expiry(credentials.iter().map(|it| &it.record.credential));
-            all.push((agent, self.usage(&RecordKey::Agent(id))?.last, expiry));
-        }
-        Ok(page_of(all.into_iter(), query))
+        self.state.agents(query)
     }
 
     fn credential(&self, id: CredentialId) -> Read<Option<Arc<Stored<CredentialRecord>>>> {
@@ -199,11 +183,8 @@ impl Store for JournaledStore {
     }
 
     fn credentials_of(&self, agent: AgentId) -> Read<Vec<Arc<Stored<CredentialRecord>>>> {
-        let mut credentials = Vec::new();
-        for id in self.state.index.credentials_of(agent)? {
-            credentials.extend(self.state.credential(CredentialId::from_bytes(id))?);
-        }
-        Ok(credentials)
+        let found = self.state.credentials_of(agent)?;
+        Ok(of_kind(found, Record::into_credential))
     }
 
     fn usage(&self, key: &RecordKey) -> Read<Usage> {
@@ -215,8 +196,7 @@ impl Store for JournaledStore {
     }
 
     fn temporary(&self, key: &TemporaryKey, now: Timestamp) -> Read<Option<Temporary>> {
-        let found = self.state.index.temporary(key)?;
-        Ok(found.filter(|it| it.expires_at > now))
+        self.state.index.kept.get(key, now)
     }
 
     fn signing_keys(&self) -> Read<Vec<Arc<Stored<SigningKeyRecord>>>> {
@@ -226,7 +206,7 @@ impl Store for JournaledStore {
     }
 
     fn server_secret(&self, name: ServerSecretName) -> Read<Option<Arc<Stored<ServerSecret>>>> {
-        let found = self.state.index.get(&RecordKey::ServerSecret(name))?;
+        let found = self.state.record(&RecordKey::ServerSecret(name))?;
         Ok(of_kind(found.into_iter().collect(), Record::into_server_secret).pop())
     }
 

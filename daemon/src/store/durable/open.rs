@@ -9,6 +9,7 @@ use std::sync::Arc;
 use agentidp_shared::{Entry, StoreId, Timestamp};
 use tokio::sync::mpsc;
 
+use super::directory::Directory;
 use super::frame::{Frame, Hash};
 use super::index::Index;
 use super::journal::{self, End, Journal, Position};
@@ -42,8 +43,16 @@ pub(crate) enum OpenError {
     /// Another process has it open.
     #[error("another daemon has the store in {} open: only one may", .0.display())]
     Locked(PathBuf),
-    /// It is of another version.
-    #[error("{} says that the store has format {found}; this daemon knows format {FORMAT}: use the version of the daemon that made it, or a newer one", path.display())]
+    /// It is of an earlier version.
+    #[error("{} says that the store has format {found}: it was made by a pre-release of this daemon, and its contents cannot be taken over; move it away and make a new one with `agentidpd init`, or use the version of the daemon that made it", path.display())]
+    PreRelease {
+        /// The file that says so.
+        path: PathBuf,
+        /// The format.
+        found: u32,
+    },
+    /// It is of a later version.
+    #[error("{} says that the store has format {found}; this daemon knows format {FORMAT}: use a newer version of the daemon, such as the one that made it", path.display())]
     Format {
         /// The file that says so.
         path: PathBuf,
@@ -244,6 +253,7 @@ impl JournaledStore {
             .map_err(OpenError::io(&journal_folder))?;
         prepare(&mut journal);
         let state = up_to_date(&layout, identity.id, mark, &end)?;
+        state.uses.go_live();
         *state.journal.lock() = (journal.position(), journal.size());
         state.head.send_replace(journal.position().entries);
 
@@ -357,26 +367,13 @@ fn up_to_date(
     if let Some(mark) = mark.filter(|mark| {
         mark.frame <= end.position.frame + 1 && mark.open_seq <= end.position.entries
     }) {
-        match Index::open(&folder) {
-            Ok(index) if is_as_marked(&index, &mark) => {
-                let state = State::new(index, mark.open_seq, mark.frame);
-                // sled panics on damage that it meets on its way.
-                let replayed = std::panic::catch_unwind(AssertUnwindSafe(|| {
-                    replay(layout, id, mark.frame, &state, end)
-                }));
-                let gave_up = |_| {
-                    let cause = "sled gave up on it".to_owned();
-                    Err(OpenError::Index(ReadError(cause)))
-                };
-                match replayed.unwrap_or_else(gave_up) {
-                    Err(OpenError::Index(error)) => tracing::error!(%error, "the index is damaged"),
-                    replayed => return replayed.map(|()| state),
-                }
-            }
-            Ok(_) => {
+        match from_index(layout, id, &mark, end) {
+            Ok(Some(state)) => return Ok(state),
+            Ok(None) => {
                 tracing::warn!("the index is not as it was left: it is damaged, or another one");
             }
-            Err(error) => tracing::error!(%error, "the index cannot be opened"),
+            Err(OpenError::Index(error)) => tracing::error!(%error, "the index is damaged"),
+            Err(error) => return Err(error),
         }
     }
     if folder.exists() {
@@ -387,16 +384,34 @@ fn up_to_date(
         "the index is being made from the journal"
     );
     std::fs::create_dir_all(&folder).map_err(OpenError::io(&folder))?;
-    let state = State::new(Index::open(&folder)?, 0, 1);
+    let state = State::new(Index::open(&folder)?, Directory::default(), 0, 1);
     replay(layout, id, 1, &state, end)?;
     state.flush(id)?;
     Ok(state)
 }
 
-/// Whether the index holds what it held when it was marked. One that cannot tell does not.
-fn is_as_marked(index: &Index, mark: &Mark) -> bool {
-    let verified = std::panic::catch_unwind(AssertUnwindSafe(|| index.is_as_marked(mark)));
-    verified.is_ok_and(|verified| verified.unwrap_or(false))
+/// The state of the index that `mark` belongs to, brought up to date; `None` when it is not as it was
+/// left.
+fn from_index(
+    layout: &Layout,
+    id: StoreId,
+    mark: &Mark,
+    end: &End,
+) -> Result<Option<State>, OpenError> {
+    let index = Index::open(&layout.index())?;
+    let Some(directory) = index.verify(mark)? else {
+        return Ok(None);
+    };
+    let state = State::new(index, directory, mark.open_seq, mark.frame);
+    // sled panics on damage that it meets on its way.
+    let replayed = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        replay(layout, id, mark.frame, &state, end)
+    }));
+    let gave_up = |_| {
+        let cause = "sled gave up on it".to_owned();
+        Err(OpenError::Index(ReadError(cause)))
+    };
+    replayed.unwrap_or_else(gave_up).map(|()| Some(state))
 }
 
 /// Keeps one damaged index for whoever wants to look into it.

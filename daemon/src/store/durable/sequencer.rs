@@ -80,35 +80,27 @@ impl Current for Overlay<'_> {
     ) -> Result<Option<OrganizationId>, ReadError> {
         match self.names.get(name) {
             Some(id) => Ok(Some(*id)),
-            None => Ok(self
-                .state
-                .index
-                .organization_by_name(name)?
-                .map(OrganizationId::from_bytes)),
+            None => self.state.index.organization_by_name(name),
         }
     }
 
     fn agent_by_email(&self, email: &Email) -> Result<Option<AgentId>, ReadError> {
         match self.emails.get(email) {
             Some(id) => Ok(Some(*id)),
-            None => Ok(self
-                .state
-                .index
-                .agent_by_email(email)?
-                .map(AgentId::from_bytes)),
+            None => Ok(self.state.directory.agent_by_email(email)),
         }
     }
 
     fn kept_until(&self, key: &TemporaryKey) -> Result<Option<Timestamp>, ReadError> {
         match self.kept.get(key) {
             Some(until) => Ok(Some(*until)),
-            None => Ok(self.state.index.temporary(key)?.map(|it| it.expires_at)),
+            None => Ok(self.state.index.kept.until(key)),
         }
     }
 
     fn living_agents(&self, organization: OrganizationId) -> Result<u64, ReadError> {
         let registered = self.registered.get(&organization).copied().unwrap_or(0);
-        Ok(self.state.living_agents(organization)? + registered)
+        Ok(self.state.directory.living_agents(organization) + registered)
     }
 }
 
@@ -232,7 +224,9 @@ impl Sequencer {
             });
             match sealed {
                 Ok((mut own, sealed)) => {
-                    own.iter().for_each(|item| overlay.note(item));
+                    for item in &own {
+                        overlay.note(item);
+                    }
                     bytes += sealed.iter().map(FrameItem::size).sum::<usize>();
                     frame.extend(sealed);
                     items.append(&mut own);

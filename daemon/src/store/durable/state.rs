@@ -4,17 +4,23 @@ use std::hash::Hash;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use agentidp_shared::{Agent, AgentId, CredentialId, Entry, Organization, OrganizationId, StoreId};
+use agentidp_shared::{
+    Agent, AgentId, CredentialId, Entry, Organization, OrganizationId, StoreId, Timestamp,
+};
 use lru::LruCache;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use super::bundle::{self, Summary};
+use super::directory::Directory;
+use super::glance::Facts;
 use super::index::Index;
 use super::journal::Position;
-use super::usage::{UsageKey, Uses};
+use super::places;
+use super::usage::{Issued, UsageKey, Uses};
 use crate::metrics::lookups::Lookups;
 use crate::metrics::store::StoreMetrics;
+use crate::store::query::first_expiry;
 use crate::store::{
     CredentialRecord, ReadError, Record, RecordKey, Stored, StoredEntry, Temporary, Usage,
 };
@@ -95,6 +101,8 @@ impl<K: Hash + Eq + Copy, V> Cache<K, V> {
 pub(super) struct State {
     /// The index.
     pub(super) index: Index,
+    /// Of every agent, what lists need.
+    pub(super) directory: Directory,
     /// The bundle that is not full yet.
     pub(super) open: RwLock<OpenBundle>,
     /// Organizations in use.
@@ -104,7 +112,7 @@ pub(super) struct State {
     /// Credentials in use.
     pub(super) credentials: Mutex<Cache<CredentialId, CredentialRecord>>,
     /// How records were used, where the index does not have it yet.
-    uses: Uses,
+    pub(super) uses: Uses,
     /// How many entries are durable.
     pub(super) head: watch::Sender<u64>,
     /// Why nothing can be written any more.
@@ -128,11 +136,13 @@ pub(super) struct Applied<'a> {
 }
 
 impl State {
-    /// The state of `index`, which is up to date to the entry `open_seq` and the frame `frame`.
-    pub(super) fn new(index: Index, open_seq: u64, frame: u64) -> Self {
+    /// The state of `index`, which is up to date to the entry `open_seq` and the frame `frame`, and of
+    /// its `directory`.
+    pub(super) fn new(index: Index, directory: Directory, open_seq: u64, frame: u64) -> Self {
         let metrics = StoreMetrics::default();
         Self {
             index,
+            directory,
             open: RwLock::new(OpenBundle::new(open_seq, frame)),
             organizations: Cache::new(&metrics.organizations),
             agents: Cache::new(&metrics.agents),
@@ -148,24 +158,17 @@ impl State {
     /// Applies one item of frame `frame`. Applying it again changes nothing.
     pub(super) fn apply(&self, frame: u64, item: Applied<'_>) -> Read<()> {
         let seq = item.entry.seq;
-        if let Some((record, stored)) = item.change {
-            self.index.put(record, stored, seq)?;
-            match record {
-                Record::Organization(it) => {
-                    Cache::put(&self.organizations, it.id, it.clone(), seq, false);
-                }
-                Record::Agent(it) => Cache::put(&self.agents, it.id, it.clone(), seq, is_large(it)),
-                Record::Credential(it) => {
-                    Cache::put(&self.credentials, it.credential.id, it.clone(), seq, false);
-                }
-                Record::SigningKey(_) | Record::ServerSecret(_) => {}
+        self.index.kept.note_time(item.entry.time);
+        let is_new = self.index.apply(item.change, item.kept, seq)?;
+        if let Some((record, _)) = item.change {
+            self.note(record, is_new, seq)?;
+        }
+        if let Some(issued) = Issued::of(item.entry) {
+            self.uses.note(&issued, item.entry, &self.index)?;
+            if let Some(agent) = issued.agent {
+                self.directory.note_auth(agent, item.entry.time);
             }
         }
-        for temporary in item.kept {
-            self.index.keep(temporary)?;
-        }
-        self.index.pass(seq);
-        self.uses.note(item.entry, &self.index)?;
         let mut open = self.open.write();
         // Replay begins with the frame that the bundle begins in, and so with entries before it.
         if seq < open.end() {
@@ -194,6 +197,38 @@ impl State {
         Ok(())
     }
 
+    /// Notes in memory what a record has become that is in the index already.
+    fn note(&self, record: &Record, is_new: bool, seq: u64) -> Read<()> {
+        match record {
+            Record::Organization(it) => {
+                Cache::put(&self.organizations, it.id, it.clone(), seq, false);
+            }
+            Record::Agent(it) => {
+                let capabilities = it.capabilities.to_string();
+                self.directory.put(&Facts::new(it, &capabilities), || {
+                    let usage = self.uses.of(UsageKey::Agent(it.id), &self.index)?;
+                    Ok(usage.last.map_or(0, Timestamp::as_millis))
+                })?;
+                Cache::put(&self.agents, it.id, it.clone(), seq, is_large(it));
+            }
+            Record::Credential(it) => {
+                let one = &it.credential;
+                if is_new {
+                    let expiry = first_expiry(std::iter::once(one));
+                    self.directory.add_credential(one.id, one.agent_id, expiry);
+                } else {
+                    let home = places::home(one.organization_id, one.agent_id);
+                    let expiry = self.index.first_expiry(&home)?;
+                    self.directory
+                        .change_credential(one.id, one.agent_id, expiry);
+                }
+                Cache::put(&self.credentials, one.id, it.clone(), seq, false);
+            }
+            Record::SigningKey(_) | Record::ServerSecret(_) => {}
+        }
+        Ok(())
+    }
+
     /// How a record was used.
     pub(super) fn usage(&self, key: &RecordKey) -> Read<Usage> {
         match key {
@@ -213,6 +248,14 @@ impl State {
         Ok(usage.count)
     }
 
+    /// Takes out of memory what the index can have as well, when there is much of it.
+    pub(super) fn relieve(&self) -> Read<()> {
+        if self.uses.are_many() {
+            self.uses.write(&self.index)?;
+        }
+        Ok(())
+    }
+
     /// Makes the index durable as far as it has got.
     pub(super) fn flush(&self, store_id: StoreId) -> Read<()> {
         // Everything that was applied before this moment is in what sled flushes after it.
@@ -220,10 +263,8 @@ impl State {
             let open = self.open.read();
             (open.frame, open.first_seq)
         };
-        let written = self.uses.write(&self.index)?;
-        self.index.flush(store_id, frame, open_seq)?;
-        self.uses.forget(&written);
-        Ok(())
+        self.uses.write(&self.index)?;
+        self.index.flush(store_id, frame, open_seq)
     }
 
     /// A record that is cached by kind.
@@ -244,7 +285,7 @@ impl State {
             cache.lookups.miss();
             cache.epoch
         };
-        let Some(Stored { record, audit_seq }) = self.index.get(&key(id))? else {
+        let Some(Stored { record, audit_seq }) = self.record(&key(id))? else {
             return Ok(None);
         };
         let Some(record) = of_kind(record) else {
@@ -272,14 +313,44 @@ impl State {
 }
 
 impl State {
-    /// How many agents that have not ended an organization has.
-    pub(super) fn living_agents(&self, organization: OrganizationId) -> Read<u64> {
-        let agents = self.index.newest_agents(usize::MAX)?;
-        let is_living = |stored: &&Stored<Record>| {
-            matches!(&stored.record, Record::Agent(it)
-                if it.organization_id == organization && !it.status.is_final())
+    /// A record, read from the index.
+    pub(super) fn record(&self, key: &RecordKey) -> Read<Option<Stored<Record>>> {
+        let place = match key {
+            RecordKey::Organization(id) => Some(places::organization(*id)),
+            RecordKey::Agent(id) => {
+                let organization = self.directory.organization_of(*id);
+                organization.map(|organization| places::agent(organization, *id))
+            }
+            RecordKey::Credential(id) => {
+                let home = self.directory.home_of(*id);
+                home.map(|home| places::credential(&home, *id))
+            }
+            RecordKey::SigningKey(kid) => Some(places::signing_key(kid)),
+            RecordKey::ServerSecret(name) => Some(places::server_secret(*name)),
         };
-        Ok(agents.iter().filter(is_living).count() as u64)
+        place.map_or(Ok(None), |place| self.index.get(&place))
+    }
+
+    /// All credentials of an agent, newest first.
+    pub(super) fn credentials_of(&self, agent: AgentId) -> Read<Vec<Stored<Record>>> {
+        match self.directory.organization_of(agent) {
+            Some(organization) => self
+                .index
+                .credentials_of(&places::home(organization, agent)),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// An agent, for a list: who reads a list must not drive those in use out of memory.
+    pub(super) fn agent_once(&self, id: AgentId) -> Read<Option<Arc<Stored<Agent>>>> {
+        if let Some(found) = self.agents.lock().records.peek(&id) {
+            return Ok(Some(Arc::clone(found)));
+        }
+        let found = self.record(&RecordKey::Agent(id))?;
+        Ok(found.and_then(|Stored { record, audit_seq }| {
+            let record = record.into_agent()?;
+            Some(Arc::new(Stored { record, audit_seq }))
+        }))
     }
 
     /// The revision of a record; `None` when there is none.
@@ -293,7 +364,7 @@ impl State {
                 .credential(*id)?
                 .map(|stored| stored.record.credential.revision),
             RecordKey::SigningKey(_) | RecordKey::ServerSecret(_) => {
-                self.index.get(key)?.map(|stored| stored.record.revision())
+                self.record(key)?.map(|stored| stored.record.revision())
             }
         })
     }

@@ -23,42 +23,104 @@ pub(super) struct Mark {
     pub(super) records: u64,
     /// See [`Mark::records`].
     pub(super) sum: String,
+    /// The same of what was kept for a time and would expire after `kept_after`.
+    pub(super) kept: u64,
+    /// See [`Mark::kept`].
+    pub(super) kept_sum: String,
+    /// A time in milliseconds: what expired until then may be gone.
+    pub(super) kept_after: i64,
 }
 
-/// What the index holds, as a number that any change of it changes: sled drops what it finds
-/// damaged, and so may silently go back to an earlier state.
+/// No entry.
+pub(super) const NONE: u64 = u64::MAX;
+
+/// Some keys with an entry each, as a number that any change of them changes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Sum {
+    /// How many there are.
+    pub(super) count: u64,
+    /// What they add up to, in whatever order.
+    sum: u128,
+}
+
+impl Sum {
+    /// Counts a key in.
+    pub(super) fn add(&mut self, key: &[u8], seq: u64) {
+        self.count = self.count.wrapping_add(1);
+        self.sum = self.sum.wrapping_add(weight(key, seq));
+    }
+
+    /// Counts a key out.
+    pub(super) fn remove(&mut self, key: &[u8], seq: u64) {
+        self.count = self.count.wrapping_sub(1);
+        self.sum = self.sum.wrapping_sub(weight(key, seq));
+    }
+
+    /// Counts in what another sum has.
+    pub(super) fn add_all(&mut self, other: Self) {
+        self.count = self.count.wrapping_add(other.count);
+        self.sum = self.sum.wrapping_add(other.sum);
+    }
+
+    /// The sum in hex.
+    pub(super) fn hex(&self) -> String {
+        hex(&self.sum.to_be_bytes())
+    }
+}
+
+/// Sums of what there is now and of what there was at a mark.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct NowAndThen {
+    /// Now.
+    pub(super) now: Sum,
+    /// Then.
+    pub(super) then: Sum,
+}
+
+impl NowAndThen {
+    /// Counts a key in whose last entry is `seq`, and was `settled` at a mark after `entries` entries
+    /// if it has changed since.
+    pub(super) fn add(&mut self, key: &[u8], seq: u64, settled: u64, entries: u64) {
+        let mut one = Sum::default();
+        one.add(key, seq);
+        self.now.add_all(one);
+        if seq < entries {
+            self.then.add_all(one);
+        } else if settled != NONE {
+            self.then.add(key, settled);
+        }
+    }
+
+    /// Counts in what others have.
+    pub(super) fn add_all(&mut self, other: Self) {
+        self.now.add_all(other.now);
+        self.then.add_all(other.then);
+    }
+}
+
+/// What the index holds: sled drops what it finds damaged, and so may silently go back to an earlier
+/// state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tally {
-    /// How many records there are.
-    pub(super) records: u64,
-    /// The sum that their keys and last entries make, in whatever order.
-    pub(super) sum: u128,
+    /// The records.
+    pub(super) records: Sum,
+    /// What is kept for a time and has not expired.
+    pub(super) kept: Sum,
     /// How many entries were applied.
     pub(super) entries: u64,
     /// How many had been when the index was last marked.
     pub(super) marked: u64,
 }
 
-impl Tally {
-    /// Counts a record in.
-    pub(super) fn add(&mut self, key: &[u8], seq: u64) {
-        self.records = self.records.wrapping_add(1);
-        self.sum = self.sum.wrapping_add(weight(key, seq));
-    }
-
-    /// Counts a record out.
-    pub(super) fn remove(&mut self, key: &[u8], seq: u64) {
-        self.records = self.records.wrapping_sub(1);
-        self.sum = self.sum.wrapping_sub(weight(key, seq));
-    }
-
-    /// Whether it is what `mark` remembers.
-    pub(super) fn is_of(&self, mark: &Mark) -> bool {
-        self.records == mark.records && hex(&self.sum.to_be_bytes()) == mark.sum
+impl Mark {
+    /// Whether the index held these records and kept these when it was marked.
+    pub(super) fn is_of(&self, records: Sum, kept: Sum) -> bool {
+        (records.count, kept.count) == (self.records, self.kept)
+            && (records.hex(), kept.hex()) == (self.sum.clone(), self.kept_sum.clone())
     }
 }
 
-/// What one record adds to the sum.
+/// What one key adds to the sum.
 fn weight(key: &[u8], seq: u64) -> u128 {
     let digest = sha256(&[key, &seq.to_be_bytes()].concat());
     digest
@@ -72,7 +134,7 @@ mod tests {
 
     #[test]
     fn what_is_counted_out_and_in_again_in_any_order_is_the_same() {
-        let (mut one, mut other) = (Tally::default(), Tally::default());
+        let (mut one, mut other) = (Sum::default(), Sum::default());
         one.add(b"a", 1);
         one.add(b"b", 2);
         other.add(b"b", 2);

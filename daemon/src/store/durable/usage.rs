@@ -2,6 +2,7 @@
 //! written to the index from time to time, never for each token.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use agentidp_shared::{
     Action, ActorKind, AgentId, CredentialId, Entry, OrganizationId, Outcome, Timestamp,
@@ -33,6 +34,12 @@ impl UsageKey {
             }
         }
     }
+
+    /// The agent of a key in the index, if it is an agent's.
+    pub(super) fn agent_of(bytes: &[u8]) -> Option<AgentId> {
+        let id = bytes.strip_prefix(b"a")?.try_into().ok()?;
+        Some(AgentId::from_bytes(id))
+    }
 }
 
 /// A count of uses, and how far into the log it has got: what comes before is in it, so replaying
@@ -40,7 +47,7 @@ impl UsageKey {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Count {
     last: i64,
-    count: u64,
+    total: u64,
     end: u64,
 }
 
@@ -50,7 +57,7 @@ impl Count {
         let mut bytes = [0; 24];
         let parts = [
             self.last.to_be_bytes(),
-            self.count.to_be_bytes(),
+            self.total.to_be_bytes(),
             self.end.to_be_bytes(),
         ];
         bytes
@@ -63,72 +70,222 @@ impl Count {
     /// The count of a stored form.
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let (last, rest) = bytes.split_first_chunk::<8>()?;
-        let (count, rest) = rest.split_first_chunk::<8>()?;
+        let (total, rest) = rest.split_first_chunk::<8>()?;
         Some(Self {
             last: i64::from_be_bytes(*last),
-            count: u64::from_be_bytes(*count),
+            total: u64::from_be_bytes(*total),
             end: u64::from_be_bytes(rest.try_into().ok()?),
         })
     }
 
+    /// When it was last used, in milliseconds; 0 for never.
+    pub(super) const fn last(self) -> i64 {
+        self.last
+    }
+
+    /// With the uses that came after it; without those that it has.
+    fn and(self, fresh: Fresh) -> Self {
+        if fresh.end <= self.end {
+            return self;
+        }
+        Self {
+            last: fresh.last,
+            total: self.total + fresh.count,
+            end: fresh.end,
+        }
+    }
+
     fn usage(self) -> Usage {
         Usage {
-            last: (self.count > 0).then(|| Timestamp::from_millis(self.last)),
-            count: self.count,
+            last: (self.total > 0).then(|| Timestamp::from_millis(self.last)),
+            count: self.total,
         }
     }
 }
 
-/// The counts that the index does not have yet.
-#[derive(Debug, Default)]
-pub(super) struct Uses(Mutex<HashMap<UsageKey, Count>>);
+/// Uses that are in no [`Count`] yet.
+#[derive(Debug, Clone, Copy, Default)]
+struct Fresh {
+    count: u64,
+    last: i64,
+    /// The entry after the last of them.
+    end: u64,
+}
 
-impl Uses {
-    /// Counts what `entry` says, if it says that a token was issued.
-    pub(super) fn note(&self, entry: &Entry, index: &Index) -> Result<(), ReadError> {
+impl Fresh {
+    fn add(&mut self, entry: &Entry) {
+        self.count += 1;
+        self.last = entry.time.as_millis();
+        self.end = entry.seq + 1;
+    }
+}
+
+/// What is in memory of one key.
+#[derive(Debug, Clone, Copy, Default)]
+struct Slot {
+    /// The count in the index, where that is known.
+    base: Option<Count>,
+    /// What is on its way into the index.
+    written: Fresh,
+    /// What is not.
+    fresh: Fresh,
+    /// How many times the index was written since the last use.
+    idle: u8,
+}
+
+/// How often the index is written before a key without new uses leaves the memory: a minute's worth.
+const IDLE: u8 = 12;
+/// How many keys without new uses stay in memory.
+const HOT: usize = 16_384;
+/// How many counts go to the index in one batch.
+const BATCH: usize = 1_024;
+
+/// The keys that an entry counts for: none when it does not say that a token was issued.
+#[derive(Debug)]
+pub(super) struct Issued {
+    /// The agent that got it.
+    pub(super) agent: Option<AgentId>,
+    credential: Option<CredentialId>,
+    organization: Option<OrganizationId>,
+}
+
+impl Issued {
+    /// What `entry` says of the issue of a token.
+    pub(super) fn of(entry: &Entry) -> Option<Self> {
         if entry.action != Action::TokenIssue || entry.outcome != Outcome::Success {
-            return Ok(());
+            return None;
         }
         let is_agent = entry.actor.kind == ActorKind::Agent;
         let agent = entry.actor.id.as_ref().filter(|_| is_agent);
-        let agent = agent.and_then(|id| id.parse().ok()).map(UsageKey::Agent);
-        let credential = entry.credential_id.map(UsageKey::Credential);
+        Some(Self {
+            agent: agent.and_then(|id| id.parse().ok()),
+            credential: entry.credential_id,
+            organization: entry.organization_id,
+        })
+    }
+}
+
+/// The counts that are in use or that the index does not have yet.
+#[derive(Debug, Default)]
+pub(super) struct Uses {
+    slots: Mutex<HashMap<UsageKey, Slot>>,
+    /// Whether entries are new, and so in no count of the index.
+    is_live: AtomicBool,
+}
+
+impl Uses {
+    /// Says that the journal has been read: what comes from here on is new.
+    pub(super) fn go_live(&self) {
+        self.is_live.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts what `entry` says.
+    pub(super) fn note(
+        &self,
+        issued: &Issued,
+        entry: &Entry,
+        index: &Index,
+    ) -> Result<(), ReadError> {
         let month = |id| UsageKey::Month(id, entry.time.month());
-        let organization = entry.organization_id.map(month);
-        let mut uses = self.0.lock();
-        for key in [agent, credential, organization].into_iter().flatten() {
-            let count = match uses.get_mut(&key) {
-                Some(count) => count,
-                None => uses.entry(key).or_insert(index.usage(key)?),
-            };
-            if entry.seq >= count.end {
-                count.count += 1;
-                count.last = entry.time.as_millis();
-                count.end = entry.seq + 1;
+        let keys = [
+            issued.agent.map(UsageKey::Agent),
+            issued.credential.map(UsageKey::Credential),
+            issued.organization.map(month),
+        ];
+        let is_live = self.is_live.load(Ordering::Relaxed);
+        let mut slots = self.slots.lock();
+        for key in keys.into_iter().flatten() {
+            let slot = slots.entry(key).or_default();
+            if !is_live {
+                // The index may have this entry already.
+                let base = match slot.base {
+                    Some(base) => base,
+                    None => *slot.base.insert(index.usage(key)?),
+                };
+                if entry.seq < base.end {
+                    continue;
+                }
             }
+            slot.fresh.add(entry);
+            slot.idle = 0;
         }
         Ok(())
     }
 
     /// The count of `key`.
     pub(super) fn of(&self, key: UsageKey, index: &Index) -> Result<Usage, ReadError> {
-        let fresh = self.0.lock().get(&key).copied();
-        let count = fresh.map_or_else(|| index.usage(key), Ok)?;
-        Ok(count.usage())
+        let mut slots = self.slots.lock();
+        let Some(slot) = slots.get_mut(&key) else {
+            drop(slots);
+            return Ok(index.usage(key)?.usage());
+        };
+        let count = if let Some(base) = slot.base {
+            base.and(slot.written)
+        } else {
+            // With the lock held, or what is on its way might arrive in between.
+            let base = index.usage(key)?;
+            if slot.written.count == 0 {
+                slot.base = Some(base);
+            }
+            base.and(slot.written)
+        };
+        Ok(count.and(slot.fresh).usage())
     }
 
-    /// Writes the counts to the index; gives what was written, to be [`forgotten`](Self::forget)
-    /// once it is durable.
-    pub(super) fn write(&self, index: &Index) -> Result<HashMap<UsageKey, Count>, ReadError> {
-        let uses = self.0.lock().clone();
-        index.put_usage(uses.iter().map(|(key, count)| (*key, *count)))?;
-        Ok(uses)
+    /// Whether there are so many keys in memory that they should go to the index.
+    pub(super) fn are_many(&self) -> bool {
+        self.slots.lock().len() > 4 * HOT
     }
 
-    /// Forgets what has not changed since it was written.
-    pub(super) fn forget(&self, written: &HashMap<UsageKey, Count>) {
-        self.0
-            .lock()
-            .retain(|key, count| written.get(key) != Some(count));
+    /// Writes what is new to the index. It is the keeper's work, never a token's: reading and writing
+    /// a count costs as much as signing a token.
+    pub(super) fn write(&self, index: &Index) -> Result<(), ReadError> {
+        let mut fresh = Vec::new();
+        for (key, slot) in self.slots.lock().iter_mut() {
+            slot.idle = slot.idle.saturating_add(1);
+            if slot.fresh.count > 0 {
+                // What an attempt that failed has left goes with it.
+                slot.written = Fresh {
+                    count: slot.written.count + slot.fresh.count,
+                    ..slot.fresh
+                };
+                slot.fresh = Fresh::default();
+            }
+            if slot.written.count > 0 {
+                fresh.push((*key, slot.base, slot.written));
+            }
+        }
+        // Neighbours in the index one after the other.
+        fresh.sort_by_cached_key(|(key, ..)| key.bytes());
+        for batch in fresh.chunks(BATCH) {
+            let mut counts = Vec::with_capacity(batch.len());
+            for (key, base, written) in batch {
+                let base = base.map_or_else(|| index.usage(*key), Ok)?;
+                counts.push((*key, base.and(*written)));
+            }
+            index.put_usage(counts.iter().copied())?;
+            let mut slots = self.slots.lock();
+            for (key, count) in counts {
+                if let Some(slot) = slots.get_mut(&key) {
+                    slot.base = Some(count);
+                    slot.written = Fresh::default();
+                }
+            }
+        }
+        self.evict();
+        Ok(())
+    }
+
+    /// Lets go of what the index has and nobody seems to use.
+    fn evict(&self) {
+        let mut slots = self.slots.lock();
+        let is_new = |slot: &Slot| slot.fresh.count + slot.written.count > 0;
+        slots.retain(|_, slot| is_new(slot) || slot.idle < IDLE);
+        if slots.len() > HOT {
+            slots.retain(|_, slot| is_new(slot));
+        }
+        if slots.capacity() > 4 * HOT {
+            slots.shrink_to(HOT);
+        }
     }
 }

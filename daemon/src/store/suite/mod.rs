@@ -1,5 +1,8 @@
 //! What every store must do. [`every_store`] makes one test of each behaviour for a store that it
-//! is told how to make.
+//! is told how to make; [`steps`] and [`queries`] hold it against the model.
+
+pub(crate) mod queries;
+pub(crate) mod steps;
 
 use std::sync::Arc;
 
@@ -8,12 +11,10 @@ use agentidp_shared::{
     CredentialKind, CredentialStatus, DeploymentEnv, Entry, Metadata, Organization, OrganizationId,
     OrganizationStatus, Outcome, TargetKind, Timestamp, Via,
 };
-use proptest::prelude::*;
 
-use super::model::ModelStore;
 use super::{
-    AgentPosition, AgentQuery, Commit, CommitError, Conflict, CredentialRecord, EntryFilter,
-    Record, RecordKey, SecretVerifier, Store,
+    AgentPosition, AgentQuery, Commit, CommitError, Conflict, CredentialRecord, EntryFilter, Quota,
+    Record, RecordKey, SecretVerifier, Store, Temporary, TemporaryKey,
 };
 
 /// One test of each behaviour, on the stores that `$make` makes: it gives the store, and whatever
@@ -34,6 +35,9 @@ macro_rules! every_store {
             the_last_use_is_drawn_from_the_log,
             the_head_tells_of_every_commit,
             an_entry_that_is_too_large_is_refused_alone,
+            what_is_kept_for_a_time_is_kept_once_and_goes_by_itself,
+            an_organization_has_no_more_agents_than_its_quota,
+            tokens_are_counted_by_organization_and_month,
         );
     };
     ($make:expr; $($name:ident),+ $(,)?) => {
@@ -101,7 +105,8 @@ pub(crate) fn agent(number: u64, email: &str, revision: u64) -> Agent {
     }
 }
 
-fn credential(number: u64, of: u64, revision: u64) -> CredentialRecord {
+/// Credential `number` of agent `of`.
+pub(crate) fn credential(number: u64, of: u64, revision: u64) -> CredentialRecord {
     CredentialRecord {
         credential: Credential {
             id: CredentialId::from_bytes(number_bytes(number)),
@@ -143,7 +148,7 @@ fn put_agent(agent: Agent) -> Commit {
 }
 
 /// The entry of a token of agent `number` by credential `credential`.
-fn token(number: u64, credential: u64, time: i64) -> Entry {
+pub(crate) fn token(number: u64, credential: u64, time: i64) -> Entry {
     let mut entry = entry(Action::TokenIssue);
     entry.time = at(time);
     entry.actor = Actor {
@@ -486,145 +491,80 @@ pub(crate) async fn an_entry_that_is_too_large_is_refused_alone(store: Arc<dyn S
     assert_eq!(*store.head().borrow(), before + 1);
 }
 
-/// Something that is done to a store.
-#[derive(Debug, Clone)]
-pub(crate) enum Step {
-    Agent {
-        number: u64,
-        email: u8,
-        revision: u64,
-    },
-    Organization {
-        number: u64,
-        name: u8,
-        revision: u64,
-    },
-    Credential {
-        number: u64,
-        revision: u64,
-    },
-    Token {
-        agent: u64,
-        credential: u64,
-        required: u64,
-    },
-    Many(u8),
+/// Keeps `body` under the idempotency key `key` at a time, until another.
+pub(crate) fn keep(key: u8, body: &[u8], time: i64, until: i64) -> Commit {
+    let mut entry = entry(Action::TokenRevoke);
+    entry.time = at(time);
+    Commit::new(entry).keep(Temporary {
+        key: TemporaryKey::Idempotency([key; 32]),
+        expires_at: at(until),
+        body: body.to_vec(),
+    })
 }
 
-/// Any few dozen steps, of which many do not fit.
-pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![
-        (0..4_u64, 0..4_u8, 1..4_u64).prop_map(|(number, email, revision)| Step::Agent {
-            number,
-            email,
-            revision
-        }),
-        (0..3_u64, 0..3_u8, 1..3_u64).prop_map(|(number, name, revision)| Step::Organization {
-            number,
-            name,
-            revision
-        }),
-        (0..4_u64, 1..3_u64).prop_map(|(number, revision)| Step::Credential { number, revision }),
-        (0..4_u64, 0..4_u64, 0..3_u64).prop_map(|(agent, credential, required)| Step::Token {
-            agent,
-            credential,
-            required
-        }),
-        (1..90_u8).prop_map(Step::Many),
-    ];
-    prop::collection::vec(step, 1..60)
-}
-
-fn commits(step: &Step) -> Vec<Commit> {
-    let one = |action, record| vec![Commit::new(entry(action)).put(record)];
-    match *step {
-        Step::Agent {
-            number,
-            email,
-            revision,
-        } => one(
-            Action::AgentRegister,
-            Record::Agent(agent(number, &format!("a{email}@acme.example"), revision)),
-        ),
-        Step::Organization {
-            number,
-            name,
-            revision,
-        } => {
-            let tenant = organization(number, &format!("org-{name}"), revision);
-            one(Action::OrganizationCreate, Record::Organization(tenant))
-        }
-        // A credential stays its agent's for good.
-        Step::Credential { number, revision } => one(
-            Action::CredentialIssue,
-            Record::Credential(credential(number, number / 2, revision)),
-        ),
-        Step::Token {
-            agent,
-            credential,
-            required,
-        } => {
-            let key = RecordKey::Agent(AgentId::from_bytes(number_bytes(agent)));
-            vec![Commit::new(token(agent, credential, 40)).require(key, required)]
-        }
-        Step::Many(count) => (0..count)
-            .map(|time| Commit::new(token(1, 1, i64::from(time))))
-            .collect(),
-    }
-}
-
-/// Does `steps` to `store` and to a model of it, which begins with the same entries.
-pub(crate) async fn do_to_both(store: &dyn Store, steps: &[Step], model: &ModelStore) {
-    for commit in steps.iter().flat_map(commits) {
-        assert_eq!(
-            store.commit(commit.clone()).await,
-            model.commit(commit).await
-        );
-    }
-}
-
-/// Holds all that can be read of `store` against the model.
-pub(crate) fn assert_alike(store: &dyn Store, model: &ModelStore) {
+pub(crate) async fn what_is_kept_for_a_time_is_kept_once_and_goes_by_itself(store: Arc<dyn Store>) {
+    let key = TemporaryKey::Idempotency([7; 32]);
+    assert_eq!(store.temporary(&key, at(0)).unwrap(), None);
+    store.commit(keep(7, b"one", 1_000, 5_000)).await.unwrap();
     assert_eq!(
-        store.agents(&newest(None, 100)).unwrap(),
-        model.agents(&newest(None, 100)).unwrap()
+        store.commit(keep(7, b"two", 4_999, 9_000)).await,
+        Err(CommitError::Conflict(Conflict::Kept(key)))
     );
+    let kept = store.temporary(&key, at(4_999)).unwrap().unwrap();
     assert_eq!(
-        store.organizations(None, 100).unwrap(),
-        model.organizations(None, 100).unwrap()
+        (kept.body.as_slice(), kept.expires_at),
+        (&b"one"[..], at(5_000))
     );
-    for number in 0..4 {
-        let (agent, credential) = (
-            AgentId::from_bytes(number_bytes(number)),
-            CredentialId::from_bytes(number_bytes(number)),
-        );
-        assert_eq!(store.agent(agent).unwrap(), model.agent(agent).unwrap());
-        assert_eq!(
-            store.credential(credential).unwrap(),
-            model.credential(credential).unwrap()
-        );
-        assert_eq!(
-            store.credentials_of(agent).unwrap(),
-            model.credentials_of(agent).unwrap()
-        );
-        for key in [RecordKey::Agent(agent), RecordKey::Credential(credential)] {
-            assert_eq!(store.usage(&key).unwrap(), model.usage(&key).unwrap());
-        }
-    }
-    let count = usize::MAX;
+    assert_eq!(store.temporary(&key, at(5_000)).unwrap(), None);
+    store.commit(keep(7, b"", 5_000, 9_000)).await.unwrap();
+    let kept = store.temporary(&key, at(5_000)).unwrap().unwrap();
     assert_eq!(
-        store.entries_from(0, count).unwrap(),
-        model.entries_from(0, count).unwrap()
+        (kept.body.as_slice(), kept.expires_at),
+        (&b""[..], at(9_000))
     );
-    let filter = EntryFilter {
-        agent: Some(AgentId::from_bytes(number_bytes(1))),
-        ..EntryFilter::default()
+}
+
+pub(crate) async fn an_organization_has_no_more_agents_than_its_quota(store: Arc<dyn Store>) {
+    let quota = Quota {
+        organization: OrganizationId::from_bytes(number_bytes(1)),
+        agents: 2,
     };
-    assert_eq!(pages(store, &filter, 10), pages(model, &filter, 10));
+    let register =
+        |number: u64| put_agent(agent(number, &format!("a{number}@acme.example"), 1)).within(quota);
+    store.commit(register(1)).await.unwrap();
+    store.commit(register(2)).await.unwrap();
+    let refused = Err(CommitError::Conflict(Conflict::Quota(2)));
+    assert_eq!(store.commit(register(3)).await, refused);
+    let mut elsewhere = agent(4, "a4@other.example", 1);
+    elsewhere.organization_id = OrganizationId::from_bytes(number_bytes(2));
+    store.commit(put_agent(elsewhere)).await.unwrap();
+    // One that ends makes room for another.
+    let mut ended = agent(1, "a1@acme.example", 2);
+    ended.status = AgentStatus::Revoked;
+    store.commit(put_agent(ended)).await.unwrap();
+    store.commit(register(3)).await.unwrap();
+    assert_eq!(store.commit(register(5)).await, refused);
+}
+
+pub(crate) async fn tokens_are_counted_by_organization_and_month(store: Arc<dyn Store>) {
+    const DAY: i64 = 86_400_000;
+    let (one, other) = (
+        OrganizationId::from_bytes(number_bytes(1)),
+        OrganizationId::from_bytes(number_bytes(2)),
+    );
+    for (organization, day) in [(one, 3), (one, 30), (other, 4), (one, 31)] {
+        let mut entry = token(2, 3, day * DAY);
+        entry.organization_id = Some(organization);
+        store.commit(Commit::new(entry)).await.unwrap();
+    }
+    assert_eq!(store.tokens_issued(one, at(0)).unwrap(), 2);
+    assert_eq!(store.tokens_issued(one, at(40 * DAY)).unwrap(), 1);
+    assert_eq!(store.tokens_issued(other, at(DAY)).unwrap(), 1);
+    assert_eq!(store.tokens_issued(other, at(40 * DAY)).unwrap(), 0);
 }
 
 mod on_the_model {
-    use super::ModelStore;
+    use crate::store::model::ModelStore;
 
     super::every_store!((ModelStore::new(), ()));
 }

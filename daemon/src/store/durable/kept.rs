@@ -1,0 +1,246 @@
+//! What is kept for a time: in the index, and of what has not expired, in memory, that it is there.
+//! Whether a token was revoked is asked for every token that is shown, and nearly always it was not.
+//!
+//! What has expired goes in two steps, because the mark tells what the index holds: first out of
+//! memory and of what the next mark counts, and out of the index once that mark is on the disk.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+
+use agentidp_shared::Timestamp;
+use parking_lot::{Mutex, RwLock};
+use sled::{Batch, Tree};
+
+use super::index::{damaged, failed};
+use super::tally::{Mark, NONE, NowAndThen, Tally};
+use crate::store::{ReadError, Temporary, TemporaryKey, form};
+
+/// For how long something is kept after it has expired, in milliseconds: entries carry the time at
+/// which they were made, and are not committed in quite that order.
+pub(super) const MARGIN: i64 = 60_000;
+/// How many may be in memory before what has expired is looked for between two marks.
+const MANY: usize = 65_536;
+/// How many are removed from the index while commits wait.
+const SWEPT_AT_ONCE: usize = 256;
+/// What stands before the stored form: the entry that it was kept with, and that of what the last
+/// mark counted in its place ([`NONE`]: nothing).
+const HEADER: usize = 16;
+
+type Read<T> = Result<T, ReadError>;
+
+#[derive(Debug, Clone, Copy)]
+struct Live {
+    expires_at: i64,
+    seq: u64,
+    /// Whether more is remembered than that it is there.
+    has_body: bool,
+}
+
+/// What has been forgotten, and is still in the index.
+#[derive(Debug, Default)]
+struct Expired {
+    /// What the mark on the disk may count.
+    counted: Vec<TemporaryKey>,
+    /// What it does not.
+    uncounted: Vec<TemporaryKey>,
+}
+
+/// What is kept.
+pub(super) struct Kept {
+    tree: Tree,
+    live: RwLock<HashMap<TemporaryKey, Live>>,
+    expired: Mutex<Expired>,
+    /// The time of the newest entry, in milliseconds.
+    newest: AtomicI64,
+    /// How many in memory make it time to look for what has expired.
+    forget_at: AtomicUsize,
+}
+
+/// The stored form of a key.
+fn key_bytes(key: &TemporaryKey) -> Read<Vec<u8>> {
+    form::encode(key).map_err(|_error| damaged())
+}
+
+/// Takes a value apart: its two entries, and the stored form.
+fn parts(value: &[u8]) -> Read<(u64, u64, &[u8])> {
+    let (seq, rest) = value.split_first_chunk::<8>().ok_or_else(damaged)?;
+    let (settled, stored) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
+    Ok((
+        u64::from_be_bytes(*seq),
+        u64::from_be_bytes(*settled),
+        stored,
+    ))
+}
+
+impl Kept {
+    /// What `tree` keeps, none of it in memory yet.
+    pub(super) fn new(tree: Tree) -> Self {
+        Self {
+            tree,
+            live: RwLock::default(),
+            expired: Mutex::default(),
+            newest: AtomicI64::new(0),
+            forget_at: AtomicUsize::new(MANY),
+        }
+    }
+
+    /// Brings what has not expired into memory; gives the sums of it as it is and as it was when the
+    /// index was marked.
+    pub(super) fn load(&self, mark: &Mark) -> Read<NowAndThen> {
+        let mut sums = NowAndThen::default();
+        let (mut live, mut expired) = (self.live.write(), self.expired.lock());
+        for pair in &self.tree {
+            let (key, value) = pair.map_err(failed)?;
+            let (seq, settled, stored) = parts(&value)?;
+            let it: Temporary = form::decode(stored).map_err(|_error| damaged())?;
+            if it.expires_at.as_millis() <= mark.kept_after {
+                expired.uncounted.push(it.key);
+                continue;
+            }
+            sums.add(&key, seq, settled, mark.entries);
+            let entry = Live {
+                expires_at: it.expires_at.as_millis(),
+                seq,
+                has_body: !it.body.is_empty(),
+            };
+            live.insert(it.key, entry);
+        }
+        Ok(sums)
+    }
+
+    /// Notes the time of an entry.
+    pub(super) fn note_time(&self, time: Timestamp) {
+        self.newest.store(time.as_millis(), Ordering::Relaxed);
+    }
+
+    /// Keeps something with entry `seq`.
+    pub(super) fn put(&self, tally: &mut Tally, it: &Temporary, seq: u64) -> Read<()> {
+        let key = key_bytes(&it.key)?;
+        let before = self.live.read().get(&it.key).copied();
+        let mut settled = NONE;
+        if let Some(before) = before {
+            tally.kept.remove(&key, before.seq);
+            let stored = self.tree.get(&key).map_err(failed)?;
+            settled = match stored.as_deref().map(parts).transpose()? {
+                Some((seq, ..)) if seq < tally.marked => seq,
+                Some((_, settled, _)) => settled,
+                None => NONE,
+            };
+        }
+        let stored = form::encode(it).map_err(|_error| damaged())?;
+        let mut value = Vec::with_capacity(HEADER + stored.len());
+        value.extend_from_slice(&seq.to_be_bytes());
+        value.extend_from_slice(&settled.to_be_bytes());
+        value.extend_from_slice(&stored);
+        self.tree.insert(&key, value).map_err(failed)?;
+        tally.kept.add(&key, seq);
+        let entry = Live {
+            expires_at: it.expires_at.as_millis(),
+            seq,
+            has_body: !it.body.is_empty(),
+        };
+        let count = {
+            let mut live = self.live.write();
+            live.insert(it.key, entry);
+            live.len()
+        };
+        if count >= self.forget_at.load(Ordering::Relaxed) {
+            self.forget(tally)?;
+            if tally.marked == 0 {
+                // There is no mark, as when a long journal is read anew.
+                self.release();
+                while self.sweep(tally)? {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets what has expired. Gives the time until which it did; what the index still has of it is
+    /// not counted from here on.
+    pub(super) fn forget(&self, tally: &mut Tally) -> Read<i64> {
+        let limit = self.newest.load(Ordering::Relaxed) - MARGIN;
+        let over: Vec<_> = {
+            let live = self.live.read();
+            let over = live.iter().filter(|(_, it)| it.expires_at <= limit);
+            over.map(|(key, it)| (*key, it.seq)).collect()
+        };
+        for (key, seq) in &over {
+            tally.kept.remove(&key_bytes(key)?, *seq);
+        }
+        let mut live = self.live.write();
+        for (key, _) in &over {
+            live.remove(key);
+        }
+        let forget_at = live.len().saturating_mul(2).max(MANY);
+        if live.capacity() > forget_at.saturating_mul(4) {
+            live.shrink_to(forget_at);
+        }
+        drop(live);
+        self.forget_at.store(forget_at, Ordering::Relaxed);
+        let mut expired = self.expired.lock();
+        expired.counted.extend(over.iter().map(|(key, _)| *key));
+        Ok(limit)
+    }
+
+    /// Lets go of what was forgotten: the next mark does not count it.
+    pub(super) fn release(&self) {
+        let mut expired = self.expired.lock();
+        let counted = std::mem::take(&mut expired.counted);
+        expired.uncounted.extend(counted);
+    }
+
+    /// Removes a few of those that were let go of from the index; `false` when there were none. Call
+    /// it only once the mark that does not count them is on the disk.
+    pub(super) fn sweep(&self, _locked: &Tally) -> Read<bool> {
+        let mut expired = self.expired.lock();
+        let rest = expired.uncounted.len().saturating_sub(SWEPT_AT_ONCE);
+        let over = expired.uncounted.split_off(rest);
+        expired.uncounted.shrink_to(MANY);
+        drop(expired);
+        let mut batch = Batch::default();
+        {
+            let live = self.live.read();
+            // Some may be kept anew.
+            for key in over.iter().filter(|key| !live.contains_key(*key)) {
+                batch.remove(key_bytes(key)?);
+            }
+        }
+        self.tree.apply_batch(batch).map_err(failed)?;
+        Ok(!over.is_empty())
+    }
+
+    /// Until when something is kept, expired or not; `None` when it is not.
+    pub(super) fn until(&self, key: &TemporaryKey) -> Option<Timestamp> {
+        let live = self.live.read();
+        live.get(key)
+            .map(|it| Timestamp::from_millis(it.expires_at))
+    }
+
+    /// What is kept under `key` and has not expired at `now`.
+    pub(super) fn get(&self, key: &TemporaryKey, now: Timestamp) -> Read<Option<Temporary>> {
+        let found = self.live.read().get(key).copied();
+        let Some(found) = found.filter(|it| it.expires_at > now.as_millis()) else {
+            return Ok(None);
+        };
+        if !found.has_body {
+            return Ok(Some(Temporary {
+                key: *key,
+                expires_at: Timestamp::from_millis(found.expires_at),
+                body: Vec::new(),
+            }));
+        }
+        let Some(value) = self.tree.get(key_bytes(key)?).map_err(failed)? else {
+            return Ok(None);
+        };
+        let it: Temporary = form::decode(parts(&value)?.2).map_err(|_error| damaged())?;
+        Ok(Some(it).filter(|it| it.expires_at > now))
+    }
+
+    /// Everything in the index, expired or not.
+    pub(super) fn all(&self) -> impl Iterator<Item = Read<Temporary>> {
+        self.tree.iter().map(|pair| {
+            let (_, value) = pair.map_err(failed)?;
+            form::decode(parts(&value)?.2).map_err(|_error| damaged())
+        })
+    }
+}

@@ -1,0 +1,358 @@
+//! Answering questions for agents: which, and in which order, from the directory; then the records
+//! of one page.
+
+use std::cmp::Ordering;
+
+use agentidp_shared::{AgentId, AgentStatus, AgentType, DeploymentEnv, Timestamp};
+
+use super::directory::Directory;
+use super::state::State;
+use super::table::{Row, Table};
+use crate::store::query::has_text;
+use crate::store::{AgentFilter, AgentOrder, AgentPage, AgentPosition, AgentQuery, ReadError};
+
+/// How many rows are looked at before those who wait to change the directory get their turn.
+const CHUNK: usize = 32_768;
+/// How many records one page reads when the filter has free text.
+const READS: usize = 2_000;
+
+/// Where a row stands in an order, so that places compare as the positions do: a time, or an e-mail,
+/// or neither; then the agent.
+type Place<'a> = (u64, &'a [u8], AgentId);
+
+fn place<'a>(order: AgentOrder, row: &Row, table: &'a Table) -> Place<'a> {
+    match order {
+        AgentOrder::Created => (0, &[], row.id),
+        AgentOrder::Email => (0, table.email(row), row.id),
+        AgentOrder::LastAuth => (row.last_auth.cast_unsigned(), &[], row.id),
+        AgentOrder::Expires => (row.expires.cast_unsigned(), &[], row.id),
+    }
+}
+
+/// The place of a position, which may be any bytes.
+fn place_of(order: AgentOrder, position: &AgentPosition) -> Place<'_> {
+    let value = position.value.as_slice();
+    match order {
+        AgentOrder::Created | AgentOrder::Email => (0, value, position.id),
+        AgentOrder::LastAuth | AgentOrder::Expires => {
+            let (time, rest) = value.split_at(value.len().min(8));
+            let mut bytes = [0; 8];
+            let slots = bytes.iter_mut().zip(time);
+            slots.for_each(|(slot, byte)| *slot = *byte);
+            (u64::from_be_bytes(bytes), rest, position.id)
+        }
+    }
+}
+
+/// A place that outlives the look at the table.
+#[derive(Debug)]
+struct Found {
+    time: u64,
+    email: Box<[u8]>,
+    id: AgentId,
+}
+
+impl Found {
+    fn place(&self) -> Place<'_> {
+        (self.time, &self.email, self.id)
+    }
+
+    fn into_position(self, order: AgentOrder) -> AgentPosition {
+        let value = match order {
+            AgentOrder::Created => Vec::new(),
+            AgentOrder::Email => self.email.into_vec(),
+            AgentOrder::LastAuth | AgentOrder::Expires => self.time.to_be_bytes().to_vec(),
+        };
+        AgentPosition { value, id: self.id }
+    }
+}
+
+/// The first few of many, without order until they are taken out: cutting twice as many down from
+/// time to time costs a few comparisons each, in whatever order they come.
+struct First {
+    wanted: usize,
+    is_descending: bool,
+    found: Vec<Found>,
+    /// Whether the last of `found` that is wanted is known to be the last of them in order.
+    is_cut: bool,
+}
+
+impl First {
+    fn offer(&mut self, place: Place<'_>) {
+        let is_worse = |last: &Found| !is_before(self.is_descending, place, last.place());
+        let last = self.wanted.checked_sub(1);
+        let last = last.and_then(|at| self.found.get(at));
+        if self.wanted == 0 || (self.is_cut && last.is_some_and(is_worse)) {
+            return;
+        }
+        let (time, email, id) = place;
+        self.found.push(Found {
+            time,
+            email: email.into(),
+            id,
+        });
+        if self.found.len() >= self.wanted.saturating_mul(2) {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        if self.found.len() > self.wanted && self.wanted > 0 {
+            let is_descending = self.is_descending;
+            self.found
+                .select_nth_unstable_by(self.wanted - 1, |one, other| {
+                    in_order(is_descending, one.place(), other.place())
+                });
+            self.found.truncate(self.wanted);
+            self.is_cut = true;
+        }
+    }
+
+    fn in_order(mut self) -> Vec<Found> {
+        self.cut();
+        self.found.sort_unstable_by(|one, other| {
+            in_order(self.is_descending, one.place(), other.place())
+        });
+        self.found
+    }
+}
+
+fn in_order(is_descending: bool, one: Place<'_>, other: Place<'_>) -> Ordering {
+    let mut order = one.0.cmp(&other.0);
+    // Comparing nothing with nothing is slow: an empty slice may point where nothing is, and the C
+    // library's comparison then faults and recovers, which takes it a hundred nanoseconds.
+    if order.is_eq() && !(one.1.is_empty() && other.1.is_empty()) {
+        order = one.1.cmp(other.1);
+    }
+    if order.is_eq() {
+        order = one.2.cmp(&other.2);
+    }
+    if is_descending {
+        order.reverse()
+    } else {
+        order
+    }
+}
+
+fn is_before(is_descending: bool, one: Place<'_>, other: Place<'_>) -> bool {
+    in_order(is_descending, one, other).is_lt()
+}
+
+/// A filter in the numbers that rows have.
+struct Matcher<'a> {
+    filter: &'a AgentFilter,
+    statuses: u32,
+    types: u32,
+    envs: u32,
+    expires_before: Option<i64>,
+    organizations: Option<Vec<bool>>,
+    owners: Option<Vec<bool>>,
+    capabilities: Option<Vec<bool>>,
+    /// What the numbers meant when those were made.
+    generations: Option<(u64, u64, u64)>,
+}
+
+/// One bit for each value that is let through.
+fn bits<T: Copy>(all: &[T], bit: impl Fn(T) -> u32, lets: impl Fn(&T) -> bool) -> u32 {
+    let let_through = all.iter().filter(|value| lets(value));
+    let_through.fold(0, |bits, value| bits | bit(*value))
+}
+
+const fn status_bit(status: AgentStatus) -> u32 {
+    1 << status as u32
+}
+
+const fn type_bit(agent_type: AgentType) -> u32 {
+    1 << agent_type as u32
+}
+
+const fn env_bit(env: DeploymentEnv) -> u32 {
+    1 << env as u32
+}
+
+impl<'a> Matcher<'a> {
+    fn new(filter: &'a AgentFilter) -> Self {
+        let lets_status = |it: &AgentStatus| match &filter.status {
+            Some(status) => status.lets(it),
+            None => *it != AgentStatus::Archived,
+        };
+        let types = filter.agent_type.as_ref();
+        let lets_type = |it: &AgentType| types.is_none_or(|types| types.lets(it));
+        let envs = filter.deployment_env.as_ref();
+        let lets_env = |it: &DeploymentEnv| envs.is_none_or(|envs| envs.lets(it));
+        Self {
+            filter,
+            statuses: bits(AgentStatus::ALL, status_bit, lets_status),
+            types: bits(AgentType::ALL, type_bit, lets_type),
+            envs: bits(DeploymentEnv::ALL, env_bit, lets_env),
+            expires_before: filter.expires_before.map(Timestamp::as_millis),
+            organizations: None,
+            owners: None,
+            capabilities: None,
+            generations: None,
+        }
+    }
+
+    /// Learns what the numbers mean, if that has changed since the last look at the table.
+    fn catch_up(&mut self, table: &Table) {
+        let generations = (
+            table.organizations.generation(),
+            table.owners.generation(),
+            table.capabilities.generation(),
+        );
+        if self.generations == Some(generations) {
+            return;
+        }
+        self.generations = Some(generations);
+        let organizations = self.filter.organizations.as_ref();
+        self.organizations =
+            organizations.map(|wanted| table.organizations.wanted(|id| wanted.contains(id)));
+        self.owners = self.filter.owner.as_ref().map(|wanted| {
+            let is_one = |text: &str| wanted.values.iter().any(|owner| owner.as_str() == text);
+            table.owners.wanted(|text| is_one(text) != wanted.is_not)
+        });
+        self.capabilities = self.filter.capability.as_ref().map(|wanted| {
+            let has = |text: &str| text.split(' ').any(|it| it == wanted.as_str());
+            table.capabilities.wanted(has)
+        });
+    }
+
+    /// Whether the filter, but for its free text, lets a row through.
+    fn lets(&self, row: &Row, table: &Table) -> bool {
+        let is_wanted = |wanted: &Option<Vec<bool>>, number: u32| {
+            wanted
+                .as_ref()
+                .is_none_or(|wanted| wanted.get(number as usize).is_some_and(|it| *it))
+        };
+        self.statuses & status_bit(row.status) != 0
+            && self.types & type_bit(row.agent_type) != 0
+            && self.envs & env_bit(row.deployment_env) != 0
+            && self.expires_before.is_none_or(|time| row.expires < time)
+            && is_wanted(&self.organizations, row.organization)
+            && is_wanted(&self.owners, row.owner)
+            && is_wanted(&self.capabilities, row.capabilities)
+            && self
+                .filter
+                .email_prefix
+                .as_ref()
+                .is_none_or(|prefix| table.email(row).starts_with(prefix.as_bytes()))
+    }
+}
+
+/// What a look through the directory gave.
+struct Scan {
+    /// The first that were wanted, in order.
+    found: Vec<Found>,
+    /// How many there are in all.
+    total: u64,
+    /// How many of them are beyond where the question begins.
+    beyond: u64,
+}
+
+impl Directory {
+    /// The first `wanted` agents that a question asks for, free text aside. Each agent is taken as it
+    /// is at some moment of the look; those who change the directory are not kept waiting for all
+    /// of it.
+    fn scan(&self, query: &AgentQuery, wanted: usize) -> Scan {
+        let mut matcher = Matcher::new(&query.filter);
+        let after = query.after.as_ref();
+        let after = after.map(|after| place_of(query.order, after));
+        let mut first = First {
+            wanted,
+            is_descending: query.is_descending,
+            found: Vec::new(),
+            is_cut: false,
+        };
+        let (mut total, mut beyond) = (0, 0);
+        // Nobody asks how many there are, and the rows are in order already.
+        let is_enough = query.filter.text.is_some() && query.order == AgentOrder::Created;
+        let mut from = after.filter(|_| is_enough).map(|(.., id)| id);
+        loop {
+            let table = self.read();
+            matcher.catch_up(&table);
+            let rows = chunk(&table, from, query.is_descending);
+            let last = if query.is_descending {
+                rows.first()
+            } else {
+                rows.last()
+            };
+            let Some(last) = last.and_then(|last| table.row(*last)) else {
+                break;
+            };
+            from = Some(last.id);
+            let mut look = |number: &u32| {
+                let Some(row) = table.row(*number) else {
+                    return;
+                };
+                if !matcher.lets(row, &table) {
+                    return;
+                }
+                total += 1;
+                let place = place(query.order, row, &table);
+                if after.is_none_or(|after| is_before(query.is_descending, after, place)) {
+                    beyond += 1;
+                    first.offer(place);
+                }
+            };
+            // In the order that is asked for, because other orders are often much like that of the
+            // ids, and then few places have to be taken that are given up again.
+            if query.is_descending {
+                rows.iter().rev().for_each(&mut look);
+            } else {
+                rows.iter().for_each(&mut look);
+            }
+            if is_enough && beyond > wanted as u64 {
+                break;
+            }
+        }
+        Scan {
+            found: first.in_order(),
+            total,
+            beyond,
+        }
+    }
+}
+
+/// The next rows to look at, after the one of `from`.
+fn chunk(table: &Table, from: Option<AgentId>, is_descending: bool) -> &[u32] {
+    let rows = table.order();
+    let range = if is_descending {
+        let end = from.map_or(rows.len(), |from| table.count_while(|id| *id < from));
+        end.saturating_sub(CHUNK)..end
+    } else {
+        let start = from.map_or(0, |from| table.count_while(|id| *id <= from));
+        start..rows.len().min(start + CHUNK)
+    };
+    rows.get(range).unwrap_or_default()
+}
+
+impl State {
+    /// A page of agents.
+    pub(super) fn agents(&self, query: &AgentQuery) -> Result<AgentPage, ReadError> {
+        let text = query.filter.text.as_ref().map(|text| text.to_lowercase());
+        let wanted = if text.is_some() { READS } else { query.limit };
+        let Scan {
+            found,
+            total,
+            beyond,
+        } = self.directory.scan(query, wanted);
+        let mut page = AgentPage {
+            total: text.is_none().then_some(total),
+            ..AgentPage::default()
+        };
+        let mut rest = beyond;
+        for found in found {
+            if page.agents.len() == query.limit {
+                break;
+            }
+            rest -= 1;
+            let agent = self.agent_once(found.id)?;
+            let has = |text: &String| agent.as_ref().is_some_and(|it| has_text(&it.record, text));
+            if text.as_ref().is_none_or(has) {
+                page.agents.extend(agent);
+            }
+            page.next = (rest > 0).then(|| found.into_position(query.order));
+        }
+        Ok(page)
+    }
+}

@@ -1,0 +1,260 @@
+//! The records in the index: how they are put, found and listed.
+
+use agentidp_shared::{Organization, OrganizationId, OrganizationName, Timestamp};
+use sled::Batch;
+
+use super::glance::Glance;
+use super::index::{Index, damaged, failed};
+use super::places::{self, Home};
+use super::tally::{NONE, Tally};
+use crate::store::{ReadError, Record, Stored, Temporary, form};
+
+/// The largest value that is put in one piece. sled writes sixteen neighbours as one, and what
+/// passes 128 KiB goes to files that it never syncs.
+pub(super) const MAX_VALUE: usize = 6 * 1_024;
+/// What stands before a record: the entry of its last change, the entry that was its last when the
+/// index was last marked ([`NONE`]: it was not there), and the length of its stored form. A record
+/// that is too large for one value has only this; the rest is in parts.
+const HEADER: usize = 8 + 8 + 4;
+
+type Read<T> = Result<T, ReadError>;
+
+/// The header of a record's value.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Header {
+    /// The entry of the last change.
+    pub(super) seq: u64,
+    /// The entry that was the last when the index was last marked, if the last one came later.
+    pub(super) settled: u64,
+    length: usize,
+}
+
+impl Header {
+    /// Reads the header of a value; gives what follows it too.
+    pub(super) fn read(value: &[u8]) -> Read<(Self, &[u8])> {
+        let (seq, rest) = value.split_first_chunk::<8>().ok_or_else(damaged)?;
+        let (settled, rest) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
+        let (length, rest) = rest.split_first_chunk::<4>().ok_or_else(damaged)?;
+        let length = u32::from_be_bytes(*length) as usize;
+        Ok((
+            Self {
+                seq: u64::from_be_bytes(*seq),
+                settled: u64::from_be_bytes(*settled),
+                length,
+            },
+            rest,
+        ))
+    }
+}
+
+/// The front of a stored record that is found by a name or belongs to an agent.
+pub(super) fn glance(stored: &[u8]) -> Read<Glance<'_>> {
+    form::decode_front(stored).map_err(|_error| damaged())
+}
+
+impl Index {
+    /// Applies what came with entry `seq`: a record in its stored form, and what is kept for a time.
+    /// Gives whether the record is a new one.
+    pub(super) fn apply(
+        &self,
+        change: Option<(&Record, &[u8])>,
+        kept: &[Temporary],
+        seq: u64,
+    ) -> Read<bool> {
+        // A mark has all that came with an entry, or nothing of it.
+        let mut tally = self.tally.lock();
+        for temporary in kept {
+            self.kept.put(&mut tally, temporary, seq)?;
+        }
+        let is_new = match change {
+            Some((record, stored)) => self.put(&mut tally, record, stored, seq)?,
+            None => false,
+        };
+        tally.entries = tally.entries.max(seq + 1);
+        Ok(is_new)
+    }
+
+    fn put(&self, tally: &mut Tally, record: &Record, stored: &[u8], seq: u64) -> Read<bool> {
+        let key = places::key_of(record);
+        let before = self.records.get(&key).map_err(failed)?;
+        let mut settled = NONE;
+        if let Some(before) = &before {
+            let header = Header::read(before)?.0;
+            settled = if header.seq < tally.marked {
+                header.seq
+            } else {
+                header.settled
+            };
+            tally.records.remove(&key, header.seq);
+            if let Record::Organization(it) = record {
+                self.give_up_name(&key, before, it)?;
+            }
+        }
+        let length = u32::try_from(stored.len()).unwrap_or(u32::MAX);
+        let mut value = Vec::with_capacity(HEADER + stored.len());
+        value.extend_from_slice(&seq.to_be_bytes());
+        value.extend_from_slice(&settled.to_be_bytes());
+        value.extend_from_slice(&length.to_be_bytes());
+        if stored.len() <= MAX_VALUE {
+            value.extend_from_slice(stored);
+            self.records.insert(&key, value).map_err(failed)?;
+        } else {
+            let mut batch = Batch::default();
+            for (part, chunk) in stored.chunks(MAX_VALUE).enumerate() {
+                batch.insert(part_key(&key, part), chunk);
+            }
+            let _writing = self.parts_lock.write();
+            self.parts.apply_batch(batch).map_err(failed)?;
+            self.records.insert(&key, value).map_err(failed)?;
+        }
+        tally.records.add(&key, seq);
+        if let Record::Organization(it) = record {
+            let name = it.name.as_str().as_bytes();
+            self.names.insert(name, it.id.as_bytes()).map_err(failed)?;
+        }
+        Ok(before.is_none())
+    }
+
+    /// Gives up the name that an organization had until now, if it is another.
+    fn give_up_name(&self, key: &[u8], before: &[u8], now: &Organization) -> Read<()> {
+        let stored = self.stored(key, before)?.1;
+        if let Glance::Organization(before) = glance(&stored)?
+            && before.name != now.name.as_str()
+            && self.names.get(before.name).map_err(failed)?.as_deref() == Some(now.id.as_bytes())
+        {
+            self.names.remove(before.name).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// The record under `key`.
+    pub(super) fn get(&self, key: &[u8]) -> Read<Option<Stored<Record>>> {
+        let value = self.records.get(key).map_err(failed)?;
+        value.map(|value| self.whole(key, &value)).transpose()
+    }
+
+    /// The record of which `found` stands under its key.
+    fn whole(&self, key: &[u8], found: &[u8]) -> Read<Stored<Record>> {
+        let (header, stored) = self.stored(key, found)?;
+        let record = form::decode(&stored).map_err(|_error| damaged())?;
+        Ok(Stored {
+            record,
+            audit_seq: header.seq,
+        })
+    }
+
+    /// The stored form of a record of which `found` stands under its key.
+    pub(super) fn stored(&self, key: &[u8], found: &[u8]) -> Read<(Header, Vec<u8>)> {
+        let (header, inline) = Header::read(found)?;
+        if header.length == inline.len() {
+            return Ok((header, inline.to_vec()));
+        }
+        let _reading = self.parts_lock.read();
+        // It may have been replaced since it was found.
+        let found = self.records.get(key).map_err(failed)?.ok_or_else(damaged)?;
+        let (header, inline) = Header::read(&found)?;
+        let mut stored = inline.to_vec();
+        if header.length != inline.len() {
+            for part in 0..header.length.div_ceil(MAX_VALUE) {
+                let part = self.parts.get(part_key(key, part)).map_err(failed)?;
+                stored.extend_from_slice(&part.ok_or_else(damaged)?);
+            }
+            stored.truncate(header.length);
+        }
+        Ok((header, stored))
+    }
+
+    /// Who has the name.
+    pub(super) fn organization_by_name(
+        &self,
+        name: &OrganizationName,
+    ) -> Read<Option<OrganizationId>> {
+        let id = self.names.get(name.as_str()).map_err(failed)?;
+        id.map(|id| id.as_ref().try_into().map_err(|_error| damaged()))
+            .transpose()
+            .map(|id| id.map(OrganizationId::from_bytes))
+    }
+
+    /// At most `limit` organizations, newest first, older than `before`.
+    pub(super) fn organizations(
+        &self,
+        before: Option<OrganizationId>,
+        limit: usize,
+    ) -> Read<Vec<Stored<Record>>> {
+        let end = before.map_or_else(|| vec![places::ORGANIZATION + 1], places::organization);
+        self.descending(vec![places::ORGANIZATION], end, limit)
+    }
+
+    /// All signing keys.
+    pub(super) fn signing_keys(&self) -> Read<Vec<Stored<Record>>> {
+        let kind = places::SIGNING_KEY;
+        self.descending(vec![kind], vec![kind + 1], usize::MAX)
+    }
+
+    /// The credentials of a home, newest first.
+    pub(super) fn credentials_of(&self, home: &Home) -> Read<Vec<Stored<Record>>> {
+        let found = self.records.scan_prefix(places::credentials(home)).rev();
+        found
+            .map(|pair| {
+                let (key, value) = pair.map_err(failed)?;
+                self.whole(&key, &value)
+            })
+            .collect()
+    }
+
+    /// When the first of the credentials of a home expires.
+    pub(super) fn first_expiry(&self, home: &Home) -> Read<Option<Timestamp>> {
+        let mut first: Option<Timestamp> = None;
+        for pair in self.records.scan_prefix(places::credentials(home)) {
+            let (key, value) = pair.map_err(failed)?;
+            if let Glance::Credential(it) = glance(&self.stored(&key, &value)?.1)? {
+                first = [first, it.expiry()].into_iter().flatten().min();
+            }
+        }
+        Ok(first)
+    }
+
+    fn descending(&self, start: Vec<u8>, end: Vec<u8>, limit: usize) -> Read<Vec<Stored<Record>>> {
+        let range = self.records.range(start..end).rev().take(limit);
+        range
+            .map(|pair| {
+                let (key, value) = pair.map_err(failed)?;
+                self.whole(&key, &value)
+            })
+            .collect()
+    }
+
+    /// Whether a record is found by its name, if that is kept in the index.
+    pub(super) fn finds(&self, record: &Record) -> Read<bool> {
+        match record {
+            Record::Organization(it) => Ok(self.organization_by_name(&it.name)? == Some(it.id)),
+            _ => Ok(true),
+        }
+    }
+
+    /// Every record with its stored form: what `store check` compares.
+    pub(super) fn all_records(&self) -> impl Iterator<Item = Read<(Vec<u8>, Vec<u8>)>> {
+        self.records.iter().map(|pair| {
+            let (key, value) = pair.map_err(failed)?;
+            let (header, stored) = self.stored(&key, &value)?;
+            Ok((
+                key.to_vec(),
+                [&header.seq.to_be_bytes(), stored.as_slice()].concat(),
+            ))
+        })
+    }
+}
+
+/// The form in which a record stands in the index: what [`Index::all_records`] gives for it.
+pub(super) fn stored_pair(record: &Record, stored: &[u8], audit_seq: u64) -> (Vec<u8>, Vec<u8>) {
+    let mut value = audit_seq.to_be_bytes().to_vec();
+    value.extend_from_slice(stored);
+    (places::key_of(record), value)
+}
+
+fn part_key(key: &[u8], part: usize) -> Vec<u8> {
+    let mut bytes = key.to_vec();
+    bytes.push(u8::try_from(key.len()).unwrap_or(u8::MAX));
+    bytes.extend_from_slice(&u16::try_from(part).unwrap_or(u16::MAX).to_be_bytes());
+    bytes
+}
