@@ -19,6 +19,7 @@ mod metadata;
 mod metrics;
 mod operator;
 mod refusal;
+mod revocation;
 mod service;
 mod store;
 mod tls;
