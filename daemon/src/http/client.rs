@@ -129,3 +129,39 @@ fn basic(header: &str) -> Option<Result<(String, Zeroizing<String>), OAuthError>
     };
     Some(parse())
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::prelude::BASE64_STANDARD;
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn read(header: &[u8]) -> Option<(String, String)> {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_bytes(header).ok()?);
+        let form = Form::parse(b"").unwrap();
+        match presented(&headers, &form).ok()?? {
+            Presented::Secret {
+                client_id,
+                client_secret,
+            } => Some((client_id, client_secret.to_string())),
+            Presented::Assertion { .. } => panic!("an assertion from an empty form"),
+        }
+    }
+
+    #[test]
+    fn whatever_bytes_the_header_has_it_names_one_client_or_is_refused() {
+        let encode =
+            |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        crate::fuzz::throw("basic-header", Vec::new(), |bytes| {
+            let Some((id, secret)) = read(bytes) else {
+                return;
+            };
+            assert!(!id.chars().chain(secret.chars()).any(char::is_control));
+            let pair = format!("{}:{}", encode(&id), encode(&secret));
+            let again = format!("Basic {}", BASE64_STANDARD.encode(pair));
+            assert_eq!(read(again.as_bytes()), Some((id, secret)));
+        });
+    }
+}
