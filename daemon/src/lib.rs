@@ -21,4 +21,7 @@ mod scrape;
 mod service;
 mod store;
 
+#[cfg(test)]
+mod fuzz;
+
 pub use commands::{accept_store, check_store, dev, init, run};

@@ -1,4 +1,4 @@
-"""The MCP SDK's client-credentials provider gets a token for a protected resource.
+"""The MCP SDK's client-credentials providers get a token for a protected resource.
 
 The resource is a server here that knows nothing of us: it names its authorization server
 (RFC 9728) and verifies bearer tokens with PyJWT. The SDK does the rest: it is refused, discovers,
@@ -14,8 +14,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx2
 import jwt
-from mcp.client.auth import OAuthFlowError, OAuthTokenError
-from mcp.client.auth.extensions.client_credentials import ClientCredentialsOAuthProvider
+from joserfc.jwk import import_key
+from mcp.client.auth import OAuthClientProvider, OAuthFlowError, OAuthTokenError
+from mcp.client.auth.extensions.client_credentials import (
+    ClientCredentialsOAuthProvider,
+    PrivateKeyJWTOAuthProvider,
+    SignedJWTParameters,
+)
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from verify import verify
@@ -89,17 +94,25 @@ class Storage:
         self.client_info = client_info
 
 
-async def main() -> None:
-    provider = ClientCredentialsOAuthProvider(
-        server_url=RESOURCE,
-        storage=Storage(),
-        client_id=os.environ["CLIENT_ID"],
-        client_secret=os.environ["CLIENT_SECRET"],
-        token_endpoint_auth_method=os.environ["METHOD"],
-        issuer=ISSUER,
+def provider() -> OAuthClientProvider:
+    """The SDK's provider for METHOD."""
+    client_id, method = os.environ["CLIENT_ID"], os.environ["METHOD"]
+    common = {"server_url": RESOURCE, "storage": Storage(), "client_id": client_id, "issuer": ISSUER}
+    if method != "private_key_jwt":
+        secret = os.environ["CLIENT_SECRET"]
+        return ClientCredentialsOAuthProvider(client_secret=secret, token_endpoint_auth_method=method, **common)
+    signing = SignedJWTParameters(
+        issuer=client_id,
+        subject=client_id,
+        signing_key=import_key(json.loads(os.environ["PRIVATE_KEY"])).as_pem(private=True).decode(),
+        signing_algorithm=os.environ["KEY_ALGORITHM"],
     )
+    return PrivateKeyJWTOAuthProvider(assertion_provider=signing.create_assertion_provider(), **common)
+
+
+async def main() -> None:
     expected = os.environ.get("EXPECT")
-    async with httpx2.AsyncClient(auth=provider, timeout=20) as client:
+    async with httpx2.AsyncClient(auth=provider(), timeout=20) as client:
         try:
             response = await client.get(RESOURCE)
         except (OAuthFlowError, OAuthTokenError) as error:

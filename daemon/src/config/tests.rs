@@ -913,3 +913,15 @@ fn the_default_file_and_the_reference_have_every_setting() {
         );
     }
 }
+
+#[test]
+fn whatever_bytes_the_file_has_it_is_taken_or_refused_in_one_line() {
+    let defaults = default_toml().replace("\n#", "\n").into_bytes();
+    crate::fuzz::throw("configuration", vec![defaults], |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        if let Err(error) = parse(&text, &[("AGENTIDP_TOKENS_LIFETIME", "5m")]) {
+            let error = error.to_string();
+            assert!(!error.chars().any(char::is_control), "{error:?}");
+        }
+    });
+}

@@ -129,3 +129,36 @@ fn basic(header: &str) -> Option<Result<(String, Zeroizing<String>), OAuthError>
     };
     Some(parse())
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::prelude::BASE64_STANDARD;
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn read(header: &[u8]) -> Option<Presented> {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_bytes(header).ok()?);
+        presented(&headers, &Form::parse(b"").unwrap())
+            .ok()
+            .flatten()
+    }
+
+    #[test]
+    fn whatever_bytes_the_header_has_it_names_one_client_or_is_refused() {
+        let encode =
+            |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        crate::fuzz::throw("basic-header", Vec::new(), |bytes| {
+            let Some(first) = read(bytes) else {
+                return;
+            };
+            let (id, secret) = (&first.client_id, &*first.client_secret);
+            assert!(!id.chars().chain(secret.chars()).any(char::is_control));
+            let pair = format!("{}:{}", encode(id), encode(secret));
+            let again = format!("Basic {}", BASE64_STANDARD.encode(pair));
+            let again = read(again.as_bytes()).unwrap();
+            assert_eq!((&again.client_id, &*again.client_secret), (id, secret));
+        });
+    }
+}

@@ -68,7 +68,7 @@ impl Form {
         Self::parse(&bytes)
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self, OAuthError> {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, OAuthError> {
         let mut parameters: Vec<(String, Zeroizing<String>)> = Vec::new();
         for pair in bytes
             .split(|byte| *byte == b'&')
@@ -166,5 +166,25 @@ mod tests {
             let doubled = format!("{name}=&x=1&{name}=a");
             assert!(Form::parse(doubled.as_bytes()).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn whatever_bytes_are_sent_a_form_means_one_thing_or_is_refused() {
+        crate::fuzz::throw("token-form", Vec::new(), |bytes| {
+            let Ok(form) = Form::parse(bytes) else {
+                return;
+            };
+            for name in SINGLE {
+                assert!(form.all(name).count() <= 1, "{name}");
+            }
+            let texts = form.0.iter().flat_map(|(name, value)| [name, &**value]);
+            assert!(!texts.flat_map(|text| text.chars()).any(char::is_control));
+            // Others that write it anew, such as a proxy, do not make something else of it.
+            let mut written = form_urlencoded::Serializer::new(String::new());
+            written.extend_pairs(form.0.iter().map(|(name, value)| (name, &**value)));
+            // An empty name without a value is written as `=`, and so is read again.
+            let again = Form::parse(written.finish().as_bytes()).unwrap();
+            assert_eq!(again.0, form.0);
+        });
     }
 }

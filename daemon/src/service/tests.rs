@@ -1,5 +1,7 @@
 //! The service on a model of a store: what must hold whatever the interfaces do.
 
+mod lifecycle;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

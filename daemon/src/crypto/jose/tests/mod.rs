@@ -4,6 +4,7 @@ mod corpus_access_token;
 mod corpus_assertion;
 mod corpus_jwk;
 mod corpus_jws;
+mod fuzz;
 mod property;
 mod support;
 mod wycheproof;
