@@ -7,7 +7,9 @@ import grpc
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-channel = grpc.insecure_channel(f"unix:{os.environ['SOCKET']}")
+# The name of the host is what is asked for at no host at all: grpcio would send the socket's path.
+options = [("grpc.default_authority", "localhost")]
+channel = grpc.insecure_channel(f"unix:{os.environ['SOCKET']}", options)
 reflection = ProtoReflectionDescriptorDatabase(channel)
 pool = DescriptorPool(reflection)
 services = {}

@@ -21,6 +21,7 @@ mod metrics;
 mod operator;
 mod refusal;
 mod registry;
+mod revocation;
 mod service;
 mod store;
 mod tls;

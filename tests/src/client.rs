@@ -10,6 +10,10 @@ use crate::http::{Http, Request, Response};
 
 /// The token endpoint's path.
 const TOKEN: &str = "/oauth2/token";
+/// The introspection endpoint's path.
+const INTROSPECT: &str = "/oauth2/introspect";
+/// The revocation endpoint's path.
+const REVOKE: &str = "/oauth2/revoke";
 
 /// An OAuth 2.0 client with a secret.
 #[derive(Debug, Clone)]
@@ -52,6 +56,31 @@ impl Client {
         self.http.send(&Request::form(TOKEN, &all))
     }
 
+    /// Asks about a token.
+    #[must_use]
+    pub fn introspect(&self, token: &str) -> Response {
+        self.http.send(&self.about(INTROSPECT, token))
+    }
+
+    /// Asks about a token.
+    ///
+    /// # Errors
+    ///
+    /// When no whole answer comes.
+    pub fn try_introspect(&self, token: &str) -> io::Result<Response> {
+        self.http.try_send(&self.about(INTROSPECT, token))
+    }
+
+    /// Revokes a token.
+    #[must_use]
+    pub fn revoke(&self, token: &str) -> Response {
+        self.http.send(&self.about(REVOKE, token))
+    }
+
+    fn about(&self, path: &str, token: &str) -> Request {
+        Request::form(path, &[("token", token)]).header("authorization", &self.basic_header())
+    }
+
     /// A token request by `client_secret_basic`, with `parameters` beside the grant type.
     #[must_use]
     pub fn basic(&self, parameters: &[(&str, &str)]) -> Request {
@@ -67,6 +96,15 @@ impl Client {
             "Basic {}",
             BASE64_STANDARD.encode(format!("{}:{}", self.id, self.secret))
         )
+    }
+
+    /// The same client of a server that has moved.
+    #[must_use]
+    pub fn at(&self, http: Http) -> Self {
+        Self {
+            http,
+            ..self.clone()
+        }
     }
 
     /// The same client with another secret.

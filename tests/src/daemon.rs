@@ -254,6 +254,22 @@ impl TestDaemon {
         self.client(&self.cli().json(&arguments))
     }
 
+    /// Gives an agent a credential that is a public key; gives the answer.
+    pub fn issue_public_key(&self, agent: &str, jwk: &Value) -> Value {
+        let path = self.installation.directory().join("agent.jwk");
+        std::fs::write(&path, jwk.to_string()).expect("the key can be written");
+        let path = path.to_str().expect("paths of tests are text");
+        self.cli().json(&[
+            "credential",
+            "issue",
+            agent,
+            "--public-key",
+            path,
+            "-o",
+            "json",
+        ])
+    }
+
     /// Replaces a credential.
     #[must_use]
     pub fn rotate(&self, credential: &str, options: &[&str]) -> Client {
