@@ -163,11 +163,11 @@ fn authlib_finds_an_issuer_that_has_a_path() {
 #[test]
 fn authlib_introspects_and_revokes_tokens() {
     let daemon = daemon_signing_with("ES256");
-    daemon.of("other");
+    daemon.organization("other");
     let client = daemon.enrol(&Registration::new("a@acme.example"));
     let reader = |email| Registration::new(email).capability("tokens:read");
     let server = daemon.enrol(&reader("api@acme.example"));
-    let stranger = daemon.enrol(&reader("api@other.example").organization("other"));
+    let stranger = daemon.enrol(&reader("api@other.example").of("other"));
     for method in ["client_secret_basic", "client_secret_post"] {
         let more = [
             ("METHOD", method),

@@ -323,8 +323,10 @@ impl Service {
         agent.updated_at = entry.time;
         agent.revision += 1;
         if transition == Transition::Resume {
-            // The time is read after the record, so no token from before the suspension is later.
-            agent.tokens_revoked_until = Some(entry.time);
+            // Read after the record, so no token from before the suspension is later.
+            agent.tokens_revoked_until = agent
+                .tokens_revoked_until
+                .max(Some(self.after_every_token()));
         }
         let time = entry.time;
         let mut commit = Commit::new(entry.clone()).put(Record::Agent(agent.clone()));

@@ -34,6 +34,7 @@ pub(crate) mod tier;
 pub(crate) mod token;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use agentidp_shared::{
@@ -46,7 +47,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, Random, random};
 use crate::crypto::{CursorKey, Keyring, Sealer, SecretHasher};
 use crate::metrics::Metrics;
-use crate::store::{Store, Stored};
+use crate::store::{EntryFilter, Store, Stored};
 use denial::Denials;
 pub(crate) use error::ServiceError;
 pub(crate) use idempotency::IdempotencyKey;
@@ -107,6 +108,8 @@ pub(crate) struct Service {
     verified_tokens: VerifiedTokens,
     denials: Denials,
     limits: Limits,
+    /// The latest time that a token was dated with, in milliseconds since 1970.
+    last_issued: AtomicI64,
     /// Held while the signing keys are looked at and changed, until the keyring is made anew.
     signing_keys: tokio::sync::Mutex<()>,
     /// Held while an agent's set of credentials is looked at and changed: no revision stands for
@@ -143,6 +146,10 @@ impl Service {
         )
         .await?;
         let begun = (clock.now(), Instant::now());
+        let newest = store.entries_before(None, &EntryFilter::default(), 1)?;
+        let newest = newest.entries.first();
+        let newest = newest.and_then(|it| serde_json::from_slice::<Entry>(&it.json).ok());
+        let last_issued = newest.map_or(0, |entry| entry.time.as_millis());
         Ok(Self {
             limits: Limits::new(&settings.limits),
             settings,
@@ -155,6 +162,7 @@ impl Service {
             keyring: ArcSwap::from_pointee(keyring),
             verified_tokens: VerifiedTokens::default(),
             denials: Denials::default(),
+            last_issued: AtomicI64::new(last_issued),
             signing_keys: tokio::sync::Mutex::default(),
             credentials: tokio::sync::Mutex::default(),
             stopping,
@@ -196,6 +204,20 @@ impl Service {
     /// The time.
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Notes that a token is dated with `time`, before it is committed.
+    fn note_issue(&self, time: Timestamp) {
+        self.last_issued
+            .fetch_max(time.as_millis(), Ordering::SeqCst);
+    }
+
+    /// A time that no token is dated later than: now, or later still. A token can be ahead of the
+    /// clock, by the millisecond that keeps it apart from a revocation before it
+    /// ([`issue_time`](agentidp_shared::token::issue_time)), or because the clock has gone back.
+    fn after_every_token(&self) -> Timestamp {
+        let last = self.last_issued.load(Ordering::SeqCst);
+        self.now().max(Timestamp::from_millis(last))
     }
 
     /// A name for a request that brought none.

@@ -14,7 +14,7 @@ use super::bearer::{Origin, Presents};
 use super::credential::name_credential;
 use super::{ATTEMPTS, Caller, Service, ServiceError};
 use crate::crypto::jose::AccessToken;
-use crate::store::{Commit, EntryFilter, Record, RecordKey, Temporary, TemporaryKey};
+use crate::store::{Commit, EntryFilter, Record, Temporary, TemporaryKey};
 
 /// The scope that revoking other agents' tokens takes.
 const SCOPE: &str = "tokens:write";
@@ -162,15 +162,15 @@ impl Service {
         issued_to: &IssuedTo,
         mut entry: Entry,
     ) -> Result<(Timestamp, Commit), ServiceError> {
-        // A token may have been issued by a clock that was ahead of what it says now.
-        let until = |key: &RecordKey| -> Result<Timestamp, ServiceError> {
-            let last = self.store.usage(key)?.last;
-            Ok(last.map_or(self.now(), |last| last.max(self.now())))
+        // Never before a time that was said already.
+        let until = |said: Option<Timestamp>| {
+            let time = self.after_every_token();
+            said.map_or(time, |said| said.max(time))
         };
         let (time, record) = match issued_to {
             IssuedTo::Agent(agent) => {
                 let mut agent = self.find_agent(caller, agent)?.record.clone();
-                let time = until(&RecordKey::Agent(agent.id))?;
+                let time = until(agent.tokens_revoked_until);
                 entry.organization_id = Some(agent.organization_id);
                 agent.tokens_revoked_until = Some(time);
                 agent.updated_at = entry.time;
@@ -179,7 +179,7 @@ impl Service {
             }
             IssuedTo::Credential(id) => {
                 let mut record = self.require_credential(caller, *id)?.record.clone();
-                let time = until(&RecordKey::Credential(*id))?;
+                let time = until(record.credential.tokens_revoked_until);
                 name_credential(&mut entry, &record.credential);
                 record.credential.tokens_revoked_until = Some(time);
                 record.credential.revision += 1;
@@ -188,7 +188,7 @@ impl Service {
             IssuedTo::Organization(organization) => {
                 let found = self.find_organization(caller, organization)?;
                 let mut organization = found.record.clone();
-                let time = self.now();
+                let time = until(organization.tokens_revoked_until);
                 entry.organization_id = Some(organization.id);
                 organization.tokens_revoked_until = Some(time);
                 organization.updated_at = entry.time;

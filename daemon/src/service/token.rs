@@ -114,6 +114,7 @@ impl Service {
             }
         };
         let now = issue_time(organization, agent, credential, now);
+        self.note_issue(now);
         let jti = TokenId::new(now, random(self.random.as_ref()));
         let expires = now.plus(self.settings.token_lifetime);
         let (scope, version) = (grant.scope.to_string(), agent.version.to_string());

@@ -4,13 +4,14 @@
 //! The model knows what the documentation promises and none of the code: what an operation answers,
 //! what state it leaves, and which tokens count. After every operation all of it is compared.
 
-use agentidp_shared::{AgentUpdate, TokenId, token};
+use agentidp_shared::{AgentUpdate, TokenId};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError};
 
 use super::super::agent::Registration;
+use super::super::revocation::{IssuedTo, TokenRef};
 use super::*;
 
 /// The organization that everything happens in; the demonstration store begins with it.
@@ -32,8 +33,20 @@ enum Op {
     Rotate(usize, usize, u64),
     Revoke(usize, usize),
     Token(usize, usize),
+    /// Revokes one token, by itself.
+    RevokeToken(usize, usize),
+    /// Revokes what was issued until now, and nothing after it.
+    RevokeIssued(Whose),
     /// Milliseconds; a clock that is set right goes back.
     Time(i64),
+}
+
+/// Whose tokens are revoked.
+#[derive(Debug, Clone, Copy)]
+enum Whose {
+    Agent(usize),
+    Credential(usize, usize),
+    Organization,
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -57,6 +70,12 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(agent, which, grace)| Op::Rotate(agent, which, grace)),
         2 => (agent(), which()).prop_map(|(agent, which)| Op::Revoke(agent, which)),
         8 => (agent(), which()).prop_map(|(agent, which)| Op::Token(agent, which)),
+        2 => (agent(), which()).prop_map(|(agent, which)| Op::RevokeToken(agent, which)),
+        2 => prop_oneof![
+            agent().prop_map(Whose::Agent),
+            (agent(), which()).prop_map(|(agent, which)| Whose::Credential(agent, which)),
+            Just(Whose::Organization),
+        ].prop_map(Op::RevokeIssued),
         3 => prop_oneof![
             8 => 0..2_000_000_i64,
             1 => Just(0),
@@ -109,6 +128,7 @@ impl ModelCredential {
 /// A token of the model.
 struct ModelToken {
     id: TokenId,
+    text: String,
     credential: usize,
     expires: i64,
     /// Something killed it, for good.
@@ -201,6 +221,8 @@ impl Pair {
             Op::Rotate(agent, which, grace) => self.rotate(agent, which, grace).await,
             Op::Revoke(agent, which) => self.revoke(agent, which).await,
             Op::Token(agent, which) => self.token(agent, which).await,
+            Op::RevokeToken(agent, which) => self.revoke_token(agent, which).await,
+            Op::RevokeIssued(whose) => self.revoke_issued(whose).await,
             Op::Time(millis) => {
                 self.now += millis;
                 *self.bench.clock.0.lock() = Timestamp::from_millis(self.now);
@@ -437,6 +459,7 @@ impl Pair {
             assert!(expires >= (self.now + LIFETIME) / 1_000 * 1_000);
             model.tokens.push(ModelToken {
                 id,
+                text: issued.access_token.to_string(),
                 credential: which,
                 expires,
                 dead: false,
@@ -445,11 +468,57 @@ impl Pair {
         (expected, answer.map(|_| ()))
     }
 
+    async fn revoke_token(&mut self, agent: usize, which: usize) -> (Answer, Answer) {
+        let (caller, now) = (self.bench.operator(), self.now);
+        let tokens = self.agents[agent].as_mut().map(|it| &mut it.tokens);
+        let Some(tokens) = tokens.filter(|it| !it.is_empty()) else {
+            return (Ok(()), Ok(()));
+        };
+        let which = which % tokens.len();
+        let token = &mut tokens[which];
+        let service = &self.bench.service;
+        let named = TokenRef::Token(token.text.clone());
+        let answer = code(service.revoke_token(&caller, named, reason()).await);
+        if token.expires <= now {
+            return (Err(Code::InvalidToken), answer);
+        }
+        token.dead = true;
+        (Ok(()), answer)
+    }
+
+    async fn revoke_issued(&mut self, whose: Whose) -> (Answer, Answer) {
+        let issued_to = match whose {
+            Whose::Agent(agent) => IssuedTo::Agent(Self::email(agent)),
+            Whose::Organization => IssuedTo::Organization(ORGANIZATION.to_owned()),
+            Whose::Credential(agent, which) => {
+                let Some(which) = self.which(agent, which) else {
+                    return (Ok(()), Ok(()));
+                };
+                let model = self.agents[agent].as_ref().unwrap();
+                IssuedTo::Credential(model.credentials[which].issued.credential.id)
+            }
+        };
+        let caller = self.bench.operator();
+        let service = &self.bench.service;
+        let answer = service.revoke_issued(&caller, issued_to, reason()).await;
+        for (place, agent) in self.agents.iter_mut().enumerate() {
+            let Some(agent) = agent else { continue };
+            let credentials = agent.credentials.len();
+            agent.kill_tokens(|token| match whose {
+                Whose::Agent(it) => it == place,
+                Whose::Credential(it, which) => {
+                    it == place && which % credentials == token.credential
+                }
+                Whose::Organization => true,
+            });
+        }
+        (Ok(()), code(answer))
+    }
+
     /// Everything that can be seen is as the model says.
     fn compare(&self) -> Result<(), TestCaseError> {
         let caller = self.bench.operator();
         let service = &self.bench.service;
-        let organization = service.find_organization(&caller, ORGANIZATION).unwrap();
         for model in self.agents.iter().flatten() {
             let agent = service.find_agent(&caller, &model.email).unwrap();
             prop_assert_eq!(agent.record.status.as_str(), word(model.life));
@@ -460,17 +529,9 @@ impl Pair {
                 prop_assert_eq!(shown.status, known.status(self.now), "{:?}", id);
             }
             for known in &model.tokens {
-                let id = model.credentials[known.credential].issued.credential.id;
-                let credential = self.bench.store.credential(id).unwrap().unwrap();
-                let live = token::check_live(
-                    &organization.record,
-                    &agent.record,
-                    &credential.record.credential,
-                    known.id.made_at(),
-                );
-                let counts = live.is_ok() && known.expires > self.now;
+                let found = service.inspect_token(&caller, &known.text).unwrap();
                 let expected = !known.dead && known.expires > self.now;
-                prop_assert_eq!(counts, expected, "{:?}: {:?}", known.id, live);
+                prop_assert_eq!(found.state.is_ok(), expected, "{:?}: {:?}", known.id, found);
             }
         }
         Ok(())
@@ -503,7 +564,7 @@ fn claims(token: &str) -> (TokenId, i64) {
 proptest! {
     // Every secret costs an argon2, so the cases are few and long.
     #![proptest_config(Config {
-        cases: Config::default().cases / 8,
+        cases: Config::default().cases / 16,
         failure_persistence: None,
         ..Config::default()
     })]
