@@ -59,7 +59,7 @@ impl Client {
     /// Asks about a token.
     #[must_use]
     pub fn introspect(&self, token: &str) -> Response {
-        self.http.send(&self.about(INTROSPECT, token))
+        self.http.send(&self.about(token))
     }
 
     /// Asks about a token.
@@ -68,16 +68,22 @@ impl Client {
     ///
     /// When no whole answer comes.
     pub fn try_introspect(&self, token: &str) -> io::Result<Response> {
-        self.http.try_send(&self.about(INTROSPECT, token))
+        self.http.try_send(&self.about(token))
     }
 
     /// Revokes a token.
     #[must_use]
     pub fn revoke(&self, token: &str) -> Response {
-        self.http.send(&self.about(REVOKE, token))
+        self.http.send(&self.with_token(REVOKE, token))
     }
 
-    fn about(&self, path: &str, token: &str) -> Request {
+    /// An introspection request.
+    #[must_use]
+    pub fn about(&self, token: &str) -> Request {
+        self.with_token(INTROSPECT, token)
+    }
+
+    fn with_token(&self, path: &str, token: &str) -> Request {
         Request::form(path, &[("token", token)]).header("authorization", &self.basic_header())
     }
 

@@ -43,6 +43,8 @@ pub struct Config {
     pub key_encryption_key: PathBuf,
     /// What signs tokens: `ES256`, `EdDSA` or `RS256`.
     pub algorithm: &'static str,
+    /// How long the JWKS may be kept, when it is not to be the default.
+    pub jwks_max_age: Option<&'static str>,
     /// The issuer's path, if it is to have one, with its slash.
     pub issuer_path: &'static str,
     /// How long tokens live.
@@ -75,6 +77,7 @@ impl Config {
             store: directory.join("store"),
             key_encryption_key: directory.join("key-encryption-key"),
             algorithm: "ES256",
+            jwks_max_age: None,
             issuer_path: "",
             lifetime: "15m",
             default_audience: None,
@@ -145,6 +148,9 @@ impl fmt::Display for Config {
         )?;
         writeln!(f, "[store]\npath = {}\n", path(&self.store))?;
         writeln!(f, "[keys]\nalgorithm = {}", text(self.algorithm))?;
+        if let Some(age) = self.jwks_max_age {
+            writeln!(f, "jwks_max_age = {}", text(age))?;
+        }
         writeln!(
             f,
             "key_encryption_key_file = {}\n",

@@ -43,7 +43,7 @@ pub use console::{Restored, TestConsole};
 pub use daemon::{
     DevDaemon, Installation, Registration, StoppedDev, TestDaemon, one_line_of_refusal,
 };
-pub use http::{Http, Request, Response};
+pub use http::{Connection, Http, Request, Response};
 pub use namespace::MountNamespace;
 pub use process::{Finished, Process};
 pub use tree::{Tree, find_in_files};
