@@ -9,7 +9,7 @@ use std::process::Command;
 use agentidp_proto::FILE_DESCRIPTOR_SET;
 use agentidp_tests::{Client, Installation, Process, Registration, TestDaemon, project_root};
 use prost::Message as _;
-use prost_types::FileDescriptorSet;
+use prost_types::{FileDescriptorSet, MethodDescriptorProto};
 use serde_json::Value;
 
 /// What signs tokens, and assertions.
@@ -276,7 +276,11 @@ fn grpcio_finds_every_service_and_method_by_reflection() {
     for file in &set.file {
         for service in &file.service {
             let name = format!("{}.{}", file.package(), service.name());
-            let mut methods: Vec<_> = service.method.iter().map(|it| it.name()).collect();
+            let mut methods: Vec<_> = service
+                .method
+                .iter()
+                .map(MethodDescriptorProto::name)
+                .collect();
             methods.sort_unstable();
             assert_eq!(found[&name], Value::from(methods), "{name}");
             services += 1;

@@ -4,7 +4,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use agentidp_tests::{Process, Registration, Request, TestDaemon};
+use agentidp_tests::{Process, Registration, Request, TestDaemon, project_root};
 
 use crate::clients::installed;
 use crate::matrix::MANAGEMENT;
@@ -23,20 +23,24 @@ fn schemathesis_finds_nothing() {
         .fold(Registration::new("api@acme.example"), |it, scope| {
             it.capability(scope)
         });
-    let token = daemon
-        .enrol(&registration)
-        .token(&[("scope", &MANAGEMENT.join(" "))])
-        .token();
+    let client = daemon.enrol(&registration);
+    let token = client.token(&[("scope", &MANAGEMENT.join(" "))]).token();
     let bearer = format!("Bearer {token}");
     let mut command = Command::new(installed("schemathesis"));
     command
         .current_dir(daemon.installation.directory())
         .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("CALLER", &client.id)
+        .env(
+            "SCHEMATHESIS_HOOKS",
+            project_root().join("tests/clients/schemathesis_hooks.py"),
+        )
+        .arg("--config-file")
+        .arg(project_root().join("tests/clients/schemathesis.toml"))
         .args(["run", "--checks", "all", "--mode", "all"])
         .args(["--max-examples", EXAMPLES])
         // The same requests every time, and nothing remembered from another time.
-        .args(["--seed", "20261121", "--generation-deterministic"])
-        .args(["--generation-database", "none"])
+        .arg("--generation-deterministic")
         .args(["--continue-on-failure", "--no-color", "--warnings", "off"])
         .args(["--header", &format!("Authorization: {bearer}")])
         .arg(format!(

@@ -155,7 +155,7 @@ impl Member<'_> {
 
     fn use_a_token(&mut self, number: usize) {
         let client = match &self.before {
-            Some(before) if number < OVERLAP && number % 2 == 0 => before,
+            Some(before) if number < OVERLAP && number.is_multiple_of(2) => before,
             _ => &self.client,
         };
         let token = self.connection.exchange(&client.basic(&[])).token();

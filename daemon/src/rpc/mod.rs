@@ -65,10 +65,13 @@ pub(crate) async fn serve(
         Arc::clone(&service),
         stopping.clone(),
     ));
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(agentidp_proto::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(agentidp_proto::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    // Many clients, grpcio's among them, know the service only by its older name.
+    let (reflection, old_reflection) = (reflection().build_v1()?, reflection().build_v1alpha()?);
 
     let (connections, incoming) = tokio::sync::mpsc::channel(ACCEPTED);
     tokio::spawn(peer::accept(listener, connections, stopping.clone()));
@@ -104,6 +107,7 @@ pub(crate) async fn serve(
         }))
         .add_service(health_server)
         .add_service(reflection)
+        .add_service(old_reflection)
         .serve_with_incoming_shutdown(ReceiverStream::new(incoming), stopping.cancelled_owned())
         .await?;
     Ok(())

@@ -191,6 +191,11 @@ pub(crate) const RULES: &[Rule] = &[
         Role::Auditor,
         Action::ReflectionRead,
     ),
+    rule(
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        Role::Auditor,
+        Action::ReflectionRead,
+    ),
 ];
 
 /// The rule of a call, if there is one.
@@ -289,6 +294,7 @@ mod tests {
             agentidp_proto::FILE_DESCRIPTOR_SET,
             tonic_health::pb::FILE_DESCRIPTOR_SET,
             tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
         ];
         let mut calls = BTreeSet::new();
         for set in sets {

@@ -194,8 +194,8 @@ fn code<T>(result: Result<T, ServiceError>) -> Answer {
     result.map(|_| ()).map_err(|error| error.code)
 }
 
-fn reason() -> Option<agentidp_shared::Reason> {
-    Some("for the test".parse().unwrap())
+fn reason() -> agentidp_shared::Reason {
+    "for the test".parse().unwrap()
 }
 
 impl Pair {
@@ -295,7 +295,7 @@ impl Pair {
         let email = Self::email(agent);
         let answer = code(
             service
-                .transition_agent(&caller, &email, transition, reason(), 0)
+                .transition_agent(&caller, &email, transition, Some(reason()), 0)
                 .await,
         );
         let now = self.now;
@@ -322,7 +322,7 @@ impl Pair {
         let caller = self.bench.operator();
         let service = &self.bench.service;
         let answer = service
-            .suspend_organization(&caller, ORGANIZATION, reason(), 0)
+            .suspend_organization(&caller, ORGANIZATION, Some(reason()), 0)
             .await;
         self.suspended = true;
         for agent in self.agents.iter_mut().flatten() {
@@ -335,7 +335,7 @@ impl Pair {
         let caller = self.bench.operator();
         let service = &self.bench.service;
         let answer = service
-            .resume_organization(&caller, ORGANIZATION, reason(), 0)
+            .resume_organization(&caller, ORGANIZATION, Some(reason()), 0)
             .await;
         self.suspended = false;
         (Ok(()), code(answer))
@@ -433,7 +433,9 @@ impl Pair {
         let model = self.agents[agent].as_mut().unwrap();
         let id = model.credentials[which].issued.credential.id;
         let service = &self.bench.service;
-        let answer = service.revoke_credential(&caller, id, reason(), 0).await;
+        let answer = service
+            .revoke_credential(&caller, id, Some(reason()), 0)
+            .await;
         model.revoke(which);
         (Ok(()), code(answer))
     }
@@ -478,7 +480,7 @@ impl Pair {
         let token = &mut tokens[which];
         let service = &self.bench.service;
         let named = TokenRef::Token(token.text.clone());
-        let answer = code(service.revoke_token(&caller, named, reason()).await);
+        let answer = code(service.revoke_token(&caller, named, Some(reason())).await);
         if token.expires <= now {
             return (Err(Code::InvalidToken), answer);
         }
@@ -500,7 +502,9 @@ impl Pair {
         };
         let caller = self.bench.operator();
         let service = &self.bench.service;
-        let answer = service.revoke_issued(&caller, issued_to, reason()).await;
+        let answer = service
+            .revoke_issued(&caller, issued_to, Some(reason()))
+            .await;
         for (place, agent) in self.agents.iter_mut().enumerate() {
             let Some(agent) = agent else { continue };
             let credentials = agent.credentials.len();
