@@ -728,3 +728,22 @@ fn the_contract_and_its_page_are_served_to_anyone_from_the_binary() {
         assert_eq!(http.get(&format!("/docs/{name}")).status, 200, "{name}");
     }
 }
+
+#[test]
+fn the_daemon_s_health_is_shown_in_parts_to_one_who_may_see_it() {
+    let daemon = TestDaemon::start();
+    daemon.organization("acme");
+    let client = daemon.enrol(&Registration::new("a@acme.example").capability("health:read"));
+    let automation = Automation::with(&client, "health:read");
+    let health = automation.get("/health/detailed");
+    assert_eq!(health.status, 200, "{}", health.text());
+    assert!(!health.json()["parts"].as_array().unwrap().is_empty());
+    assert_eq!(
+        code(&daemon.http().get("/health/detailed")),
+        (401, "INVALID_TOKEN".to_owned())
+    );
+    assert_eq!(
+        code(&automation.get(AGENTS)),
+        (403, "INSUFFICIENT_SCOPE".to_owned())
+    );
+}

@@ -218,22 +218,17 @@ pub(super) fn refused(
     }
 }
 
-/// 404, for what is not in the table.
-pub(super) async fn no_route() -> OAuthError {
-    OAuthError::with_status(StatusCode::NOT_FOUND, "there is nothing at this path")
-}
-
 /// 404 for what is not in the table, in the form that errors have at the path.
 pub(super) async fn not_found(
     State(app): State<Arc<App>>,
     Extension(arrival): Extension<Arrival>,
     uri: Uri,
 ) -> Response {
+    const MESSAGE: &str = "there is nothing at this path";
     if api::is_api(uri.path(), app.issuer_path()) {
-        let error = ApiError::new(Code::RouteNotFound, "there is nothing at this path");
-        return error.answer(arrival.request_id);
+        return ApiError::new(Code::RouteNotFound, MESSAGE).answer(arrival.request_id);
     }
-    no_route().await.into_response()
+    OAuthError::with_status(StatusCode::NOT_FOUND, MESSAGE).into_response()
 }
 
 /// 405 for a method that is not in the table with the path. Axum adds the `Allow` that RFC 9110,

@@ -11,9 +11,8 @@ use super::json::Members;
 use super::page::{Asked, Page, bad_cursor};
 use super::request::Call;
 use super::view::{CredentialView, IssuedView};
-use crate::crypto::jose::PublicJwk;
 use crate::service::ServiceError;
-use crate::service::credential::{Issued, MAX_EXPIRY, MAX_GRACE, Proof, Rotation};
+use crate::service::credential::{self, Issued, MAX_EXPIRY, MAX_GRACE, Proof, Rotation};
 
 /// `POST /agents/{id}/credentials`
 pub(super) async fn issue(mut call: Call) -> Result<Answer, ApiError> {
@@ -126,11 +125,7 @@ fn public_key(members: &mut Members) -> Result<Option<PublicKey>, ApiError> {
     let Some(object) = members.object("public_key")? else {
         return Ok(None);
     };
-    let invalid = |rule: &str| ApiError::invalid("public_key", rule);
-    let json = serde_json::to_vec(&object).map_err(|_error| invalid("must be a JWK"))?;
-    let jwk = PublicJwk::parse(&json).map_err(|error| invalid(&error.to_string()))?;
-    Ok(Some(PublicKey {
-        thumbprint: jwk.thumbprint(),
-        jwk: jwk.to_json(),
-    }))
+    let json = serde_json::to_vec(&object)
+        .map_err(|_error| ApiError::invalid("public_key", "must be a JWK"))?;
+    Ok(Some(credential::public_key(&json)?))
 }
