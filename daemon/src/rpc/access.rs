@@ -156,6 +156,7 @@ where
             actor,
             request_id,
             reach,
+            ceiling: None,
             idempotency,
         };
         let span = tracing::info_span!(

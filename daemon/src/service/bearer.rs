@@ -237,6 +237,7 @@ fn identified(agent: &Agent, origin: Origin) -> Identified {
             actor,
             request_id: origin.request_id,
             reach: Reach::only(agent.organization_id),
+            ceiling: Some(agent.capabilities.clone()),
             idempotency: None,
         },
         agent: agent.id,

@@ -41,6 +41,7 @@ impl Service {
             actor: Actor::system(),
             request_id: self.new_request_id(),
             reach: Reach::Installation,
+            ceiling: None,
             idempotency: None,
         };
         self.create_organization(&caller, ORGANIZATION.parse()?, None)

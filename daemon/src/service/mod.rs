@@ -39,7 +39,7 @@ use std::time::{Duration, Instant};
 
 use agentidp_shared::{
     Action, Actor, Agent, AgentId, Email, Entry, Organization, OrganizationId, OrganizationName,
-    Outcome, RequestId, RequestLimits, SigningAlgorithm, Timestamp,
+    Outcome, RequestId, RequestLimits, Scope, ScopeSet, SigningAlgorithm, Timestamp,
 };
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
@@ -91,6 +91,8 @@ pub(crate) struct Caller {
     pub(crate) request_id: RequestId,
     /// Which organizations there are for the caller.
     pub(crate) reach: Reach,
+    /// What the caller may give to others of the power over this server; absent: all of it.
+    pub(crate) ceiling: Option<ScopeSet>,
     /// Under which key the caller may repeat the request and have it done once.
     pub(crate) idempotency: Option<IdempotencyKey>,
 }
@@ -253,6 +255,38 @@ impl Service {
                 format!("reading the store failed: {error}"),
             )
         })?
+    }
+
+    /// Whether the caller may give `capabilities` to an agent that has `held`, or act in the name of
+    /// one that has them: nobody hands on more of the power over this server than they have
+    /// themselves, nor takes it by way of another agent.
+    ///
+    /// # Errors
+    ///
+    /// `SCOPE_NOT_ALLOWED` when not.
+    fn check_power(
+        &self,
+        caller: &Caller,
+        capabilities: &ScopeSet,
+        held: Option<&ScopeSet>,
+    ) -> Result<(), ServiceError> {
+        let Some(ceiling) = &caller.ceiling else {
+            return Ok(());
+        };
+        let has = |set: &ScopeSet, scope: &Scope| set.iter().any(|it| it == scope);
+        let beyond = capabilities
+            .iter()
+            .filter(|scope| scope.is_management())
+            .filter(|scope| held.is_none_or(|held| !has(held, scope)))
+            .find(|scope| !has(ceiling, scope));
+        match beyond {
+            None => Ok(()),
+            Some(scope) => Err(ServiceError::new(
+                agentidp_shared::Code::ScopeNotAllowed,
+                format!("{scope} is beyond what the caller may give or use itself"),
+            )
+            .with("scope", scope)),
+        }
     }
 
     /// Makes a commit; gives the place of its first entry.

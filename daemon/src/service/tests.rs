@@ -22,6 +22,7 @@ use crate::store::EntryFilter;
 use crate::store::model::ModelStore;
 
 mod bulk;
+mod power;
 mod tokens;
 
 /// A clock that stands until it is moved.
@@ -96,6 +97,7 @@ impl Bench {
             actor,
             request_id: self.service.new_request_id(),
             reach: Reach::Installation,
+            ceiling: None,
             idempotency: None,
         }
     }

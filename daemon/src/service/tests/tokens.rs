@@ -12,16 +12,7 @@ const READER: &str = "reader@demo.example";
 impl Bench {
     /// An agent of `organization` with these capabilities, and a secret.
     async fn agent_with(&self, organization: &str, email: &str, capabilities: &str) -> Issued {
-        let registration = agent::Registration {
-            email: email.parse().unwrap(),
-            agent_type: agentidp_shared::AgentType::Custom,
-            version: semver::Version::new(1, 0, 0),
-            capabilities: capabilities.parse().unwrap(),
-            owner: "team".parse().unwrap(),
-            deployment_env: agentidp_shared::DeploymentEnv::Staging,
-            audiences: Vec::new(),
-            metadata: agentidp_shared::Metadata::default(),
-        };
+        let registration = registration(email, capabilities);
         let registered = self
             .service
             .register_agent(&self.operator(), organization, registration)
@@ -60,6 +51,20 @@ impl Bench {
 
     async fn reader(&self) -> Issued {
         self.agent_with("demo", READER, "tokens:read").await
+    }
+}
+
+/// What an agent of these is registered with.
+pub(super) fn registration(email: &str, capabilities: &str) -> agent::Registration {
+    agent::Registration {
+        email: email.parse().unwrap(),
+        agent_type: agentidp_shared::AgentType::Custom,
+        version: semver::Version::new(1, 0, 0),
+        capabilities: capabilities.parse().unwrap(),
+        owner: "team".parse().unwrap(),
+        deployment_env: agentidp_shared::DeploymentEnv::Staging,
+        audiences: Vec::new(),
+        metadata: agentidp_shared::Metadata::default(),
     }
 }
 
@@ -294,16 +299,7 @@ async fn a_tier_ends_at_its_number_of_agents_and_tokens() {
         .await
         .unwrap();
     let issued = bench.agent_with("demo", "d@demo.example", "a:b").await;
-    let fifth = agent::Registration {
-        email: "e@demo.example".parse().unwrap(),
-        agent_type: agentidp_shared::AgentType::Custom,
-        version: semver::Version::new(1, 0, 0),
-        capabilities: "a:b".parse().unwrap(),
-        owner: "team".parse().unwrap(),
-        deployment_env: agentidp_shared::DeploymentEnv::Staging,
-        audiences: Vec::new(),
-        metadata: agentidp_shared::Metadata::default(),
-    };
+    let fifth = registration("e@demo.example", "a:b");
     let register = async || {
         let registered = bench
             .service

@@ -138,6 +138,7 @@ fn caller() -> Caller {
         },
         request_id: RequestId::new(Timestamp::from_millis(0), random(&System::default())),
         reach: Reach::Installation,
+        ceiling: None,
         idempotency: None,
     }
 }

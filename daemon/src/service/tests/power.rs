@@ -1,0 +1,82 @@
+//! Nobody hands on more power over this server than they have, nor takes it by way of another agent.
+
+use agentidp_shared::AgentUpdate;
+
+use super::tokens::registration;
+use super::*;
+
+impl Bench {
+    /// Whoever holds a token of an agent with these capabilities.
+    fn automation(&self, capabilities: &str) -> Caller {
+        let demo = self.service.find_agent(&self.operator(), AGENT).unwrap();
+        Caller {
+            reach: Reach::only(demo.record.organization_id),
+            ceiling: Some(capabilities.parse().unwrap()),
+            ..self.operator()
+        }
+    }
+}
+
+fn code<T>(result: Result<T, ServiceError>) -> Option<Code> {
+    result.err().map(|error| error.code)
+}
+
+#[tokio::test]
+async fn automation_gives_agents_no_more_power_than_it_has() {
+    let bench = Bench::new().await;
+    let caller = bench.automation("agents:write credentials:write");
+    let service = &bench.service;
+    for (email, capabilities, refused) in [
+        ("a@demo.example", "ledger:write", None),
+        ("b@demo.example", "agents:write", None),
+        ("c@demo.example", "audit:read", Some(Code::ScopeNotAllowed)),
+    ] {
+        let registration = registration(email, capabilities);
+        let registered = service.register_agent(&caller, "demo", registration).await;
+        assert_eq!(code(registered), refused, "{capabilities}");
+    }
+    let update = |capabilities: &str| AgentUpdate {
+        capabilities: Some(capabilities.parse().unwrap()),
+        ..AgentUpdate::default()
+    };
+    let refused = service
+        .update_agent(&caller, AGENT, update("tokens:write"), 0)
+        .await;
+    assert_eq!(code(refused), Some(Code::ScopeNotAllowed));
+    // What an operator gave stays, whoever changes the rest.
+    service
+        .update_agent(&bench.operator(), AGENT, update("tokens:write"), 0)
+        .await
+        .unwrap();
+    let kept = service
+        .update_agent(&caller, AGENT, update("tokens:write ledger:read"), 0)
+        .await;
+    assert_eq!(code(kept), None);
+}
+
+#[tokio::test]
+async fn automation_gets_no_credential_of_an_agent_with_more_power() {
+    let bench = Bench::new().await;
+    let caller = bench.automation("agents:write credentials:write");
+    let strong = registration("strong@demo.example", "tokens:write");
+    let (operator, service) = (bench.operator(), &bench.service);
+    service
+        .register_agent(&operator, "demo", strong)
+        .await
+        .unwrap();
+    let issue = async |caller: &Caller| {
+        service
+            .issue_credential(caller, "strong@demo.example", Proof::ClientSecret, None)
+            .await
+    };
+    assert_eq!(code(issue(&caller).await), Some(Code::ScopeNotAllowed));
+    let issued = issue(&operator).await.unwrap();
+    let rotated = service
+        .rotate_credential(&caller, issued.credential.id, Rotation::default())
+        .await;
+    assert_eq!(code(rotated), Some(Code::ScopeNotAllowed));
+    let weaker = service
+        .issue_credential(&caller, AGENT, Proof::ClientSecret, None)
+        .await;
+    assert_eq!(code(weaker), None);
+}
