@@ -6,6 +6,7 @@
 //! and contradicts a store that is put back from yesterday. docs/decisions/0001 says why.
 
 mod bundle;
+mod cache;
 mod check;
 mod directory;
 mod frame;

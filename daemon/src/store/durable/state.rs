@@ -1,32 +1,27 @@
 //! What readers see: the index, and in memory what is not in it yet or is wanted often.
 
 use std::hash::Hash;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use agentidp_shared::{
     Agent, AgentId, CredentialId, Entry, Organization, OrganizationId, StoreId, Timestamp,
 };
-use lru::LruCache;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use super::bundle::{self, Summary};
+use super::cache::Cache;
 use super::directory::Directory;
 use super::glance::Facts;
 use super::index::Index;
 use super::journal::Position;
 use super::places;
 use super::usage::{Issued, UsageKey, Uses};
-use crate::metrics::lookups::Lookups;
 use crate::metrics::store::StoreMetrics;
 use crate::store::query::first_expiry;
 use crate::store::{
     CredentialRecord, ReadError, Record, RecordKey, Stored, StoredEntry, Temporary, Usage,
 };
-
-/// How many records of each kind are kept in memory.
-const CACHED: usize = 10_000;
 
 type Read<T> = Result<T, ReadError>;
 
@@ -61,39 +56,6 @@ impl OpenBundle {
 
     fn end(&self) -> u64 {
         self.first_seq + self.entries.len() as u64
-    }
-}
-
-/// Records of one kind that are in use, decoded.
-pub(super) struct Cache<K: Hash + Eq, V> {
-    records: LruCache<K, Arc<Stored<V>>>,
-    /// Counts the changes. Who missed and read the index keeps what it found only if this is still
-    /// what it was before; else it may have read what has been replaced since.
-    epoch: u64,
-    lookups: Arc<Lookups>,
-}
-
-impl<K: Hash + Eq + Copy, V> Cache<K, V> {
-    fn new(lookups: &Arc<Lookups>) -> Mutex<Self> {
-        let capacity = NonZeroUsize::new(CACHED).unwrap_or(NonZeroUsize::MIN);
-        Mutex::new(Self {
-            records: LruCache::new(capacity),
-            epoch: 0,
-            lookups: Arc::clone(lookups),
-        })
-    }
-
-    /// Notes what a record has become. A large one is forgotten rather than kept.
-    fn put(cache: &Mutex<Self>, key: K, record: V, audit_seq: u64, is_large: bool) {
-        let mut cache = cache.lock();
-        cache.epoch += 1;
-        if is_large {
-            cache.records.pop(&key);
-            return;
-        }
-        cache
-            .records
-            .put(key, Arc::new(Stored { record, audit_seq }));
     }
 }
 

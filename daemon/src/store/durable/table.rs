@@ -305,7 +305,7 @@ impl Table {
     }
 
     /// Puts what was loaded in order, and adds the credentials and when agents last got a token.
-    pub(super) fn complete(&mut self, held: Vec<Held>, auths: Vec<(AgentId, i64)>) {
+    pub(super) fn complete(&mut self, mut held: Vec<Held>, mut auths: Vec<(AgentId, i64)>) {
         // Those who walk through the agents find them one after the other.
         if !self.rows.is_sorted_by_key(|row| row.id) {
             self.rows.sort_unstable_by_key(|row| row.id);
@@ -327,20 +327,24 @@ impl Table {
         for it in &self.order {
             by_email.insert_unique(hash(it), *it, hash);
         }
+        // Both in the order of the rows: looking each up would take longer than all the rest.
+        held.sort_unstable_by_key(|(_, agent, _)| *agent);
+        auths.sort_unstable();
         self.credentials.reserve_exact(held.len());
-        for (id, agent, expires) in held {
-            if let Some(found) = self.find(agent)
-                && let Some(row) = self.rows.get_mut(found as usize)
-            {
-                row.expires = row.expires.min(expires);
-                self.credentials.push((id, found));
+        let (mut held, mut auths) = (held.into_iter().peekable(), auths.into_iter().peekable());
+        for (row, number) in self.rows.iter_mut().zip(0_u32..) {
+            while let Some((id, agent, expires)) = held.next_if(|(_, agent, _)| *agent <= row.id) {
+                if agent == row.id {
+                    row.expires = row.expires.min(expires);
+                    self.credentials.push((id, number));
+                }
+            }
+            while let Some((agent, time)) = auths.next_if(|(agent, _)| *agent <= row.id) {
+                if agent == row.id {
+                    row.last_auth = time;
+                }
             }
         }
         self.credentials.sort_unstable();
-        for (agent, time) in auths {
-            if let Some(row) = self.row_mut(agent) {
-                row.last_auth = time;
-            }
-        }
     }
 }

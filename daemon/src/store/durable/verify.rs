@@ -5,6 +5,7 @@ use std::ops::RangeBounds;
 use std::thread::ScopedJoinHandle;
 
 use agentidp_shared::Timestamp;
+use parking_lot::Mutex;
 
 use super::directory::Directory;
 use super::glance::Glance;
@@ -22,8 +23,35 @@ type Read<T> = Result<T, ReadError>;
 struct Walk {
     sums: NowAndThen,
     organizations: usize,
-    table: Table,
     held: Vec<Held>,
+}
+
+impl Walk {
+    /// What both walks gave.
+    fn and(mut self, other: Self) -> Self {
+        self.sums.add_all(other.sums);
+        self.organizations += other.organizations;
+        self.held.extend(other.held);
+        self
+    }
+}
+
+/// A key half-way between two of the same length, as numbers.
+fn between(first: &[u8], last: &[u8]) -> Vec<u8> {
+    let mut sum: Vec<u16> = Vec::with_capacity(first.len() + 1);
+    let mut carry = 0;
+    for (one, other) in first.iter().zip(last).rev() {
+        let digit = u16::from(*one) + u16::from(*other) + carry;
+        sum.push(digit % 256);
+        carry = digit / 256;
+    }
+    let mut rest = carry;
+    let halved = sum.into_iter().rev().map(|digit| {
+        let digit = rest * 256 + digit;
+        rest = digit % 2;
+        u8::try_from(digit / 2).unwrap_or(u8::MAX)
+    });
+    halved.collect()
 }
 
 fn gave_up<T>(_panic: T) -> ReadError {
@@ -42,22 +70,25 @@ impl Index {
     ///
     /// When it cannot be told, or sled panics.
     pub(super) fn verify(&self, mark: &Mark) -> Read<Option<Directory>> {
-        // With a million agents each of the three takes its second, and they need not wait for each
+        let table = Mutex::new(Table::default());
+        let (end, middle) = (vec![AGENT + 1], self.middle()?);
+        // With a million agents each of these takes its second, and they need not wait for each
         // other.
-        let (agents, rest, others) = std::thread::scope(|scope| {
-            let agents = scope.spawn(|| self.walk(..[AGENT + 1], mark));
-            let rest = scope.spawn(|| self.walk([AGENT + 1].., mark));
-            let others = scope.spawn(|| {
+        let (some, others, rest, beside) = std::thread::scope(|scope| {
+            let some = scope.spawn(|| self.walk(..middle.clone(), mark, &table));
+            let others = scope.spawn(|| self.walk(middle.clone()..end.clone(), mark, &table));
+            let rest = scope.spawn(|| self.walk(end.clone().., mark, &table));
+            let beside = scope.spawn(|| {
                 let auths = self.last_auths()?;
                 let kept = self.kept.load(mark)?;
                 Ok((self.names.len(), auths, kept))
             });
-            (joined(agents), joined(rest), joined(others))
+            (joined(some), joined(others), joined(rest), joined(beside))
         });
-        let (mut walk, rest, (names, auths, kept)) = (agents?, rest?, others?);
-        walk.sums.add_all(rest.sums);
+        let walk = rest?.and(some?).and(others?);
+        let (names, auths, kept) = beside?;
         // A record is put before its name; the one that a crash came between is put again.
-        let is_found = names + 1 >= rest.organizations;
+        let is_found = names + 1 >= walk.organizations;
         let is_marked = mark.generation == self.generation && mark.is_of(walk.sums.then, kept.then);
         *self.tally.lock() = Tally {
             records: walk.sums.now,
@@ -68,11 +99,29 @@ impl Index {
         if !is_marked || !is_found {
             return Ok(None);
         }
-        walk.table.complete(rest.held, auths);
-        Ok(Some(walk.table.into()))
+        let mut table = table.into_inner();
+        table.complete(walk.held, auths);
+        Ok(Some(table.into()))
     }
 
-    fn walk<const N: usize>(&self, range: impl RangeBounds<[u8; N]>, mark: &Mark) -> Read<Walk> {
+    /// A key that some of the agents stand before and some do not, so that two can share the work.
+    fn middle(&self) -> Read<Vec<u8>> {
+        let end = [AGENT + 1];
+        let mut agents = self.records.range([AGENT]..end).keys();
+        match (agents.next(), agents.next_back()) {
+            (Some(first), Some(last)) => {
+                Ok(between(&first.map_err(failed)?, &last.map_err(failed)?))
+            }
+            _ => Ok(end.to_vec()),
+        }
+    }
+
+    fn walk(
+        &self,
+        range: impl RangeBounds<Vec<u8>>,
+        mark: &Mark,
+        table: &Mutex<Table>,
+    ) -> Read<Walk> {
         let mut walk = Walk::default();
         for pair in self.records.range(range) {
             let (key, value) = pair.map_err(failed)?;
@@ -93,7 +142,7 @@ impl Index {
             };
             match glance(stored)? {
                 Glance::Organization(_) => {}
-                Glance::Agent(it) => walk.table.load(&it.facts()),
+                Glance::Agent(it) => table.lock().load(&it.facts()),
                 Glance::Credential(it) => {
                     let expires = it.expiry().map_or(NEVER, Timestamp::as_millis);
                     walk.held.push((it.id, it.agent_id, expires));
@@ -101,5 +150,17 @@ impl Index {
             }
         }
         Ok(walk)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::between;
+
+    #[test]
+    fn what_is_between_two_keys_is_not_before_the_first_and_not_after_the_last() {
+        assert_eq!(between(b"a\x00\x00", b"a\x00\x10"), b"a\x00\x08");
+        assert_eq!(between(b"a\x01\xff", b"a\xff\xff"), b"a\x80\xff");
+        assert_eq!(between(b"a\xff", b"a\xff"), b"a\xff");
     }
 }
