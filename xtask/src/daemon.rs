@@ -17,13 +17,13 @@ use nix::unistd::Pid;
 use crate::signals::Interrupt;
 
 /// How often to look whether something has happened yet.
-pub(crate) const POLL: Duration = Duration::from_millis(20);
+pub const POLL: Duration = Duration::from_millis(20);
 
 /// How long a daemon may take to end: its own bound is 10 s, and the rest is for a busy machine.
 const STOP: Duration = Duration::from_secs(15);
 
 /// A running `agentidpd`. Dropping it ends it.
-pub(crate) struct Daemon {
+pub struct Daemon {
     child: Child,
     stderr: PathBuf,
     /// Where this daemon's part of the file begins.
@@ -35,7 +35,11 @@ impl Daemon {
     ///
     /// It gets a process group of its own, so that Ctrl-C reaches only the one who started it and
     /// the order in which things end is decided there.
-    pub(crate) fn start(command: &mut Command, stderr: &Path) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be opened or the program cannot be run.
+    pub fn start(command: &mut Command, stderr: &Path) -> anyhow::Result<Self> {
         let file = OpenOptions::new()
             .create(true)
             .append(true)
@@ -58,7 +62,8 @@ impl Daemon {
     }
 
     /// The daemon's process id.
-    pub(crate) fn pid(&self) -> u32 {
+    #[must_use]
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
@@ -68,7 +73,7 @@ impl Daemon {
     ///
     /// When the daemon ends, when we are told to end, or after `bound`; the first and the last with
     /// what the daemon had to say.
-    pub(crate) fn wait_for(
+    pub fn wait_for(
         &mut self,
         socket: &Path,
         bound: Duration,
@@ -96,7 +101,11 @@ impl Daemon {
     }
 
     /// Ends the daemon and waits for it.
-    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// When it does not end well, with what it had to say.
+    pub fn stop(mut self) -> anyhow::Result<()> {
         let status = end(&mut self.child)?;
         if !status.success() {
             bail!("agentidpd did not end well ({status}){}", self.complaint());
@@ -129,12 +138,17 @@ impl Drop for Daemon {
 }
 
 /// Whether someone accepts connections on the socket.
-pub(crate) fn answers(socket: &Path) -> bool {
+#[must_use]
+pub fn answers(socket: &Path) -> bool {
     UnixStream::connect(socket).is_ok()
 }
 
 /// Asks a child to end, insists after a while, and waits for it.
-pub(crate) fn end(child: &mut Child) -> anyhow::Result<ExitStatus> {
+///
+/// # Errors
+///
+/// When the system refuses.
+pub fn end(child: &mut Child) -> anyhow::Result<ExitStatus> {
     if let Some(status) = child.try_wait()? {
         return Ok(status);
     }
@@ -153,7 +167,11 @@ pub(crate) fn end(child: &mut Child) -> anyhow::Result<ExitStatus> {
 }
 
 /// Makes a folder that only its owner may enter, unless it is there.
-pub(crate) fn private_folder(path: &Path) -> anyhow::Result<()> {
+///
+/// # Errors
+///
+/// When it cannot be made.
+pub fn private_folder(path: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     fs::DirBuilder::new()
         .recursive(true)

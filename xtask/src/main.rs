@@ -11,14 +11,12 @@
 
 mod bench;
 mod ci;
-mod daemon;
 mod dev;
-mod project;
-mod signals;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use xtask::{daemon, project, signals};
 
 /// Chores of the AgentIdP workspace.
 #[derive(Parser)]
@@ -37,8 +35,8 @@ enum Chore {
     /// Install the third-party clients that the end-to-end tests run.
     Clients,
     /// Measure the release build.
-    #[command(subcommand)]
-    Bench(bench::Subject),
+    #[command(disable_help_flag = true)]
+    Bench(bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +54,6 @@ fn run(chore: &Chore) -> anyhow::Result<()> {
         Chore::Dev(arguments) => dev::run(arguments),
         Chore::Ci => ci::run(),
         Chore::Clients => ci::clients(),
-        Chore::Bench(subject) => bench::run(subject),
+        Chore::Bench(arguments) => bench::run(arguments),
     }
 }

@@ -8,11 +8,15 @@ use signal_hook::flag;
 
 /// Raised by Ctrl-C, by a closed terminal and by `kill`, none of which end us any more.
 #[derive(Clone)]
-pub(crate) struct Interrupt(Arc<AtomicBool>);
+pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
     /// Catches the signals from here on. Children start with their usual meaning.
-    pub(crate) fn catch() -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// When the system does not let them be caught.
+    pub fn catch() -> anyhow::Result<Self> {
         let raised = Arc::new(AtomicBool::new(false));
         for signal in [SIGHUP, SIGINT, SIGTERM] {
             flag::register(signal, Arc::clone(&raised))?;
@@ -21,7 +25,8 @@ impl Interrupt {
     }
 
     /// Whether one of the signals has come.
-    pub(crate) fn raised(&self) -> bool {
+    #[must_use]
+    pub fn raised(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }

@@ -6,9 +6,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
+use xtask::signals::Interrupt;
 
-use super::client::Connection;
-use crate::signals::Interrupt;
+use crate::client::{Connection, Expected};
 
 /// How often to look whether a connection has failed.
 const LOOK: Duration = Duration::from_millis(50);
@@ -18,22 +18,24 @@ const MEASURING: u8 = 1;
 const ENDED: u8 = 2;
 
 /// What is asked, of whom, by how many and for how long.
-pub(super) struct Load<'a> {
-    pub(super) address: SocketAddr,
-    pub(super) request: &'a [u8],
-    pub(super) connections: usize,
-    pub(super) warm_up: Duration,
-    pub(super) measure: Duration,
+pub(crate) struct Load<'a> {
+    pub(crate) address: SocketAddr,
+    /// Each connection asks all of them in turn, and each begins with another.
+    pub(crate) requests: &'a [Vec<u8>],
+    pub(crate) expected: Expected,
+    pub(crate) connections: usize,
+    pub(crate) warm_up: Duration,
+    pub(crate) measure: Duration,
 }
 
 /// What the load saw while it measured, and what `probe` saw at both ends of that time.
-pub(super) struct Seen<T> {
-    pub(super) before: T,
-    pub(super) after: T,
-    pub(super) answers: u64,
-    pub(super) elapsed: Duration,
+pub(crate) struct Seen<T> {
+    pub(crate) before: T,
+    pub(crate) after: T,
+    pub(crate) answers: u64,
+    pub(crate) elapsed: Duration,
     /// How long each answer took, shortest first.
-    pub(super) latencies: Vec<Duration>,
+    pub(crate) latencies: Vec<Duration>,
 }
 
 struct Shared {
@@ -42,8 +44,8 @@ struct Shared {
 }
 
 impl Load<'_> {
-    /// Runs the load. Any answer but a token ends it with an error, and so does being told to end.
-    pub(super) fn run<T>(
+    /// Runs the load. Any answer but the expected one ends it with an error, and so does being told to end.
+    pub(crate) fn run<T>(
         &self,
         interrupt: &Interrupt,
         probe: impl Fn() -> anyhow::Result<T>,
@@ -53,9 +55,10 @@ impl Load<'_> {
             answers: AtomicU64::new(0),
         };
         thread::scope(|scope| {
-            let start = || scope.spawn(|| self.connection(&shared));
-            let threads: Vec<_> = (0..self.connections).map(|_| start()).collect();
-            let measured = self.measure(&shared, interrupt, &probe);
+            let shared = &shared;
+            let start = |number| scope.spawn(move || self.connection(number, shared));
+            let threads: Vec<_> = (0..self.connections).map(start).collect();
+            let measured = self.measure(shared, interrupt, &probe);
             shared.phase.store(ENDED, Ordering::Relaxed);
 
             let mut latencies = Vec::new();
@@ -95,28 +98,30 @@ impl Load<'_> {
     }
 
     /// One connection, until the end. A failure ends the others as well.
-    fn connection(&self, shared: &Shared) -> anyhow::Result<Vec<Duration>> {
-        let outcome = self.ask_until_the_end(shared);
+    fn connection(&self, number: usize, shared: &Shared) -> anyhow::Result<Vec<Duration>> {
+        let outcome = self.ask_until_the_end(number, shared);
         if outcome.is_err() {
             shared.phase.store(ENDED, Ordering::Relaxed);
         }
         outcome.context("a connection failed")
     }
 
-    fn ask_until_the_end(&self, shared: &Shared) -> anyhow::Result<Vec<Duration>> {
+    fn ask_until_the_end(&self, number: usize, shared: &Shared) -> anyhow::Result<Vec<Duration>> {
         let mut connection = Connection::open(self.address)?;
         let mut latencies = Vec::new();
-        loop {
+        let first = number % self.requests.len().max(1);
+        for request in self.requests.iter().cycle().skip(first) {
             let start = Instant::now();
-            connection.ask(self.request)?;
+            connection.ask(request, self.expected)?;
             let took = start.elapsed();
             shared.answers.fetch_add(1, Ordering::Relaxed);
             match shared.phase.load(Ordering::Relaxed) {
                 WARMING_UP => {}
                 MEASURING => latencies.push(took),
-                _ => return Ok(latencies),
+                _ => break,
             }
         }
+        Ok(latencies)
     }
 }
 

@@ -8,7 +8,7 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::{Pid, SysconfVar, sysconf};
 
 /// Pins this process, and what it starts from now on, to one core.
-pub(super) fn pin_to(core: usize) -> anyhow::Result<()> {
+pub(crate) fn pin_to(core: usize) -> anyhow::Result<()> {
     let mut cores = CpuSet::new();
     cores.set(core)?;
     sched_setaffinity(Pid::from_raw(0), &cores)
@@ -16,7 +16,7 @@ pub(super) fn pin_to(core: usize) -> anyhow::Result<()> {
 }
 
 /// Makes sure that there is a core for the server and another for the load.
-pub(super) fn require_two_cores() -> anyhow::Result<()> {
+pub(crate) fn require_two_cores() -> anyhow::Result<()> {
     let cores = sched_getaffinity(Pid::from_raw(0))?;
     ensure!(
         cores.is_set(0)? && cores.is_set(1)?,
@@ -26,7 +26,7 @@ pub(super) fn require_two_cores() -> anyhow::Result<()> {
 }
 
 /// User and system time that all threads of the process have used.
-pub(super) fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
+pub(crate) fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
     let text = read(pid, "stat")?;
     let ticks = ticks_in(&text).with_context(|| format!("unexpected content: {text}"))?;
     let per_second = sysconf(SysconfVar::CLK_TCK)?.context("no clock tick known")?;
@@ -45,7 +45,7 @@ fn ticks_in(stat: &str) -> Option<u64> {
 }
 
 /// Resident memory now, in KiB.
-pub(super) fn resident_kib(pid: u32) -> anyhow::Result<u64> {
+pub(crate) fn resident_kib(pid: u32) -> anyhow::Result<u64> {
     let text = read(pid, "status")?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let number = line.and_then(|line| line.split_ascii_whitespace().next());
