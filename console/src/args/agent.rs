@@ -9,8 +9,9 @@ use super::{Consent, Limit, Revision};
 use crate::duration;
 
 const FILTER_HELP: &str = "\
-A filter is key=value and key!=value, apart by spaces; several values of a key by commas. The keys:
-org, owner, status, type, env, capability, email (its beginning), expires-within (such as 7d), text.
+A filter is key=value and key!=value, apart by spaces; several values of a key by commas. The
+keys: org, owner, status, type, env, capability, email (its beginning), expires-within (such as 7d),
+text.
 A status that is not named is any but archived.";
 
 /// What `agent` can do.
@@ -25,9 +26,9 @@ Example:
     Register(RegisterArgs),
     /// Registers the agents of a file, each a JSON object on a line of its own
     #[command(after_help = "\
-A line has email, agent_type, version, capabilities, owner and deployment_env, and may have audiences
-and metadata. All lines are looked at first; then up to 100 at a time are registered, all of them or
-none.
+A line has email, agent_type, version, capabilities, owner and deployment_env, and may have
+audiences and metadata. All lines are looked at first; then up to 100 at a time are registered, all
+of them or none.
 
 Example:
   echo '{\"email\":\"a@acme.example\",\"agent_type\":\"screener\",\"version\":\"1.0.0\",

@@ -11,8 +11,8 @@ use super::Consent;
 pub enum TokenCommand {
     /// Tells what an access token is, and whether it counts
     #[command(after_help = "\
-A token on the command line could be read in the list of processes, so it is read from standard input
-or from a file.
+A token on the command line could be read in the list of processes, so it is read from standard
+input or from a file.
 
 Examples:
   agentidp token inspect < token
@@ -24,8 +24,8 @@ Examples:
     },
     /// Revokes one access token, or all that were issued until now
     #[command(after_help = "\
-It introspects inactive at once. Resource servers that verify by JWKS alone ask nobody: they accept it
-until it expires.
+It introspects inactive at once. Resource servers that verify by JWKS alone ask nobody: they accept
+it until it expires.
 
 Examples:
   agentidp token revoke - --reason 'leaked in a log' --yes < token
