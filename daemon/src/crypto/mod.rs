@@ -1,5 +1,6 @@
 //! Keys and secrets: signing, sealing, hashing. All of it on aws-lc-rs, but for argon2.
 
+mod argon;
 pub(crate) mod cursor;
 pub(crate) mod jose;
 pub(crate) mod keyring;

@@ -11,14 +11,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use agentidp_shared::{ClientSecret, CredentialId, Timestamp};
-use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
-use argon2::{Algorithm, Argon2, Params, Version};
 use aws_lc_rs::{constant_time, hmac};
 use lru::LruCache;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::CryptoError;
+use super::argon::Argon;
 use crate::metrics::lookups::Lookups;
 
 /// How long a verified secret is remembered before argon2 is asked again.
@@ -64,6 +63,7 @@ struct Remembered {
 /// Hashes and verifies client secrets on a bounded pool.
 pub(crate) struct SecretHasher {
     key: hmac::Key,
+    argon: Argon,
     permits: Arc<Semaphore>,
     places: Arc<Semaphore>,
     remembered: Arc<Mutex<LruCache<CredentialId, Remembered>>>,
@@ -96,6 +96,7 @@ impl SecretHasher {
         let capacity = NonZeroUsize::new(REMEMBERED).unwrap_or(NonZeroUsize::MIN);
         Self {
             key: hmac::Key::new(hmac::HMAC_SHA256, check_key),
+            argon: Argon::default(),
             permits: Arc::new(Semaphore::new(permits)),
             places: Arc::new(Semaphore::new(permits + WAITING)),
             remembered: Arc::new(Mutex::new(LruCache::new(capacity))),
@@ -133,13 +134,11 @@ impl SecretHasher {
         const FAILED: CryptoError = CryptoError::Library("hash a secret");
         let permits = self.permits.clone();
         let permit = permits.acquire_owned().await.map_err(|_error| FAILED)?;
+        let argon = self.argon.clone();
         tokio::task::spawn_blocking(move || {
             // Held here and not by the request, which may be gone before the work is done.
             let _held = permit;
-            argon2()?
-                .hash_password(secret.expose().as_bytes())
-                .map(|hash| hash.to_string())
-                .map_err(|_error| FAILED)
+            argon.hash(secret.expose().as_bytes())
         })
         .await
         .map_err(|_error| FAILED)?
@@ -177,15 +176,14 @@ impl SecretHasher {
             hash.to_owned(),
             Arc::clone(&self.remembered),
         );
-        let until = now.plus(REMEMBERED_FOR);
+        let (until, argon) = (now.plus(REMEMBERED_FOR), self.argon.clone());
         let mac = mac.0;
         let verified = tokio::task::spawn_blocking(move || {
             // Held here and not by the request, which may be gone before the work is done.
             let _held = (place, permit);
-            let argon2 = argon2().ok()?;
-            argon2
-                .verify_password(secret.expose().as_bytes(), phc.as_str())
-                .ok()?;
+            if !argon.is_of(secret.expose().as_bytes(), &phc) {
+                return None;
+            }
             let verified = Remembered {
                 mac,
                 revision,
@@ -213,13 +211,6 @@ impl SecretHasher {
                 && constant_time::verify_slices_are_equal(it.mac.as_ref(), mac.0.as_ref()).is_ok()
         })
     }
-}
-
-/// argon2id with 19 MiB, two passes, one lane.
-fn argon2() -> Result<Argon2<'static>, CryptoError> {
-    let params = Params::new(19 * 1_024, 2, 1, None)
-        .map_err(|_error| CryptoError::Library("set up argon2"))?;
-    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use crate::service::bearer::Presents;
 
 /// What a token says, when it counts (RFC 7662, section 2.2).
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "RFC 7662 names the member")]
 struct Active<'a> {
     active: bool,
     iss: &'a str,

@@ -50,7 +50,7 @@ impl Service {
         registration: Registration,
     ) -> Result<Changed<Agent>, ServiceError> {
         let organization = self.find_organization(caller, organization)?;
-        self.check_power(caller, &registration.capabilities, None)?;
+        Self::check_power(caller, &registration.capabilities, None)?;
         if let Some(Made::Agent(id)) = self.made_before(caller)? {
             return self.as_changed(caller, id);
         }
@@ -92,7 +92,7 @@ impl Service {
         let mut agents = Vec::with_capacity(registrations.len());
         let mut commit: Option<Commit> = None;
         for registration in registrations {
-            self.check_power(caller, &registration.capabilities, None)?;
+            Self::check_power(caller, &registration.capabilities, None)?;
             let (entry, agent) = self.new_agent(caller, organization.record.id, registration);
             let grown = match commit {
                 Some(commit) => commit.and(entry),
@@ -199,7 +199,7 @@ impl Service {
             }
             let mut changed = update.clone().apply(&current.record);
             let held = &current.record.capabilities;
-            self.check_power(caller, &changed.capabilities, Some(held))?;
+            Self::check_power(caller, &changed.capabilities, Some(held))?;
             if changed.differences(&current.record).is_empty() {
                 return Ok(Changed {
                     record: changed,

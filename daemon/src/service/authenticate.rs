@@ -86,6 +86,9 @@ impl Failure {
     }
 }
 
+/// The credential whose key signed an assertion, and what the assertion says.
+type Proved = (Arc<Stored<CredentialRecord>>, Assertion);
+
 /// The outer error when the store failed; the inner one when authentication did.
 type Outcome = Result<Result<Authenticated, Failure>, ServiceError>;
 
@@ -209,7 +212,7 @@ impl Service {
         assertion: &ClientAssertion<'_>,
         client: AgentId,
         now: Timestamp,
-    ) -> Result<Option<(Arc<Stored<CredentialRecord>>, Assertion)>, ServiceError> {
+    ) -> Result<Option<Proved>, ServiceError> {
         for stored in self.store.credentials_of(client)? {
             let credential = &stored.record.credential;
             let key = credential.public_key.as_ref();

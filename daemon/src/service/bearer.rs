@@ -120,9 +120,10 @@ impl Service {
             return Err(refused());
         };
         let issuer = &self.settings.issuer;
-        let live = match token.aud.iter().any(|audience| audience == issuer) {
-            true => self.check_live(&token, now)?,
-            false => Err(Code::ResourceNotAllowed),
+        let live = if token.aud.iter().any(|audience| audience == issuer) {
+            self.check_live(&token, now)?
+        } else {
+            Err(Code::ResourceNotAllowed)
         };
         let agent = self.store.agent(token.sub)?;
         let (Ok(()), Some(agent)) = (live, agent) else {

@@ -94,7 +94,7 @@ impl Service {
             ));
         }
         let agent = self.find_agent(caller, agent)?;
-        self.check_power(caller, &agent.record.capabilities, None)?;
+        Self::check_power(caller, &agent.record.capabilities, None)?;
         if let Some(issued) = self.issued_before(caller)? {
             return Ok(issued);
         }
@@ -156,7 +156,7 @@ impl Service {
         }
         let proof = successor_of(&old.record.credential, rotation.public_key)?;
         let agent = self.require_agent(caller, old.record.credential.agent_id)?;
-        self.check_power(caller, &agent.record.capabilities, None)?;
+        Self::check_power(caller, &agent.record.capabilities, None)?;
         let (mut record, secret) = self.new_credential(&agent.record, proof).await?;
         let _set = self.credentials.lock().await;
         let agent = self.require_agent(caller, agent.record.id)?;

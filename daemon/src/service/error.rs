@@ -34,7 +34,7 @@ impl ServiceError {
     }
 
     /// The error, with something that a program may want to know.
-    pub(crate) fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+    pub(crate) fn with(mut self, name: &'static str, value: impl std::fmt::Display) -> Self {
         self.details.insert(name, value.to_string());
         self
     }

@@ -265,7 +265,6 @@ impl Service {
     ///
     /// `SCOPE_NOT_ALLOWED` when not.
     fn check_power(
-        &self,
         caller: &Caller,
         capabilities: &ScopeSet,
         held: Option<&ScopeSet>,

@@ -191,26 +191,20 @@ impl Service {
         failure: &Failure,
         action: Action,
     ) {
-        match &failure.agent {
-            Some(agent) => {
-                // Nobody proved to be the agent, so the entry concerns it and does not name it as actor.
-                let actor = Actor::client(origin.address.to_string());
-                let mut entry = Entry::new(now, actor, action, Outcome::Denied);
-                entry.organization_id = Some(agent.record.organization_id);
-                entry.agent_id = Some(agent.record.id);
-                entry.credential_id = failure.credential_id;
-                entry.code = Some(failure.code);
-                entry.request_id = Some(origin.request_id);
-                self.deny(entry, agent.record.id);
-            }
-            None => {
-                let Origin {
-                    address,
-                    request_id,
-                } = origin;
-                self.deny_stranger(address, failure.code, Some(request_id), action);
-            }
-        }
+        let Some(agent) = &failure.agent else {
+            let (address, id) = (origin.address, Some(origin.request_id));
+            self.deny_stranger(address, failure.code, id, action);
+            return;
+        };
+        // Nobody proved to be the agent, so the entry concerns it and does not name it as actor.
+        let actor = Actor::client(origin.address.to_string());
+        let mut entry = Entry::new(now, actor, action, Outcome::Denied);
+        entry.organization_id = Some(agent.record.organization_id);
+        entry.agent_id = Some(agent.record.id);
+        entry.credential_id = failure.credential_id;
+        entry.code = Some(failure.code);
+        entry.request_id = Some(origin.request_id);
+        self.deny(entry, agent.record.id);
     }
 }
 

@@ -68,8 +68,8 @@ pub(super) fn registration(email: &str, capabilities: &str) -> agent::Registrati
     }
 }
 
-fn reason() -> Option<agentidp_shared::Reason> {
-    Some("for the test".parse().unwrap())
+fn reason() -> agentidp_shared::Reason {
+    "for the test".parse().unwrap()
 }
 
 #[tokio::test]
@@ -106,7 +106,7 @@ async fn whatever_a_token_hangs_on_takes_it_along_when_it_is_revoked() {
     let issued = bench.credential().await;
     let (one, other) = (bench.text(&issued).await, bench.text(&issued).await);
     service
-        .revoke_token(&operator, TokenRef::Token(one.clone()), reason())
+        .revoke_token(&operator, TokenRef::Token(one.clone()), Some(reason()))
         .await
         .unwrap();
     assert!(!bench.is_active(&reader, &one).await);
@@ -116,7 +116,7 @@ async fn whatever_a_token_hangs_on_takes_it_along_when_it_is_revoked() {
     let by_second = bench.text(&second).await;
     let id = issued.credential.id;
     service
-        .revoke_credential(&operator, id, reason(), 0)
+        .revoke_credential(&operator, id, Some(reason()), 0)
         .await
         .unwrap();
     assert!(!bench.is_active(&reader, &other).await);
@@ -130,7 +130,7 @@ async fn whatever_a_token_hangs_on_takes_it_along_when_it_is_revoked() {
         assert!(bench.is_active(&reader, &token).await);
         bench.pass(Duration::from_millis(1));
         service
-            .revoke_issued(&operator, issued_to.clone(), reason())
+            .revoke_issued(&operator, issued_to.clone(), Some(reason()))
             .await
             .unwrap();
         assert!(!bench.is_active(&reader, &token).await, "{issued_to:?}");
@@ -151,7 +151,7 @@ async fn a_suspended_organization_takes_every_token_along_for_good() {
     assert_eq!(counts(&bench), Ok(()));
     bench
         .service
-        .suspend_organization(&operator, "demo", reason(), 0)
+        .suspend_organization(&operator, "demo", Some(reason()), 0)
         .await
         .unwrap();
     assert_eq!(counts(&bench), Err(Code::OrganizationSuspended));
@@ -179,7 +179,7 @@ async fn a_token_can_be_revoked_by_its_id_and_twice_is_once() {
     let revoke = async || {
         bench
             .service
-            .revoke_token(&operator, TokenRef::Jti(jti), reason())
+            .revoke_token(&operator, TokenRef::Jti(jti), Some(reason()))
             .await
     };
     let first = revoke().await.unwrap();
@@ -188,7 +188,7 @@ async fn a_token_can_be_revoked_by_its_id_and_twice_is_once() {
     let unknown = TokenId::new(bench.clock.now(), [9; 10]);
     let refused = bench
         .service
-        .revoke_token(&operator, TokenRef::Jti(unknown), reason())
+        .revoke_token(&operator, TokenRef::Jti(unknown), Some(reason()))
         .await;
     assert_eq!(refused.err().map(|it| it.code), Some(Code::InvalidToken));
 }
