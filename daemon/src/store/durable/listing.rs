@@ -78,13 +78,16 @@ struct First {
 }
 
 impl First {
-    fn offer(&mut self, place: Place<'_>) {
+    /// Whether a place is known not to be among the first.
+    fn is_out(&self, place: Place<'_>) -> bool {
         let is_worse = |last: &Found| !is_before(self.is_descending, place, last.place());
         let last = self.wanted.checked_sub(1);
         let last = last.and_then(|at| self.found.get(at));
-        if self.wanted == 0 || (self.is_cut && last.is_some_and(is_worse)) {
-            return;
-        }
+        self.wanted == 0 || (self.is_cut && last.is_some_and(is_worse))
+    }
+
+    /// Takes a place that is not known to be [out](Self::is_out).
+    fn take(&mut self, place: Place<'_>) {
         let (time, email, id) = place;
         self.found.push(Found {
             time,
@@ -245,7 +248,7 @@ struct Scan {
     found: Vec<Found>,
     /// How many there are in all.
     total: u64,
-    /// How many of them are beyond where the question begins.
+    /// How many of them are beyond where the question begins, as far as that is more than `found`.
     beyond: u64,
 }
 
@@ -289,9 +292,16 @@ impl Directory {
                 }
                 total += 1;
                 let place = place(query.order, row, &table);
+                // Of those that are out, it only matters that there are some.
+                let is_out = first.is_out(place);
+                if is_out && beyond > wanted as u64 {
+                    return;
+                }
                 if after.is_none_or(|after| is_before(query.is_descending, after, place)) {
                     beyond += 1;
-                    first.offer(place);
+                    if !is_out {
+                        first.take(place);
+                    }
                 }
             };
             // In the order that is asked for, because other orders are often much like that of the
