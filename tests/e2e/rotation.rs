@@ -17,7 +17,7 @@ const FLEET: usize = 8;
 /// How many requests are answered over HTTP, at least. To verify a token by a cached key is none.
 const REQUESTS: usize = 10_000;
 /// How often the operator replaces the signing key meanwhile.
-const KEY_ROTATIONS: usize = 4;
+const KEY_ROTATIONS: usize = 3;
 /// How often each agent replaces its credential meanwhile, at least.
 const CREDENTIAL_ROTATIONS: usize = 3;
 /// How many tokens an agent takes before it replaces its credential.
@@ -35,6 +35,8 @@ struct Shared {
 #[derive(Default)]
 struct Progress {
     requests: usize,
+    /// How often the JWKS was fetched.
+    fetches: usize,
     /// The keys that tokens were signed with.
     kids: BTreeSet<String>,
     key_rotations: usize,
@@ -53,14 +55,14 @@ impl Shared {
         self.note(|it| it.failed || (it.requests >= REQUESTS && it.key_rotations >= KEY_ROTATIONS))
     }
 
-    /// Waits until a token is signed with `kid`.
-    fn wait_until_signs(&self, kid: &str) {
+    /// Waits until `has_happened`, or somebody fails.
+    fn wait_until(&self, what: &str, has_happened: impl Fn(&Progress) -> bool) {
         let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.changed.wait_timeout_while(progress, DEADLINE, |it| {
-            !it.failed && !it.kids.contains(kid)
-        });
-        let (progress, result) = waited.unwrap_or_else(PoisonError::into_inner);
-        assert!(progress.failed || !result.timed_out(), "{kid} never signs");
+        let waited = self
+            .changed
+            .wait_timeout_while(progress, DEADLINE, |it| !it.failed && !has_happened(it));
+        let (_progress, result) = waited.unwrap_or_else(PoisonError::into_inner);
+        assert!(!result.timed_out(), "{what}: it never happens");
     }
 }
 
@@ -104,7 +106,10 @@ impl<'a> ResourceServer<'a> {
         let asked = Instant::now();
         // On a connection of its own: between two of these a server may end one that is idle.
         let answer = self.http.send(&request.header("if-none-match", &self.tag));
-        self.shared.note(|it| it.requests += 1);
+        self.shared.note(|it| {
+            it.requests += 1;
+            it.fetches += 1;
+        });
         let policy = answer.header("cache-control").unwrap();
         let age = policy.split("max-age=").nth(1).unwrap().parse().unwrap();
         self.stale_at = asked + Duration::from_secs(age);
@@ -239,10 +244,16 @@ fn nobody_notices_when_credentials_and_signing_keys_are_replaced() {
             scope.spawn(move || member.run());
         }
         let _alarm = Alarm(&shared);
-        for _ in 0..KEY_ROTATIONS {
+        for number in 1..=KEY_ROTATIONS {
+            // Right after a copy was made, and each time later after the daemon's last look at its keys:
+            // so one comes so shortly before the next look that a daemon which did not wait for copies
+            // to go stale would be found out.
+            let enough = shared.note(|it| it.fetches) + number * FLEET;
+            shared.wait_until("copies are made", |it| it.fetches >= enough);
             let rotate = ["key", "rotate", "--reason", "drill", "--yes", "-o", "json"];
             let rotated = daemon.cli().json(&rotate);
-            shared.wait_until_signs(rotated["key"]["kid"].as_str().unwrap());
+            let kid = rotated["key"]["kid"].as_str().unwrap();
+            shared.wait_until("the new key signs", |it| it.kids.contains(kid));
             shared.note(|it| it.key_rotations += 1);
         }
     });
