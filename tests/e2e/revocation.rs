@@ -9,7 +9,7 @@ use std::thread;
 use agentidp_tests::{Client, DEADLINE, Installation, Registration, TestDaemon};
 
 /// How often each way of revoking is tried.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 2;
 /// How many ask for tokens and about them at the same time.
 const ASKING: usize = 3;
 /// How many tokens there are before the revocation.
