@@ -132,6 +132,19 @@ fn the_jwks_is_fetched_again_only_when_it_has_changed() {
 }
 
 #[test]
+fn a_connection_goes_on_after_answers_that_have_no_body() {
+    let (daemon, _) = daemon();
+    let mut connection = daemon.http().keep_alive();
+    let first = connection.exchange(&Request::new("GET", JWKS));
+    let tag = first.header("etag").unwrap();
+    let unchanged = Request::new("GET", JWKS).header("if-none-match", tag);
+    assert_eq!(connection.exchange(&unchanged).status, 304);
+    assert_eq!(connection.exchange(&Request::new("HEAD", JWKS)).status, 200);
+    let again = connection.exchange(&Request::new("GET", JWKS));
+    assert_eq!((again.status, again.body), (200, first.body));
+}
+
+#[test]
 fn in_an_emergency_the_old_keys_are_gone_and_a_new_one_signs_at_once() {
     let (daemon, client) = daemon();
     let old = signs(&client);

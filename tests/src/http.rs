@@ -221,7 +221,8 @@ impl Connection {
         let length = response
             .header("content-length")
             .and_then(|it| it.parse::<u64>().ok());
-        if !has_body {
+        // RFC 9112, section 6.3: these end with their header, and the connection goes on.
+        if !has_body || matches!(status, 100..200 | 204 | 304) {
             return Ok(response);
         }
         if chunked {

@@ -73,4 +73,39 @@ mod tests {
         }
         assert_eq!(key.open(&list, &"A".repeat(1 << 20)), None);
     }
+
+    #[test]
+    fn whatever_bytes_a_cursor_is_made_of_it_is_one_that_was_made_or_refused() {
+        let key = CursorKey::new(&[1; 32]);
+        let list: [&[u8]; 2] = [b"agents", b"owner=a"];
+        let positions: [&[u8]; 3] = [b"", &[0xff; 8], b"0123456789abcdefa@acme.example"];
+        let made = positions.map(|position| key.seal(&list, position));
+        let seeds = made.iter().map(|cursor| cursor.clone().into_bytes());
+        crate::fuzz::throw("cursor", seeds.collect(), |bytes| {
+            // As they are, and as what the text of a cursor stands for.
+            let texts = [
+                String::from_utf8_lossy(bytes).into_owned(),
+                URL_SAFE_NO_PAD.encode(bytes),
+            ];
+            for text in texts {
+                let position = key.open(&list, &text);
+                let origin = made.iter().position(|cursor| *cursor == text);
+                let expected = origin.and_then(|at| positions.get(at).copied());
+                assert_eq!(position.as_deref(), expected, "{text}");
+            }
+        });
+    }
+
+    #[test]
+    fn whatever_bytes_a_position_has_its_cursor_brings_it_back() {
+        let key = CursorKey::new(&[1; 32]);
+        let list: [&[u8]; 1] = [b"agents"];
+        crate::fuzz::throw("cursor", vec![Vec::new()], |position| {
+            let cursor = key.seal(&list, position);
+            let fits = cursor.len() <= MAX_CURSOR;
+            let opened = key.open(&list, &cursor);
+            assert_eq!(opened.as_deref(), fits.then_some(position));
+            assert_eq!(key.open(&[b"audit"], &cursor), None);
+        });
+    }
 }
