@@ -2,7 +2,10 @@
 //! like what does not exist.
 //!
 //! The routes are those of `/openapi.json`. One without a row here fails the test, and so does a row
-//! without a route.
+//! without a route. The calls of the operators' interface are in [`rpc`].
+
+mod raw;
+mod rpc;
 
 use std::collections::{BTreeMap, BTreeSet};
 
