@@ -4,46 +4,7 @@ use agentidp_proto::v1;
 use prost::Message;
 use tonic::Code;
 
-/// The calls that are others' definitions.
-pub(super) const STANDARD: [&str; 4] = [
-    "/grpc.health.v1.Health/Check",
-    "/grpc.health.v1.Health/Watch",
-    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-];
-
-/// What is asked for, seen from the caller.
-#[derive(Debug, Clone)]
-pub(super) struct Subject {
-    pub(super) organization: String,
-    pub(super) organization_name: String,
-    pub(super) agent: String,
-    pub(super) email: String,
-    pub(super) credential: String,
-    pub(super) token: String,
-    pub(super) jti: String,
-}
-
-/// What a row does with its call.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Check {
-    /// It names a record: how it ends for the caller's own, for the caller's own that has ended, and
-    /// for what is not the caller's or is not at all.
-    Record { own: Code, ended: Code, none: Code },
-    /// It lists what there is: the caller's own, and nothing of another organization.
-    List,
-    /// It is about the installation: refused, whatever it names.
-    Installation,
-    /// It names nothing, and tells nothing of another organization.
-    Public,
-}
-
-/// A call, what it is asked, and how it is to end.
-pub(super) struct Row {
-    pub(super) call: &'static str,
-    pub(super) request: fn(&Subject) -> Vec<u8>,
-    pub(super) check: Check,
-}
+use super::rpc::{Check, Row, STANDARD, Subject};
 
 const fn row(call: &'static str, check: Check, request: fn(&Subject) -> Vec<u8>) -> Row {
     Row {
@@ -66,7 +27,7 @@ const ALWAYS: Check = Check::Record {
     none: Code::Ok,
 };
 
-fn bytes(message: impl Message) -> Vec<u8> {
+fn bytes(message: &impl Message) -> Vec<u8> {
     message.encode_to_vec()
 }
 
@@ -74,8 +35,20 @@ fn reason() -> String {
     "the test says so".to_owned()
 }
 
+fn get_organization(organization: &str) -> Vec<u8> {
+    bytes(&v1::GetOrganizationRequest {
+        organization: organization.to_owned(),
+    })
+}
+
+fn get_agent(agent: &str) -> Vec<u8> {
+    bytes(&v1::GetAgentRequest {
+        agent: agent.to_owned(),
+    })
+}
+
 fn organization_transition(of: &Subject) -> Vec<u8> {
-    bytes(v1::OrganizationTransitionRequest {
+    bytes(&v1::OrganizationTransitionRequest {
         organization: of.organization.clone(),
         reason: reason(),
         revision: 0,
@@ -83,7 +56,7 @@ fn organization_transition(of: &Subject) -> Vec<u8> {
 }
 
 fn agent_transition(of: &Subject) -> Vec<u8> {
-    bytes(v1::AgentTransitionRequest {
+    bytes(&v1::AgentTransitionRequest {
         agent: of.agent.clone(),
         reason: reason(),
         revision: 0,
@@ -103,7 +76,7 @@ fn registration(of: &Subject) -> v1::RegisterAgentRequest {
 }
 
 fn many(filter: v1::AgentFilter) -> Vec<u8> {
-    bytes(v1::TransitionManyAgentsRequest {
+    bytes(&v1::TransitionManyAgentsRequest {
         filter: Some(filter),
         transition: "suspend".to_owned(),
         reason: reason(),
@@ -126,7 +99,7 @@ fn of_email(of: &Subject) -> v1::AgentFilter {
 }
 
 fn agents(filter: v1::AgentFilter) -> Vec<u8> {
-    bytes(v1::ListAgentsRequest {
+    bytes(&v1::ListAgentsRequest {
         limit: 1_000,
         filter: Some(filter),
         ..Default::default()
@@ -134,7 +107,7 @@ fn agents(filter: v1::AgentFilter) -> Vec<u8> {
 }
 
 fn entries(filter: v1::AuditFilter) -> Vec<u8> {
-    bytes(v1::ListAuditEntriesRequest {
+    bytes(&v1::ListAuditEntriesRequest {
         limit: 1_000,
         before: None,
         filter: Some(filter),
@@ -142,7 +115,7 @@ fn entries(filter: v1::AuditFilter) -> Vec<u8> {
 }
 
 fn tail(filter: v1::AuditFilter) -> Vec<u8> {
-    bytes(v1::TailAuditRequest {
+    bytes(&v1::TailAuditRequest {
         from: Some(0),
         filter: Some(filter),
         max_lag: 0,
@@ -163,15 +136,13 @@ fn entries_of_organization(of: &Subject) -> v1::AuditFilter {
     }
 }
 
-fn revoke_issued(
-    fill: impl FnOnce(&mut v1::RevokeIssuedTokensRequest),
-) -> v1::RevokeIssuedTokensRequest {
-    let mut request = v1::RevokeIssuedTokensRequest {
+fn revoke_issued(agent: &str, credential_id: &str, organization: &str) -> Vec<u8> {
+    bytes(&v1::RevokeIssuedTokensRequest {
+        agent: agent.to_owned(),
+        credential_id: credential_id.to_owned(),
+        organization: organization.to_owned(),
         reason: reason(),
-        ..Default::default()
-    };
-    fill(&mut request);
-    request
+    })
 }
 
 macro_rules! operator {
@@ -199,30 +170,26 @@ pub(super) const ROWS: &[Row] = &[
         operator!("OrganizationService/Create"),
         Check::Installation,
         |of| {
-            bytes(v1::CreateOrganizationRequest {
+            bytes(&v1::CreateOrganizationRequest {
                 name: of.organization_name.clone(),
                 tier: String::new(),
             })
         },
     ),
     row(operator!("OrganizationService/Get"), record(OK, OK), |of| {
-        bytes(v1::GetOrganizationRequest {
-            organization: of.organization.clone(),
-        })
+        get_organization(&of.organization)
     }),
     row(operator!("OrganizationService/Get"), record(OK, OK), |of| {
-        bytes(v1::GetOrganizationRequest {
-            organization: of.organization_name.clone(),
-        })
+        get_organization(&of.organization_name)
     }),
     row(operator!("OrganizationService/List"), Check::List, |_| {
-        bytes(v1::ListOrganizationsRequest::default())
+        bytes(&v1::ListOrganizationsRequest::default())
     }),
     row(
         operator!("OrganizationService/Update"),
         Check::Installation,
         |of| {
-            bytes(v1::UpdateOrganizationRequest {
+            bytes(&v1::UpdateOrganizationRequest {
                 organization: of.organization.clone(),
                 tier: Some("free".to_owned()),
                 ..Default::default()
@@ -240,7 +207,7 @@ pub(super) const ROWS: &[Row] = &[
         organization_transition,
     ),
     row(operator!("AgentService/Register"), record(OK, OK), |of| {
-        bytes(registration(of))
+        bytes(&registration(of))
     }),
     row(
         operator!("AgentService/RegisterMany"),
@@ -248,21 +215,17 @@ pub(super) const ROWS: &[Row] = &[
         |of| {
             let mut agent = registration(of);
             agent.email.insert_str(0, "many-");
-            bytes(v1::RegisterManyAgentsRequest {
+            bytes(&v1::RegisterManyAgentsRequest {
                 organization: of.organization_name.clone(),
                 agents: vec![agent],
             })
         },
     ),
     row(operator!("AgentService/Get"), record(OK, OK), |of| {
-        bytes(v1::GetAgentRequest {
-            agent: of.agent.clone(),
-        })
+        get_agent(&of.agent)
     }),
     row(operator!("AgentService/Get"), record(OK, OK), |of| {
-        bytes(v1::GetAgentRequest {
-            agent: of.email.clone(),
-        })
+        get_agent(&of.email)
     }),
     row(operator!("AgentService/List"), Check::List, |_| {
         agents(v1::AgentFilter::default())
@@ -274,7 +237,7 @@ pub(super) const ROWS: &[Row] = &[
         agents(of_email(of))
     }),
     row(operator!("AgentService/Update"), record(OK, ENDED), |of| {
-        bytes(v1::UpdateAgentRequest {
+        bytes(&v1::UpdateAgentRequest {
             agent: of.agent.clone(),
             owner: Some("team-b".to_owned()),
             ..Default::default()
@@ -312,7 +275,7 @@ pub(super) const ROWS: &[Row] = &[
         operator!("CredentialService/Issue"),
         record(OK, ENDED),
         |of| {
-            bytes(v1::IssueCredentialRequest {
+            bytes(&v1::IssueCredentialRequest {
                 agent: of.agent.clone(),
                 ..Default::default()
             })
@@ -322,7 +285,7 @@ pub(super) const ROWS: &[Row] = &[
         operator!("CredentialService/Rotate"),
         record(OK, ENDED),
         |of| {
-            bytes(v1::RotateCredentialRequest {
+            bytes(&v1::RotateCredentialRequest {
                 credential_id: of.credential.clone(),
                 ..Default::default()
             })
@@ -332,7 +295,7 @@ pub(super) const ROWS: &[Row] = &[
         operator!("CredentialService/Revoke"),
         record(OK, OK),
         |of| {
-            bytes(v1::RevokeCredentialRequest {
+            bytes(&v1::RevokeCredentialRequest {
                 credential_id: of.credential.clone(),
                 reason: reason(),
                 revision: 0,
@@ -340,29 +303,29 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     row(operator!("CredentialService/List"), record(OK, OK), |of| {
-        bytes(v1::ListCredentialsRequest {
+        bytes(&v1::ListCredentialsRequest {
             agent: of.agent.clone(),
         })
     }),
     row(operator!("CredentialService/Get"), record(OK, OK), |of| {
-        bytes(v1::GetCredentialRequest {
+        bytes(&v1::GetCredentialRequest {
             credential_id: of.credential.clone(),
         })
     }),
     row(operator!("TokenService/Inspect"), ALWAYS, |of| {
-        bytes(v1::InspectTokenRequest {
+        bytes(&v1::InspectTokenRequest {
             token: of.token.clone(),
         })
     }),
     row(operator!("TokenService/Revoke"), TOKEN, |of| {
-        bytes(v1::RevokeTokenRequest {
+        bytes(&v1::RevokeTokenRequest {
             token: of.token.clone(),
             jti: String::new(),
             reason: reason(),
         })
     }),
     row(operator!("TokenService/Revoke"), TOKEN, |of| {
-        bytes(v1::RevokeTokenRequest {
+        bytes(&v1::RevokeTokenRequest {
             token: String::new(),
             jti: of.jti.clone(),
             reason: reason(),
@@ -371,26 +334,26 @@ pub(super) const ROWS: &[Row] = &[
     row(
         operator!("TokenService/RevokeIssued"),
         record(OK, OK),
-        |of| bytes(revoke_issued(|it| it.agent = of.agent.clone())),
+        |of| revoke_issued(&of.agent, "", ""),
     ),
     row(
         operator!("TokenService/RevokeIssued"),
         record(OK, OK),
-        |of| bytes(revoke_issued(|it| it.agent = of.email.clone())),
+        |of| revoke_issued(&of.email, "", ""),
     ),
     row(
         operator!("TokenService/RevokeIssued"),
         record(OK, OK),
-        |of| bytes(revoke_issued(|it| it.credential_id = of.credential.clone())),
+        |of| revoke_issued("", &of.credential, ""),
     ),
     row(operator!("SigningKeyService/List"), Check::Public, |_| {
-        bytes(v1::ListSigningKeysRequest {})
+        bytes(&v1::ListSigningKeysRequest {})
     }),
     row(
         operator!("SigningKeyService/Rotate"),
         Check::Installation,
         |_| {
-            bytes(v1::RotateSigningKeyRequest {
+            bytes(&v1::RotateSigningKeyRequest {
                 reason: reason(),
                 ..Default::default()
             })
@@ -415,7 +378,7 @@ pub(super) const ROWS: &[Row] = &[
         tail(entries_of_organization(of))
     }),
     row(operator!("StatusService/Get"), Check::Public, |_| {
-        bytes(v1::GetStatusRequest {})
+        bytes(&v1::GetStatusRequest {})
     }),
     row(STANDARD[0], Check::Public, |_| Vec::new()),
     row(STANDARD[1], Check::Public, |_| Vec::new()),
@@ -430,10 +393,6 @@ pub(super) const ROWS: &[Row] = &[
     row(
         operator!("TokenService/RevokeIssued"),
         record(OK, OK),
-        |of| {
-            bytes(revoke_issued(|it| {
-                it.organization = of.organization.clone()
-            }))
-        },
+        |of| revoke_issued("", "", &of.organization),
     ),
 ];

@@ -1,5 +1,6 @@
 //! Calls of the operators' interface by their path, with messages as they are on the wire.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use agentidp_proto::v1::tail_audit_response::Event;
@@ -70,7 +71,7 @@ impl Answer {
         let details = String::from_utf8_lossy(&self.details);
         let mut text = format!("{:?} {} {details}", self.code, self.message);
         for (name, value) in &self.metadata {
-            text.push_str(&format!(" {name}: {value}"));
+            write!(text, " {name}: {value}").unwrap();
         }
         for message in &self.messages {
             text.push(' ');

@@ -13,8 +13,49 @@ use prost_types::FileDescriptorSet;
 use serde_json::Value;
 use tonic::Code;
 
-use super::calls::{Check, ROWS, Row, STANDARD, Subject};
+use super::calls::ROWS;
 use super::raw::{Answer, Operator};
+
+/// The calls that are others' definitions.
+pub(super) const STANDARD: [&str; 4] = [
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/Watch",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+];
+
+/// What is asked for, seen from the caller.
+#[derive(Debug, Clone)]
+pub(super) struct Subject {
+    pub(super) organization: String,
+    pub(super) organization_name: String,
+    pub(super) agent: String,
+    pub(super) email: String,
+    pub(super) credential: String,
+    pub(super) token: String,
+    pub(super) jti: String,
+}
+
+/// What a row does with its call.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Check {
+    /// It names a record: how it ends for the caller's own, for the caller's own that has ended, and
+    /// for what is not the caller's or is not at all.
+    Record { own: Code, ended: Code, none: Code },
+    /// It lists what there is: the caller's own, and nothing of another organization.
+    List,
+    /// It is about the installation: refused, whatever it names.
+    Installation,
+    /// It names nothing, and tells nothing of another organization.
+    Public,
+}
+
+/// A call, what it is asked, and how it is to end.
+pub(super) struct Row {
+    pub(super) call: &'static str,
+    pub(super) request: fn(&Subject) -> Vec<u8>,
+    pub(super) check: Check,
+}
 
 /// What does not exist, in the form of what does.
 fn absent() -> Subject {
