@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::schema::{
     action, agent_status, agent_type, answer, audiences, body, capabilities, closed,
-    deployment_env, email, id, metadata, nullable, outcome, owner, page, reason, reference,
-    revision, seconds, time, version, words,
+    deployment_env, email, form, id, metadata, nullable, outcome, owner, page, plain_text, reason,
+    reference, revision, seconds, time, version, words,
 };
 use crate::crypto::jose::JwsAlgorithm;
 use crate::service::credential::{MAX_EXPIRY, MAX_GRACE};
@@ -245,22 +245,21 @@ fn oauth_error() -> Value {
 }
 
 fn token_request() -> Value {
-    let text = || json!({ "type": "string" });
-    let list = || json!({ "type": "array", "items": { "type": "string" }, "maxItems": 4 });
-    json!({
-        "type": "object",
-        "required": ["grant_type"],
-        "properties": {
+    let list = || json!({ "type": "array", "items": plain_text(), "maxItems": 4 });
+    form(
+        "What is asked for, and who asks.",
+        &["grant_type"],
+        json!({
             "grant_type": { "const": "client_credentials" },
-            "scope": text(),
+            "scope": plain_text(),
             "resource": list(),
             "audience": list(),
-            "client_id": text(),
-            "client_secret": text(),
-            "client_assertion_type": text(),
-            "client_assertion": text(),
-        },
-    })
+            "client_id": plain_text(),
+            "client_secret": plain_text(),
+            "client_assertion_type": plain_text(),
+            "client_assertion": plain_text(),
+        }),
+    )
 }
 
 fn token_answer() -> Value {
@@ -276,20 +275,20 @@ fn token_answer() -> Value {
 }
 
 fn token_question() -> Value {
-    let text = || json!({ "type": "string" });
-    json!({
-        "type": "object",
-        "description": "A token, and who asks about it.",
-        "required": ["token"],
-        "properties": {
-            "token": { "type": "string", "minLength": 1 },
-            "token_type_hint": text(),
-            "client_id": text(),
-            "client_secret": text(),
-            "client_assertion_type": text(),
-            "client_assertion": text(),
-        },
-    })
+    let mut token = plain_text();
+    token["minLength"] = json!(1);
+    form(
+        "A token, and who asks about it.",
+        &["token"],
+        json!({
+            "token": token,
+            "token_type_hint": plain_text(),
+            "client_id": plain_text(),
+            "client_secret": plain_text(),
+            "client_assertion_type": plain_text(),
+            "client_assertion": plain_text(),
+        }),
+    )
 }
 
 fn introspection() -> Value {

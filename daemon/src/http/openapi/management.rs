@@ -176,12 +176,9 @@ fn agent_filters() -> Vec<Value> {
     };
     let orders: Vec<_> = ORDERS.iter().map(|(name, _)| *name).collect();
     let prefix = format!("^[a-z0-9_+.@-]{{1,{MAX_EMAIL_PREFIX}}}$");
-    let text = json!({
-        "type": "string",
-        "minLength": 1,
-        "maxLength": MAX_SEARCH,
-        "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
-    });
+    let mut text = schema::plain_text();
+    text["minLength"] = json!(1);
+    text["maxLength"] = json!(MAX_SEARCH);
     let mut parameters = vec![
         query(
             "status",
@@ -284,7 +281,7 @@ fn paging() -> [Value; 2] {
         ),
         query(
             "cursor",
-            json!({ "type": "string" }),
+            json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]+$" }),
             "The `next_cursor` of the page before, of the same list.",
         ),
     ]

@@ -40,6 +40,29 @@ const DECEPTIVE: &str = concat!(
     "\\uffa0\\ufff0-\\ufffb\u{1d173}-\u{1d17a}\u{e0000}-\u{e0fff}"
 );
 
+/// Text without control characters, all of it or nothing.
+const PLAIN: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
+
+/// Text without control characters.
+pub(super) fn plain_text() -> Value {
+    json!({ "type": "string", "pattern": PLAIN })
+}
+
+/// A form: these parameters, and others that are ignored (RFC 6749, section 3.2). No text in it may
+/// have control characters.
+pub(super) fn form(description: &str, required: &[&str], properties: Value) -> Value {
+    let several = json!({ "type": "array", "items": plain_text() });
+    let mut schema = json!({
+        "type": "object",
+        "description": description,
+        "required": required,
+        "propertyNames": { "pattern": PLAIN },
+        "additionalProperties": { "anyOf": [plain_text(), several] },
+    });
+    schema["properties"] = properties;
+    schema
+}
+
 /// A line of text with something in it.
 fn line(most: usize) -> Value {
     let pattern = format!("^[^{DECEPTIVE}]*[^\\s{DECEPTIVE}][^{DECEPTIVE}]*$");
