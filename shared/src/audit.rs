@@ -79,8 +79,6 @@ word_enum! {
         TokenIntrospect = "token.introspect",
         /// A token was revoked, or all that were issued until a time.
         TokenRevoke = "token.revoke",
-        /// A bearer token was presented at the management interface.
-        TokenUse = "token.use",
         /// A signing key was made and published.
         KeyCreate = "key.create",
         /// A signing key began to sign.

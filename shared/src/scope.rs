@@ -86,6 +86,12 @@ impl ScopeSet {
         self.0.iter()
     }
 
+    /// The scopes that are in both sets.
+    #[must_use]
+    pub fn common_with(&self, other: &Self) -> Self {
+        Self(self.0.intersection(&other.0).cloned().collect())
+    }
+
     /// The set without the management scopes.
     #[must_use]
     pub fn without_management(&self) -> Self {

@@ -75,7 +75,7 @@ impl Protocols {
         Self { tls, http1, http2 }
     }
 
-    /// Speaks on a connection from `address` until one side ends it, or until `stopping` and what has
+    /// Speaks on a connection until one side ends it, or until `stopping` and what has
     /// been asked by then is answered.
     pub(super) async fn speak<A, F>(
         &self,

@@ -139,8 +139,9 @@ where
         // A caller who names the request may ask for it again and have it done once.
         let idempotency = named.map(|named| {
             let user = actor.id.as_deref().unwrap_or_default();
-            let path = request.uri().path().as_bytes();
-            IdempotencyKey::new(&format!("operator {user}"), &named.to_string(), &[path])
+            // The message joins it when it has been read.
+            let call = format!("operator {user} {}", request.uri().path());
+            IdempotencyKey::new(&call, &named.to_string(), &[])
         });
         let standing = peer
             .as_ref()

@@ -147,17 +147,17 @@ fn present(text: String) -> Option<String> {
 }
 
 /// The caller of a request that has passed [`access`].
-fn caller<T>(request: &tonic::Request<T>) -> Result<Caller, tonic::Status> {
-    request
-        .extensions()
-        .get::<Caller>()
-        .cloned()
-        .ok_or_else(|| {
-            error::status(&ServiceError::new(
-                agentidp_shared::Code::PermissionDenied,
-                "the call has no caller",
-            ))
-        })
+fn caller<T: prost::Message>(request: &tonic::Request<T>) -> Result<Caller, tonic::Status> {
+    let caller = request.extensions().get::<Caller>();
+    let mut caller = caller.cloned().ok_or_else(|| {
+        error::status(&ServiceError::new(
+            agentidp_shared::Code::PermissionDenied,
+            "the call has no caller",
+        ))
+    })?;
+    let message = || request.get_ref().encode_to_vec();
+    caller.idempotency = caller.idempotency.map(|key| key.with(&message()));
+    Ok(caller)
 }
 
 /// The reason that a request gives, if it does.

@@ -256,6 +256,12 @@ impl Service {
         seen: u64,
     ) -> Result<Changed<Agent>, ServiceError> {
         Self::check_reason(transition, reason.as_ref())?;
+        let known = self.find_agent(caller, agent)?;
+        if let Some(Made::Agent(id)) = self.made_before(caller)?
+            && id == known.record.id
+        {
+            return self.as_changed(caller, id);
+        }
         let _set = self.credentials.lock().await;
         let mut attempts = ATTEMPTS;
         loop {
@@ -284,8 +290,7 @@ impl Service {
                 .await
             {
                 // Someone else was faster. What they did decides what is left to do.
-                Err(error) if error.code == Code::RevisionConflict && seen == 0 && attempts > 0 => {
-                }
+                Err(error) if error.code == Code::RevisionConflict && attempts > 0 => {}
                 other => return other,
             }
         }
@@ -328,12 +333,12 @@ impl Service {
         agent.revision += 1;
         if transition == Transition::Resume {
             // Read after the record, so no token from before the suspension is later.
-            agent.tokens_revoked_until = agent
-                .tokens_revoked_until
-                .max(Some(self.after_every_token()));
+            let said = agent.tokens_revoked_until;
+            agent.tokens_revoked_until = Some(self.after_every_token(said));
         }
         let time = entry.time;
-        let mut commit = Commit::new(entry.clone()).put(Record::Agent(agent.clone()));
+        let commit = Commit::new(entry.clone()).put(Record::Agent(agent.clone()));
+        let mut commit = self.remembering(caller, commit, Made::Agent(agent.id))?;
         if status.is_final() {
             for credential in self.store.credentials_of(agent.id)? {
                 if credential.record.credential.check_accepted(time).is_ok() {

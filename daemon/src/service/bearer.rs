@@ -137,10 +137,13 @@ impl Service {
             self.deny(entry, token.sub);
             return Err(refused());
         };
-        let identified = Identified {
-            is_allowed: token.scope.iter().any(|has| has.as_str() == scope),
+        // A token is worth what it says and the agent still has, not what its agent could ask for.
+        let power = token.scope.common_with(&agent.record.capabilities);
+        let mut identified = Identified {
+            is_allowed: power.iter().any(|has| has.as_str() == scope),
             ..identified(&agent.record, origin)
         };
+        identified.caller.ceiling = Some(power);
         self.count(&identified, scope, action)?;
         Ok(identified)
     }

@@ -143,6 +143,8 @@ impl Service {
             ));
         }
         let old = self.require_credential(caller, id)?;
+        let agent = self.require_agent(caller, old.record.credential.agent_id)?;
+        Self::check_power(caller, &agent.record.capabilities, None)?;
         if let Some(issued) = self.issued_before(caller)? {
             return Ok(issued);
         }
@@ -155,8 +157,6 @@ impl Service {
             return Err(ServiceError::new(Code::InvalidState, message));
         }
         let proof = successor_of(&old.record.credential, rotation.public_key)?;
-        let agent = self.require_agent(caller, old.record.credential.agent_id)?;
-        Self::check_power(caller, &agent.record.capabilities, None)?;
         let (mut record, secret) = self.new_credential(&agent.record, proof).await?;
         let _set = self.credentials.lock().await;
         let agent = self.require_agent(caller, agent.record.id)?;
@@ -207,6 +207,15 @@ impl Service {
                 "reason: must be given, for the audit log",
             ));
         };
+        let known = self.require_credential(caller, id)?;
+        if let Some(Made::Credential { id: made, .. }) = self.made_before(caller)?
+            && made == id
+        {
+            return Ok(Changed {
+                record: known.record.credential.clone(),
+                audit_seq: known.audit_seq,
+            });
+        }
         let mut attempts = ATTEMPTS;
         loop {
             attempts -= 1;
@@ -225,6 +234,8 @@ impl Service {
             entry.reason = Some(reason.clone());
             let revoked = revoke(&current.record);
             let commit = Commit::new(entry).put(Record::Credential(revoked.clone()));
+            let made = self.made_credential(caller, &revoked.credential, None, None)?;
+            let commit = self.remembering(caller, commit, made)?;
             match self.commit(commit).await {
                 Ok(seq) => {
                     return Ok(Changed {

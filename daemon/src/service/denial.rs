@@ -25,7 +25,7 @@ enum Kind {
     Operator(Option<String>, Code),
     Stranger(Action, Code, IpAddr),
     Read(AgentId, Action),
-    Other(Code),
+    Other(Action, Outcome, Option<Code>),
 }
 
 #[derive(Debug)]
@@ -48,15 +48,15 @@ struct Minute {
 
 impl Denials {
     /// Counts `entry`; gives back what is to be written now.
-    fn count(&self, mut kind: Kind, code: Code, entry: Entry) -> Vec<Entry> {
+    fn count(&self, mut kind: Kind, entry: Entry) -> Vec<Entry> {
         let mut minute = self.0.lock();
         let mut write = minute.roll(entry.time);
         if minute.kinds.len() >= KINDS && !minute.kinds.contains_key(&kind) {
-            kind = Kind::Other(code);
+            kind = Kind::Other(entry.action, entry.outcome, entry.code);
         }
         let allowed = match kind {
             Kind::Agent(..) | Kind::Operator(..) => PER_ACTOR,
-            Kind::Stranger(..) | Kind::Read(..) | Kind::Other(_) => 1,
+            Kind::Stranger(..) | Kind::Read(..) | Kind::Other(..) => 1,
         };
         let counted = minute.kinds.entry(kind).or_insert(Counted {
             seen: 0,
@@ -76,7 +76,7 @@ impl Denials {
     /// Counts `entry`, for which there was no room, so that it is written later.
     fn put_back(&self, entry: Entry) {
         let mut minute = self.0.lock();
-        let kind = Kind::Other(entry.code.unwrap_or(Code::Internal));
+        let kind = Kind::Other(entry.action, entry.outcome, entry.code);
         let counted = minute.kinds.entry(kind).or_insert(Counted {
             seen: 0,
             unwritten: 0,
@@ -99,14 +99,26 @@ impl Minute {
             return Vec::new();
         }
         self.number = number;
-        let summarize = |counted: Counted| {
+        let summarize = |(kind, counted): (Kind, Counted)| {
             let mut entry = counted.last?;
+            if let Kind::Other(action, outcome, code) = kind {
+                // Of many, so it names none of them.
+                let nobody = Actor {
+                    id: None,
+                    name: None,
+                    login: None,
+                    address: None,
+                    ..entry.actor
+                };
+                entry = Entry::new(entry.time, nobody, action, outcome);
+                entry.code = code;
+            }
             entry.request_id = None;
             entry.count = Some(counted.unwritten);
             Some(entry)
         };
         std::mem::take(&mut self.kinds)
-            .into_values()
+            .into_iter()
             .filter_map(summarize)
             .collect()
     }
@@ -117,14 +129,35 @@ impl Service {
     pub(super) fn deny(&self, entry: Entry, agent: AgentId) {
         let code = entry.code.unwrap_or(Code::Internal);
         self.metrics.denials.agent(code);
-        self.write_denials(self.denials.count(Kind::Agent(agent, code), code, entry));
+        self.write_denials(self.denials.count(Kind::Agent(agent, code), entry));
+    }
+
+    /// Puts into the log, or counts, that automation's request was refused or came to nothing.
+    pub(crate) fn deny_automation(&self, caller: &Caller, action: Action, code: Code) {
+        let outcome = match code {
+            Code::AuthorizationError
+            | Code::OrganizationNotFound
+            | Code::AgentNotFound
+            | Code::CredentialNotFound
+            | Code::PermissionDenied
+            | Code::ScopeNotAllowed
+            | Code::QuotaExceeded => Outcome::Denied,
+            _ => Outcome::Failed,
+        };
+        let mut entry = self.entry(caller, action, outcome);
+        entry.organization_id = caller.reach.single();
+        entry.code = Some(code);
+        let agent = caller.actor.id.as_ref().and_then(|id| id.parse().ok());
+        if let Some(agent) = agent {
+            self.deny(entry, agent);
+        }
     }
 
     /// Puts into the log, or counts, that an agent read something: the first of a minute is an entry of
     /// its own.
     pub(super) fn note(&self, entry: Entry, agent: AgentId) {
         let kind = Kind::Read(agent, entry.action);
-        self.write_denials(self.denials.count(kind, Code::Internal, entry));
+        self.write_denials(self.denials.count(kind, entry));
     }
 
     /// Puts into the log, or counts, that an operator's call was refused (`denied`) or came to
@@ -141,7 +174,7 @@ impl Service {
         self.metrics.denials.operator(code);
         tracing::warn!(%code, %action, %outcome, "an operator's call did not succeed");
         let kind = Kind::Operator(caller.actor.id.clone(), code);
-        self.write_denials(self.denials.count(kind, code, entry));
+        self.write_denials(self.denials.count(kind, entry));
     }
 
     /// Puts the refusal of someone who is nobody known into the log, or counts it.
@@ -163,7 +196,7 @@ impl Service {
         entry.request_id = request_id;
         self.write_denials(
             self.denials
-                .count(Kind::Stranger(action, code, prefix), code, entry),
+                .count(Kind::Stranger(action, code, prefix), entry),
         );
     }
 
@@ -215,7 +248,7 @@ mod tests {
         let kind = || Kind::Stranger(Action::TokenIssue, Code::UnknownClient, prefix);
         let mut written = Vec::new();
         for _ in 0..1_000 {
-            written.extend(denials.count(kind(), Code::UnknownClient, entry(60_000)));
+            written.extend(denials.count(kind(), entry(60_000)));
         }
         written.extend(denials.over(Timestamp::from_millis(120_000)));
         let counts: Vec<_> = written.iter().map(|entry| entry.count).collect();
@@ -228,7 +261,7 @@ mod tests {
         for number in 0..10_000_u32 {
             let address = IpAddr::V4(Ipv4Addr::from(number << 8));
             let kind = Kind::Stranger(Action::TokenIssue, Code::UnknownClient, address);
-            denials.count(kind, Code::UnknownClient, entry(60_000));
+            denials.count(kind, entry(60_000));
         }
         assert!(denials.0.lock().kinds.len() <= KINDS + 1);
     }

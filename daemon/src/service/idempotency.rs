@@ -36,6 +36,17 @@ impl IdempotencyKey {
     }
 }
 
+impl IdempotencyKey {
+    /// The key for a request that is `message` besides. What was asked under the same name and says
+    /// something else is another request.
+    pub(crate) fn with(self, message: &[u8]) -> Self {
+        Self {
+            key: hash(&[&self.key, message]),
+            ..self
+        }
+    }
+}
+
 /// SHA-256 of parts, each after its length.
 pub(super) fn hash(parts: &[&[u8]]) -> [u8; 32] {
     let mut bytes = Vec::new();
@@ -139,7 +150,7 @@ impl Service {
         }
         let bytes = secret.expose().as_bytes();
         let sealed = self
-            .sealer
+            .reply_sealer
             .seal(&purpose(id), bytes, self.random.as_ref())?;
         Ok(Some((sealed, self.now().plus(SECRET_KEPT))))
     }
@@ -155,7 +166,9 @@ impl Service {
         remembered: Option<&(Sealed, Timestamp)>,
     ) -> Result<ClientSecret, ServiceError> {
         let live = remembered.filter(|(_, until)| *until > self.now());
-        let Some((sealed, _)) = live else {
+        // A start in between made another key: the secret is gone, as it is after the minute.
+        let opened = live.and_then(|(sealed, _)| self.reply_sealer.open(&purpose(id), sealed).ok());
+        let Some(bytes) = opened else {
             let message = format!(
                 "the request made credential {id}; its secret was shown then and can be had again for a minute only: rotate the credential"
             );
@@ -163,7 +176,6 @@ impl Service {
                 ServiceError::new(Code::IdempotencyConflict, message).with("credential_id", id)
             );
         };
-        let bytes = self.sealer.open(&purpose(id), sealed)?;
         let text = str::from_utf8(&bytes).map_err(|_error| {
             ServiceError::new(Code::Internal, "a remembered secret is damaged")
         })?;

@@ -104,6 +104,8 @@ pub(crate) struct Service {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     sealer: Sealer,
+    /// Seals what is remembered for a minute, under a key that is nowhere but in memory.
+    reply_sealer: Sealer,
     secrets: SecretHasher,
     cursors: CursorKey,
     keyring: ArcSwap<Keyring>,
@@ -147,6 +149,9 @@ impl Service {
             clock.now(),
         )
         .await?;
+        let reply_sealer = Sealer::new(&zeroize::Zeroizing::new(crate::clock::random(
+            random.as_ref(),
+        )))?;
         let begun = (clock.now(), Instant::now());
         let newest = store.entries_before(None, &EntryFilter::default(), 1)?;
         let newest = newest.entries.first();
@@ -158,6 +163,7 @@ impl Service {
             store,
             clock,
             random,
+            reply_sealer,
             sealer,
             secrets: SecretHasher::new(&check_key),
             cursors: CursorKey::new(&check_key),
@@ -214,12 +220,14 @@ impl Service {
             .fetch_max(time.as_millis(), Ordering::SeqCst);
     }
 
-    /// A time that no token is dated later than: now, or later still. A token can be ahead of the
-    /// clock, by the millisecond that keeps it apart from a revocation before it
-    /// ([`issue_time`](agentidp_shared::token::issue_time)), or because the clock has gone back.
-    fn after_every_token(&self) -> Timestamp {
-        let last = self.last_issued.load(Ordering::SeqCst);
-        self.now().max(Timestamp::from_millis(last))
+    /// A time that no token is dated later than which hangs on a record whose earlier tokens ended at
+    /// `said`: now, or later still. A token can be ahead of the clock, by the millisecond that keeps it
+    /// apart from a revocation before it ([`issue_time`](agentidp_shared::token::issue_time)), or
+    /// because the clock has gone back.
+    fn after_every_token(&self, said: Option<Timestamp>) -> Timestamp {
+        let last = Timestamp::from_millis(self.last_issued.load(Ordering::SeqCst));
+        let after_said = said.map_or(last, |said| said.plus(Duration::from_millis(1)));
+        self.now().max(last).max(after_said)
     }
 
     /// A name for a request that brought none.

@@ -170,9 +170,7 @@ impl Service {
             OrganizationStatus::Suspended => Organization {
                 status: OrganizationStatus::Active,
                 // Read after the record, so no token from before the suspension is later.
-                tokens_revoked_until: current
-                    .tokens_revoked_until
-                    .max(Some(self.after_every_token())),
+                tokens_revoked_until: Some(self.after_every_token(current.tokens_revoked_until)),
                 ..current.clone()
             },
         };

@@ -30,6 +30,14 @@ impl Reach {
         }
     }
 
+    /// The one organization that there is for the caller, if it is one.
+    pub(crate) fn single(&self) -> Option<OrganizationId> {
+        match self {
+            Self::Organizations(reached) if reached.len() == 1 => reached.first().copied(),
+            _ => None,
+        }
+    }
+
     /// The organizations that a list may show when `asked` is asked for; `None`: all, and what
     /// belongs to none.
     pub(crate) fn narrowed(

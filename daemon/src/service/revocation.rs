@@ -162,11 +162,7 @@ impl Service {
         issued_to: &IssuedTo,
         mut entry: Entry,
     ) -> Result<(Timestamp, Commit), ServiceError> {
-        // Never before a time that was said already.
-        let until = |said: Option<Timestamp>| {
-            let time = self.after_every_token();
-            said.map_or(time, |said| said.max(time))
-        };
+        let until = |said: Option<Timestamp>| self.after_every_token(said);
         let (time, record) = match issued_to {
             IssuedTo::Agent(agent) => {
                 let mut agent = self.find_agent(caller, agent)?.record.clone();
@@ -220,7 +216,8 @@ impl Service {
         });
         let commit = Commit::new(entry).keep(Temporary {
             key: TemporaryKey::RevokedToken(doomed.jti),
-            expires_at: doomed.expires_at,
+            // Longer than it could count, so that a clock which was ahead for a while revives nothing.
+            expires_at: doomed.expires_at.plus(MAX_LIFETIME),
             body: Vec::new(),
         });
         match self.commit(commit).await {

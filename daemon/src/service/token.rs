@@ -113,9 +113,10 @@ impl Service {
                 return Err(ServiceError::new(code, grant_refusal(code)));
             }
         };
-        let now = issue_time(organization, agent, credential, now);
-        self.note_issue(now);
-        let jti = TokenId::new(now, random(self.random.as_ref()));
+        // Only its id is dated after what ended earlier tokens: `exp` and the entry go by the clock.
+        let issued_at = issue_time(organization, agent, credential, now);
+        self.note_issue(issued_at);
+        let jti = TokenId::new(issued_at, random(self.random.as_ref()));
         let expires = now.plus(self.settings.token_lifetime);
         let (scope, version) = (grant.scope.to_string(), agent.version.to_string());
         let access_token = self.keyring().active().sign(&Claims {

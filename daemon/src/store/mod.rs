@@ -163,7 +163,8 @@ pub(crate) trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`CommitError`]; then nothing of it is acknowledged to anyone, and nothing has changed.
+    /// [`CommitError`]; then nothing of it is acknowledged to anyone. When the disk failed, it may
+    /// still be there at the next start; otherwise nothing has changed.
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>>;
 
     /// Hands in `commit` without waiting until it is durable: for the entries of refusals, which

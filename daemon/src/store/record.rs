@@ -54,7 +54,7 @@ pub(crate) struct SigningKeyRecord {
 /// What a secret of the server's own is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) enum ServerSecretName {
-    /// The HMAC key of [`CredentialRecord::check`].
+    /// The HMAC key of [`SecretVerifier::check`].
     SecretCheck,
 }
 

@@ -79,7 +79,6 @@ impl ApiError {
     }
 
     /// The code, for the one who looks after the answer.
-    #[cfg(test)]
     pub(super) const fn code(&self) -> Code {
         self.code
     }
@@ -118,7 +117,6 @@ const fn status(code: Code) -> StatusCode {
     match code {
         Code::InvalidArgument
         | Code::InvalidRequest
-        | Code::ScopeNotAllowed
         | Code::ResourceNotAllowed
         | Code::UnsupportedGrantType => StatusCode::BAD_REQUEST,
         Code::InvalidToken
@@ -139,6 +137,7 @@ const fn status(code: Code) -> StatusCode {
         | Code::CredentialNotFound
         | Code::KeyNotFound
         | Code::InsufficientScope
+        | Code::ScopeNotAllowed
         | Code::PermissionDenied => StatusCode::FORBIDDEN,
         Code::RouteNotFound => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,

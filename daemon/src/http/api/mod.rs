@@ -29,7 +29,9 @@ use http::header::{CONTENT_TYPE, ETAG, LOCATION};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 
+use super::body::BodyError;
 use super::{App, Arrival, body};
+use crate::service::Caller;
 use crate::service::bearer::Origin;
 pub(super) use error::ApiError;
 use request::{Call, bearer};
@@ -175,6 +177,19 @@ async fn work(
         (None, Code::InvalidToken) => ApiError::no_token(),
         _ => error.into(),
     })?;
+    let (service, asking) = (Arc::clone(&app.service), caller.clone());
+    let answer = run(app, caller, operation, parts, body).await;
+    // Whatever was attempted is part of the log, whatever came of it.
+    answer.inspect_err(|error| service.deny_automation(&asking, action, error.code()))
+}
+
+async fn run(
+    app: Arc<App>,
+    caller: Caller,
+    operation: Operation,
+    parts: http::request::Parts,
+    body: Result<Bytes, BodyError>,
+) -> Result<Answer, ApiError> {
     let call = Call::read(app, caller, operation.body(), parts, body?).await?;
     let is_conditional = call.is_conditional();
     let answer = operation.run(call).await;

@@ -56,7 +56,9 @@ impl Call {
         caller.idempotency = single(&parts.headers, &IDEMPOTENCY_KEY)?
             .map(|key| {
                 let key = idempotency_key(key)?;
-                let request = [parts.method.as_str().as_bytes(), path.as_bytes(), &body];
+                let query = parts.uri.query().unwrap_or_default();
+                let method = parts.method.as_str();
+                let request = [method.as_bytes(), path.as_bytes(), query.as_bytes(), &body];
                 let caller = caller.actor.id.as_deref().unwrap_or_default();
                 Ok::<_, ApiError>(IdempotencyKey::new(caller, key, &request))
             })
