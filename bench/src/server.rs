@@ -205,8 +205,11 @@ impl Drop for Place {
     }
 }
 
+/// The daemon, in the environment that its systemd unit gives it.
 fn agentidpd() -> Command {
-    Command::new(program(Profile::Release, "agentidpd"))
+    let mut command = Command::new(program(Profile::Release, "agentidpd"));
+    command.env("MALLOC_ARENA_MAX", "2");
+    command
 }
 
 /// Runs a command to its end.

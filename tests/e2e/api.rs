@@ -1,5 +1,7 @@
 //! The management interface: REST below `/api/v1`, with an access token.
 
+use std::io::{Read as _, Write as _};
+
 use agentidp_tests::{Client, Http, Registration, Request, Response, TestDaemon};
 use serde_json::{Value, json};
 
@@ -427,6 +429,43 @@ fn what_another_organization_has_is_as_absent_as_what_nobody_has() {
     smuggled["organization_id"] = theirs["organization_id"].clone();
     let smuggled = acme.post(AGENTS, &smuggled).json();
     assert_eq!(smuggled["organization_id"], ours["organization_id"]);
+}
+
+#[test]
+fn what_automation_may_not_do_is_in_the_log() {
+    let daemon = TestDaemon::start();
+    let (acme, umbrella) = (
+        Automation::of(&daemon, "acme"),
+        Automation::of(&daemon, "umbrella"),
+    );
+    let theirs = umbrella.register("theirs@umbrella.example");
+    let refused = acme.get(&path_of(&theirs));
+    assert_eq!(code(&refused), (403, "AUTHORIZATION_ERROR".to_owned()));
+    let log = acme.get("/api/v1/audit?outcome=denied&limit=10").json();
+    let entry = &log["items"][0];
+    assert_eq!(entry["action"], "agent.show");
+    assert_eq!(entry["code"], "AUTHORIZATION_ERROR");
+    assert_eq!(entry["actor"]["name"], "automation@acme.example");
+}
+
+#[test]
+fn a_request_names_one_host() {
+    let daemon = TestDaemon::start();
+    for (hosts, status) in [
+        ("", "400"),
+        ("host: a\r\n", "200"),
+        ("host: a\r\nhost: b\r\n", "400"),
+    ] {
+        let request = format!("GET /health/live HTTP/1.1\r\n{hosts}connection: close\r\n\r\n");
+        let mut stream = std::net::TcpStream::connect(daemon.http().address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{hosts:?}: {answer}"
+        );
+    }
 }
 
 #[test]

@@ -39,6 +39,8 @@ impl Form {
         headers: &HeaderMap,
         body: Body,
     ) -> Result<Self, OAuthError> {
+        // Read first, whatever is wrong: one who is still writing may never see the answer.
+        let bytes = body::read(body).await;
         if query.is_some_and(|query| !query.is_empty()) {
             return Err(OAuthError::invalid_request(
                 "parameters must be in the body, not in the query",
@@ -54,7 +56,7 @@ impl Form {
                 "the body must be application/x-www-form-urlencoded",
             ));
         }
-        let bytes = body::read(body).await.map_err(|error| match error {
+        let bytes = bytes.map_err(|error| match error {
             BodyError::TooLarge => OAuthError::with_status(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "the body must be at most 64 KiB",

@@ -12,7 +12,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
-use http::Request;
+use http::header::HOST;
+use http::{Request, Version};
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -163,6 +164,13 @@ impl Server {
         cors: Option<&Verdict>,
     ) -> Response {
         let app = &self.app;
+        // What two servers on the way could take for two requests' worth of hosts is refused
+        // (RFC 9112, section 3.2).
+        let hosts = request.headers().get_all(HOST).iter().count();
+        if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+            let error = ServiceError::new(Code::InvalidRequest, "there must be one Host header");
+            return error::refused(app, request.uri().path(), arrival.request_id, error);
+        }
         let Some(kind) = limit::kind(request.method(), request.uri().path()) else {
             return self.route(arrival, request.map(Body::new)).await;
         };

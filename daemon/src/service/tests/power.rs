@@ -80,3 +80,46 @@ async fn automation_gets_no_credential_of_an_agent_with_more_power() {
         .await;
     assert_eq!(code(weaker), None);
 }
+
+#[tokio::test]
+async fn a_token_is_worth_what_it_says_and_its_agent_still_has() {
+    let bench = Bench::new().await;
+    let issued = bench
+        .agent_with("demo", "w@demo.example", "agents:write credentials:write")
+        .await;
+    let mut request = bench.request(&issued);
+    request.token.scope = Some("credentials:write".parse().unwrap());
+    let token = bench.service.issue(&request).await.unwrap();
+    let authorize = |scope| {
+        let bearer = token.access_token.as_str();
+        let action = Action::AgentUpdate;
+        bench
+            .service
+            .authorize(bearer, scope, action, bench.origin())
+    };
+    // What the agent could have asked for besides is not in the token, nor given on by it.
+    assert_eq!(
+        code(authorize("agents:write")),
+        Some(Code::InsufficientScope)
+    );
+    let caller = authorize("credentials:write").unwrap();
+    let own = bench
+        .service
+        .issue_credential(&caller, "w@demo.example", Proof::ClientSecret, None)
+        .await;
+    assert_eq!(code(own), Some(Code::ScopeNotAllowed));
+    // What is taken from the agent is taken from its tokens at once.
+    let update = AgentUpdate {
+        capabilities: Some("agents:write".parse().unwrap()),
+        ..AgentUpdate::default()
+    };
+    bench
+        .service
+        .update_agent(&bench.operator(), "w@demo.example", update, 0)
+        .await
+        .unwrap();
+    assert_eq!(
+        code(authorize("credentials:write")),
+        Some(Code::InsufficientScope)
+    );
+}

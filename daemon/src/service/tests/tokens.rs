@@ -1,6 +1,6 @@
 //! What becomes of a token after it was issued.
 
-use agentidp_shared::{OrganizationUpdate, TokenId};
+use agentidp_shared::{AgentStatus, OrganizationUpdate, TokenId};
 
 use super::*;
 use crate::service::bearer::Presents;
@@ -11,7 +11,12 @@ const READER: &str = "reader@demo.example";
 
 impl Bench {
     /// An agent of `organization` with these capabilities, and a secret.
-    async fn agent_with(&self, organization: &str, email: &str, capabilities: &str) -> Issued {
+    pub(super) async fn agent_with(
+        &self,
+        organization: &str,
+        email: &str,
+        capabilities: &str,
+    ) -> Issued {
         let registration = registration(email, capabilities);
         let registered = self
             .service
@@ -29,7 +34,7 @@ impl Bench {
         Presents::Client(self.request(issued).client)
     }
 
-    fn origin(&self) -> Origin {
+    pub(super) fn origin(&self) -> Origin {
         Origin {
             address: [127, 0, 0, 1].into(),
             request_id: self.service.new_request_id(),
@@ -413,4 +418,84 @@ async fn a_credential_about_to_expire_is_said_once_for_each_threshold() {
         .iter()
         .filter(|(action, _, _)| *action == Action::CredentialExpiring);
     assert_eq!(said.count(), 2);
+}
+
+#[tokio::test]
+async fn a_transition_that_is_repeated_under_its_key_is_not_done_again() {
+    let bench = Bench::new().await;
+    let caller = |chosen: &str| Caller {
+        idempotency: Some(IdempotencyKey::new("alice", chosen, &[b"request"])),
+        ..bench.operator()
+    };
+    let go = async |chosen: &str, transition| {
+        bench
+            .service
+            .transition_agent(&caller(chosen), AGENT, transition, Some(reason()), 0)
+            .await
+            .unwrap()
+            .record
+            .status
+    };
+    assert_eq!(
+        go("suspend", Transition::Suspend).await,
+        AgentStatus::Suspended
+    );
+    assert_eq!(go("resume", Transition::Resume).await, AgentStatus::Active);
+    bench.transition(Transition::Suspend).await.unwrap();
+    // The answer is the agent as it is; a late repetition must not resume it.
+    assert_eq!(
+        go("resume", Transition::Resume).await,
+        AgentStatus::Suspended
+    );
+}
+
+#[tokio::test]
+async fn a_token_that_was_revoked_stays_dead_though_the_clock_was_ahead_for_a_while() {
+    let bench = Bench::new().await;
+    let issued = bench.credential().await;
+    let token = bench.text(&issued).await;
+    let operator = bench.operator();
+    bench
+        .service
+        .revoke_token(&operator, TokenRef::Token(token.clone()), Some(reason()))
+        .await
+        .unwrap();
+    let key = {
+        let seen = bench.service.inspect_token(&operator, &token).unwrap();
+        crate::store::TemporaryKey::RevokedToken(seen.token.unwrap().jti)
+    };
+    // Kept by the time of the newest entry, so for longer than a clock is likely to be ahead.
+    let ahead = bench.clock.now().plus(Duration::from_hours(12));
+    assert!(bench.store.temporary(&key, ahead).unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_token_goes_by_the_clock_though_its_id_is_after_what_ended_others() {
+    let bench = Bench::new().await;
+    let issued = bench.credential().await;
+    bench.token(&issued).await.unwrap();
+    bench.pass(Duration::from_hours(1));
+    bench
+        .service
+        .revoke_issued(
+            &bench.operator(),
+            IssuedTo::Agent(AGENT.to_owned()),
+            Some(reason()),
+        )
+        .await
+        .unwrap();
+    // The clock goes back.
+    {
+        let mut now = bench.clock.0.lock();
+        *now = Timestamp::from_millis(now.as_millis() - 3_600_000);
+    }
+    let token = bench.text(&issued).await;
+    let seen = bench
+        .service
+        .inspect_token(&bench.operator(), &token)
+        .unwrap();
+    assert_eq!(seen.state, Ok(()));
+    let seen = seen.token.unwrap();
+    assert_eq!(seen.iat, bench.clock.now().as_secs());
+    assert_eq!(seen.exp, seen.iat + 900);
 }

@@ -22,7 +22,7 @@ use super::usage::{Count, UsageKey};
 use crate::store::ReadError;
 
 /// How much memory sled may use for its pages.
-const CACHE_BYTES: u64 = 24 * 1_024 * 1_024;
+const CACHE_BYTES: u64 = 12 * 1_024 * 1_024;
 
 type Read<T> = Result<T, ReadError>;
 
