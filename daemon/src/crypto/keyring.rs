@@ -43,6 +43,20 @@ impl Keyring {
         })
     }
 
+    /// Whether it signs with `active` and publishes just the keys of these names.
+    pub(crate) fn is_of<'a>(
+        &self,
+        active: &str,
+        published: impl IntoIterator<Item = &'a str>,
+    ) -> bool {
+        let mut count = 0;
+        let has_all = published.into_iter().all(|kid| {
+            count += 1;
+            self.verifiers.contains_key(kid)
+        });
+        has_all && count == self.verifiers.len() && self.active.kid() == active
+    }
+
     /// The key that signs.
     pub(crate) fn active(&self) -> &Signer {
         &self.active

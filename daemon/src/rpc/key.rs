@@ -54,7 +54,7 @@ impl SigningKeyService for Adapter {
         let rotation = rotation(emergency, present(kid)).map_err(invalid)?;
         let rotated = self
             .0
-            .rotate_signing_keys(&caller, &rotation, reason)
+            .rotate_signing_keys(&caller, rotation, reason)
             .await
             .map_err(|error| status(&error))?;
         Ok(Response::new(v1::RotateSigningKeyResponse {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use agentidp_shared::audit::MAX_ENTRY_BYTES;
 use agentidp_shared::{
@@ -30,6 +31,7 @@ pub(crate) struct ModelStore {
     contents: Mutex<Contents>,
     head: watch::Sender<u64>,
     failure: Mutex<Option<String>>,
+    lists: AtomicUsize,
     metrics: StoreMetrics,
 }
 
@@ -92,6 +94,7 @@ impl ModelStore {
             contents: Mutex::default(),
             head: watch::Sender::new(0),
             failure: Mutex::default(),
+            lists: AtomicUsize::new(0),
             metrics: StoreMetrics::default(),
         }
     }
@@ -99,6 +102,11 @@ impl ModelStore {
     /// From here on every commit fails, as when the disk is full.
     pub(crate) fn fail(&self, cause: &str) {
         *self.failure.lock() = Some(cause.to_owned());
+    }
+
+    /// How often agents were listed: each time all of them were gone through.
+    pub(crate) fn lists(&self) -> usize {
+        self.lists.load(Ordering::Relaxed)
     }
 
     fn commit_now(&self, commit: Commit) -> Result<Committed, CommitError> {
@@ -167,7 +175,13 @@ impl ModelStore {
 
 impl Store for ModelStore {
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>> {
-        std::future::ready(self.commit_now(commit)).boxed()
+        async move {
+            let committed = self.commit_now(commit);
+            // As with the real one, the answer comes after others can see what was committed.
+            tokio::task::yield_now().await;
+            committed
+        }
+        .boxed()
     }
 
     fn commit_later(&self, commit: Commit) -> bool {
@@ -205,6 +219,7 @@ impl Store for ModelStore {
     }
 
     fn agents(&self, query: &AgentQuery) -> Read<AgentPage> {
+        self.lists.fetch_add(1, Ordering::Relaxed);
         let mut all = Vec::new();
         for agent in self.of_kind(Record::into_agent) {
             let id = agent.record.id;

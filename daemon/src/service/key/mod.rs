@@ -1,7 +1,8 @@
 //! Signing keys: made, published, used, withdrawn.
 //!
 //! When what is due is decided by `agentidp_shared::key_schedule`. Here it is done: each step is one
-//! commit, after which the keyring is made anew from the store. [`rotate`] is what operators do to
+//! commit, after which the keyring is made anew from the store. A step that was made durable without
+//! that, as when what came after it failed, takes effect with the next look. [`rotate`] is what operators do to
 //! the schedule, [`rewrap`] what a start does when the key-encryption key has changed.
 
 mod rewrap;
@@ -72,13 +73,12 @@ impl Tools<'_> {
         Ok(Keys(self.store.signing_keys()?))
     }
 
-    /// Does everything that is due. Whether there was anything.
-    async fn advance(self, schedule: &KeySchedule, now: Timestamp) -> Result<bool, ServiceError> {
-        let mut has_changed = false;
+    /// Does everything that is due. What was done before an error stays done.
+    async fn advance(self, schedule: &KeySchedule, now: Timestamp) -> Result<(), ServiceError> {
         loop {
             let keys = self.keys()?;
             let Some(due) = schedule.due(&keys.public(), now) else {
-                return Ok(has_changed);
+                return Ok(());
             };
             let commit = match due {
                 Due::CreateActive => {
@@ -108,7 +108,6 @@ impl Tools<'_> {
                 }
             };
             self.store.commit(commit).await?;
-            has_changed = true;
         }
     }
 
@@ -160,9 +159,7 @@ impl Tools<'_> {
             }
             published.push(signer);
         }
-        let active = active.ok_or_else(|| {
-            ServiceError::new(Code::Internal, "the store has no active signing key")
-        })?;
+        let active = active.ok_or_else(no_active_key)?;
         Ok(Keyring::new(active, &published)?)
     }
 }
@@ -194,6 +191,14 @@ impl Keys {
         stored.map(AsRef::as_ref)
     }
 
+    /// The name of the key that signs.
+    fn active(&self) -> Result<&str, ServiceError> {
+        let active = self.of_state(KeyState::Active).next();
+        active
+            .map(|record| record.key.kid.as_str())
+            .ok_or_else(no_active_key)
+    }
+
     fn find(&self, kid: &str) -> Result<&SigningKeyRecord, ServiceError> {
         let stored = self.stored(kid).ok_or_else(ServiceError::key_not_found)?;
         Ok(&stored.record)
@@ -211,7 +216,8 @@ impl Service {
         Ok(keys.iter().map(|key| self.scheduled(key, &keys)).collect())
     }
 
-    /// Moves every key on whose time has come.
+    /// Moves every key on whose time has come, and sees to it that the keys in use are those of the
+    /// store.
     ///
     /// # Errors
     ///
@@ -219,10 +225,10 @@ impl Service {
     pub(crate) async fn advance_signing_keys(&self) -> Result<(), ServiceError> {
         let _turn = self.signing_keys.lock().await;
         let schedule = self.settings.key_schedule();
-        if self.key_tools().advance(&schedule, self.now()).await? {
-            self.renew_keyring()?;
-        }
-        Ok(())
+        let advanced = self.key_tools().advance(&schedule, self.now()).await;
+        // Also after an error: what was done before it is durable.
+        let renewed = self.renew_keyring();
+        advanced.and(renewed)
     }
 
     fn key_tools(&self) -> Tools<'_> {
@@ -233,8 +239,14 @@ impl Service {
         }
     }
 
+    /// Makes the keyring anew when the store's keys are not those in use.
     fn renew_keyring(&self) -> Result<(), ServiceError> {
-        self.keyring.store(Arc::new(self.key_tools().keyring()?));
+        let tools = self.key_tools();
+        let keys = tools.keys()?;
+        let published = keys.published().map(|record| record.key.kid.as_str());
+        if !self.keyring().is_of(keys.active()?, published) {
+            self.keyring.store(Arc::new(tools.keyring()?));
+        }
         Ok(())
     }
 
@@ -243,6 +255,10 @@ impl Service {
             .key_schedule()
             .scheduled(key, keys, self.now())
     }
+}
+
+fn no_active_key() -> ServiceError {
+    ServiceError::new(Code::Internal, "the store has no active signing key")
 }
 
 fn system_entry(action: Action, now: Timestamp) -> Entry {

@@ -1,6 +1,9 @@
 //! What operators do to the schedule of signing keys.
 
+use std::sync::Arc;
+
 use agentidp_shared::{Action, Code, Entry, KeyState, Outcome, Reason, ScheduledKey};
+use tracing::Instrument as _;
 
 use super::{put, withdrawn};
 use crate::service::{Caller, Reach, Service, ServiceError};
@@ -39,14 +42,17 @@ impl Service {
     /// asks this server or reads the JWKS anew. A named key that was withdrawn before is answered
     /// with that time.
     ///
+    /// What has begun is brought to its end when the caller goes away: a key that is withdrawn in the
+    /// store must not stay in use.
+    ///
     /// # Errors
     ///
     /// `PERMISSION_DENIED` to whoever does not reach the whole installation; `INVALID_ARGUMENT` when
     /// the reason is missing; `KEY_NOT_FOUND`; `INVALID_STATE` for a key that has retired.
     pub(crate) async fn rotate_signing_keys(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
-        rotation: &Rotation,
+        rotation: Rotation,
         reason: Option<Reason>,
     ) -> Result<Rotated, ServiceError> {
         if caller.reach != Reach::Installation {
@@ -61,6 +67,21 @@ impl Service {
                 "reason: must be given, for the audit log",
             ));
         };
+        let (service, caller) = (Arc::clone(self), caller.clone());
+        let rotating = async move { service.rotate(&caller, &rotation, &reason).await };
+        let rotated = tokio::spawn(rotating.in_current_span()).await;
+        rotated.map_err(|error| {
+            let message = format!("rotating the signing keys failed: {error}");
+            ServiceError::new(Code::Internal, message)
+        })?
+    }
+
+    async fn rotate(
+        &self,
+        caller: &Caller,
+        rotation: &Rotation,
+        reason: &Reason,
+    ) -> Result<Rotated, ServiceError> {
         let entry = |action| {
             let mut entry = self.entry(caller, action, Outcome::Success);
             entry.reason = Some(reason.clone());
@@ -68,11 +89,13 @@ impl Service {
         };
         let _turn = self.signing_keys.lock().await;
         let done = match rotation {
-            Rotation::Planned => self.publish_successor(&entry).await?,
-            Rotation::Emergency { kid } => {
-                self.withdraw_compromised(kid.as_deref(), &entry).await?
-            }
+            Rotation::Planned => self.publish_successor(&entry).await,
+            Rotation::Emergency { kid } => self.withdraw_compromised(kid.as_deref(), &entry).await,
         };
+        // Whatever came of it: an earlier rotation may be durable and not in use.
+        let renewed = self.renew_keyring();
+        let done = done?;
+        renewed?;
         let keys = self.key_tools().keys()?.public();
         let shown = |kid: &String| {
             let key = keys.iter().find(|key| key.kid == *kid);
@@ -110,7 +133,6 @@ impl Service {
         let audit_seq = self
             .commit(put(None, entry(Action::KeyRotate), made))
             .await?;
-        self.renew_keyring()?;
         Ok(Done {
             kid,
             revoked: Vec::new(),
@@ -125,7 +147,7 @@ impl Service {
     ) -> Result<Done, ServiceError> {
         let tools = self.key_tools();
         let keys = tools.keys()?;
-        let active = self.keyring().active().kid().to_owned();
+        let active = keys.active()?.to_owned();
         let compromised = match kid {
             None => keys.published().collect(),
             Some(kid) => match keys.stored(kid).ok_or_else(ServiceError::key_not_found)? {
@@ -159,7 +181,6 @@ impl Service {
         }
         let commit = commit.ok_or_else(ServiceError::key_not_found)?;
         let audit_seq = self.commit(commit).await?;
-        self.renew_keyring()?;
         Ok(Done {
             kid: signs,
             revoked: compromised.iter().map(|it| it.key.kid.clone()).collect(),

@@ -1,6 +1,7 @@
 //! Signing keys on a model of a store, under a clock that is moved by hand.
 
 mod emergency;
+mod interrupted;
 mod rewrap;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -93,8 +94,8 @@ impl Bench {
         .await
     }
 
-    async fn open(&self) -> Service {
-        self.try_open().await.unwrap()
+    async fn open(&self) -> Arc<Service> {
+        Arc::new(self.try_open().await.unwrap())
     }
 
     async fn pass(&self, service: &Service, duration: Duration) {
@@ -143,10 +144,10 @@ fn caller() -> Caller {
     }
 }
 
-async fn rotate(service: &Service, rotation: &Rotation) -> Result<Rotated, Code> {
+async fn rotate(service: &Arc<Service>, rotation: &Rotation) -> Result<Rotated, Code> {
     let reason = Some("for the test".parse().unwrap());
     service
-        .rotate_signing_keys(&caller(), rotation, reason)
+        .rotate_signing_keys(&caller(), rotation.clone(), reason)
         .await
         .map_err(|error| error.code)
 }
@@ -286,9 +287,7 @@ async fn a_rotation_needs_a_reason() {
     let bench = Bench::new().await;
     let service = bench.open().await;
     for rotation in [Rotation::Planned, emergency(None)] {
-        let refused = service
-            .rotate_signing_keys(&caller(), &rotation, None)
-            .await;
+        let refused = service.rotate_signing_keys(&caller(), rotation, None).await;
         let code = refused.err().map(|error| error.code);
         assert_eq!(code, Some(Code::InvalidArgument));
     }
@@ -306,7 +305,7 @@ async fn whoever_reaches_one_organization_only_does_not_rotate_the_keys_of_all()
     let reason = || Some("for the test".parse().unwrap());
     for rotation in [Rotation::Planned, emergency(None)] {
         let refused = service
-            .rotate_signing_keys(&caller, &rotation, reason())
+            .rotate_signing_keys(&caller, rotation, reason())
             .await;
         let code = refused.err().map(|error| error.code);
         assert_eq!(code, Some(Code::PermissionDenied));
