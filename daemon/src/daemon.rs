@@ -8,6 +8,7 @@ use agentidp_shared::{Action, Actor, Entry, Outcome, Reason, StoreId};
 use anyhow::{Context as _, bail};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock as _, System, random};
@@ -28,8 +29,8 @@ use crate::store::{Commit, Store};
 const DRAIN: Duration = Duration::from_secs(7);
 /// How often what waits for its time is looked at.
 const TICK: Duration = Duration::from_secs(5);
-/// How many of these lie between two looks at the age of credentials: ten minutes.
-const TICKS_PER_AGE_CHECK: u32 = 120;
+/// How often credentials are looked through for those that are old or about to expire.
+const AGE_CHECK: Duration = Duration::from_mins(10);
 
 /// A daemon whose parts are built and whose store is open.
 pub(crate) struct Daemon {
@@ -253,6 +254,10 @@ impl Daemon {
             ));
         }
         parts.spawn(tick(Arc::clone(&service), stopping.clone()));
+        parts.spawn(look_through_credentials(
+            Arc::clone(&service),
+            stopping.clone(),
+        ));
         if let Some(certificate) = certificate {
             parts.spawn(renew(certificate, stopping.clone()));
         }
@@ -299,11 +304,10 @@ impl Daemon {
     }
 }
 
-/// Does what waits for its time: keys that are due, refusals of a minute that is over, credentials that
-/// have become too old.
+/// Does what waits for its time and takes a moment: keys that are due, refusals of a minute that is
+/// over.
 async fn tick(service: Arc<Service>, stopping: CancellationToken) -> anyhow::Result<()> {
     let mut ticks = tokio::time::interval(TICK);
-    let mut count = 0_u32;
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
@@ -314,7 +318,20 @@ async fn tick(service: Arc<Service>, stopping: CancellationToken) -> anyhow::Res
         if let Err(error) = service.advance_signing_keys().await {
             tracing::error!(%error, "signing keys could not be moved on; it is tried again");
         }
-        if count.is_multiple_of(TICKS_PER_AGE_CHECK) {
+    }
+}
+
+/// Looks through all credentials from time to time. Apart from [`tick`], because it takes the longer
+/// the more there are.
+async fn look_through_credentials(
+    service: Arc<Service>,
+    stopping: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut ticks = tokio::time::interval(AGE_CHECK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let look = async {
+        loop {
+            ticks.tick().await;
             if let Err(error) = service.warn_of_expiry().await {
                 tracing::error!(%error, "credentials about to expire could not be looked for; it is tried again");
             }
@@ -326,8 +343,10 @@ async fn tick(service: Arc<Service>, stopping: CancellationToken) -> anyhow::Res
                 }
             }
         }
-        count = count.wrapping_add(1);
-    }
+    };
+    // Where it is cut off, the next start goes on: each credential is a commit of its own.
+    stopping.run_until_cancelled(look).await;
+    Ok(())
 }
 
 /// Looks whether there is another certificate; on SIGHUP at once, and whether it has changed or not.

@@ -1,18 +1,24 @@
 //! Credentials that have become older than their organization lets them: they are retired, as if they
 //! had been rotated, so that an agent which has no newer one still has a day to get it.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use agentidp_shared::{
-    Action, Actor, Code, CredentialStatus, Entry, Organization, OrganizationId, Outcome, Timestamp,
+    Action, Actor, Code, CredentialStatus, Entry, OrganizationId, Outcome, Timestamp,
 };
 
 use super::credential::{DEFAULT_GRACE, name_credential, retire};
 use super::{Service, ServiceError};
 use crate::store::{AgentFilter, AgentQuery, Commit, CredentialRecord, Record};
 
-/// How many organizations or agents are looked at at a time.
-const BATCH: usize = 100;
+/// How many organizations or agents are looked at at a time. Each look at agents goes through the
+/// whole directory, so there should be few.
+const BATCH: usize = 10_000;
+
+/// How old credentials may become, of the organizations that say so.
+type Ages = BTreeMap<OrganizationId, Duration>;
 
 impl Service {
     /// Retires every credential that is older than its organization lets it become; gives how many.
@@ -21,56 +27,43 @@ impl Service {
     ///
     /// When the store fails; what is due is then done the next time.
     pub(crate) async fn retire_old_credentials(&self) -> Result<usize, ServiceError> {
-        let mut retired = 0;
-        let mut before = None;
-        loop {
-            let page = self
-                .read(move |store| Ok(store.organizations(before, BATCH)?))
-                .await?;
-            for organization in &page {
-                if let Some(age) = organization.record.max_credential_age {
-                    retired += self.retire_older(&organization.record, age).await?;
-                }
-            }
-            match page.last() {
-                Some(last) if page.len() == BATCH => before = Some(last.record.id),
-                _ => return Ok(retired),
-            }
-        }
-    }
-
-    async fn retire_older(
-        &self,
-        organization: &Organization,
-        age: Duration,
-    ) -> Result<usize, ServiceError> {
         let now = self.now();
-        let id = organization.id;
+        let ages = Arc::new(self.ages().await?);
+        if ages.is_empty() {
+            return Ok(0);
+        }
         let mut retired = 0;
         let mut after = None;
         loop {
             let query = AgentQuery {
                 filter: AgentFilter {
-                    organizations: Some([id].into()),
+                    organizations: Some(ages.keys().copied().collect()),
                     ..AgentFilter::default()
                 },
                 after,
                 limit: BATCH,
                 ..AgentQuery::default()
             };
+            let of = Arc::clone(&ages);
             let (due, next) = self
                 .read(move |store| {
                     let page = store.agents(&query)?;
                     let mut due = Vec::new();
                     for agent in &page.agents {
+                        let organization = agent.record.organization_id;
+                        let Some(age) = of.get(&organization).copied() else {
+                            continue;
+                        };
                         let all = store.credentials_of(agent.record.id)?;
-                        due.extend(all.into_iter().filter(|it| is_due(&it.record, age, now)));
+                        let old = all.into_iter().filter(|it| is_due(&it.record, age, now));
+                        due.extend(old.map(|it| (it, organization, age)));
                     }
                     Ok((due, page.next))
                 })
                 .await?;
-            for credential in due {
-                match self.retire_for_age(&credential.record, id, age).await {
+            for (credential, organization, age) in due {
+                let done = self.retire_for_age(&credential.record, organization, age);
+                match done.await {
                     Ok(()) => retired += 1,
                     // Someone rotated or revoked it meanwhile.
                     Err(error) if error.code == Code::RevisionConflict => {}
@@ -82,6 +75,23 @@ impl Service {
                 None => return Ok(retired),
             }
         }
+    }
+
+    async fn ages(&self) -> Result<Ages, ServiceError> {
+        self.read(|store| {
+            let mut ages = Ages::new();
+            let mut before = None;
+            loop {
+                let page = store.organizations(before, BATCH)?;
+                let limited = page.iter().map(|it| &it.record);
+                ages.extend(limited.filter_map(|it| Some((it.id, it.max_credential_age?))));
+                match page.last() {
+                    Some(last) if page.len() == BATCH => before = Some(last.record.id),
+                    _ => return Ok(ages),
+                }
+            }
+        })
+        .await
     }
 
     async fn retire_for_age(

@@ -12,8 +12,9 @@ use super::idempotency::hash;
 use super::{Service, ServiceError};
 use crate::store::{AgentFilter, AgentOrder, AgentQuery, Commit, Temporary, TemporaryKey};
 
-/// How many agents are looked at at a time.
-const BATCH: usize = 100;
+/// How many agents are looked at at a time. Each look goes through the whole directory, so there
+/// should be few.
+const BATCH: usize = 10_000;
 
 impl Service {
     /// Warns of every credential that has come nearer to its expiry than the next of the thresholds;
@@ -52,6 +53,8 @@ impl Service {
                 })
                 .await?;
             for stored in expiring {
+                // Most have been warned of before, and then nothing here waits.
+                tokio::task::coop::consume_budget().await;
                 let credential = &stored.record.credential;
                 if let Some((threshold, end)) = self.passed(credential, now)
                     && self.warn(credential, threshold, end).await?

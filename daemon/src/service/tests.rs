@@ -21,6 +21,7 @@ use crate::clock::System;
 use crate::store::EntryFilter;
 use crate::store::model::ModelStore;
 
+mod ageing;
 mod bulk;
 mod power;
 mod tokens;
