@@ -48,8 +48,9 @@ pub(super) fn unpack(number: u64, packed: &[u8]) -> Result<Vec<StoredEntry>, Rea
     Ok(entries)
 }
 
-/// A Bloom filter over what queries ask for. 1 KiB and four hashes: with the eight hundred values
-/// that a bundle has at the most, one bundle in a hundred is opened in vain.
+/// A Bloom filter over what queries ask for. 1 KiB and four hashes: with the eight hundred values of
+/// a bundle in which every entry has its own agent, token and organization, one bundle in a hundred
+/// is opened in vain.
 #[derive(Debug, Clone)]
 pub(super) struct Summary(Vec<u8>);
 
@@ -70,6 +71,9 @@ impl Summary {
     pub(super) fn add(&mut self, entry: &Entry) {
         self.insert(b'a', entry.action.as_str().as_bytes());
         self.insert(b'o', entry.outcome.as_str().as_bytes());
+        if let Some(organization) = entry.organization_id {
+            self.insert(b'r', organization.to_string().as_bytes());
+        }
         if let Some(agent) = entry.agent_id {
             self.insert(b'g', agent.to_string().as_bytes());
         }
@@ -116,6 +120,10 @@ pub(super) fn may_match(summary: &[u8], filter: &EntryFilter) -> bool {
             .agent
             .is_none_or(|agent: AgentId| has(b'g', &agent.to_string()))
         && filter.jti.is_none_or(|jti| has(b'j', &jti.to_string()))
+        && filter.organizations.as_ref().is_none_or(|organizations| {
+            let mut organizations = organizations.iter();
+            organizations.any(|id| has(b'r', &id.to_string()))
+        })
 }
 
 /// Four bits of the filter for a value. CRC-32C twice: stored summaries must mean the same to every
@@ -133,7 +141,7 @@ fn bits(kind: u8, value: &[u8]) -> [usize; 4] {
 
 #[cfg(test)]
 mod tests {
-    use agentidp_shared::{Action, Actor, Outcome, Timestamp};
+    use agentidp_shared::{Action, Actor, OrganizationId, Outcome, Timestamp};
 
     use super::*;
 
@@ -176,5 +184,32 @@ mod tests {
             .filter(|number| may_match(summary.as_bytes(), &asks(*number)))
             .count();
         assert!(in_vain < 200, "{in_vain} of 10,000");
+    }
+
+    #[test]
+    fn a_bundle_without_an_entry_of_the_organizations_asked_for_is_not_opened() {
+        let organization = |number| OrganizationId::from_bytes([number; 16]);
+        let mut summary = Summary::new();
+        for number in 0..20 {
+            let mut entry = Entry::new(
+                Timestamp::from_millis(0),
+                Actor::system(),
+                Action::AgentRegister,
+                Outcome::Success,
+            );
+            entry.organization_id = Some(organization(number));
+            summary.add(&entry);
+        }
+        let opens = |numbers: &[u8]| {
+            let filter = EntryFilter {
+                organizations: Some(numbers.iter().map(|it| organization(*it)).collect()),
+                ..EntryFilter::default()
+            };
+            may_match(summary.as_bytes(), &filter)
+        };
+        assert!((0..20).all(|number| opens(&[number]) && opens(&[200, number])));
+        let in_vain = (20..=255).filter(|number| opens(&[*number])).count();
+        assert!(in_vain < 5, "{in_vain} of 236");
+        assert!(!opens(&[]), "nobody's");
     }
 }

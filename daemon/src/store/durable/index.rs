@@ -24,6 +24,10 @@ use crate::store::ReadError;
 /// How much memory sled may use for its pages.
 const CACHE_BYTES: u64 = 12 * 1_024 * 1_024;
 
+/// The version of the index's form, summaries of bundles included. An index of another one is made
+/// anew: what it lacks would be hidden from queries.
+const FORM: u32 = 1;
+
 type Read<T> = Result<T, ReadError>;
 
 /// The sled database and its trees.
@@ -112,9 +116,10 @@ impl Index {
         }
     }
 
-    /// The mark of the index in `folder`, if it has one that is whole.
+    /// The mark of the index in `folder`, if it has one that is whole and of this form.
     pub(super) fn read_mark(folder: &Path) -> Option<Mark> {
-        read_json(&folder.join("mark.json")).ok()
+        let mark = read_json(&folder.join("mark.json")).ok();
+        mark.filter(|mark: &Mark| mark.form == FORM)
     }
 
     /// Makes everything that was applied durable, and then says so in the mark.
@@ -135,6 +140,7 @@ impl Index {
         let path = self.folder.join("sled").join("db");
         let synced = File::open(&path).and_then(|file| file.sync_data());
         let mark = Mark {
+            form: FORM,
             store_id,
             generation: self.generation,
             frame,

@@ -9,6 +9,8 @@ use crate::store::form::hex;
 /// How far the index is known to be on the disk, and so from where it is to be brought up to date.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Mark {
+    /// The version of the index's form.
+    pub(super) form: u32,
     /// The store that the index belongs to.
     pub(super) store_id: StoreId,
     /// The sled database that the mark belongs to.

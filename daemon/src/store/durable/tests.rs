@@ -213,6 +213,41 @@ async fn a_check_finds_a_bundle_of_the_log_that_says_something_else() {
 }
 
 #[tokio::test]
+async fn an_index_of_an_earlier_form_hides_no_entry() {
+    let root = tempfile::tempdir().unwrap();
+    let options = create(root.path());
+    let store = JournaledStore::open(&options).unwrap();
+    let organization = OrganizationId::from_bytes([3; 16]);
+    for _ in 0..300 {
+        let mut entry = entry(Action::AgentRegister);
+        entry.organization_id = Some(organization);
+        store.commit(Commit::new(entry)).await.unwrap();
+    }
+    let packed = store.state.index.bundle(0).unwrap();
+    store.shutdown();
+    drop(store);
+    let folder = options.path.join("index");
+    let index = index::Index::open(&folder).unwrap();
+    index
+        .put_bundle(0, &packed, &bundle::Summary::new())
+        .unwrap();
+    drop(index);
+    // Marks had no form before there was a second one.
+    let path = folder.join("mark.json");
+    let mut mark: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    mark.as_object_mut().unwrap().remove("form");
+    fs::write(&path, mark.to_string()).unwrap();
+
+    let store = JournaledStore::open(&options).unwrap();
+    let filter = EntryFilter {
+        organizations: Some([organization].into()),
+        ..EntryFilter::default()
+    };
+    let page = store.entries_before(None, &filter, 1_000).unwrap();
+    assert_eq!(page.entries.len(), 300);
+}
+
+#[tokio::test]
 async fn damage_anywhere_in_the_index_never_turns_a_record_back() {
     let root = tempfile::tempdir().unwrap();
     let options = create(root.path());
