@@ -35,6 +35,9 @@ pub(crate) enum CryptoError {
     /// A signing key is not what its record says.
     #[error("a signing key of the store is not a valid private key")]
     InvalidKey,
+    /// Too many secrets are waiting for argon2.
+    #[error("too many secrets are being hashed and verified: ask again in a second")]
+    Overloaded,
     /// The library refused to make or use a key.
     #[error("the cryptographic library failed to {0}")]
     Library(&'static str),

@@ -14,7 +14,7 @@ use agentidp_shared::{ClientSecret, CredentialId, Timestamp};
 use aws_lc_rs::{constant_time, hmac};
 use lru::LruCache;
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::CryptoError;
 use super::argon::Argon;
@@ -129,15 +129,29 @@ impl SecretHasher {
         SecretMac(hmac::sign(&self.key, text.as_bytes()))
     }
 
+    /// A place among those who wait for argon2, if there is one.
+    fn place(&self) -> Option<OwnedSemaphorePermit> {
+        let place = self.places.clone().try_acquire_owned().ok();
+        if place.is_none() {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        place
+    }
+
     /// Hashes a new secret: its argon2id PHC string.
+    ///
+    /// # Errors
+    ///
+    /// [`CryptoError::Overloaded`] when too many are waiting.
     pub(crate) async fn hash(&self, secret: ClientSecret) -> Result<String, CryptoError> {
         const FAILED: CryptoError = CryptoError::Library("hash a secret");
+        let place = self.place().ok_or(CryptoError::Overloaded)?;
         let permits = self.permits.clone();
         let permit = permits.acquire_owned().await.map_err(|_error| FAILED)?;
         let argon = self.argon.clone();
         tokio::task::spawn_blocking(move || {
             // Held here and not by the request, which may be gone before the work is done.
-            let _held = permit;
+            let _held = (place, permit);
             argon.hash(secret.expose().as_bytes())
         })
         .await
@@ -160,8 +174,7 @@ impl SecretHasher {
             return Verdict::Right;
         }
         self.lookups.miss();
-        let Ok(place) = self.places.clone().try_acquire_owned() else {
-            self.refused.fetch_add(1, Ordering::Relaxed);
+        let Some(place) = self.place() else {
             return Verdict::Overloaded;
         };
         let Ok(permit) = self.permits.clone().acquire_owned().await else {
@@ -247,5 +260,21 @@ mod tests {
         // Remembered: the hash is not asked any more, until the revision moves on.
         assert_eq!(verify(&right, "no hash", 1).await, Verdict::Right);
         assert_eq!(verify(&right, "no hash", 2).await, Verdict::Wrong);
+    }
+
+    #[tokio::test]
+    async fn a_secret_is_not_hashed_when_too_many_wait_and_is_when_there_is_room_again() {
+        let hasher = SecretHasher::new(&[5; 32]);
+        let all = u32::try_from(hasher.most + WAITING).unwrap();
+        let taken = hasher.places.clone().try_acquire_many_owned(all).unwrap();
+        let refused = hasher.hash(secret(1)).await;
+        assert!(
+            matches!(refused, Err(CryptoError::Overloaded)),
+            "{refused:?}"
+        );
+        assert_eq!(hasher.load().refused, 1);
+        drop(taken);
+        assert!(hasher.hash(secret(1)).await.is_ok());
+        assert_eq!(hasher.load().waiting, 0);
     }
 }

@@ -167,6 +167,10 @@ impl From<ReadError> for ServiceError {
 
 impl From<CryptoError> for ServiceError {
     fn from(error: CryptoError) -> Self {
-        Self::new(Code::Internal, error.to_string())
+        let code = match error {
+            CryptoError::Overloaded => Code::Overloaded,
+            _ => Code::Internal,
+        };
+        Self::new(code, error.to_string())
     }
 }
