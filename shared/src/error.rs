@@ -74,6 +74,8 @@ word_enum! {
         BodyTimeout = "BODY_TIMEOUT",
         /// The body is not of a media type that is read here.
         UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE",
+        /// The caller went away, or stopped waiting, before the answer; the log says whether it was done.
+        Abandoned = "ABANDONED",
         /// A fault of the daemon's own.
         Internal = "INTERNAL",
         /// Client authentication: no client of that id.

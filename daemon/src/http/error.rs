@@ -142,6 +142,7 @@ impl From<ServiceError> for OAuthError {
             | Code::BodyTooLarge
             | Code::BodyTimeout
             | Code::UnsupportedMediaType
+            | Code::Abandoned
             | Code::Internal => Self::server_error(),
         }
     }

@@ -104,6 +104,40 @@ fn code_of(response: &Response<Body>) -> Option<Code> {
     Some(code.unwrap_or(Code::InvalidRequest))
 }
 
+/// A call under way: whatever an operator attempted is part of the log, whatever came of it. When the
+/// caller goes away or its deadline passes, the call is dropped where it stands, and this with it.
+struct Attempt {
+    service: Arc<Service>,
+    caller: Caller,
+    action: Action,
+    path: String,
+    is_answered: bool,
+}
+
+impl Attempt {
+    /// Notes that the call was answered; `failure` is the code when that is an error.
+    fn answered(mut self, failure: Option<Code>) {
+        self.is_answered = true;
+        if let Some(code) = failure {
+            self.failed(code);
+        }
+    }
+
+    fn failed(&self, code: Code) {
+        self.service
+            .deny_operator(&self.caller, self.action, Outcome::Failed, code);
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            self.failed(Code::Abandoned);
+            measure::abandoned(&self.service.metrics().rpc, &self.path);
+        }
+    }
+}
+
 /// A server behind the gate.
 #[derive(Clone)]
 pub(super) struct Access<S> {
@@ -179,11 +213,15 @@ where
         let answer = async move {
             let mut response = match admitted {
                 Ok(()) => {
+                    let attempt = Attempt {
+                        service: Arc::clone(&service),
+                        caller,
+                        action,
+                        path: path.clone(),
+                        is_answered: false,
+                    };
                     let response = ready.call(request).await?;
-                    // Whatever an operator attempted is part of the log, whatever came of it.
-                    if let Some(code) = code_of(&response) {
-                        service.deny_operator(&caller, action, Outcome::Failed, code);
-                    }
+                    attempt.answered(code_of(&response));
                     response
                 }
                 Err(error) => status(&error).into_http(),
@@ -195,5 +233,98 @@ where
             Ok(response)
         };
         Box::pin(answer.instrument(span))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::convert::Infallible;
+    use std::time::Duration;
+
+    use agentidp_shared::{Entry, RequestLimits, Role, SigningAlgorithm};
+    use futures_util::FutureExt as _;
+    use tokio_util::sync::CancellationToken;
+    use tower::service_fn;
+
+    use super::*;
+    use crate::clock::{Clock as _, System};
+    use crate::config::RoleMapping;
+    use crate::crypto::Sealer;
+    use crate::service::tier::TierLimits;
+    use crate::service::{Settings, Tiers, init};
+    use crate::store::model::ModelStore;
+    use crate::store::{EntryFilter, Store as _};
+
+    async fn service(store: &Arc<ModelStore>) -> Arc<Service> {
+        let system = Arc::new(System::default());
+        let sealer = || Sealer::new(&[7; 32]).unwrap();
+        let first = init::first_commit(&sealer(), system.as_ref(), system.now()).unwrap();
+        store.commit(first).await.unwrap();
+        let settings = Settings {
+            issuer: "https://id.example".to_owned(),
+            default_audience: "https://id.example".to_owned(),
+            token_lifetime: Duration::from_mins(15),
+            algorithm: SigningAlgorithm::EdDsa,
+            jwks_max_age: Duration::from_mins(5),
+            warn_before: Vec::new(),
+            tiers: Tiers {
+                limits: BTreeMap::from([("free".parse().unwrap(), TierLimits::default())]),
+                default: "free".parse().unwrap(),
+            },
+            rotation_period: None,
+            limits: RequestLimits::default(),
+        };
+        let stopping = CancellationToken::new();
+        let (clock, random) = (Arc::clone(&system) as _, system as _);
+        let store = Arc::clone(store) as _;
+        let service = Service::open(settings, store, clock, random, sealer(), stopping).await;
+        Arc::new(service.unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_dropped_before_its_answer_is_in_the_log_once() {
+        let store = Arc::new(ModelStore::new());
+        let service = service(&store).await;
+        let peer = Peer::of_this_process();
+        let operators = Operators::new(vec![RoleMapping {
+            role: Role::Admin,
+            users: vec![peer.uid.to_string()],
+            groups: Vec::new(),
+            organizations: None,
+        }]);
+        let call = |is_answered: bool| {
+            let inner = service_fn(move |_request: Request<()>| async move {
+                if !is_answered {
+                    std::future::pending::<()>().await;
+                }
+                Ok::<_, Infallible>(Response::new(Body::empty()))
+            });
+            let mut gate = AccessLayer::new(Arc::clone(&service), operators.clone()).layer(inner);
+            let mut request = Request::new(());
+            *request.uri_mut() = "/agentidp.operator.v1.SigningKeyService/Rotate"
+                .parse()
+                .unwrap();
+            request
+                .extensions_mut()
+                .insert(Arc::new(Peer::of_this_process()));
+            gate.call(request)
+        };
+        let failed = || {
+            let filter = EntryFilter {
+                outcome: Some(Outcome::Failed),
+                ..EntryFilter::default()
+            };
+            let page = store.entries_before(None, &filter, 10).unwrap();
+            let entries = page.entries.iter();
+            entries
+                .map(|it| serde_json::from_slice::<Entry>(&it.json).unwrap())
+                .map(|entry| (entry.action, entry.code))
+                .collect::<Vec<_>>()
+        };
+        assert!(call(true).now_or_never().is_some());
+        assert_eq!(failed(), []);
+        assert!(call(false).now_or_never().is_none());
+        assert_eq!(failed(), [(Action::KeyRotate, Some(Code::Abandoned))]);
     }
 }

@@ -48,6 +48,7 @@ const fn grpc_code(code: Code) -> Grpc {
         | Code::ResourceNotAllowed => Grpc::PermissionDenied,
         Code::LimitReached | Code::QuotaExceeded | Code::RateLimited => Grpc::ResourceExhausted,
         Code::Overloaded | Code::StoreUnavailable => Grpc::Unavailable,
+        Code::Abandoned => Grpc::Cancelled,
         Code::Internal => Grpc::Internal,
         Code::UnknownClient
         | Code::WrongSecret

@@ -9,11 +9,19 @@ use crate::metrics::rpc::RpcMetrics;
 
 /// Counts a call of `path` that was answered with `response`.
 pub(super) fn called(metrics: &RpcMetrics, path: &str, response: &Response<Body>) {
-    let method = rule_of(path).map_or("other", |rule| rule.path.trim_start_matches('/'));
     // An error stands in the header. A call that begins well has its code at its end only.
     let code = response.headers().get("grpc-status");
     let code = code.map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()));
-    metrics.called(method, name(code));
+    metrics.called(method(path), name(code));
+}
+
+/// Counts a call of `path` that nobody waited for any more.
+pub(super) fn abandoned(metrics: &RpcMetrics, path: &str) {
+    metrics.called(method(path), name(Code::Cancelled));
+}
+
+fn method(path: &str) -> &'static str {
+    rule_of(path).map_or("other", |rule| rule.path.trim_start_matches('/'))
 }
 
 /// The name of a code in gRPC's specification.

@@ -141,7 +141,7 @@ const fn status(code: Code) -> StatusCode {
         | Code::PermissionDenied => StatusCode::FORBIDDEN,
         Code::RouteNotFound => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-        Code::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+        Code::BodyTimeout | Code::Abandoned => StatusCode::REQUEST_TIMEOUT,
         // What a quota of the tier forbids stays forbidden until something ends: to wait is no help.
         Code::AlreadyExists
         | Code::RevisionConflict
