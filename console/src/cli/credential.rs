@@ -110,6 +110,13 @@ fn read_key(path: &Path) -> Result<String, Error> {
             "give a JWK (RFC 7517), the public half of the agent's key",
         ));
     }
+    // Here and not in the daemon: it may be the private half, which stays where it is.
+    if text.trim_start().starts_with("-----BEGIN") {
+        return Err(Error::usage(
+            format!("{} is PEM, and a JWK (RFC 7517) is wanted", path.display()),
+            "docs/reference/authentication.md shows how to make one of it",
+        ));
+    }
     Ok(text)
 }
 

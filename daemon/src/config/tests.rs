@@ -761,6 +761,16 @@ fn what_only_run_needs_is_no_error_of_the_file() {
         ("AGENTIDP_ISSUER", "https://id.example.com"),
     ];
     assert_eq!(parse("", &with_key).unwrap().0.check(), Ok(Vec::new()));
+    let unknown = "[[operator.roles]]\nrole = \"admin\"\nusers = [\"root\", \"nobody-of-this-name\", \"4294967\"]\ngroups = [\"no-such-group\"]";
+    let warnings = parse(unknown, &with_key).unwrap().0.check().unwrap();
+    let texts: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        texts,
+        [
+            "agentidpd.toml:1: operator.roles: this system has no user nobody-of-this-name: nobody has the role admin by it",
+            "agentidpd.toml:1: operator.roles: this system has no group no-such-group: nobody has the role admin by it",
+        ]
+    );
     let unreadable = [("AGENTIDP_KEYS_KEY_ENCRYPTION_KEY_FILE", "/nowhere/key")];
     assert!(parse("", &unreadable).unwrap().0.check().is_err());
 }

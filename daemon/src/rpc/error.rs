@@ -55,6 +55,7 @@ const fn grpc_code(code: Code) -> Grpc {
         | Code::WrongAssertion
         | Code::ReplayedAssertion
         | Code::InvalidToken
+        | Code::TokenRevoked
         | Code::MissingAuthentication
         | Code::CredentialRevoked
         | Code::CredentialExpired

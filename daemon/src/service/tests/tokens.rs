@@ -164,7 +164,7 @@ async fn a_suspended_organization_takes_every_token_along_for_good() {
         .resume_organization(&operator, "demo", None, 0)
         .await
         .unwrap();
-    assert_eq!(counts(&bench), Err(Code::InvalidToken));
+    assert_eq!(counts(&bench), Err(Code::TokenRevoked));
     assert!(bench.token(&issued).await.is_ok());
 }
 
@@ -185,6 +185,8 @@ async fn a_token_can_be_revoked_by_its_id_and_twice_is_once() {
     let first = revoke().await.unwrap();
     assert_eq!(revoke().await.unwrap(), first);
     assert!(!bench.is_active(&reader, &token).await);
+    let seen = bench.service.inspect_token(&operator, &token).unwrap();
+    assert_eq!(seen.state, Err(Code::TokenRevoked));
     let unknown = TokenId::new(bench.clock.now(), [9; 10]);
     let refused = bench
         .service
