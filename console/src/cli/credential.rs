@@ -304,6 +304,19 @@ mod tests {
     }
 
     #[test]
+    fn a_key_in_pem_is_told_from_a_jwk() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "-----BEGIN PUBLIC KEY-----\n").unwrap();
+        let error = read_key(file.path()).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(
+            error
+                .to_string()
+                .ends_with("is PEM, and a JWK (RFC 7517) is wanted")
+        );
+    }
+
+    #[test]
     fn a_credential_that_is_still_in_use_is_not_cut_off_without_a_word() {
         let mut credential = issued().credential;
         let now = Timestamp::from_millis(86_400_000 * 3);

@@ -160,3 +160,19 @@ impl Record for RevokedTokens {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_in_place_of_its_file_is_not_repeated() {
+        let error = read(Path::new("eyJhbGciOiJFUzI1NiJ9.e30.c2ln")).unwrap_err();
+        let said = format!("{error} {}", error.hint().unwrap());
+        assert_eq!(error.exit_code(), 2);
+        assert!(
+            !said.contains("eyJ") && said.contains("standard input"),
+            "{said}"
+        );
+    }
+}

@@ -255,10 +255,20 @@ async fn introspection_takes_the_scope() {
         .service
         .introspect(&bench.presents(&issued), &token, bench.origin())
         .await;
-    assert_eq!(
-        refused.err().map(|it| it.code),
-        Some(Code::InsufficientScope)
-    );
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.code, Code::InsufficientScope);
+    let lacks = "the agent lacks the capability tokens:read";
+    assert!(refused.message.starts_with(lacks), "{refused}");
+
+    let bearer = Presents::Bearer(token.clone());
+    let refused = bench
+        .service
+        .introspect(&bearer, &token, bench.origin())
+        .await;
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.code, Code::InsufficientScope);
+    let lacks = "the token lacks the scope tokens:read";
+    assert!(refused.message.starts_with(lacks), "{refused}");
 }
 
 #[tokio::test]
