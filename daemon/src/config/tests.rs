@@ -890,6 +890,7 @@ fn the_default_file_means_the_defaults_and_says_them() {
     // What has no default stands there as an example.
     let mut said = config(&uncommented(), &[]);
     assert!(said.issuer.take().is_some() && said.tokens.default_audience.take().is_some());
+    assert!(said.operator.roles_place.take().is_some());
     assert!(said.log.directory.take().is_some() && said.keys.key_encryption_key_file().is_some());
     assert!(said.http.tls.take().is_some());
     said.log.stderr = true;
