@@ -141,7 +141,8 @@ impl Refusal {
                     | "AGENT_NOT_FOUND"
                     | "CREDENTIAL_NOT_FOUND"
                     | "KEY_NOT_FOUND"
-                    | "INVALID_TOKEN",
+                    | "INVALID_TOKEN"
+                    | "TOKEN_REVOKED",
                 ),
                 _,
             )
@@ -171,7 +172,9 @@ impl Refusal {
             "CREDENTIAL_NOT_FOUND" => "agentidp credential list AGENT shows an agent's credentials",
             "ALREADY_EXISTS" => "choose another, or look at the one that is there",
             "REVISION_CONFLICT" => "the show command tells the revision to repeat with",
-            "QUOTA_EXCEEDED" => "agentidp org show ORG tells the tier; an admin changes it",
+            "QUOTA_EXCEEDED" => {
+                "agentidp org show ORG tells the tier; an admin changes it: agentidp org update ORG --tier TIER"
+            }
             "PERMISSION_DENIED" => "agentidp status shows who you are to the daemon and your role",
             "STORE_UNAVAILABLE" => "agentidp status says why nothing can be written",
             "OVERLOADED" | "RATE_LIMITED" => "try again in a moment",

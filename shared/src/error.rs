@@ -62,7 +62,9 @@ word_enum! {
         AuthorizationError = "AUTHORIZATION_ERROR",
         /// The request carries no token, or not one that is good for this server now.
         InvalidToken = "INVALID_TOKEN",
-        /// The token lacks the scope that the request takes.
+        /// The token was revoked, by itself or with all that were issued until then.
+        TokenRevoked = "TOKEN_REVOKED",
+        /// The token, or the agent that authenticates, lacks the scope that the request takes.
         InsufficientScope = "INSUFFICIENT_SCOPE",
         /// There is nothing at the path.
         RouteNotFound = "ROUTE_NOT_FOUND",

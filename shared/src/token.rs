@@ -128,7 +128,7 @@ pub fn check_live(
         return Err(Code::CredentialRevoked);
     }
     match revoked_until(organization, agent, credential) {
-        Some(until) if issued_at <= until => Err(Code::InvalidToken),
+        Some(until) if issued_at <= until => Err(Code::TokenRevoked),
         _ => Ok(()),
     }
 }

@@ -304,6 +304,10 @@ fn a_request_without_a_token_that_counts_is_refused_and_told_why() {
     ] {
         let answer = ask(&header);
         assert_eq!(code(&answer), (401, "INVALID_TOKEN".to_owned()), "{what}");
+        let says_resource = answer.json()["message"]
+            .as_str()
+            .is_some_and(|message| message.contains("ask for one with resource="));
+        assert_eq!(says_resource, what == "a token for another resource");
     }
     let refused = ask(&format!("Bearer {forged}"));
     assert!(

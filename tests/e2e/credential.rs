@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use agentidp_tests::{Client, DEADLINE, Registration, TestDaemon};
+use agentidp_tests::{Client, DEADLINE, Registration, Request, TestDaemon};
 use serde_json::Value;
 
 fn daemon() -> (TestDaemon, Client) {
@@ -202,4 +202,33 @@ fn a_secret_can_go_to_a_file_that_only_its_owner_reads() {
         !output.stdout().contains(&secret),
         "it stands in the file and nowhere else"
     );
+}
+
+#[test]
+fn what_is_wrong_with_an_assertion_stands_in_the_log_and_the_assertion_does_not() {
+    let (daemon, _) = daemon();
+    let assertion = "eyJhbGciOiJub25lIn0.e30.c2lnbmF0dXJl";
+    let answer = daemon.http().send(&Request::form(
+        "/oauth2/token",
+        &[
+            ("grant_type", "client_credentials"),
+            (
+                "client_assertion_type",
+                "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            ),
+            ("client_assertion", assertion),
+        ],
+    ));
+    assert_eq!(answer.error(), (401, "invalid_client".to_owned()));
+    let (_, finished) = daemon.stop();
+    let line = finished
+        .stderr
+        .lines()
+        .find(|line| line.contains("a client assertion was refused"))
+        .unwrap();
+    let said: Value = serde_json::from_str(line).unwrap();
+    assert_eq!(said["level"], "INFO");
+    assert_eq!(said["request_id"], answer.header("x-request-id").unwrap());
+    assert!(!said["error"].as_str().unwrap().is_empty());
+    assert!(!finished.stderr.contains(assertion));
 }

@@ -42,8 +42,8 @@ struct Line {
 
 impl Line {
     /// Whether the daemon would take it, as far as that can be known here.
-    fn check(&self) -> Result<(), FieldError> {
-        let _: Email = self.email.parse()?;
+    fn check(&self) -> Result<Email, FieldError> {
+        let email = self.email.parse()?;
         let _: AgentType = self.agent_type.parse()?;
         let _ = parse_version(&self.version)?;
         let _ = convert::capabilities(self.capabilities.clone())?;
@@ -51,7 +51,7 @@ impl Line {
         let _: DeploymentEnv = self.deployment_env.parse()?;
         let _ = convert::audiences(self.audiences.clone())?;
         let _ = convert::metadata(self.metadata.clone())?;
-        Ok(())
+        Ok(email)
     }
 
     fn into_request(self) -> v1::RegisterAgentRequest {
@@ -97,7 +97,9 @@ pub(super) async fn register(
         ));
     }
     if args.dry_run {
-        tell(&format!("{count} agents could be registered"));
+        tell(&format!(
+            "{count} agents have the right form; whether their e-mails are free and the tier has room for them, only the registration tells"
+        ));
         return Ok(());
     }
     let client = connect().await?;
@@ -129,6 +131,7 @@ pub(super) async fn register(
 /// Reads and checks all lines, so that a fault in the last is found before the first is registered.
 fn batches(file: &mut impl BufRead) -> Result<Vec<Batch>, Error> {
     let mut batches: Vec<Batch> = Vec::new();
+    let mut emails = HashMap::new();
     for number in 1.. {
         let mut text = String::new();
         let read = io::Read::take(&mut *file, MAX_LINE)
@@ -140,12 +143,7 @@ fn batches(file: &mut impl BufRead) -> Result<Vec<Batch>, Error> {
         if text.trim().is_empty() {
             continue;
         }
-        let parsed = serde_json::from_str::<Line>(&text).map_err(|error| error.to_string());
-        let parsed = parsed.and_then(|line| match line.check() {
-            Ok(()) => Ok(line),
-            Err(error) => Err(error.to_string()),
-        });
-        let line = parsed.map_err(|rule| {
+        let line = parse(&text, number, &mut emails).map_err(|rule| {
             Error::usage(
                 format!("line {number}: {rule}"),
                 "nothing was registered: put the line right and repeat",
@@ -170,6 +168,19 @@ fn batches(file: &mut impl BufRead) -> Result<Vec<Batch>, Error> {
         }
     }
     Ok(batches)
+}
+
+/// Reads and checks the line `number`; `emails` has the lines on which the e-mails before it stand.
+fn parse(text: &str, number: usize, emails: &mut HashMap<Email, usize>) -> Result<Line, String> {
+    if !(text.trim().starts_with('{') && text.trim().ends_with('}')) {
+        return Err("must be one JSON object a line: jq -c '.[]' makes that of an array, and jq -c . of objects over several lines".to_owned());
+    }
+    let line: Line = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let email = line.check().map_err(|error| error.to_string())?;
+    match emails.insert(email, number) {
+        None => Ok(line),
+        Some(first) => Err(format!("email: stands on line {first} already")),
+    }
 }
 
 /// Something that is to be done to every agent that a filter lets through.
@@ -351,7 +362,15 @@ mod tests {
                 "line 2: unknown field",
             ),
             ("{}".to_owned(), "line 2: missing field"),
-            ("not json".to_owned(), "line 2: expected"),
+            ("not json".to_owned(), "line 2: must be one JSON object"),
+            (
+                format!("[{}]", line("b@acme.example")),
+                "line 2: must be one JSON object a line",
+            ),
+            (
+                line("a@acme.example"),
+                "line 2: email: stands on line 1 already",
+            ),
         ] {
             let text = format!("{}\n{wrong}\n", line("a@acme.example"));
             let error = batches(&mut text.as_bytes()).err().unwrap();

@@ -110,6 +110,13 @@ fn read_key(path: &Path) -> Result<String, Error> {
             "give a JWK (RFC 7517), the public half of the agent's key",
         ));
     }
+    // Here and not in the daemon: it may be the private half, which stays where it is.
+    if text.trim_start().starts_with("-----BEGIN") {
+        return Err(Error::usage(
+            format!("{} is PEM, and a JWK (RFC 7517) is wanted", path.display()),
+            "docs/reference/authentication.md shows how to make one of it",
+        ));
+    }
     Ok(text)
 }
 
@@ -294,6 +301,19 @@ mod tests {
         assert_eq!(error.exit_code(), 2);
         assert!(error.hint().unwrap().contains("credential list"));
         assert!(check_id("0193f2c5-1a2b-7c3d-8e4f-50617283c001").is_ok());
+    }
+
+    #[test]
+    fn a_key_in_pem_is_told_from_a_jwk() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "-----BEGIN PUBLIC KEY-----\n").unwrap();
+        let error = read_key(file.path()).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(
+            error
+                .to_string()
+                .ends_with("is PEM, and a JWK (RFC 7517) is wanted")
+        );
     }
 
     #[test]

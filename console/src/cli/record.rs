@@ -1,6 +1,6 @@
 //! How the domain's records look in the command line's tables.
 
-use agentidp_shared::{Agent, Credential, Organization, ScheduledKey, Timestamp};
+use agentidp_shared::{Agent, Credential, CredentialStatus, Organization, ScheduledKey, Timestamp};
 
 use crate::client::ListedAgent;
 use crate::duration;
@@ -161,13 +161,17 @@ impl Record for Credential {
     ];
 
     fn cells(&self) -> Vec<String> {
+        // One that is cut off ends no more.
+        let end = |time: Option<Timestamp>| {
+            moment_or_dash(time.filter(|_| self.status != CredentialStatus::Revoked))
+        };
         vec![
             self.id.to_string(),
             self.kind.to_string(),
             self.status.to_string(),
             moment(self.created_at),
-            moment_or_dash(self.expires_at),
-            moment_or_dash(self.retires_at),
+            end(self.expires_at),
+            end(self.retires_at),
             moment_or_dash(self.last_used_at),
             self.use_count.to_string(),
         ]

@@ -84,6 +84,11 @@ fn read(path: &Path) -> Result<Zeroizing<String>, Error> {
             ));
         }
         stdin.take(MAX_TOKEN).read_to_string(&mut text)
+    } else if is_token(path) {
+        return Err(Error::usage(
+            "a token stands on the command line, where other users may have read it",
+            "it is read from a file or from standard input: agentidp token inspect < FILE",
+        ));
     } else {
         File::open(path).and_then(|file| file.take(MAX_TOKEN).read_to_string(&mut text))
     }
@@ -96,6 +101,12 @@ fn read(path: &Path) -> Result<Zeroizing<String>, Error> {
         ));
     }
     Ok(Zeroizing::new(token.to_owned()))
+}
+
+/// Whether `path` is a token that was given in place of a file: the header of every JWT is a JSON object
+/// that begins with a name.
+fn is_token(path: &Path) -> bool {
+    path.to_str().is_some_and(|text| text.starts_with("eyJ")) && !path.exists()
 }
 
 impl Record for InspectedToken {
@@ -147,5 +158,21 @@ impl Record for RevokedTokens {
             .into_iter()
             .chain([("audit_seq", self.audit_seq.to_string())])
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_in_place_of_its_file_is_not_repeated() {
+        let error = read(Path::new("eyJhbGciOiJFUzI1NiJ9.e30.c2ln")).unwrap_err();
+        let said = format!("{error} {}", error.hint().unwrap());
+        assert_eq!(error.exit_code(), 2);
+        assert!(
+            !said.contains("eyJ") && said.contains("standard input"),
+            "{said}"
+        );
     }
 }

@@ -110,6 +110,9 @@ pub struct Http {
     pub tls: Option<Tls>,
 }
 
+/// The name of the setting that says who may do what.
+const ROLES: &str = "operator.roles";
+
 /// The operators' interface.
 #[derive(Debug, Clone)]
 pub struct Operator {
@@ -117,6 +120,8 @@ pub struct Operator {
     pub socket: PathBuf,
     /// Who may do what there; never empty.
     pub roles: Vec<RoleMapping>,
+    /// Where they are given; `None` for the defaults.
+    pub roles_place: Option<Place>,
 }
 
 /// What organizations may have.
@@ -340,6 +345,7 @@ impl Config {
                     .text("operator.socket", value::socket)?
                     .unwrap_or_else(|| DEFAULT_SOCKET.into()),
                 roles: roles(sources)?,
+                roles_place: sources.has(ROLES).then(|| sources.place(ROLES)),
             },
             organizations: organizations(sources)?,
             store: Store {
@@ -453,6 +459,15 @@ impl Config {
             Err(error) => return Err(error),
         }
         self.keys.load_previous_key_encryption_key()?;
+        if let Some(place) = &self.operator.roles_place {
+            warnings.extend(
+                value::unknown_names(&self.operator.roles).map(|text| Warning {
+                    place: place.clone(),
+                    key: Some(ROLES.to_owned()),
+                    text: text.into(),
+                }),
+            );
+        }
         Ok(warnings)
     }
 }
@@ -501,11 +516,10 @@ fn limits(sources: &Sources<'_>) -> Result<RequestLimits, ConfigError> {
 }
 
 fn roles(sources: &Sources<'_>) -> Result<Vec<RoleMapping>, ConfigError> {
-    const KEY: &str = "operator.roles";
-    let Some(roles) = sources.value::<Vec<RoleMapping>>(KEY)? else {
+    let Some(roles) = sources.value::<Vec<RoleMapping>>(ROLES)? else {
         return Ok(default_roles());
     };
-    value::check_roles(&roles).map_err(|rule| sources.refuse(KEY, rule))?;
+    value::check_roles(&roles).map_err(|rule| sources.refuse(ROLES, rule))?;
     Ok(roles)
 }
 

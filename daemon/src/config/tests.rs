@@ -761,6 +761,16 @@ fn what_only_run_needs_is_no_error_of_the_file() {
         ("AGENTIDP_ISSUER", "https://id.example.com"),
     ];
     assert_eq!(parse("", &with_key).unwrap().0.check(), Ok(Vec::new()));
+    let unknown = "[[operator.roles]]\nrole = \"admin\"\nusers = [\"root\", \"nobody-of-this-name\", \"4294967\"]\ngroups = [\"no-such-group\"]";
+    let warnings = parse(unknown, &with_key).unwrap().0.check().unwrap();
+    let texts: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        texts,
+        [
+            "agentidpd.toml:1: operator.roles: this system has no user nobody-of-this-name: nobody has the role admin by it",
+            "agentidpd.toml:1: operator.roles: this system has no group no-such-group: nobody has the role admin by it",
+        ]
+    );
     let unreadable = [("AGENTIDP_KEYS_KEY_ENCRYPTION_KEY_FILE", "/nowhere/key")];
     assert!(parse("", &unreadable).unwrap().0.check().is_err());
 }
@@ -880,6 +890,7 @@ fn the_default_file_means_the_defaults_and_says_them() {
     // What has no default stands there as an example.
     let mut said = config(&uncommented(), &[]);
     assert!(said.issuer.take().is_some() && said.tokens.default_audience.take().is_some());
+    assert!(said.operator.roles_place.take().is_some());
     assert!(said.log.directory.take().is_some() && said.keys.key_encryption_key_file().is_some());
     assert!(said.http.tls.take().is_some());
     said.log.stderr = true;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use agentidp_shared::key_schedule::LONGEST_JWKS_MAX_AGE;
 use agentidp_shared::{OrganizationId, OrganizationName, Rate, Resource, Role, Tier};
+use nix::unistd::{Group, User};
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
@@ -295,6 +296,26 @@ pub(super) fn check_roles(roles: &[RoleMapping]) -> Result<(), Rule> {
         return Err("organizations must not be empty: leave it out for all of them".into());
     }
     Ok(())
+}
+
+/// What to know of users and groups that this system does not have. A number has no need of a name.
+pub(super) fn unknown_names(roles: &[RoleMapping]) -> impl Iterator<Item = String> + '_ {
+    let is_number = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
+    let is_user = move |name: &str| is_number(name) || !matches!(User::from_name(name), Ok(None));
+    let is_group = move |name: &str| is_number(name) || !matches!(Group::from_name(name), Ok(None));
+    roles.iter().flat_map(move |mapping| {
+        let users = mapping.users.iter().filter(move |name| !is_user(name));
+        let groups = mapping.groups.iter().filter(move |name| !is_group(name));
+        let users = users.map(|name| ("user", name));
+        users
+            .chain(groups.map(|name| ("group", name)))
+            .map(|(kind, name)| {
+                format!(
+                    "this system has no {kind} {name}: nobody has the role {} by it",
+                    mapping.role
+                )
+            })
+    })
 }
 
 fn organizations<'de, D: serde::Deserializer<'de>>(

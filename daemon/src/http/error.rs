@@ -98,9 +98,9 @@ impl From<ServiceError> for OAuthError {
                 status: StatusCode::UNAUTHORIZED,
                 ..Self::bad_request("invalid_client", "client authentication failed")
             },
-            Code::InvalidToken => Self {
+            Code::InvalidToken | Code::TokenRevoked => Self {
                 status: StatusCode::UNAUTHORIZED,
-                ..Self::bad_request("invalid_token", "the access token is not good for this")
+                ..Self::bad_request("invalid_token", error.message)
             },
             Code::InsufficientScope => Self {
                 status: StatusCode::FORBIDDEN,

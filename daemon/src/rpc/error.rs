@@ -56,6 +56,7 @@ const fn grpc_code(code: Code) -> Grpc {
         | Code::WrongAssertion
         | Code::ReplayedAssertion
         | Code::InvalidToken
+        | Code::TokenRevoked
         | Code::MissingAuthentication
         | Code::CredentialRevoked
         | Code::CredentialExpired

@@ -1,5 +1,7 @@
 //! Agents: registering, listing, and the transitions of their lifecycle.
 
+use std::collections::BTreeSet;
+
 use agentidp_shared::agent::Transition;
 use agentidp_shared::{
     Action, Agent, AgentId, AgentStatus, AgentType, AgentUpdate, Code, CredentialStatus,
@@ -110,11 +112,30 @@ impl Service {
         if let Some(quota) = self.agent_quota(&organization.record) {
             commit = commit.within(quota);
         }
-        let first = self.commit(commit).await?;
+        let first = match self.commit(commit).await {
+            Err(error) if error.code == Code::AlreadyExists => {
+                return Err(self.name_taken(&agents)?.unwrap_or(error));
+            }
+            done => done?,
+        };
         let numbered = agents.into_iter().zip(first..);
         Ok(numbered
             .map(|(record, audit_seq)| Changed { record, audit_seq })
             .collect())
+    }
+
+    /// `ALREADY_EXISTS` with the first e-mail of `agents` that is taken, or stands twice among them.
+    fn name_taken(&self, agents: &[Agent]) -> Result<Option<ServiceError>, ServiceError> {
+        let mut emails = BTreeSet::new();
+        for agent in agents {
+            let email = &agent.email;
+            if !emails.insert(email.as_str()) || self.store.agent_by_email(email)?.is_some() {
+                let error =
+                    ServiceError::new(Code::AlreadyExists, format!("the e-mail {email} is taken"));
+                return Ok(Some(error.with("field", "email").with("email", email)));
+            }
+        }
+        Ok(None)
     }
 
     /// An agent as it is now, and the entry of its last change.

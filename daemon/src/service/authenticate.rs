@@ -4,6 +4,7 @@
 //! learns why. What is looked up and computed is the same whether the client exists or not, as far
 //! as that goes; what differs by microseconds, `http` hides by answering failures at a set time.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use agentidp_shared::{
@@ -169,11 +170,16 @@ impl Service {
     }
 
     fn by_assertion(&self, client_id: Option<&str>, presented: &str, now: Timestamp) -> Outcome {
-        let Ok(assertion) = ClientAssertion::peek(presented) else {
-            return Ok(Err(Failure::stranger(Code::WrongAssertion)));
+        let assertion = match ClientAssertion::peek(presented) {
+            Ok(assertion) => assertion,
+            Err(error) => {
+                tell(error);
+                return Ok(Err(Failure::stranger(Code::WrongAssertion)));
+            }
         };
         let id = assertion.client_id();
         if client_id.is_some_and(|named| named != id.to_string()) {
+            tell("the assertion's iss and sub are not the client_id of the form");
             return Ok(Err(Failure::stranger(Code::WrongAssertion)));
         }
         let Some(agent) = self.store.agent(id)? else {
@@ -195,6 +201,7 @@ impl Service {
             body: Vec::new(),
         };
         if self.store.temporary(&used.key, now)?.is_some() {
+            tell("the assertion's jti was used before");
             let failure = Failure::with(agent, &credential.record, Code::ReplayedAssertion);
             return Ok(Err(failure));
         }
@@ -206,13 +213,16 @@ impl Service {
         }))
     }
 
-    /// The public key of the client's that signed the assertion. A `kid` has to name one.
+    /// The public key of the client's that signed the assertion. A `kid` has to name one. If there is
+    /// none, the log is told why.
     fn prove(
         &self,
         assertion: &ClientAssertion<'_>,
         client: AgentId,
         now: Timestamp,
     ) -> Result<Option<Proved>, ServiceError> {
+        let mut why = "the client has no public key that is accepted";
+        let mut causes = Vec::new();
         for stored in self.store.credentials_of(client)? {
             let credential = &stored.record.credential;
             let key = credential.public_key.as_ref();
@@ -229,14 +239,29 @@ impl Service {
                 None => credential.check_accepted(now).is_ok(),
             };
             if !is_candidate {
+                if assertion.kid().is_some() {
+                    why = "the assertion's kid names no public key of the client's";
+                }
                 continue;
             }
             let verified = assertion.verify(jwk.verifier(), &self.settings.issuer, now);
             match verified {
                 Ok(verified) => return Ok(Some((stored, verified))),
-                Err(error) => tracing::debug!(%error, "an assertion does not fit a key"),
+                Err(error) => causes.push((credential.id, error)),
             }
+        }
+        if causes.is_empty() {
+            tell(why);
+        }
+        for (id, error) in causes {
+            tracing::info!(credential_id = %id, %error, "a client assertion was refused");
         }
         Ok(None)
     }
+}
+
+/// Tells the daemon's log what is wrong with an assertion. The client is not told, and the audit log has
+/// one code for all of it.
+fn tell(error: impl Display) {
+    tracing::info!(%error, "a client assertion was refused");
 }

@@ -40,6 +40,8 @@ pub(crate) struct Identified {
     pub(crate) organization: OrganizationId,
     /// Whether it may do what the scope that was asked for governs.
     pub(crate) is_allowed: bool,
+    /// Whether an access token said so, and not client authentication.
+    is_by_token: bool,
 }
 
 impl Service {
@@ -74,7 +76,14 @@ impl Service {
         entry.organization_id = Some(identified.organization);
         entry.code = Some(code);
         self.deny(entry, identified.agent);
-        ServiceError::new(code, format!("this takes the scope {scope}")).with("scope", scope)
+        let message = if identified.is_by_token {
+            format!(
+                "the token lacks the scope {scope}, or its agent the capability: ask for one with scope={scope}"
+            )
+        } else {
+            format!("the agent lacks the capability {scope}: an operator can give it")
+        };
+        ServiceError::new(code, message).with("scope", scope)
     }
 
     /// Finds out who a request is from, and whether it has `scope`. An assertion that was used is
@@ -107,7 +116,7 @@ impl Service {
         let refused = || {
             ServiceError::new(
                 Code::InvalidToken,
-                "the token is not one of this server's, is for another, has expired or is revoked",
+                "the token is not one of this server's, has expired, is revoked, or its agent is not served now",
             )
         };
         let Some(token) = self.verified(bearer, now) else {
@@ -119,6 +128,7 @@ impl Service {
             );
             return Err(refused());
         };
+        // Its bearer can read in the token whom it is for, so that may be said.
         let issuer = &self.settings.issuer;
         let live = if token.aud.iter().any(|audience| audience == issuer) {
             self.check_live(&token, now)?
@@ -135,11 +145,15 @@ impl Service {
             entry.code = Some(live.err().unwrap_or(Code::InvalidToken));
             entry.request_id = Some(origin.request_id);
             self.deny(entry, token.sub);
-            return Err(refused());
+            return Err(match live {
+                Err(Code::ResourceNotAllowed) => for_another_audience(issuer),
+                _ => refused(),
+            });
         };
         // A token is worth what it says and the agent still has, not what its agent could ask for.
         let power = token.scope.common_with(&agent.record.capabilities);
         let mut identified = Identified {
+            is_by_token: true,
             is_allowed: power.iter().any(|has| has.as_str() == scope),
             ..identified(&agent.record, origin)
         };
@@ -229,6 +243,13 @@ impl Service {
     }
 }
 
+fn for_another_audience(issuer: &str) -> ServiceError {
+    let message = format!(
+        "the token is for another audience: ask for one with resource={issuer}, which an agent with audiences of its own needs among them"
+    );
+    ServiceError::new(Code::InvalidToken, message)
+}
+
 /// The agent as a caller.
 fn identified(agent: &Agent, origin: Origin) -> Identified {
     let actor = Actor {
@@ -247,5 +268,6 @@ fn identified(agent: &Agent, origin: Origin) -> Identified {
         agent: agent.id,
         organization: agent.organization_id,
         is_allowed: false,
+        is_by_token: false,
     }
 }

@@ -81,7 +81,7 @@ impl Service {
     ) -> Result<Result<(), Code>, ServiceError> {
         let revoked = TemporaryKey::RevokedToken(token.jti);
         if self.store.temporary(&revoked, now)?.is_some() {
-            return Ok(Err(Code::InvalidToken));
+            return Ok(Err(Code::TokenRevoked));
         }
         let organization = self.store.organization(token.organization_id)?;
         let agent = self.store.agent(token.sub)?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use agentidp_shared::{Code, FieldError, Organization, OrganizationId, Tier, Timestamp};
+use agentidp_shared::{Code, Organization, OrganizationId, Tier, Timestamp};
 
 use super::{Service, ServiceError};
 use crate::store::Quota;
@@ -38,15 +38,17 @@ impl Tiers {
     ///
     /// # Errors
     ///
-    /// [`FieldError`] when there is none of the name.
-    pub(crate) fn known(&self, tier: Tier) -> Result<Tier, FieldError> {
+    /// `INVALID_ARGUMENT` when there is none of the name.
+    pub(crate) fn known(&self, tier: Tier) -> Result<Tier, ServiceError> {
         if self.limits.contains_key(&tier) {
             return Ok(tier);
         }
-        Err(FieldError::new(
-            "tier",
-            "must be one that the configuration has under [tiers]",
-        ))
+        let names: Vec<_> = self.limits.keys().map(Tier::as_str).collect();
+        let message = format!(
+            "tier: must be one of organizations.tiers in the configuration: {}",
+            names.join(", ")
+        );
+        Err(ServiceError::new(Code::InvalidArgument, message).with("field", "tier"))
     }
 }
 

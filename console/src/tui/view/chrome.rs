@@ -11,6 +11,7 @@ use crate::tui::state::{Link, PromptKind, Screen, State};
 use crate::tui::style::{faint, heading};
 
 use super::canvas::{Canvas, cells};
+use super::detail;
 
 /// How many lines a message may take.
 const MESSAGE_LINES: usize = 3;
@@ -56,11 +57,9 @@ fn crumbs(state: &State, canvas: &mut Canvas<'_>) {
     match state.screen {
         Screen::Agents => agents_crumbs(state, canvas),
         Screen::Detail => {
-            let email = state
-                .detail
-                .as_ref()
-                .map_or("", |detail| detail.agent.email.as_str());
-            canvas.pieces(1, 1, &[("Agents > ", Style::new()), (email, heading())]);
+            if let Some(shown) = &state.detail {
+                detail::crumbs(shown, canvas);
+            }
         }
         Screen::Audit => audit_crumbs(state, canvas),
         Screen::Health => title(canvas, "Health"),

@@ -1,6 +1,6 @@
 //! One agent's screen.
 
-use agentidp_shared::{Agent, Credential};
+use agentidp_shared::{Agent, Credential, CredentialStatus};
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
@@ -12,13 +12,12 @@ use crate::tui::style::{agent_symbol, credential_symbol, faint, heading};
 
 use super::agents::time;
 use super::audit;
-use super::canvas::{Canvas, Column};
+use super::canvas::{Canvas, Column, cells};
 
 pub(super) fn render(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
     let Some(detail) = &state.detail else {
         return;
     };
-    tabs(canvas, detail);
     facts(state, canvas, &detail.agent, body);
     let below = body.y + 5;
     canvas.rule(below);
@@ -34,13 +33,17 @@ pub(super) fn render(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
     }
 }
 
-fn tabs(canvas: &mut Canvas<'_>, detail: &Detail) {
-    let (credentials, audit) = match detail.tab {
-        Tab::Credentials => ("[Credentials]", " Audit "),
-        Tab::Audit => (" Credentials ", "[Audit]"),
+/// Whose agent it is, and beside it the tabs, which a long name does not touch.
+pub(super) fn crumbs(detail: &Detail, canvas: &mut Canvas<'_>) {
+    let tabs = match detail.tab {
+        Tab::Credentials => "[Credentials]  Audit ",
+        Tab::Audit => " Credentials  [Audit]",
     };
-    let text = format!("{credentials} {audit}");
-    canvas.right(canvas.area().width.saturating_sub(1), 1, &text, heading());
+    let end = canvas.area().width.saturating_sub(1);
+    canvas.right(end, 1, tabs, heading());
+    let x = canvas.text(1, 1, "Agents > ", Style::new());
+    let room = end.saturating_sub(cells(tabs.len()) + 1 + x);
+    canvas.clipped(x, 1, detail.agent.email.as_str(), room, heading());
 }
 
 fn facts(state: &State, canvas: &mut Canvas<'_>, agent: &Agent, body: Rect) {
@@ -127,6 +130,7 @@ fn credentials(state: &State, canvas: &mut Canvas<'_>, detail: &Detail, list: Re
             (Some(why), _) => why.as_str(),
             (None, true) => "loading",
             (None, false) if detail.credentials.is_none() => "not connected",
+            (None, false) if detail.agent.status.is_final() => "no credentials",
             (None, false) => "no credentials: a i issues a client secret",
         };
         canvas.text(3, list.y + 2, text, faint());
@@ -147,6 +151,7 @@ fn credential_cells(
         (one, other) => one.or(other),
     };
     let ends = match end {
+        _ if status == CredentialStatus::Revoked => "-".to_owned(),
         None => "never".to_owned(),
         Some(end) if end <= state.now => "over".to_owned(),
         Some(end) => duration::short(end.since(state.now)),

@@ -1,5 +1,6 @@
 //! Every screen and dialog as an operator sees it, at a fixed time.
 
+use agentidp_shared::{AgentStatus, CredentialStatus};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
@@ -8,7 +9,7 @@ use ratatui::style::Modifier;
 
 use super::render;
 use crate::tui::event::{Change, Event, NetEvent};
-use crate::tui::fixtures::{SECRET, World, agent_id, keys};
+use crate::tui::fixtures::{SECRET, World, agent_id, credential, keys};
 use crate::tui::state::State;
 use crate::tui::state::audit::{AuditEntry, AuditRow};
 use crate::tui::state::dialog::{Help, HelpLine};
@@ -95,6 +96,44 @@ fn the_menu_shows_what_cannot_be_done_and_why() {
 #[test]
 fn one_agent() {
     snapshot("detail", &mut World::in_detail());
+}
+
+#[test]
+fn a_long_name_does_not_run_into_the_tabs() {
+    let mut world = World::in_detail();
+    let email = format!("{}@acme.example", "n".repeat(60));
+    world.state.detail.as_mut().unwrap().agent.email = email.parse().unwrap();
+    let shown = text(&world.state);
+    assert!(shown.contains("nnn.. [Credentials]  Audit "), "{shown}");
+}
+
+#[test]
+fn an_archived_agent_is_offered_no_credential() {
+    let mut world = World::in_detail();
+    let detail = world.state.detail.as_mut().unwrap();
+    detail.credentials = Some(Vec::new());
+    assert!(text(&world.state).contains("a i issues a client secret"));
+    let detail = world.state.detail.as_mut().unwrap();
+    detail.agent.status = AgentStatus::Archived;
+    let shown = text(&world.state);
+    assert!(
+        shown.contains("no credentials") && !shown.contains("a i"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_credential_that_is_revoked_has_no_end_to_come() {
+    let mut world = World::in_detail();
+    let mut revoked = credential(1, CredentialStatus::Revoked);
+    revoked.expires_at = Some(world.state.now);
+    let detail = world.state.detail.as_mut().unwrap();
+    detail.credentials = Some(vec![revoked]);
+    let shown = text(&world.state);
+    assert!(
+        !shown.contains("over") && !shown.contains("never "),
+        "{shown}"
+    );
 }
 
 #[test]

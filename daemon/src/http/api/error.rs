@@ -120,6 +120,7 @@ const fn status(code: Code) -> StatusCode {
         | Code::ResourceNotAllowed
         | Code::UnsupportedGrantType => StatusCode::BAD_REQUEST,
         Code::InvalidToken
+        | Code::TokenRevoked
         | Code::UnknownClient
         | Code::WrongSecret
         | Code::MalformedSecret

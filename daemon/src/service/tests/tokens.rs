@@ -169,7 +169,7 @@ async fn a_suspended_organization_takes_every_token_along_for_good() {
         .resume_organization(&operator, "demo", None, 0)
         .await
         .unwrap();
-    assert_eq!(counts(&bench), Err(Code::InvalidToken));
+    assert_eq!(counts(&bench), Err(Code::TokenRevoked));
     assert!(bench.token(&issued).await.is_ok());
 }
 
@@ -190,6 +190,8 @@ async fn a_token_can_be_revoked_by_its_id_and_twice_is_once() {
     let first = revoke().await.unwrap();
     assert_eq!(revoke().await.unwrap(), first);
     assert!(!bench.is_active(&reader, &token).await);
+    let seen = bench.service.inspect_token(&operator, &token).unwrap();
+    assert_eq!(seen.state, Err(Code::TokenRevoked));
     let unknown = TokenId::new(bench.clock.now(), [9; 10]);
     let refused = bench
         .service
@@ -258,10 +260,20 @@ async fn introspection_takes_the_scope() {
         .service
         .introspect(&bench.presents(&issued), &token, bench.origin())
         .await;
-    assert_eq!(
-        refused.err().map(|it| it.code),
-        Some(Code::InsufficientScope)
-    );
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.code, Code::InsufficientScope);
+    let lacks = "the agent lacks the capability tokens:read";
+    assert!(refused.message.starts_with(lacks), "{refused}");
+
+    let bearer = Presents::Bearer(token.clone());
+    let refused = bench
+        .service
+        .introspect(&bearer, &token, bench.origin())
+        .await;
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.code, Code::InsufficientScope);
+    let lacks = "the token lacks the scope tokens:read";
+    assert!(refused.message.starts_with(lacks), "{refused}");
 }
 
 #[tokio::test]
