@@ -4,7 +4,6 @@
 //! learns why. What is looked up and computed is the same whether the client exists or not, as far
 //! as that goes; what differs by microseconds, `http` hides by answering failures at a set time.
 
-use std::fmt::Display;
 use std::sync::Arc;
 
 use agentidp_shared::{
@@ -59,6 +58,9 @@ pub(crate) struct Failure {
     pub(crate) agent: Option<Arc<Stored<Agent>>>,
     /// Its credential that was tried, if that much was right.
     pub(crate) credential_id: Option<CredentialId>,
+    /// What is wrong with the assertion, for the daemon's own log: the audit log has one code for all
+    /// of it.
+    pub(crate) why: Option<String>,
 }
 
 impl Failure {
@@ -67,6 +69,7 @@ impl Failure {
             code,
             agent: None,
             credential_id: None,
+            why: None,
         }
     }
 
@@ -75,7 +78,13 @@ impl Failure {
             code,
             agent: Some(agent),
             credential_id: None,
+            why: None,
         }
+    }
+
+    fn because(mut self, why: impl Into<String>) -> Self {
+        self.why = Some(why.into());
+        self
     }
 
     fn with(agent: Arc<Stored<Agent>>, credential: &CredentialRecord, code: Code) -> Self {
@@ -83,6 +92,7 @@ impl Failure {
             code,
             agent: Some(agent),
             credential_id: Some(credential.credential.id),
+            why: None,
         }
     }
 }
@@ -173,14 +183,15 @@ impl Service {
         let assertion = match ClientAssertion::peek(presented) {
             Ok(assertion) => assertion,
             Err(error) => {
-                tell(error);
-                return Ok(Err(Failure::stranger(Code::WrongAssertion)));
+                let failure = Failure::stranger(Code::WrongAssertion);
+                return Ok(Err(failure.because(error.to_string())));
             }
         };
         let id = assertion.client_id();
         if client_id.is_some_and(|named| named != id.to_string()) {
-            tell("the assertion's iss and sub are not the client_id of the form");
-            return Ok(Err(Failure::stranger(Code::WrongAssertion)));
+            let failure = Failure::stranger(Code::WrongAssertion);
+            let why = "the assertion's iss and sub are not the client_id of the form";
+            return Ok(Err(failure.because(why)));
         }
         let Some(agent) = self.store.agent(id)? else {
             return Ok(Err(Failure::stranger(Code::UnknownClient)));
@@ -188,8 +199,12 @@ impl Service {
         let Some(organization) = self.store.organization(agent.record.organization_id)? else {
             return Ok(Err(Failure::of(agent, Code::UnknownClient)));
         };
-        let Some((credential, verified)) = self.prove(&assertion, id, now)? else {
-            return Ok(Err(Failure::of(agent, Code::WrongAssertion)));
+        let (credential, verified) = match self.prove(&assertion, id, now)? {
+            Ok(proved) => proved,
+            Err(why) => {
+                let failure = Failure::of(agent, Code::WrongAssertion);
+                return Ok(Err(failure.because(why)));
+            }
         };
         let public = &credential.record.credential;
         if let Err(code) = token::check_served(&organization.record, &agent.record, public, now) {
@@ -201,9 +216,8 @@ impl Service {
             body: Vec::new(),
         };
         if self.store.temporary(&used.key, now)?.is_some() {
-            tell("the assertion's jti was used before");
             let failure = Failure::with(agent, &credential.record, Code::ReplayedAssertion);
-            return Ok(Err(failure));
+            return Ok(Err(failure.because("the assertion's jti was used before")));
         }
         Ok(Ok(Authenticated {
             organization,
@@ -213,14 +227,14 @@ impl Service {
         }))
     }
 
-    /// The public key of the client's that signed the assertion. A `kid` has to name one. If there is
-    /// none, the log is told why.
+    /// The public key of the client's that signed the assertion. A `kid` has to name one. The inner
+    /// error says why there is none.
     fn prove(
         &self,
         assertion: &ClientAssertion<'_>,
         client: AgentId,
         now: Timestamp,
-    ) -> Result<Option<Proved>, ServiceError> {
+    ) -> Result<Result<Proved, String>, ServiceError> {
         let mut why = "the client has no public key that is accepted";
         let mut causes = Vec::new();
         for stored in self.store.credentials_of(client)? {
@@ -246,22 +260,13 @@ impl Service {
             }
             let verified = assertion.verify(jwk.verifier(), &self.settings.issuer, now);
             match verified {
-                Ok(verified) => return Ok(Some((stored, verified))),
-                Err(error) => causes.push((credential.id, error)),
+                Ok(verified) => return Ok(Ok((stored, verified))),
+                Err(error) => causes.push(format!("with credential {}: {error}", credential.id)),
             }
         }
         if causes.is_empty() {
-            tell(why);
+            return Ok(Err(why.to_owned()));
         }
-        for (id, error) in causes {
-            tracing::info!(credential_id = %id, %error, "a client assertion was refused");
-        }
-        Ok(None)
+        Ok(Err(causes.join("; ")))
     }
-}
-
-/// Tells the daemon's log what is wrong with an assertion. The client is not told, and the audit log has
-/// one code for all of it.
-fn tell(error: impl Display) {
-    tracing::info!(%error, "a client assertion was refused");
 }

@@ -125,11 +125,12 @@ impl Minute {
 }
 
 impl Service {
-    /// Puts the refusal of a known agent into the log, or counts it.
-    pub(super) fn deny(&self, entry: Entry, agent: AgentId) {
+    /// Puts the refusal of a known agent into the log, or counts it; gives whether it has
+    /// an entry of its own.
+    pub(super) fn deny(&self, entry: Entry, agent: AgentId) -> bool {
         let code = entry.code.unwrap_or(Code::Internal);
         self.metrics.denials.agent(code);
-        self.write_denials(self.denials.count(Kind::Agent(agent, code), entry));
+        self.write_denials(self.denials.count(Kind::Agent(agent, code), entry))
     }
 
     /// Puts into the log, or counts, that automation's request was refused or came to nothing.
@@ -177,14 +178,15 @@ impl Service {
         self.write_denials(self.denials.count(kind, entry));
     }
 
-    /// Puts the refusal of someone who is nobody known into the log, or counts it.
+    /// Puts the refusal of someone who is nobody known into the log, or counts it; gives whether it has
+    /// an entry of its own.
     pub(crate) fn deny_stranger(
         &self,
         address: IpAddr,
         code: Code,
         request_id: Option<RequestId>,
         action: Action,
-    ) {
+    ) -> bool {
         self.metrics.denials.stranger(code);
         let prefix = prefix(address);
         let actor = Actor::client(match prefix {
@@ -197,7 +199,7 @@ impl Service {
         self.write_denials(
             self.denials
                 .count(Kind::Stranger(action, code, prefix), entry),
-        );
+        )
     }
 
     /// Writes the counts of a minute that is over; with `all`, of the minute under way too.
@@ -211,12 +213,15 @@ impl Service {
         self.write_denials(self.denials.over(until));
     }
 
-    fn write_denials(&self, entries: Vec<Entry>) {
+    /// Gives whether one of them is of a single refusal, and not the count of many.
+    fn write_denials(&self, entries: Vec<Entry>) -> bool {
+        let has_single = entries.iter().any(|entry| entry.count.is_none());
         for entry in entries {
             if !self.store.commit_later(Commit::new(entry.clone())) {
                 self.denials.put_back(entry);
             }
         }
+        has_single
     }
 }
 

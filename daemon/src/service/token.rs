@@ -192,10 +192,24 @@ impl Service {
         failure: &Failure,
         action: Action,
     ) {
+        let has_entry = self.deny_failure(origin, now, failure, action);
+        // Bounded as the entries are: otherwise strangers could fill the log with it.
+        if let Some(why) = failure.why.as_ref().filter(|_| has_entry) {
+            tracing::info!(error = %why, "a client assertion was refused");
+        }
+    }
+
+    /// Gives whether the failure has an entry of its own.
+    fn deny_failure(
+        &self,
+        origin: Origin,
+        now: Timestamp,
+        failure: &Failure,
+        action: Action,
+    ) -> bool {
         let Some(agent) = &failure.agent else {
             let (address, id) = (origin.address, Some(origin.request_id));
-            self.deny_stranger(address, failure.code, id, action);
-            return;
+            return self.deny_stranger(address, failure.code, id, action);
         };
         // Nobody proved to be the agent, so the entry concerns it and does not name it as actor.
         let actor = Actor::client(origin.address.to_string());
@@ -205,7 +219,7 @@ impl Service {
         entry.credential_id = failure.credential_id;
         entry.code = Some(failure.code);
         entry.request_id = Some(origin.request_id);
-        self.deny(entry, agent.record.id);
+        self.deny(entry, agent.record.id)
     }
 }
 
