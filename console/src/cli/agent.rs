@@ -1,5 +1,5 @@
 //! `agentidp agent`: what is about one agent, and lists. What is about many is in
-//! [`agent_many`](super::agent_many).
+//! [`super::agent_many`].
 
 use std::collections::HashMap;
 use std::io::Write;

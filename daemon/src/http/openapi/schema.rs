@@ -69,7 +69,7 @@ fn line(most: usize) -> Value {
     json!({ "type": "string", "minLength": 1, "maxLength": most, "pattern": pattern })
 }
 
-/// A reference to a schema of [`all`].
+/// A reference to a schema of the list of them.
 pub(super) fn reference(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
