@@ -44,9 +44,7 @@ impl Directory {
 
     /// Notes that an agent got a token.
     pub(super) fn note_auth(&self, id: AgentId, time: Timestamp) {
-        if let Some(row) = self.0.write().row_mut(id) {
-            row.last_auth = time.as_millis();
-        }
+        self.0.write().note_auth(id, time.as_millis());
     }
 
     /// Notes that an agent has one more credential, and when that expires.
@@ -58,8 +56,8 @@ impl Directory {
     ) {
         let mut table = self.0.write();
         table.add_credential(id, agent);
-        if let (Some(row), Some(expiry)) = (table.row_mut(agent), expiry) {
-            row.expires = row.expires.min(expiry.as_millis());
+        if let (Some(expires), Some(expiry)) = (table.expires_mut(agent), expiry) {
+            *expires = expiry.as_millis().min(*expires);
         }
     }
 
@@ -72,8 +70,8 @@ impl Directory {
     ) {
         let mut table = self.0.write();
         table.add_credential(id, agent);
-        if let Some(row) = table.row_mut(agent) {
-            row.expires = first_expiry.map_or(NEVER, Timestamp::as_millis);
+        if let Some(expires) = table.expires_mut(agent) {
+            *expires = first_expiry.map_or(NEVER, Timestamp::as_millis);
         }
     }
 
@@ -87,8 +85,9 @@ impl Directory {
     /// Where a credential stands; `None` when there is no such credential.
     pub(super) fn home_of(&self, id: CredentialId) -> Option<Home> {
         let table = self.0.read();
-        let row = table.holder_of(id)?;
-        Some(home(table.organizations.id(row.organization)?, row.id))
+        let number = table.holder_of(id)?;
+        let organization = table.organizations.id(table.row(number)?.organization)?;
+        Some(home(organization, table.id(number)?))
     }
 
     /// Who has the e-mail.

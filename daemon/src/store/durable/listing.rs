@@ -17,51 +17,65 @@ const CHUNK: usize = 32_768;
 const READS: usize = 2_000;
 
 /// Where a row stands in an order, so that places compare as the positions do: a time, or an e-mail,
-/// or neither; then the agent.
+/// or neither; then the agent. The number in front decides nearly always: it is the time, or how the
+/// e-mail or the agent's id begins.
 type Place<'a> = (u64, &'a [u8], AgentId);
 
-fn place<'a>(order: AgentOrder, row: &Row, table: &'a Table) -> Place<'a> {
-    match order {
-        AgentOrder::Created => (0, &[], row.id),
-        AgentOrder::Email => (0, table.email(row), row.id),
-        AgentOrder::LastAuth => (row.last_auth.cast_unsigned(), &[], row.id),
-        AgentOrder::Expires => (row.expires.cast_unsigned(), &[], row.id),
-    }
+fn place(order: AgentOrder, number: u32, table: &Table) -> Option<Place<'_>> {
+    let id = table.id(number)?;
+    Some(match order {
+        AgentOrder::Created => (head(id.as_bytes()), &[], id),
+        AgentOrder::Email => {
+            let email = table.email(number);
+            (head(email), email, id)
+        }
+        AgentOrder::LastAuth => (table.last_auth(number).cast_unsigned(), &[], id),
+        AgentOrder::Expires => (table.expires(number).cast_unsigned(), &[], id),
+    })
 }
 
 /// The place of a position, which may be any bytes.
 fn place_of(order: AgentOrder, position: &AgentPosition) -> Place<'_> {
     let value = position.value.as_slice();
     match order {
-        AgentOrder::Created | AgentOrder::Email => (0, value, position.id),
+        AgentOrder::Created => (head(position.id.as_bytes()), value, position.id),
+        AgentOrder::Email => (head(value), value, position.id),
         AgentOrder::LastAuth | AgentOrder::Expires => {
-            let (time, rest) = value.split_at(value.len().min(8));
-            let mut bytes = [0; 8];
-            let slots = bytes.iter_mut().zip(time);
-            slots.for_each(|(slot, byte)| *slot = *byte);
-            (u64::from_be_bytes(bytes), rest, position.id)
+            let (_, rest) = value.split_at(value.len().min(8));
+            (head(value), rest, position.id)
         }
     }
+}
+
+/// The first eight bytes, as a number that compares as they do.
+fn head(bytes: &[u8]) -> u64 {
+    let head = bytes.first_chunk().copied().unwrap_or_else(|| {
+        let mut head = [0; 8];
+        let slots = head.iter_mut().zip(bytes);
+        slots.for_each(|(slot, byte)| *slot = *byte);
+        head
+    });
+    u64::from_be_bytes(head)
 }
 
 /// A place that outlives the look at the table.
 #[derive(Debug)]
 struct Found {
-    time: u64,
+    head: u64,
     email: Box<[u8]>,
     id: AgentId,
 }
 
 impl Found {
     fn place(&self) -> Place<'_> {
-        (self.time, &self.email, self.id)
+        (self.head, &self.email, self.id)
     }
 
     fn into_position(self, order: AgentOrder) -> AgentPosition {
         let value = match order {
             AgentOrder::Created => Vec::new(),
             AgentOrder::Email => self.email.into_vec(),
-            AgentOrder::LastAuth | AgentOrder::Expires => self.time.to_be_bytes().to_vec(),
+            AgentOrder::LastAuth | AgentOrder::Expires => self.head.to_be_bytes().to_vec(),
         };
         AgentPosition { value, id: self.id }
     }
@@ -88,9 +102,9 @@ impl First {
 
     /// Takes a place that is not known to be [out](Self::is_out).
     fn take(&mut self, place: Place<'_>) {
-        let (time, email, id) = place;
+        let (head, email, id) = place;
         self.found.push(Found {
-            time,
+            head,
             email: email.into(),
             id,
         });
@@ -148,6 +162,7 @@ struct Matcher<'a> {
     types: u32,
     envs: u32,
     expires_before: Option<i64>,
+    email_prefix: Option<EmailPrefix<'a>>,
     organizations: Option<Vec<bool>>,
     owners: Option<Vec<bool>>,
     capabilities: Option<Vec<bool>>,
@@ -189,6 +204,7 @@ impl<'a> Matcher<'a> {
             types: bits(AgentType::ALL, type_bit, lets_type),
             envs: bits(DeploymentEnv::ALL, env_bit, lets_env),
             expires_before: filter.expires_before.map(Timestamp::as_millis),
+            email_prefix: filter.email_prefix.as_deref().map(EmailPrefix::new),
             organizations: None,
             owners: None,
             capabilities: None,
@@ -221,7 +237,7 @@ impl<'a> Matcher<'a> {
     }
 
     /// Whether the filter, but for its free text, lets a row through.
-    fn lets(&self, row: &Row, table: &Table) -> bool {
+    fn lets(&self, number: u32, row: &Row, table: &Table) -> bool {
         let is_wanted = |wanted: &Option<Vec<bool>>, number: u32| {
             wanted
                 .as_ref()
@@ -230,15 +246,41 @@ impl<'a> Matcher<'a> {
         self.statuses & status_bit(row.status) != 0
             && self.types & type_bit(row.agent_type) != 0
             && self.envs & env_bit(row.deployment_env) != 0
-            && self.expires_before.is_none_or(|time| row.expires < time)
             && is_wanted(&self.organizations, row.organization)
             && is_wanted(&self.owners, row.owner)
             && is_wanted(&self.capabilities, row.capabilities)
             && self
-                .filter
+                .expires_before
+                .is_none_or(|time| table.expires(number) < time)
+            && self
                 .email_prefix
                 .as_ref()
-                .is_none_or(|prefix| table.email(row).starts_with(prefix.as_bytes()))
+                .is_none_or(|prefix| prefix.begins(table.email(number)))
+    }
+}
+
+/// What an e-mail has to begin with.
+struct EmailPrefix<'a> {
+    bytes: &'a [u8],
+    /// How it begins itself, and which bits of that an e-mail is held to.
+    head: u64,
+    mask: u64,
+}
+
+impl<'a> EmailPrefix<'a> {
+    fn new(prefix: &'a str) -> Self {
+        let bytes = prefix.as_bytes();
+        let unheld = 8 * 8_usize.saturating_sub(bytes.len());
+        let mask = u64::MAX.unbounded_shl(u32::try_from(unheld).unwrap_or(u64::BITS));
+        Self {
+            bytes,
+            head: head(bytes),
+            mask,
+        }
+    }
+
+    fn begins(&self, email: &[u8]) -> bool {
+        head(email) & self.mask == self.head && email.starts_with(self.bytes)
     }
 }
 
@@ -279,19 +321,19 @@ impl Directory {
             } else {
                 rows.last()
             };
-            let Some(last) = last.and_then(|last| table.row(*last)) else {
+            let Some(last) = last.and_then(|last| table.id(*last)) else {
                 break;
             };
-            from = Some(last.id);
+            from = Some(last);
             let mut look = |number: &u32| {
-                let Some(row) = table.row(*number) else {
-                    return;
-                };
-                if !matcher.lets(row, &table) {
+                let row = table.row(*number);
+                if !row.is_some_and(|row| matcher.lets(*number, row, &table)) {
                     return;
                 }
                 total += 1;
-                let place = place(query.order, row, &table);
+                let Some(place) = place(query.order, *number, &table) else {
+                    return;
+                };
                 // Of those that are out, it only matters that there are some.
                 let is_out = first.is_out(place);
                 if is_out && beyond > wanted as u64 {

@@ -15,17 +15,10 @@ use super::intern::Interned;
 /// When an agent expires that does not.
 pub(super) const NEVER: i64 = i64::MAX;
 
-/// An agent. There may be a million of them: 56 bytes, a dozen in what finds it, and the e-mail.
+/// What filters look at of an agent: 16 bytes, because a list looks at those of all agents, and a
+/// million of them come from memory no faster than they are small.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Row {
-    /// The agent.
-    pub(super) id: AgentId,
-    /// When it last got a token, in milliseconds; 0 for never.
-    pub(super) last_auth: i64,
-    /// When the first of its credentials expires, in milliseconds; [`NEVER`].
-    pub(super) expires: i64,
-    /// Where its e-mail begins.
-    email: u32,
     /// Its organization's number.
     pub(super) organization: u32,
     /// Its owner's number.
@@ -85,10 +78,20 @@ impl Organizations {
     }
 }
 
-/// All rows, and what they refer to. Rows stay where they are: they are referred to by number.
+/// All rows, and what they refer to. Rows stay where they are: they are referred to by number. There
+/// may be a million: 56 bytes in the columns, a dozen in what finds them, and the e-mail. What only
+/// one order or filter looks at has a column of its own.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     rows: Vec<Row>,
+    /// The agents.
+    ids: Vec<AgentId>,
+    /// When they last got a token, in milliseconds; 0 for never.
+    last_auths: Vec<i64>,
+    /// When the first of their credentials expires, in milliseconds; [`NEVER`].
+    expiries: Vec<i64>,
+    /// Where their e-mails begin.
+    email_starts: Vec<u32>,
     /// The rows' numbers by the agents' ids. Agents are registered in nearly that order, so that few
     /// numbers move for a new one.
     order: Vec<u32>,
@@ -112,12 +115,6 @@ pub(super) struct Table {
 /// milliseconds; [`NEVER`].
 pub(super) type Held = (CredentialId, AgentId, i64);
 
-fn bytes_of<'a>(emails: &'a [u8], row: &Row) -> &'a [u8] {
-    let start = row.email as usize;
-    let end = start + usize::from(row.email_length);
-    emails.get(start..end).unwrap_or_default()
-}
-
 fn number(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
@@ -133,14 +130,36 @@ impl Table {
         self.rows.get(number as usize)
     }
 
-    /// A row's e-mail.
-    pub(super) fn email(&self, row: &Row) -> &[u8] {
-        bytes_of(&self.emails, row)
+    /// The agent of a row.
+    pub(super) fn id(&self, number: u32) -> Option<AgentId> {
+        self.ids.get(number as usize).copied()
+    }
+
+    /// When the agent of a row last got a token, in milliseconds; 0 for never.
+    pub(super) fn last_auth(&self, number: u32) -> i64 {
+        self.last_auths.get(number as usize).map_or(0, |it| *it)
+    }
+
+    /// When the first credential of a row's agent expires, in milliseconds; [`NEVER`].
+    pub(super) fn expires(&self, number: u32) -> i64 {
+        self.expiries.get(number as usize).map_or(NEVER, |it| *it)
+    }
+
+    /// The e-mail of a row's agent.
+    pub(super) fn email(&self, number: u32) -> &[u8] {
+        let start = self.email_starts.get(number as usize);
+        let row = self.row(number);
+        let email = start.zip(row).and_then(|(start, row)| {
+            let start = *start as usize;
+            self.emails
+                .get(start..start + usize::from(row.email_length))
+        });
+        email.unwrap_or_default()
     }
 
     /// How many of the agents in order are such that `is_before` says so of their ids: the first ones.
     pub(super) fn count_while(&self, is_before: impl Fn(&AgentId) -> bool) -> usize {
-        let is_before = |number: &u32| self.row(*number).is_some_and(|row| is_before(&row.id));
+        let is_before = |number: &u32| self.id(*number).is_some_and(|id| is_before(&id));
         self.order.partition_point(is_before)
     }
 
@@ -148,56 +167,58 @@ impl Table {
     pub(super) fn find(&self, id: AgentId) -> Option<u32> {
         let at = self.count_while(|other| *other < id);
         let found = self.order.get(at).copied()?;
-        self.row(found).filter(|row| row.id == id).map(|_| found)
+        (self.id(found) == Some(id)).then_some(found)
     }
 
-    /// An agent's row.
-    pub(super) fn row_mut(&mut self, id: AgentId) -> Option<&mut Row> {
+    /// Notes when an agent got a token, in milliseconds.
+    pub(super) fn note_auth(&mut self, id: AgentId, time: i64) {
+        let number = self.find(id).map(|number| number as usize);
+        if let Some(slot) = number.and_then(|number| self.last_auths.get_mut(number)) {
+            *slot = time;
+        }
+    }
+
+    /// When the first credential of an agent expires, in milliseconds, to be changed.
+    pub(super) fn expires_mut(&mut self, id: AgentId) -> Option<&mut i64> {
         let number = self.find(id)?;
-        self.rows.get_mut(number as usize)
+        self.expiries.get_mut(number as usize)
     }
 
     /// The agent that has an e-mail.
     pub(super) fn find_email(&self, email: &str) -> Option<AgentId> {
         let email = email.as_bytes();
-        let has = |it: &u32| self.row(*it).is_some_and(|row| self.email(row) == email);
+        let has = |it: &u32| self.email(*it) == email;
         let found = self.by_email.find(self.hasher.hash_one(email), has)?;
-        self.row(*found).map(|row| row.id)
+        self.id(*found)
     }
 
     /// Makes an e-mail that of row `number`, whoever had it.
     fn own_email(&mut self, number: u32) {
-        let Some(row) = self.rows.get(number as usize) else {
-            return;
-        };
-        let email = bytes_of(&self.emails, row);
-        let hash = self.hasher.hash_one(email);
-        let email_of = |it: u32| {
-            let row = self.rows.get(it as usize);
-            row.map_or(&[][..], |row| bytes_of(&self.emails, row))
-        };
-        let entry = self.by_email.entry(
-            hash,
-            |it| email_of(*it) == email,
-            |it| self.hasher.hash_one(email_of(*it)),
+        // What finds the e-mails is taken out while the e-mails are looked at.
+        let mut by_email = std::mem::take(&mut self.by_email);
+        let email = self.email(number);
+        let entry = by_email.entry(
+            self.hasher.hash_one(email),
+            |it| self.email(*it) == email,
+            |it| self.hasher.hash_one(self.email(*it)),
         );
         *entry.or_insert(number).into_mut() = number;
+        self.by_email = by_email;
     }
 
     /// Takes its e-mail from row `number`, if it has it.
     fn disown_email(&mut self, number: u32) {
-        if let Some(row) = self.rows.get(number as usize) {
-            let hash = self.hasher.hash_one(bytes_of(&self.emails, row));
-            if let Ok(entry) = self.by_email.find_entry(hash, |it| *it == number) {
-                entry.remove();
-            }
+        let hash = self.hasher.hash_one(self.email(number));
+        if let Ok(entry) = self.by_email.find_entry(hash, |it| *it == number) {
+            entry.remove();
         }
     }
 
-    fn write_email(&mut self, row: &mut Row, email: &str) {
-        row.email = number(self.emails.len());
-        row.email_length = u8::try_from(email.len()).unwrap_or(u8::MAX);
+    /// Writes an e-mail, and tells where it begins and how long it is.
+    fn write_email(&mut self, email: &str) -> (u32, u8) {
+        let start = number(self.emails.len());
         self.emails.extend_from_slice(email.as_bytes());
+        (start, u8::try_from(email.len()).unwrap_or(u8::MAX))
     }
 
     fn count(&mut self, row: &Row, is_in: bool) {
@@ -215,22 +236,22 @@ impl Table {
 
     /// Makes a row for an agent that has none, which nothing finds yet.
     fn make(&mut self, facts: &Facts<'_>, last_auth: i64) -> u32 {
-        let mut row = Row {
-            id: facts.id,
-            last_auth,
-            expires: NEVER,
-            email: 0,
-            email_length: 0,
+        let (email_start, email_length) = self.write_email(facts.email);
+        let row = Row {
             organization: self.organizations.number(facts.organization),
             owner: self.owners.take(facts.owner),
             capabilities: self.capabilities.take(facts.capabilities),
+            email_length,
             status: facts.status,
             agent_type: facts.agent_type,
             deployment_env: facts.deployment_env,
         };
-        self.write_email(&mut row, facts.email);
         self.count(&row, true);
         self.rows.push(row);
+        self.ids.push(facts.id);
+        self.last_auths.push(last_auth);
+        self.expiries.push(NEVER);
+        self.email_starts.push(email_start);
         number(self.rows.len() - 1)
     }
 
@@ -256,10 +277,14 @@ impl Table {
         row.status = facts.status;
         row.agent_type = facts.agent_type;
         row.deployment_env = facts.deployment_env;
-        if self.email(&row) != facts.email.as_bytes() {
+        if self.email(number) != facts.email.as_bytes() {
             self.disown_email(number);
             self.waste += usize::from(row.email_length);
-            self.write_email(&mut row, facts.email);
+            let (start, length) = self.write_email(facts.email);
+            row.email_length = length;
+            if let Some(slot) = self.email_starts.get_mut(number as usize) {
+                *slot = start;
+            }
         }
         self.count(&row, true);
         if let Some(slot) = self.rows.get_mut(number as usize) {
@@ -275,10 +300,12 @@ impl Table {
     /// Writes the e-mails anew, in the order of the rows.
     fn put_emails_in_order(&mut self) {
         let mut emails = Vec::with_capacity(self.emails.len().saturating_sub(self.waste));
-        for row in &mut self.rows {
+        for row in 0..self.rows.len() {
             let start = number(emails.len());
-            emails.extend_from_slice(bytes_of(&self.emails, row));
-            row.email = start;
+            emails.extend_from_slice(self.email(number(row)));
+            if let Some(slot) = self.email_starts.get_mut(row) {
+                *slot = start;
+            }
         }
         self.emails = emails;
         self.waste = 0;
@@ -292,10 +319,10 @@ impl Table {
         }
     }
 
-    /// The row of the agent that a credential is for.
-    pub(super) fn holder_of(&self, id: CredentialId) -> Option<&Row> {
+    /// The number of the row of the agent that a credential is for.
+    pub(super) fn holder_of(&self, id: CredentialId) -> Option<u32> {
         let at = self.credentials.binary_search_by_key(&id, |(id, _)| *id);
-        self.row(self.credentials.get(at.ok()?)?.1)
+        Some(self.credentials.get(at.ok()?)?.1)
     }
 
     /// Adds an agent's row while the table is made, in any order. The table is of no use until it is
@@ -307,44 +334,59 @@ impl Table {
     /// Puts what was loaded in order, and adds the credentials and when agents last got a token.
     pub(super) fn complete(&mut self, mut held: Vec<Held>, mut auths: Vec<(AgentId, i64)>) {
         // Those who walk through the agents find them one after the other.
-        if !self.rows.is_sorted_by_key(|row| row.id) {
-            self.rows.sort_unstable_by_key(|row| row.id);
-            self.put_emails_in_order();
+        if !self.ids.is_sorted() {
+            self.put_rows_in_order();
         }
         self.order = (0..number(self.rows.len())).collect();
-        let Self {
-            rows,
-            emails,
-            by_email,
-            hasher,
-            ..
-        } = self;
-        let hash = |it: &u32| {
-            let row = rows.get(*it as usize);
-            hasher.hash_one(row.map_or(&[][..], |row| bytes_of(emails, row)))
-        };
-        by_email.reserve(rows.len(), hash);
+        let mut by_email = HashTable::new();
+        let hash = |it: &u32| self.hasher.hash_one(self.email(*it));
+        by_email.reserve(self.rows.len(), hash);
         for it in &self.order {
             by_email.insert_unique(hash(it), *it, hash);
         }
+        self.by_email = by_email;
         // Both in the order of the rows: looking each up would take longer than all the rest.
         held.sort_unstable_by_key(|(_, agent, _)| *agent);
         auths.sort_unstable();
         self.credentials.reserve_exact(held.len());
         let (mut held, mut auths) = (held.into_iter().peekable(), auths.into_iter().peekable());
-        for (row, number) in self.rows.iter_mut().zip(0_u32..) {
-            while let Some((id, agent, expires)) = held.next_if(|(_, agent, _)| *agent <= row.id) {
-                if agent == row.id {
-                    row.expires = row.expires.min(expires);
+        let times = self.last_auths.iter_mut().zip(&mut self.expiries);
+        for ((row, number), (last_auth, expires)) in self.ids.iter().zip(0_u32..).zip(times) {
+            while let Some((id, agent, expiry)) = held.next_if(|(_, agent, _)| agent <= row) {
+                if agent == *row {
+                    *expires = expiry.min(*expires);
                     self.credentials.push((id, number));
                 }
             }
-            while let Some((agent, time)) = auths.next_if(|(agent, _)| *agent <= row.id) {
-                if agent == row.id {
-                    row.last_auth = time;
+            while let Some((agent, time)) = auths.next_if(|(agent, _)| agent <= row) {
+                if agent == *row {
+                    *last_auth = time;
                 }
             }
         }
         self.credentials.sort_unstable();
+    }
+
+    /// Moves the rows so that the agents' ids are in order.
+    fn put_rows_in_order(&mut self) {
+        let mut order: Vec<_> = (0..self.rows.len()).map(number).collect();
+        order.sort_unstable_by_key(|row| self.id(*row));
+        // Where they are: columns made anew beside the old would be kept as memory for good.
+        for place in 0..order.len() {
+            let moved = |row: &usize| order.get(*row).map(|row| *row as usize);
+            // What stood before this place has been put elsewhere, in exchange for what came there.
+            let mut row = moved(&place);
+            while row.is_some_and(|row| row < place) {
+                row = row.as_ref().and_then(moved);
+            }
+            if let Some(row) = row {
+                self.rows.swap(place, row);
+                self.ids.swap(place, row);
+                self.last_auths.swap(place, row);
+                self.expiries.swap(place, row);
+                self.email_starts.swap(place, row);
+            }
+        }
+        self.put_emails_in_order();
     }
 }
