@@ -23,29 +23,18 @@ pub fn encode(bytes: &[u8], width: usize, out: &mut String) {
     zeroize::Zeroize::zeroize(&mut digits);
 }
 
-/// Reads digits as a big-endian number of `N` bytes; `None` for another character or a number
-/// that does not fit.
+/// Reads digits as a number; `None` for another character or a number of more than 128 bits.
 #[must_use]
-pub fn decode<const N: usize>(digits: &str) -> Option<[u8; N]> {
-    let mut number = [0_u8; N];
-    for digit in digits.bytes() {
+pub fn decode(digits: &str) -> Option<u128> {
+    digits.bytes().try_fold(0_u128, |number, digit| {
         let value = match digit {
             b'0'..=b'9' => digit - b'0',
             b'A'..=b'Z' => digit - b'A' + 10,
             b'a'..=b'z' => digit - b'a' + 36,
             _ => return None,
         };
-        let mut carry = u32::from(value);
-        for byte in number.iter_mut().rev() {
-            let product = u32::from(*byte) * 62 + carry;
-            *byte = u8::try_from(product & 0xff).unwrap_or(0);
-            carry = product >> 8;
-        }
-        if carry != 0 {
-            return None;
-        }
-    }
-    Some(number)
+        number.checked_mul(62)?.checked_add(u128::from(value))
+    })
 }
 
 #[cfg(test)]
@@ -56,18 +45,19 @@ mod tests {
     fn the_widths_hold_the_largest_numbers() {
         let mut text = String::new();
         encode(&[0xff; 16], 22, &mut text);
-        assert_eq!(decode::<16>(&text), Some([0xff; 16]));
+        assert_eq!(decode(&text), Some(u128::MAX));
         text.clear();
         encode(&[0xff; 32], 43, &mut text);
-        assert_eq!(decode::<32>(&text), Some([0xff; 32]));
+        assert_ne!(text.as_bytes().first(), Some(&b'0'));
         text.clear();
         encode(&[0xff; 4], 6, &mut text);
-        assert_eq!(decode::<4>(&text), Some([0xff; 4]));
+        assert_eq!(decode(&text), Some(u128::from(u32::MAX)));
     }
 
     #[test]
-    fn what_does_not_fit_is_refused() {
-        assert_eq!(decode::<4>("zzzzzz"), None);
-        assert_eq!(decode::<4>("00000-"), None);
+    fn what_is_no_number_of_128_bits_is_refused() {
+        for digits in ["zzzzzzzzzzzzzzzzzzzzzz", "00000-", "0000é"] {
+            assert_eq!(decode(digits), None, "{digits}");
+        }
     }
 }

@@ -40,8 +40,6 @@ pub(super) fn tell(headers: &mut HeaderMap, headroom: Headroom) {
     if headers.contains_key(limit) {
         return;
     }
-    // These six and those of `headers`: so the map grows once.
-    headers.reserve(16);
     let values = [headroom.limit, headroom.remaining, headroom.reset].map(HeaderValue::from);
     for family in &NAMES {
         for (name, value) in family.iter().zip(&values) {

@@ -129,7 +129,10 @@ impl Server {
         let app = &self.app;
         let counted = app.measure.begin(request.uri().path());
         let request_id = app.service.new_request_id();
-        let span = tracing::info_span!("http", %request_id, method = %request.method(), path = request.uri().path());
+        let span = tracing::info_span!("http", %request_id);
+        span.in_scope(
+            || tracing::debug!(method = %request.method(), path = request.uri().path(), "asked"),
+        );
         let arrival = Arrival {
             address: app.proxies.client(peer, request.headers()),
             request_id,

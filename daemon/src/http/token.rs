@@ -6,11 +6,10 @@ use std::sync::Arc;
 use agentidp_shared::resource::MAX_RESOURCES;
 use agentidp_shared::token::TokenRequest;
 use agentidp_shared::{Action, Code, Resource};
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{Extension, RawQuery, State};
-use axum::response::{IntoResponse, Response};
-use http::header::{HeaderMap, PRAGMA};
+use axum::response::Response;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, PRAGMA};
 use serde::Serialize;
 
 use super::client::presented;
@@ -57,7 +56,7 @@ pub(super) async fn token(
     match app.service.issue(&request).await {
         Ok(issued) => {
             measured.issued();
-            Ok(answer(&issued, arrival))
+            answer(&issued, arrival)
         }
         Err(error) => {
             measured.refused(error.code);
@@ -66,19 +65,28 @@ pub(super) async fn token(
     }
 }
 
-fn answer(issued: &IssuedToken, arrival: Arrival) -> Response {
+fn answer(issued: &IssuedToken, arrival: Arrival) -> Result<Response, OAuthError> {
+    let scope = issued.scope.to_string();
+    // As long as it will be: growing would copy the token three times.
+    let mut json = Vec::with_capacity(issued.access_token.len() + scope.len() + 128);
     let body = Answer {
         access_token: &issued.access_token,
         token_type: "Bearer",
         expires_in: issued.expires_in.as_secs(),
-        scope: issued.scope.to_string(),
+        scope,
     };
+    serde_json::to_writer(&mut json, &body).map_err(|_error| OAuthError::server_error())?;
+    let mut response = Response::new(Body::from(json));
+    let headers = response.headers_mut();
+    // Those here, of the rates, and of every answer.
+    headers.reserve(24);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     // RFC 6749, section 5.1. `Cache-Control: no-store` has every answer that does not say otherwise.
-    let mut response = ([(PRAGMA, "no-cache")], Json(body)).into_response();
+    headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
     if let Some(headroom) = tighter(arrival.headroom, issued.headroom) {
-        limit::tell(response.headers_mut(), headroom);
+        limit::tell(headers, headroom);
     }
-    response
+    Ok(response)
 }
 
 async fn parse(
