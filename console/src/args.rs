@@ -7,6 +7,7 @@ mod token;
 
 use std::path::PathBuf;
 
+use agentidp_shared::merkle::VerifierKey;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 pub use self::agent::{
@@ -189,6 +190,20 @@ Example:
         #[command(flatten)]
         filter: AuditFilterArgs,
     },
+    /// Verifies an export, or the proof of an entry, without the daemon
+    #[command(after_help = "\
+Exit code 0: every byte of the file is as the log has it, by a checkpoint that the key has signed.
+Else the first line that is not is named.
+
+Example:
+  agentidp audit verify audit.ndjson --key id.example/audit+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k")]
+    Verify {
+        /// The file
+        file: PathBuf,
+        /// The log's verifier key (C2SP vkey)
+        #[arg(long, value_name = "VKEY")]
+        key: VerifierKey,
+    },
 }
 
 /// Which audit entries.
@@ -302,6 +317,7 @@ mod tests {
             "agentidp agent show a -o json",
             "agentidp audit list --action token.issue --outcome denied --agent a --limit 7 -o ndjson",
             "agentidp audit tail --from 0 -o ndjson",
+            "agentidp audit verify f --key example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
             "agentidp key list",
             "agentidp key rotate",
             "agentidp key rotate --reason text --yes -o json",
@@ -334,6 +350,8 @@ mod tests {
             "agentidp credential issue a --public-key k --secret-out f",
             "agentidp org update acme --max-credential-age 90",
             "agentidp audit tail --from x",
+            "agentidp audit verify f",
+            "agentidp audit verify f --key example.com/foo+530d903a+AAAA",
             "agentidp status -o yaml",
         ] {
             assert!(Args::try_parse_from(line.split(' ')).is_err(), "{line}");

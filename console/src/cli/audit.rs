@@ -18,7 +18,7 @@ use crate::socket::SocketChoice;
 use crate::text::{fit, inert};
 
 use super::output::{Output, Record};
-use super::{pages, tell};
+use super::{pages, tell, verify};
 
 pub(super) async fn run(
     command: AuditCommand,
@@ -65,6 +65,7 @@ pub(super) async fn run(
                 _ = tokio::signal::ctrl_c() => Ok(()),
             }
         }
+        AuditCommand::Verify { file, key } => verify::run(&file, &key, output),
     }
 }
 

@@ -14,6 +14,7 @@ mod pages;
 mod record;
 mod status;
 mod token;
+mod verify;
 
 use std::io::{self, Write};
 
