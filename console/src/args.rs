@@ -190,6 +190,36 @@ Example:
         #[command(flatten)]
         filter: AuditFilterArgs,
     },
+    /// Prints the key that verifies the log's checkpoints, and with them exports and proofs
+    Key,
+    /// Proves that an entry is in the log: a file for `audit verify`, with the entry in it
+    Prove {
+        /// The entry's number
+        seq: u64,
+        /// Write the proof to this new file [default: the standard output]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Exports the log to a file that can be verified without the daemon
+    #[command(after_help = "\
+The file is JSON, an entry a line after the first; docs/reference/audit-log.md has its form.
+
+Examples:
+  agentidp audit export audit.ndjson
+  agentidp audit export acme.ndjson --org acme --from 200000")]
+    Export {
+        /// The file to make
+        file: PathBuf,
+        /// Only the entries of this organization, by id or name, each with its proof
+        #[arg(long, value_name = "ORG")]
+        org: Option<String>,
+        /// The first entry wanted
+        #[arg(long, value_name = "SEQ", default_value_t = 0)]
+        from: u64,
+        /// The first that is not wanted any more [default: to the end]
+        #[arg(long, value_name = "SEQ")]
+        to: Option<u64>,
+    },
     /// Verifies an export, or the proof of an entry, without the daemon
     #[command(after_help = "\
 Exit code 0: every byte of the file is as the log has it, by a checkpoint that the key has signed.
@@ -317,6 +347,9 @@ mod tests {
             "agentidp agent show a -o json",
             "agentidp audit list --action token.issue --outcome denied --agent a --limit 7 -o ndjson",
             "agentidp audit tail --from 0 -o ndjson",
+            "agentidp audit key",
+            "agentidp audit prove 7 --out f",
+            "agentidp audit export f --org acme --from 1 --to 9",
             "agentidp audit verify f --key example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
             "agentidp key list",
             "agentidp key rotate",

@@ -116,10 +116,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::OutputClosed => 0,
-            Self::Io { .. }
-            | Self::Answer(_)
-            | Self::Partly { .. }
-            | Self::NotVerified { .. } => 1,
+            Self::Io { .. } | Self::Answer(_) | Self::Partly { .. } | Self::NotVerified { .. } => 1,
             Self::Usage { .. } => 2,
             Self::Unreachable { .. } => 6,
             Self::Refused(refusal) => refusal.exit_code(),

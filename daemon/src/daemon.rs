@@ -289,6 +289,7 @@ impl Daemon {
         if let Err(error) = service.record(Action::DaemonStop).await {
             tracing::error!(%error, "the end could not be put into the audit log");
         }
+        service.tell_checkpoint(true);
         tokio::task::spawn_blocking(move || store.shutdown()).await?;
         if let Some(watchdog) = watchdog {
             watchdog.abort();
@@ -315,6 +316,7 @@ async fn tick(service: Arc<Service>, stopping: CancellationToken) -> anyhow::Res
         }
         service.flush_denials(false);
         service.prune_limits();
+        service.tell_checkpoint(false);
         if let Err(error) = service.advance_signing_keys().await {
             tracing::error!(%error, "signing keys could not be moved on; it is tried again");
         }

@@ -99,6 +99,12 @@ word_enum! {
         AuditList = "audit.list",
         /// The log was followed.
         AuditTail = "audit.tail",
+        /// The key that verifies the log's checkpoints was read.
+        AuditKey = "audit.key",
+        /// An entry was proved to be in the log.
+        AuditProve = "audit.prove",
+        /// The log, or a part of it, was exported.
+        AuditExport = "audit.export",
         /// The daemon's status was read.
         StatusShow = "status.show",
         /// The health service was asked.

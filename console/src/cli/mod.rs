@@ -8,6 +8,7 @@ mod agent_many;
 mod audit;
 mod consent;
 mod credential;
+mod export;
 mod key;
 mod org;
 mod pages;

@@ -172,6 +172,21 @@ pub(crate) const RULES: &[Rule] = &[
         Action::AuditTail,
     ),
     rule(
+        "/agentidp.operator.v1.AuditService/GetKey",
+        Role::Auditor,
+        Action::AuditKey,
+    ),
+    rule(
+        "/agentidp.operator.v1.AuditService/Prove",
+        Role::Auditor,
+        Action::AuditProve,
+    ),
+    rule(
+        "/agentidp.operator.v1.AuditService/Export",
+        Role::Auditor,
+        Action::AuditExport,
+    ),
+    rule(
         "/agentidp.operator.v1.StatusService/Get",
         Role::Auditor,
         Action::StatusShow,
@@ -329,6 +344,9 @@ mod tests {
                 "Get",
                 "Inspect",
                 "Tail",
+                "GetKey",
+                "Prove",
+                "Export",
                 "Check",
                 "Watch",
                 "ServerReflectionInfo",

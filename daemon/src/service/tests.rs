@@ -23,6 +23,7 @@ use crate::store::model::ModelStore;
 
 mod ageing;
 mod bulk;
+mod evidence;
 mod power;
 mod tokens;
 

@@ -26,6 +26,7 @@ pub(crate) mod suite;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use agentidp_shared::merkle::{Edge, NodeHash};
 use agentidp_shared::{
     Action, Agent, AgentId, CredentialId, Email, Entry, Organization, OrganizationId,
     OrganizationName, Outcome, StoreId, Timestamp, TokenId,
@@ -228,6 +229,12 @@ pub(crate) trait Store: Send + Sync + 'static {
 
     /// How many entries are durable, now and whenever that changes.
     fn head(&self) -> watch::Receiver<u64>;
+
+    /// The right edge of the tree over the log, as far as it is durable.
+    fn tree(&self) -> Edge;
+
+    /// The hashes of a full tile of that tree; none of one that is not full.
+    fn tile(&self, level: u8, index: u64) -> Read<Vec<NodeHash>>;
 
     /// The store's state.
     fn status(&self) -> StoreStatus;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use agentidp_shared::audit::MAX_ENTRY_BYTES;
+use agentidp_shared::merkle::{Edge, NodeHash};
 use agentidp_shared::{
     Action, Agent, AgentId, CredentialId, Email, Entry, Organization, OrganizationId,
     OrganizationName, Outcome, StoreId, Timestamp,
@@ -325,6 +326,26 @@ impl Store for ModelStore {
 
     fn head(&self) -> watch::Receiver<u64> {
         self.head.subscribe()
+    }
+
+    fn tree(&self) -> Edge {
+        let mut edge = Edge::default();
+        for (_, stored) in &self.contents.lock().entries {
+            edge.push(NodeHash::of_leaf(&stored.json), |_, _, _| {});
+        }
+        edge
+    }
+
+    fn tile(&self, level: u8, index: u64) -> Read<Vec<NodeHash>> {
+        let (mut edge, mut found) = (Edge::default(), Vec::new());
+        for (_, stored) in &self.contents.lock().entries {
+            edge.push(NodeHash::of_leaf(&stored.json), |at, place, hashes| {
+                if (at, place) == (level, index) {
+                    found = hashes.to_vec();
+                }
+            });
+        }
+        Ok(found)
     }
 
     fn status(&self) -> StoreStatus {

@@ -27,5 +27,7 @@ pub use key::{KeyId, LogKey, SignatureType, VerifierKey};
 pub use note::{MAX_NOTE_BYTES, Note, NoteError, Signature};
 pub use proof::{MAX_PROOF, ProofError, verify_consistency, verify_inclusion};
 pub use tile::{TILE_WIDTH, Tile, TileKind, bundle};
-pub use tiles::{Edge, TileError, TileSource, peaks, prove_consistency, prove_inclusion, root};
+pub use tiles::{
+    CachedTiles, Edge, TileError, TileSource, peaks, prove_consistency, prove_inclusion, root,
+};
 pub use tlog_proof::{TLOG_PROOF, TlogProof, TlogProofError};

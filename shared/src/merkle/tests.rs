@@ -96,11 +96,13 @@ fn every_small_tree_has_the_root_of_the_definition() {
 fn every_proof_of_every_small_tree_is_accepted() {
     let leaves = leaves(70);
     let tiles = Tiles::of(&leaves);
+    let cached = CachedTiles::new(&tiles);
     let roots: Vec<_> = (0..=70).map(|size| naive_root(&leaves[..size])).collect();
     for size in 1..=70_u64 {
         let root = roots[place(size)];
         for index in 0..size {
             let proof = prove_inclusion(&tiles, index, size).unwrap();
+            assert_eq!(prove_inclusion(&cached, index, size), Ok(proof.clone()));
             let leaf = &leaves[place(index)];
             assert_eq!(verify_inclusion(index, size, leaf, &proof, &root), Ok(()));
         }

@@ -1,5 +1,8 @@
 //! Reading and growing a tree that is kept in tiles.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use super::hash::NodeHash;
 use super::tile::{TILE_HEIGHT, TILE_WIDTH};
 
@@ -15,6 +18,89 @@ pub trait TileSource {
     ///
     /// When they cannot be read.
     fn hashes(&self, level: u8, index: u64) -> Result<Vec<NodeHash>, Self::Error>;
+
+    /// The hash of the subtree over the hashes `offset..offset + 2^height` of a tile; `None` when it
+    /// has not all of them.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read.
+    fn subtree(
+        &self,
+        level: u8,
+        index: u64,
+        offset: usize,
+        height: u32,
+    ) -> Result<Option<NodeHash>, Self::Error> {
+        let hashes = self.hashes(level, index)?;
+        let nodes = hashes.get(offset..offset + (1 << height));
+        Ok(nodes.map(|nodes| NodeHash::of_subtree(nodes.to_vec())))
+    }
+}
+
+impl<S: TileSource> TileSource for &S {
+    type Error = S::Error;
+
+    fn hashes(&self, level: u8, index: u64) -> Result<Vec<NodeHash>, S::Error> {
+        (**self).hashes(level, index)
+    }
+}
+
+/// Tiles that are read and hashed once, for whoever makes many proofs near each other.
+pub struct CachedTiles<S> {
+    source: S,
+    tiles: RefCell<HashMap<(u8, u64), Rows>>,
+}
+
+/// A tile's hashes, the hashes of each two of them, and so on.
+type Rows = Vec<Vec<NodeHash>>;
+
+/// How many tiles are kept; a proof needs two on each level of tiles.
+const CACHED: usize = 32;
+
+impl<S> CachedTiles<S> {
+    /// The tiles of `source`.
+    pub fn new(source: S) -> Self {
+        Self {
+            source,
+            tiles: RefCell::default(),
+        }
+    }
+}
+
+impl<S: TileSource> TileSource for CachedTiles<S> {
+    type Error = S::Error;
+
+    fn hashes(&self, level: u8, index: u64) -> Result<Vec<NodeHash>, S::Error> {
+        self.source.hashes(level, index)
+    }
+
+    fn subtree(
+        &self,
+        level: u8,
+        index: u64,
+        offset: usize,
+        height: u32,
+    ) -> Result<Option<NodeHash>, S::Error> {
+        let mut tiles = self.tiles.borrow_mut();
+        if !tiles.contains_key(&(level, index)) {
+            let mut rows = vec![self.source.hashes(level, index)?];
+            while let Some(row) = rows.last()
+                && row.len() > 1
+            {
+                let (pairs, _) = row.as_chunks();
+                let above = pairs.iter().map(|[a, b]| NodeHash::of_node(a, b)).collect();
+                rows.push(above);
+            }
+            if tiles.len() >= CACHED {
+                tiles.clear();
+            }
+            tiles.insert((level, index), rows);
+        }
+        let rows = tiles.get(&(level, index));
+        let row = rows.and_then(|rows| rows.get(usize::try_from(height).ok()?));
+        Ok(row.and_then(|row| row.get(offset >> height)).copied())
+    }
 }
 
 /// Why something could not be read off tiles.
@@ -155,14 +241,28 @@ fn node<S: TileSource>(
     let first = index << below;
     let (tile, offset) = (first / TILE_WIDTH, first % TILE_WIDTH);
     let tile_level = u8::try_from(tile_level).unwrap_or(u8::MAX);
-    let hashes = source.hashes(tile_level, tile)?;
-    let start = usize::try_from(offset).unwrap_or(usize::MAX);
-    let nodes = hashes.get(start..start + (1 << below));
-    let nodes = nodes.ok_or(TileError::Missing {
+    let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+    let hash = source.subtree(tile_level, tile, offset, below)?;
+    hash.ok_or(TileError::Missing {
         level: tile_level,
         index: tile,
-    })?;
-    Ok(NodeHash::of_subtree(nodes.to_vec()))
+    })
+}
+
+/// The first `width` hashes of a tile, all of which there must be.
+fn first<S: TileSource>(
+    source: &S,
+    level: u8,
+    index: u64,
+    width: u64,
+) -> Result<Vec<NodeHash>, TileError<S::Error>> {
+    let width = usize::try_from(width).unwrap_or(usize::MAX);
+    let mut hashes = source.hashes(level, index)?;
+    if hashes.len() < width {
+        return Err(TileError::Missing { level, index });
+    }
+    hashes.truncate(width);
+    Ok(hashes)
 }
 
 /// The right edge of a tree that grows: the tiles that are not full yet, one on each level.
@@ -173,7 +273,8 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// The edge of the tree of `size` leaves, its tiles read from `source`.
+    /// The edge of the tree of `size` leaves, made from the full tiles of `source`, and from its
+    /// tile of leaves that is not full.
     ///
     /// # Errors
     ///
@@ -183,17 +284,18 @@ impl Edge {
         let mut there = size;
         while there > 0 {
             let level = u8::try_from(levels.len()).unwrap_or(u8::MAX);
-            let index = there / TILE_WIDTH;
-            let width = usize::try_from(there % TILE_WIDTH).unwrap_or(usize::MAX);
-            let mut hashes = if width == 0 {
-                Vec::new()
-            } else {
-                source.hashes(level, index)?
+            let (index, width) = (there / TILE_WIDTH, there % TILE_WIDTH);
+            let hashes = match level.checked_sub(1) {
+                None if width == 0 => Vec::new(),
+                None => first(source, level, index, width)?,
+                Some(below) => (index * TILE_WIDTH..there)
+                    .map(|tile| {
+                        Ok(NodeHash::of_subtree(first(
+                            source, below, tile, TILE_WIDTH,
+                        )?))
+                    })
+                    .collect::<Result<_, TileError<S::Error>>>()?,
             };
-            if hashes.len() < width {
-                return Err(TileError::Missing { level, index });
-            }
-            hashes.truncate(width);
             levels.push(hashes);
             there = index;
         }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::{fs, io};
 
 use agentidp_shared::Entry;
+use agentidp_shared::merkle::{Edge, NodeHash};
 
 use super::bundle;
 use super::frame::{Hash, sha256};
@@ -124,6 +125,11 @@ struct Expected {
     bundles: Vec<Hash>,
     /// The entries of the bundle that is not full yet.
     open: Vec<StoredEntry>,
+    /// The tree over the log.
+    tree: Edge,
+    /// How many entries there were when a tile of it was full, its level and its place, and the digest
+    /// of its hashes.
+    tiles: Vec<(u64, u8, u64, Hash)>,
 }
 
 impl Expected {
@@ -133,12 +139,23 @@ impl Expected {
     }
 
     fn add(&mut self, entry: StoredEntry) {
+        let end = entry.seq + 1;
+        let tiles = &mut self.tiles;
+        self.tree
+            .push(NodeHash::of_leaf(&entry.json), |level, place, hashes| {
+                tiles.push((end, level, place, tile_digest(hashes)));
+            });
         self.open.push(entry);
         if self.open.len() as u64 == bundle::ENTRIES {
             self.bundles.push(bundle_digest(&self.open));
             self.open.clear();
         }
     }
+}
+
+fn tile_digest(hashes: &[NodeHash]) -> Hash {
+    let bytes: Vec<u8> = hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
+    sha256(&bytes)
 }
 
 fn bundle_digest(entries: &[StoredEntry]) -> Hash {
@@ -208,6 +225,17 @@ fn check_index(
             let (first, last) = (number * bundle::ENTRIES, (number + 1) * bundle::ENTRIES - 1);
             report.findings.push(format!(
                 "the index has not the entries {first} to {last} as they were written"
+            ));
+        }
+    }
+    for (end, level, place, digest) in &expected.tiles {
+        if *end > mark.open_seq {
+            break;
+        }
+        let hashes = index.tile(*level, *place);
+        if !hashes.is_ok_and(|hashes| tile_digest(&hashes) == *digest) {
+            report.findings.push(format!(
+                "the index has not tile {place} of level {level} of the log's tree"
             ));
         }
     }

@@ -48,6 +48,8 @@ pub(super) struct Index {
     pub(super) kept: Kept,
     bundles: Tree,
     summaries: Tree,
+    /// The full tiles of the log's tree.
+    pub(super) tiles: Tree,
     /// Which database it is.
     pub(super) generation: u64,
     /// What the index holds; held by whoever changes that.
@@ -103,6 +105,7 @@ impl Index {
                 kept: Kept::new(db.open_tree("kept")?),
                 bundles: db.open_tree("bundles")?,
                 summaries: db.open_tree("summaries")?,
+                tiles: db.open_tree("tiles")?,
                 generation,
                 tally: Mutex::default(),
                 db,

@@ -25,6 +25,7 @@ mod sequencer;
 mod state;
 mod table;
 mod tally;
+mod tiles;
 mod usage;
 mod verify;
 
@@ -35,6 +36,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use agentidp_shared::merkle::{Edge, NodeHash};
 use agentidp_shared::{
     Agent, AgentId, CredentialId, Email, Organization, OrganizationId, OrganizationName, StoreId,
     Timestamp,
@@ -287,6 +289,14 @@ impl Store for JournaledStore {
             journal_segments,
             failure: self.state.failure.read().clone(),
         }
+    }
+
+    fn tree(&self) -> Edge {
+        self.state.tree.lock().clone()
+    }
+
+    fn tile(&self, level: u8, index: u64) -> Read<Vec<NodeHash>> {
+        self.state.index.tile(level, index)
     }
 
     fn space(&self) -> Read<Space> {

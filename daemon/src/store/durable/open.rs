@@ -384,7 +384,7 @@ fn up_to_date(
         "the index is being made from the journal"
     );
     std::fs::create_dir_all(&folder).map_err(OpenError::io(&folder))?;
-    let state = State::new(Index::open(&folder)?, Directory::default(), 0, 1);
+    let state = State::new(Index::open(&folder)?, Directory::default(), 0, 1)?;
     replay(layout, id, 1, &state, end)?;
     state.flush(id)?;
     Ok(state)
@@ -402,7 +402,7 @@ fn from_index(
     let Some(directory) = index.verify(mark)? else {
         return Ok(None);
     };
-    let state = State::new(index, directory, mark.open_seq, mark.frame);
+    let state = State::new(index, directory, mark.open_seq, mark.frame)?;
     // sled panics on damage that it meets on its way.
     let replayed = std::panic::catch_unwind(AssertUnwindSafe(|| {
         replay(layout, id, mark.frame, &state, end)

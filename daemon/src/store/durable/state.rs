@@ -3,6 +3,7 @@
 use std::hash::Hash;
 use std::sync::Arc;
 
+use agentidp_shared::merkle::{Edge, NodeHash};
 use agentidp_shared::{
     Agent, AgentId, CredentialId, Entry, Organization, OrganizationId, StoreId, Timestamp,
 };
@@ -67,6 +68,8 @@ pub(super) struct State {
     pub(super) directory: Directory,
     /// The bundle that is not full yet.
     pub(super) open: RwLock<OpenBundle>,
+    /// The right edge of the tree over the log.
+    pub(super) tree: Mutex<Edge>,
     /// Organizations in use.
     pub(super) organizations: Mutex<Cache<OrganizationId, Organization>>,
     /// Agents in use.
@@ -100,9 +103,14 @@ pub(super) struct Applied<'a> {
 impl State {
     /// The state of `index`, which is up to date to the entry `open_seq` and the frame `frame`, and of
     /// its `directory`.
-    pub(super) fn new(index: Index, directory: Directory, open_seq: u64, frame: u64) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// When the index lacks something of the log's tree.
+    pub(super) fn new(index: Index, directory: Directory, open_seq: u64, frame: u64) -> Read<Self> {
         let metrics = StoreMetrics::default();
-        Self {
+        Ok(Self {
+            tree: Mutex::new(index.edge(open_seq)?),
             index,
             directory,
             open: RwLock::new(OpenBundle::new(open_seq, frame)),
@@ -114,7 +122,7 @@ impl State {
             failure: RwLock::new(None),
             journal: Mutex::new((Position::START, (0, 0))),
             metrics,
-        }
+        })
     }
 
     /// Applies one item of frame `frame`. Applying it again changes nothing.
@@ -143,6 +151,7 @@ impl State {
                 seq - 1
             )));
         }
+        self.grow(&item.json)?;
         open.summary.add(item.entry);
         open.entries.push(StoredEntry {
             seq,
@@ -157,6 +166,18 @@ impl State {
             open.frame = frame;
         }
         Ok(())
+    }
+
+    /// Appends an entry to the tree.
+    fn grow(&self, entry: &[u8]) -> Read<()> {
+        let mut tree = self.tree.lock();
+        let mut full = Vec::new();
+        tree.push(NodeHash::of_leaf(entry), |level, index, hashes| {
+            full.push((level, index, hashes.to_vec()));
+        });
+        // Readers wait for the lock, so that what has left the edge is in the index.
+        full.iter()
+            .try_for_each(|(level, index, hashes)| self.index.put_tile(*level, *index, hashes))
     }
 
     /// Notes in memory what a record has become that is in the index already.

@@ -31,6 +31,11 @@ impl<W: Write> ExportWriter<W> {
         Ok(writer)
     }
 
+    /// Where it writes to.
+    pub const fn out(&mut self) -> &mut W {
+        &mut self.out
+    }
+
     /// Writes the next entry of a complete export.
     ///
     /// # Errors
