@@ -464,6 +464,7 @@ fn replay(
                     change,
                     kept: kept.as_deref().unwrap_or_default(),
                 },
+                &mut state.tree.lock(),
             )?;
         }
         if frame.first_seq >= told + PROGRESS {

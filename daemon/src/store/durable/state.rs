@@ -68,7 +68,8 @@ pub(super) struct State {
     pub(super) directory: Directory,
     /// The bundle that is not full yet.
     pub(super) open: RwLock<OpenBundle>,
-    /// The right edge of the tree over the log.
+    /// The right edge of the tree over the log. Held while a frame is applied, so that others see it
+    /// with whole frames only, as they see `head`.
     pub(super) tree: Mutex<Edge>,
     /// Organizations in use.
     pub(super) organizations: Mutex<Cache<OrganizationId, Organization>>,
@@ -125,8 +126,9 @@ impl State {
         })
     }
 
-    /// Applies one item of frame `frame`. Applying it again changes nothing.
-    pub(super) fn apply(&self, frame: u64, item: Applied<'_>) -> Read<()> {
+    /// Applies one item of frame `frame`, and appends its entry to `tree`, which is [`State::tree`].
+    /// Applying it again changes nothing.
+    pub(super) fn apply(&self, frame: u64, item: Applied<'_>, tree: &mut Edge) -> Read<()> {
         let seq = item.entry.seq;
         self.index.kept.note_time(item.entry.time);
         let is_new = self.index.apply(item.change, item.kept, seq)?;
@@ -151,7 +153,7 @@ impl State {
                 seq - 1
             )));
         }
-        self.grow(&item.json)?;
+        self.grow(tree, &item.json)?;
         open.summary.add(item.entry);
         open.entries.push(StoredEntry {
             seq,
@@ -169,13 +171,11 @@ impl State {
     }
 
     /// Appends an entry to the tree.
-    fn grow(&self, entry: &[u8]) -> Read<()> {
-        let mut tree = self.tree.lock();
+    fn grow(&self, tree: &mut Edge, entry: &[u8]) -> Read<()> {
         let mut full = Vec::new();
         tree.push(NodeHash::of_leaf(entry), |level, index, hashes| {
             full.push((level, index, hashes.to_vec()));
         });
-        // Readers wait for the lock, so that what has left the edge is in the index.
         full.iter()
             .try_for_each(|(level, index, hashes)| self.index.put_tile(*level, *index, hashes))
     }
