@@ -192,6 +192,8 @@ Example:
     },
     /// Prints the key that verifies the log's checkpoints, and with them exports and proofs
     Key,
+    /// Prints the newest checkpoint: what the log commits itself to, signed
+    Checkpoint,
     /// Proves that an entry is in the log: a file for `audit verify`, with the entry in it
     Prove {
         /// The entry's number
@@ -348,6 +350,7 @@ mod tests {
             "agentidp audit list --action token.issue --outcome denied --agent a --limit 7 -o ndjson",
             "agentidp audit tail --from 0 -o ndjson",
             "agentidp audit key",
+            "agentidp audit checkpoint",
             "agentidp audit prove 7 --out f",
             "agentidp audit export f --org acme --from 1 --to 9",
             "agentidp audit verify f --key example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",

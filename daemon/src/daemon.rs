@@ -21,12 +21,15 @@ use crate::rpc::{self, About, Operators};
 use crate::scrape;
 use crate::service::tier::TierLimits;
 use crate::service::{Service, Settings, Tiers, init};
+use crate::sink::Sink;
 use crate::store::durable::{JournaledStore, StoreOptions};
 use crate::store::{Commit, Store};
 
 /// How long requests under way are waited for when the daemon is to end. With what comes after it
 /// the daemon ends within ten seconds.
 const DRAIN: Duration = Duration::from_secs(7);
+/// How long the last checkpoint may take to get off the machine.
+const LAST_DELIVERY: Duration = Duration::from_secs(2);
 /// How often what waits for its time is looked at.
 const TICK: Duration = Duration::from_secs(5);
 /// How often credentials are looked through for those that are old or about to expire.
@@ -42,7 +45,14 @@ pub(crate) struct Daemon {
     metrics_address: Option<SocketAddr>,
     http: config::Http,
     certificate: Option<Arc<http::Certificate>>,
+    sinks: Vec<Sink>,
     stopping: CancellationToken,
+}
+
+fn sinks(config: &config::Audit) -> Vec<Sink> {
+    let file = config.checkpoint_file.clone().map(Sink::File);
+    let command = config.checkpoint_command.clone().map(Sink::Command);
+    file.into_iter().chain(command).collect()
 }
 
 fn options(config: &Config) -> StoreOptions {
@@ -188,6 +198,7 @@ impl Daemon {
             operators: Operators::new(config.operator.roles.clone()),
             http: config.http.clone(),
             certificate,
+            sinks: sinks(&config.audit),
             stopping,
         })
     }
@@ -230,11 +241,13 @@ impl Daemon {
             metrics_address,
             http,
             certificate,
+            sinks,
             stopping,
         } = self;
         let http_listener = tokio::net::TcpListener::from_std(listeners.http)?;
         let operator_listener = tokio::net::UnixListener::from_std(listeners.operator)?;
         service.record(Action::DaemonStart).await?;
+        let checkpoints = Checkpoints::start(&service, sinks);
 
         let mut parts = JoinSet::new();
         let app = http::App::new(Arc::clone(&service), &http, certificate.clone())?;
@@ -289,8 +302,11 @@ impl Daemon {
         if let Err(error) = service.record(Action::DaemonStop).await {
             tracing::error!(%error, "the end could not be put into the audit log");
         }
-        service.tell_checkpoint(true);
-        tokio::task::spawn_blocking(move || store.shutdown()).await?;
+        // The store stays locked until it is dropped, after its last checkpoint.
+        let closed = Arc::clone(&store);
+        tokio::task::spawn_blocking(move || closed.shutdown()).await?;
+        checkpoints.finish().await;
+        drop(store);
         if let Some(watchdog) = watchdog {
             watchdog.abort();
         }
@@ -305,6 +321,46 @@ impl Daemon {
     }
 }
 
+/// What signs checkpoints of the audit log, and what carries them off the machine. It lives longer than
+/// the other parts: the last checkpoint is of the entry that says that the daemon ended.
+struct Checkpoints {
+    signing: JoinSet<()>,
+    delivering: JoinSet<()>,
+    end_of_signing: CancellationToken,
+    end_of_delivering: CancellationToken,
+}
+
+impl Checkpoints {
+    fn start(service: &Arc<Service>, sinks: Vec<Sink>) -> Self {
+        let end_of_signing = CancellationToken::new();
+        let mut signing = JoinSet::new();
+        let (signer, end) = (Arc::clone(service), end_of_signing.clone());
+        signing.spawn(async move { signer.keep_checkpoints(end).await });
+        let end_of_delivering = CancellationToken::new();
+        let mut delivering = JoinSet::new();
+        for sink in sinks {
+            delivering.spawn(sink.run(Arc::clone(service), end_of_delivering.clone()));
+        }
+        Self {
+            signing,
+            delivering,
+            end_of_signing,
+            end_of_delivering,
+        }
+    }
+
+    /// Signs the last one, and gives it a moment to get off the machine.
+    async fn finish(mut self) {
+        self.end_of_signing.cancel();
+        while self.signing.join_next().await.is_some() {}
+        self.end_of_delivering.cancel();
+        let all = async { while self.delivering.join_next().await.is_some() {} };
+        if tokio::time::timeout(LAST_DELIVERY, all).await.is_err() {
+            tracing::warn!("the last checkpoint may not have got off the machine");
+        }
+    }
+}
+
 /// Does what waits for its time and takes a moment: keys that are due, refusals of a minute that is
 /// over.
 async fn tick(service: Arc<Service>, stopping: CancellationToken) -> anyhow::Result<()> {
@@ -316,7 +372,6 @@ async fn tick(service: Arc<Service>, stopping: CancellationToken) -> anyhow::Res
         }
         service.flush_denials(false);
         service.prune_limits();
-        service.tell_checkpoint(false);
         if let Err(error) = service.advance_signing_keys().await {
             tracing::error!(%error, "signing keys could not be moved on; it is tried again");
         }

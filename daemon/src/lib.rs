@@ -19,6 +19,7 @@ mod metrics;
 mod rpc;
 mod scrape;
 mod service;
+mod sink;
 mod store;
 
 #[cfg(test)]

@@ -103,6 +103,10 @@ word_enum! {
         AuditKey = "audit.key",
         /// An entry was proved to be in the log.
         AuditProve = "audit.prove",
+        /// The newest checkpoint was read.
+        AuditCheckpoint = "audit.checkpoint",
+        /// The log was proved to have only grown.
+        AuditConsistency = "audit.consistency",
         /// The log, or a part of it, was exported.
         AuditExport = "audit.export",
         /// The daemon's status was read.

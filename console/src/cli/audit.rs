@@ -70,6 +70,10 @@ pub(super) async fn run(
             output.line(&key.to_string())?;
             output.flush()
         }
+        AuditCommand::Checkpoint => {
+            let note = Client::connect(socket).await?.audit_checkpoint().await?;
+            output.text(&note).and_then(|()| output.flush())
+        }
         AuditCommand::Prove { seq, out } => {
             let proof = Client::connect(socket).await?.audit_proof(seq).await?;
             match out {

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::client::{Client, DaemonStatus};
+use crate::client::{CheckpointStatus, Client, DaemonStatus};
 use crate::duration;
 use crate::error::Error;
 use crate::text::thousands;
@@ -61,6 +61,7 @@ impl Record for DaemonStatus {
                     self.store.format
                 ),
             ),
+            ("checkpoints", checkpoints(&self.checkpoints)),
             (
                 "you",
                 format!(
@@ -70,4 +71,22 @@ impl Record for DaemonStatus {
             ),
         ]
     }
+}
+
+fn checkpoints(it: &CheckpointStatus) -> String {
+    let entries = |count| format!("{} entries", thousands(count));
+    let failing = |failure: &str| match failure {
+        "" => String::new(),
+        failure => format!(", failing: {failure}"),
+    };
+    let mut parts = vec![format!("{}{}", entries(it.entries), failing(&it.failure))];
+    parts.extend(it.deliveries.iter().map(|it| {
+        format!(
+            "{}: {}{}",
+            it.place,
+            entries(it.entries),
+            failing(&it.failure)
+        )
+    }));
+    parts.join("; ")
 }

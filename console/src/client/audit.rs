@@ -80,6 +80,17 @@ impl Client {
         Ok(answer.into_inner().proof)
     }
 
+    /// The audit log's newest checkpoint: a signed note.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub async fn audit_checkpoint(&self) -> Result<String, Error> {
+        let request = call(v1::GetAuditCheckpointRequest {});
+        let answer = self.audit_service().get_checkpoint(request).await?;
+        Ok(answer.into_inner().note)
+    }
+
     /// The audit log as a file to be verified elsewhere, in parts.
     ///
     /// # Errors

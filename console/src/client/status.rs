@@ -27,6 +27,8 @@ pub struct DaemonStatus {
     pub signing_key: String,
     /// Its store.
     pub store: StoreStatus,
+    /// The checkpoints of its audit log.
+    pub checkpoints: CheckpointStatus,
     /// Who the caller is.
     pub caller: Caller,
 }
@@ -46,6 +48,30 @@ pub struct StoreStatus {
     pub journal_bytes: u64,
     /// How many files the journal has.
     pub journal_segments: u64,
+}
+
+/// The checkpoints of the audit log.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct CheckpointStatus {
+    /// How many entries the newest is of.
+    pub entries: u64,
+    /// Why the next cannot be signed.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub failure: String,
+    /// The ways off the machine.
+    pub deliveries: Vec<Delivery>,
+}
+
+/// A way off the machine for checkpoints.
+#[derive(Debug, Clone, Serialize)]
+pub struct Delivery {
+    /// `file` or `command`.
+    pub place: String,
+    /// How many entries the last that got there is of.
+    pub entries: u64,
+    /// Why the newest did not get there.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub failure: String,
 }
 
 /// Who the caller is to the daemon.
@@ -74,6 +100,12 @@ impl TryFrom<v1::Status> for DaemonStatus {
                 .ok_or(FieldError::new(field, "must be present"))
         };
         let store = it.store.unwrap_or_default();
+        let checkpoints = it.checkpoints.unwrap_or_default();
+        let delivery = |it: v1::status::Delivery| Delivery {
+            place: it.place,
+            entries: it.entries,
+            failure: it.failure,
+        };
         let caller = it.caller.unwrap_or_default();
         Ok(Self {
             version: it.version,
@@ -91,6 +123,11 @@ impl TryFrom<v1::Status> for DaemonStatus {
                 entries: store.entries,
                 journal_bytes: store.journal_bytes,
                 journal_segments: store.journal_segments,
+            },
+            checkpoints: CheckpointStatus {
+                entries: checkpoints.entries,
+                failure: checkpoints.failure,
+                deliveries: checkpoints.deliveries.into_iter().map(delivery).collect(),
             },
             caller: Caller {
                 uid: caller.uid,

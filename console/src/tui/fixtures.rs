@@ -9,7 +9,9 @@ use agentidp_shared::{
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use zeroize::Zeroizing;
 
-use crate::client::{Caller, Changed, DaemonStatus, Issued, ListedAgent, Page, StoreStatus};
+use crate::client::{
+    Caller, Changed, CheckpointStatus, DaemonStatus, Issued, ListedAgent, Page, StoreStatus,
+};
 
 use super::event::{
     Change, ChangeDone, ChangeResult, Command, DetailData, Effect, Event, NetEvent, Welcome,
@@ -120,6 +122,7 @@ pub(crate) fn status(role: &str) -> DaemonStatus {
         not_ready_reason: String::new(),
         http_address: "127.0.0.1:8420".to_owned(),
         signing_key: "kid".to_owned(),
+        checkpoints: CheckpointStatus::default(),
         store: StoreStatus {
             id: "0193f2c0-0000-7000-8000-0000000000aa".to_owned(),
             path: "/var/lib/agentidp".to_owned(),

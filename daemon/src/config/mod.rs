@@ -75,6 +75,8 @@ pub struct Config {
     pub organizations: Organizations,
     /// The store.
     pub store: Store,
+    /// Where checkpoints of the audit log go.
+    pub audit: Audit,
     /// Signing keys and what seals them.
     pub keys: Keys,
     /// Access tokens.
@@ -140,6 +142,15 @@ pub struct Store {
     pub path: PathBuf,
     /// Where the head of the log is noted, so that a log cut short is noticed.
     pub head_file: PathBuf,
+}
+
+/// Where checkpoints of the audit log go, beside the log.
+#[derive(Debug, Clone)]
+pub struct Audit {
+    /// The file that they are appended to.
+    pub checkpoint_file: Option<PathBuf>,
+    /// The program that gets each on its standard input, and its arguments; never empty.
+    pub checkpoint_command: Option<Vec<String>>,
 }
 
 /// Signing keys and what seals them.
@@ -354,6 +365,10 @@ impl Config {
                     .unwrap_or_else(|| store.join("head")),
                 path: store,
             },
+            audit: Audit {
+                checkpoint_file: sources.text("audit.checkpoint_file", value::path)?,
+                checkpoint_command: checkpoint_command(sources)?,
+            },
             keys: Keys {
                 algorithm: sources
                     .word("keys.algorithm")?
@@ -521,6 +536,15 @@ fn roles(sources: &Sources<'_>) -> Result<Vec<RoleMapping>, ConfigError> {
     };
     value::check_roles(&roles).map_err(|rule| sources.refuse(ROLES, rule))?;
     Ok(roles)
+}
+
+fn checkpoint_command(sources: &Sources<'_>) -> Result<Option<Vec<String>>, ConfigError> {
+    const KEY: &str = "audit.checkpoint_command";
+    let command = sources.value::<Vec<String>>(KEY)?;
+    if let Some(command) = &command {
+        value::check_command(command).map_err(|rule| sources.refuse(KEY, rule))?;
+    }
+    Ok(command)
 }
 
 fn warn_before(sources: &Sources<'_>) -> Result<Vec<Duration>, ConfigError> {

@@ -53,6 +53,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("organizations.tiers", Form::Toml),
     setting("store.path", Form::Text),
     setting("store.head_file", Form::Text),
+    setting("audit.checkpoint_file", Form::Text),
+    setting("audit.checkpoint_command", Form::Toml),
     setting("keys.algorithm", Form::Text),
     setting("keys.rotation_period", Form::Text),
     setting("keys.jwks_max_age", Form::Text),

@@ -147,6 +147,31 @@ impl AuditService for Adapter {
         Ok(Response::new(v1::AuditProof { proof }))
     }
 
+    async fn get_checkpoint(
+        &self,
+        request: Request<v1::GetAuditCheckpointRequest>,
+    ) -> Result<Response<v1::AuditCheckpoint>, Status> {
+        caller(&request)?;
+        let signed = self.0.newest_checkpoint().await;
+        let note = signed.map_err(|error| status(&error))?.note.to_string();
+        Ok(Response::new(v1::AuditCheckpoint { note }))
+    }
+
+    async fn prove_consistency(
+        &self,
+        request: Request<v1::ProveAuditConsistencyRequest>,
+    ) -> Result<Response<v1::AuditConsistency>, Status> {
+        caller(&request)?;
+        let request = request.into_inner();
+        let proved = self.0.prove_growth(request.from, request.to).await;
+        let proved = proved.map_err(|error| status(&error))?;
+        Ok(Response::new(v1::AuditConsistency {
+            to: proved.to,
+            proof: proved.proof.iter().map(ToString::to_string).collect(),
+            checkpoint: proved.checkpoint.to_string(),
+        }))
+    }
+
     type ExportStream = BoxStream<'static, Result<v1::ExportAuditResponse, Status>>;
 
     async fn export(
@@ -167,6 +192,7 @@ impl AuditService for Adapter {
         let (sender, receiver) = mpsc::channel(CHUNKS);
         self.0
             .export(&caller, range, sender)
+            .await
             .map_err(|error| status(&error))?;
         let chunks = ReceiverStream::new(receiver).map(|chunk| match chunk {
             Ok(ExportChunk { data, next, to }) => Ok(v1::ExportAuditResponse {

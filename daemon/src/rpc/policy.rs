@@ -182,6 +182,16 @@ pub(crate) const RULES: &[Rule] = &[
         Action::AuditProve,
     ),
     rule(
+        "/agentidp.operator.v1.AuditService/GetCheckpoint",
+        Role::Auditor,
+        Action::AuditCheckpoint,
+    ),
+    rule(
+        "/agentidp.operator.v1.AuditService/ProveConsistency",
+        Role::Auditor,
+        Action::AuditConsistency,
+    ),
+    rule(
         "/agentidp.operator.v1.AuditService/Export",
         Role::Auditor,
         Action::AuditExport,
@@ -346,6 +356,8 @@ mod tests {
                 "Tail",
                 "GetKey",
                 "Prove",
+                "GetCheckpoint",
+                "ProveConsistency",
                 "Export",
                 "Check",
                 "Watch",

@@ -29,6 +29,27 @@ pub(super) struct Adapter {
     pub(super) about: About,
 }
 
+impl Adapter {
+    fn checkpoints(&self, failure: Option<String>) -> v1::status::Checkpoints {
+        let newest = self.service.checkpoints();
+        let entries = newest.borrow().as_ref().map_or(0, |signed| signed.size());
+        let deliveries =
+            self.service
+                .deliveries()
+                .into_iter()
+                .map(|(place, it)| v1::status::Delivery {
+                    place: place.to_owned(),
+                    entries: it.size,
+                    failure: it.failure.unwrap_or_default(),
+                });
+        v1::status::Checkpoints {
+            entries,
+            failure: failure.unwrap_or_default(),
+            deliveries: deliveries.collect(),
+        }
+    }
+}
+
 #[tonic::async_trait]
 impl StatusService for Adapter {
     async fn get(
@@ -68,6 +89,7 @@ impl StatusService for Adapter {
             caller,
             http_address: self.about.http_address.to_string(),
             signing_key: self.service.keyring().active().kid().to_owned(),
+            checkpoints: Some(self.checkpoints(store.head_failure)),
         }))
     }
 }

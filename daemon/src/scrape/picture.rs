@@ -21,6 +21,7 @@ pub(super) fn register(service: &Service, found: &Health, registry: &mut Registr
     daemon(service, registry);
     health(found, registry);
     store(service, registry);
+    checkpoints(service, registry);
     caches(service, registry);
     secrets(service, registry);
     if let Ok(keys) = service.list_signing_keys() {
@@ -98,6 +99,33 @@ fn store(service: &Service, registry: &mut Registry) {
             ConstGauge::new(space.free),
         );
     }
+}
+
+fn checkpoints(service: &Service, registry: &mut Registry) {
+    let entries: Family<Labels<1>, Gauge> = Family::default();
+    let failures: Family<Labels<1>, Counter> = Family::default();
+    let set = |place, size: u64| {
+        let size = i64::try_from(size).unwrap_or(i64::MAX);
+        entries.get_or_create(&[("place", place)]).set(size);
+    };
+    if let Some(signed) = service.checkpoints().borrow().as_ref() {
+        set("daemon", signed.size());
+    }
+    for (place, delivery) in service.deliveries() {
+        set(place, delivery.size);
+        let counter = failures.get_or_create(&[("place", place)]);
+        counter.inc_by(delivery.failures);
+    }
+    registry.register(
+        "agentidp_checkpoint_entries",
+        "Entries that the newest checkpoint of the audit log is of, by where it has got to",
+        entries,
+    );
+    registry.register(
+        "agentidp_checkpoint_failures",
+        "Attempts to get a checkpoint off the machine that failed",
+        failures,
+    );
 }
 
 fn caches(service: &Service, registry: &mut Registry) {

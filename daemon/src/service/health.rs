@@ -111,6 +111,7 @@ const SEE_THE_LOG: &str = "the daemon's log says why";
 const INDEX: &str = "index";
 const KEYS: &str = "signing_keys";
 const DISK: &str = "disk";
+const CHECKPOINTS: &str = "checkpoints";
 
 impl Service {
     /// Looks at every part of the daemon.
@@ -134,6 +135,7 @@ impl Service {
         parts.extend(from_disk);
         parts.push(clock(self.begun, (now, Instant::now())));
         parts.push(secrets(self.secrets.load()));
+        parts.push(self.checkpoints_part());
         Health {
             state: parts
                 .iter()
@@ -142,6 +144,31 @@ impl Service {
                 .unwrap_or(Condition::Unreachable),
             parts,
         }
+    }
+}
+
+impl Service {
+    /// Whether the audit log's checkpoints are signed, and get off the machine.
+    fn checkpoints_part(&self) -> Part {
+        let signed = self
+            .checkpoints()
+            .borrow()
+            .as_ref()
+            .map_or(0, |it| it.size());
+        let stuck = self.deliveries().values().any(|it| it.failure.is_some());
+        let (state, detail) = if self.store.status().head_failure.is_some() {
+            let detail = format!("the head file cannot be written: {SEE_THE_LOG}");
+            (Condition::Degraded, detail)
+        } else if stuck {
+            let detail = format!("checkpoints do not get off the machine: {SEE_THE_LOG}");
+            (Condition::Degraded, detail)
+        } else {
+            (
+                Condition::Healthy,
+                format!("the newest is of {signed} entries"),
+            )
+        };
+        Part::new(CHECKPOINTS, state, detail)
     }
 }
 

@@ -723,6 +723,35 @@ pub struct AuditProof {
     #[prost(string, tag = "1")]
     pub proof: ::prost::alloc::string::String,
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetAuditCheckpointRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuditCheckpoint {
+    /// C2SP tlog-checkpoint in a signed note
+    #[prost(string, tag = "1")]
+    pub note: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProveAuditConsistencyRequest {
+    /// the smaller size, at least 1
+    #[prost(uint64, tag = "1")]
+    pub from: u64,
+    /// the larger size; absent: that of the checkpoint in the answer
+    #[prost(uint64, optional, tag = "2")]
+    pub to: ::core::option::Option<u64>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuditConsistency {
+    /// the larger size
+    #[prost(uint64, tag = "1")]
+    pub to: u64,
+    /// RFC 6962, section 2.1.2; each hash in base64
+    #[prost(string, repeated, tag = "2")]
+    pub proof: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// of at least the larger size
+    #[prost(string, tag = "3")]
+    pub checkpoint: ::prost::alloc::string::String,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExportAuditRequest {
     /// an organization's id or name; empty: every entry
@@ -749,7 +778,7 @@ pub struct ExportAuditResponse {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetStatusRequest {}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Status {
     #[prost(string, tag = "1")]
     pub version: ::prost::alloc::string::String,
@@ -774,6 +803,8 @@ pub struct Status {
     /// the kid that signs now
     #[prost(string, tag = "10")]
     pub signing_key: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "11")]
+    pub checkpoints: ::core::option::Option<status::Checkpoints>,
 }
 /// Nested message and enum types in `Status`.
 pub mod status {
@@ -792,6 +823,31 @@ pub mod status {
         pub journal_bytes: u64,
         #[prost(uint64, tag = "6")]
         pub journal_segments: u64,
+    }
+    /// The audit log's checkpoints, and how they get off the machine.
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Checkpoints {
+        /// what the newest is of; 0 before the first
+        #[prost(uint64, tag = "1")]
+        pub entries: u64,
+        /// why the next cannot be signed
+        #[prost(string, tag = "2")]
+        pub failure: ::prost::alloc::string::String,
+        #[prost(message, repeated, tag = "3")]
+        pub deliveries: ::prost::alloc::vec::Vec<Delivery>,
+    }
+    /// A way off the machine for checkpoints.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Delivery {
+        /// file or command
+        #[prost(string, tag = "1")]
+        pub place: ::prost::alloc::string::String,
+        /// what the last that got there is of; 0 for none since the start
+        #[prost(uint64, tag = "2")]
+        pub entries: u64,
+        /// why the newest did not get there
+        #[prost(string, tag = "3")]
+        pub failure: ::prost::alloc::string::String,
     }
     /// Who the caller is to the daemon.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4221,6 +4277,63 @@ pub mod audit_service_client {
                 .insert(GrpcMethod::new("agentidp.operator.v1.AuditService", "Prove"));
             self.inner.unary(req, path, codec).await
         }
+        /// Gives the newest checkpoint of the log. Role: auditor.
+        pub async fn get_checkpoint(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetAuditCheckpointRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AuditCheckpoint>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/agentidp.operator.v1.AuditService/GetCheckpoint",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("agentidp.operator.v1.AuditService", "GetCheckpoint"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Proves that the log only grew between two sizes. Role: auditor.
+        pub async fn prove_consistency(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ProveAuditConsistencyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AuditConsistency>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/agentidp.operator.v1.AuditService/ProveConsistency",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "agentidp.operator.v1.AuditService",
+                        "ProveConsistency",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// Exports the log, or an organization's part of it, to be verified elsewhere. Role: auditor.
         pub async fn export(
             &mut self,
@@ -4290,6 +4403,19 @@ pub mod audit_service_server {
             &self,
             request: tonic::Request<super::ProveAuditEntryRequest>,
         ) -> std::result::Result<tonic::Response<super::AuditProof>, tonic::Status>;
+        /// Gives the newest checkpoint of the log. Role: auditor.
+        async fn get_checkpoint(
+            &self,
+            request: tonic::Request<super::GetAuditCheckpointRequest>,
+        ) -> std::result::Result<tonic::Response<super::AuditCheckpoint>, tonic::Status>;
+        /// Proves that the log only grew between two sizes. Role: auditor.
+        async fn prove_consistency(
+            &self,
+            request: tonic::Request<super::ProveAuditConsistencyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AuditConsistency>,
+            tonic::Status,
+        >;
         /// Server streaming response type for the Export method.
         type ExportStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::ExportAuditResponse, tonic::Status>,
@@ -4545,6 +4671,97 @@ pub mod audit_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ProveSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/agentidp.operator.v1.AuditService/GetCheckpoint" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetCheckpointSvc<T: AuditService>(pub Arc<T>);
+                    impl<
+                        T: AuditService,
+                    > tonic::server::UnaryService<super::GetAuditCheckpointRequest>
+                    for GetCheckpointSvc<T> {
+                        type Response = super::AuditCheckpoint;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetAuditCheckpointRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AuditService>::get_checkpoint(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetCheckpointSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/agentidp.operator.v1.AuditService/ProveConsistency" => {
+                    #[allow(non_camel_case_types)]
+                    struct ProveConsistencySvc<T: AuditService>(pub Arc<T>);
+                    impl<
+                        T: AuditService,
+                    > tonic::server::UnaryService<super::ProveAuditConsistencyRequest>
+                    for ProveConsistencySvc<T> {
+                        type Response = super::AuditConsistency;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ProveAuditConsistencyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AuditService>::prove_consistency(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ProveConsistencySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

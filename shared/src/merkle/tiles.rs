@@ -38,7 +38,7 @@ pub trait TileSource {
     }
 }
 
-impl<S: TileSource> TileSource for &S {
+impl<S: TileSource + ?Sized> TileSource for &S {
     type Error = S::Error;
 
     fn hashes(&self, level: u8, index: u64) -> Result<Vec<NodeHash>, S::Error> {
@@ -367,5 +367,28 @@ impl TileSource for Edge {
             }
             _ => Vec::new(),
         })
+    }
+}
+
+/// The tiles of a tree that grows: the full ones of a source, which may have become more since, and
+/// those that were not full at its edge.
+#[derive(Debug, Clone, Copy)]
+pub struct Grown<'a, S: ?Sized> {
+    /// The full tiles.
+    pub full: &'a S,
+    /// The edge.
+    pub edge: &'a Edge,
+}
+
+impl<S: TileSource + ?Sized> TileSource for Grown<'_, S> {
+    type Error = S::Error;
+
+    fn hashes(&self, level: u8, index: u64) -> Result<Vec<NodeHash>, S::Error> {
+        let Ok(hashes) = self.edge.hashes(level, index);
+        if hashes.is_empty() {
+            self.full.hashes(level, index)
+        } else {
+            Ok(hashes)
+        }
     }
 }

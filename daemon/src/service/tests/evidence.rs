@@ -1,9 +1,10 @@
 //! What the log gives out can be verified, and nobody is given what is not there for them.
 
 use agentidp_shared::merkle::export::{Report, verify_export};
+use agentidp_shared::merkle::{Checkpoint, verify_consistency};
 
 use super::*;
-use crate::service::log::ExportRange;
+use crate::service::log::{ExportRange, Signed};
 
 const ALL: ExportRange = ExportRange {
     organization: None,
@@ -12,9 +13,16 @@ const ALL: ExportRange = ExportRange {
 };
 
 impl Bench {
+    /// What the daemon does each second.
+    async fn sign(&self) {
+        let edge = Arc::clone(&self.store.headed().borrow());
+        self.service.sign_checkpoint(&edge).await.unwrap();
+    }
+
     async fn export(&self, caller: &Caller, range: ExportRange) -> Result<Report, Code> {
         let (sender, mut chunks) = tokio::sync::mpsc::channel(1);
-        let begun = self.service.export(caller, range, sender);
+        self.sign().await;
+        let begun = self.service.export(caller, range, sender).await;
         begun.map_err(|error| error.code)?;
         let mut file = Vec::new();
         while let Some(chunk) = chunks.recv().await {
@@ -55,8 +63,68 @@ async fn every_entry_can_be_exported_and_proved() {
         assert_eq!(proof.verify(verifier).unwrap().size, size);
     }
     assert!(bench.service.prove_entry(&caller, size).await.is_err());
-    let reopened = bench.service.store().tree();
-    assert_eq!(reopened.size(), size);
+}
+
+#[tokio::test]
+async fn the_log_is_proved_to_have_only_grown_between_any_two_sizes() {
+    let bench = Bench::new().await;
+    let verifier = bench.service.log_verifier();
+    let held = async || {
+        bench.sign().await;
+        let signed = bench.service.newest_checkpoint().await.unwrap();
+        Checkpoint::verified(&signed.note, verifier).unwrap()
+    };
+    let first = held().await;
+    let issued = bench.credential().await;
+    let mut all = vec![first];
+    for _ in 0..3 {
+        for _ in 0..100 {
+            bench.token(&issued).await.unwrap();
+        }
+        all.push(held().await);
+    }
+    let last = all.last().unwrap();
+    for one in &all {
+        let newest = bench.service.prove_growth(one.size, None).await.unwrap();
+        let signed = Checkpoint::verified(&newest.checkpoint, verifier).unwrap();
+        assert_eq!((newest.to, &signed), (last.size, last));
+        for other in all.iter().filter(|it| it.size >= one.size) {
+            let proved = bench.service.prove_growth(one.size, Some(other.size));
+            let proof = proved.await.unwrap().proof;
+            verify_consistency(one.size, other.size, &one.root, &other.root, &proof).unwrap();
+        }
+    }
+    for (from, to) in [
+        (0, None),
+        (last.size + 1, None),
+        (2, Some(1)),
+        (1, Some(last.size + 1)),
+    ] {
+        let refused = bench.service.prove_growth(from, to).await.unwrap_err();
+        assert_eq!(refused.code, Code::InvalidArgument, "{from} {to:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_checkpoint_is_signed_whenever_the_log_has_grown_and_the_store_keeps_it() {
+    let bench = Bench::new().await;
+    let issued = bench.credential().await;
+    let ended = CancellationToken::new();
+    let mut newest = bench.service.checkpoints();
+    let follow = async {
+        for _ in 0..3 {
+            bench.token(&issued).await.unwrap();
+            let size = *bench.store.head().borrow();
+            let covers = |it: &Option<Arc<Signed>>| it.as_ref().is_some_and(|it| it.size() == size);
+            newest.wait_for(covers).await.unwrap();
+        }
+        bench.token(&issued).await.unwrap();
+        ended.cancel();
+    };
+    tokio::join!(bench.service.keep_checkpoints(ended.clone()), follow);
+    let last = bench.service.newest_checkpoint().await.unwrap();
+    assert_eq!(last.size(), *bench.store.head().borrow(), "also at the end");
+    assert_eq!(bench.store.checkpoint(), last.note.to_string());
 }
 
 #[tokio::test]

@@ -10,10 +10,11 @@ use agentidp_shared::merkle::{Edge, NodeHash};
 
 use super::bundle;
 use super::frame::{Hash, sha256};
+use super::head::check_head;
 use super::index::Index;
+use super::journal::Position;
 use super::kept::MARGIN;
 use super::layout::Layout;
-use super::open::check_head;
 use super::records::stored_pair;
 use super::tally::Mark;
 use super::{OpenError, StoreOptions, journal};
@@ -45,12 +46,20 @@ pub(crate) fn check(options: &StoreOptions) -> Result<Report, OpenError> {
     let _lock = layout.lock()?;
     let head = layout.read_head()?;
     let mut report = Report::default();
-    let mut at_head: Option<Hash> = None;
+    let mut at_head = None;
     let mut expected = Expected::default();
+    if let Some(head) = &head {
+        expected.promise("head file", head.entries, head.root);
+    }
+    match layout.read_checkpoint() {
+        Ok(None) => {}
+        Ok(Some(kept)) => expected.promise("checkpoint", kept.size, kept.root),
+        Err(error) => report.findings.push(error.to_string()),
+    }
     let end = journal::scan(&layout.journal(), identity.id, 1, &mut |frame| {
         report.frames += 1;
         if head.as_ref().is_some_and(|head| head.frame == frame.number) {
-            at_head = Some(frame.hash);
+            at_head = Some(Position::after(frame));
         }
         for (item, seq) in frame.items.iter().zip(frame.first_seq..) {
             report.entries += 1;
@@ -104,9 +113,15 @@ pub(crate) fn check(options: &StoreOptions) -> Result<Report, OpenError> {
             "the journal ends in a write that was cut off; the next start removes it"
         );
     }
-    if let Err(error) = check_head(head, identity.id, at_head, &end.position) {
+    if let Err(error) = check_head(&layout, identity.id, head.as_ref(), at_head, &end.position) {
         report.findings.push(error.to_string());
     }
+    report.findings.extend(expected.promises.iter().map(|promise| {
+        format!(
+            "the {} says that the log's first {} entries have the root {}, and the journal's have not",
+            promise.what, promise.size, promise.root
+        )
+    }));
     check_index(&layout, expected, &mut report)?;
     Ok(report)
 }
@@ -130,9 +145,22 @@ struct Expected {
     /// How many entries there were when a tile of it was full, its level and its place, and the digest
     /// of its hashes.
     tiles: Vec<(u64, u8, u64, Hash)>,
+    /// What others say of the tree and was not found to hold yet.
+    promises: Vec<Promise>,
+}
+
+/// A tree that the log is said to begin with.
+struct Promise {
+    what: &'static str,
+    size: u64,
+    root: NodeHash,
 }
 
 impl Expected {
+    fn promise(&mut self, what: &'static str, size: u64, root: NodeHash) {
+        self.promises.push(Promise { what, size, root });
+    }
+
     fn keep(&mut self, frame: u64, kept: Vec<Temporary>) {
         self.kept
             .extend(kept.into_iter().map(|it| (it.key, (frame, it))));
@@ -145,6 +173,9 @@ impl Expected {
             .push(NodeHash::of_leaf(&entry.json), |level, place, hashes| {
                 tiles.push((end, level, place, tile_digest(hashes)));
             });
+        let tree = &self.tree;
+        self.promises
+            .retain(|it| it.size != end || it.root != tree.root());
         self.open.push(entry);
         if self.open.len() as u64 == bundle::ENTRIES {
             self.bundles.push(bundle_digest(&self.open));

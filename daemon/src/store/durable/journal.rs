@@ -41,7 +41,8 @@ impl Position {
         entries: 0,
     };
 
-    fn after(frame: &Frame) -> Self {
+    /// After `frame`.
+    pub(super) fn after(frame: &Frame) -> Self {
         let count = u64::try_from(frame.items.len()).unwrap_or(u64::MAX);
         Self {
             frame: frame.number,

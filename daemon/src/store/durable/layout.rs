@@ -5,19 +5,19 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use agentidp_shared::merkle::{Checkpoint, Note};
 use agentidp_shared::{StoreId, Timestamp};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::journal::Position;
+use super::head::Head;
 use super::{OpenError, StoreOptions};
 use crate::store::Space;
-use crate::store::form::hex;
 
 /// The version of the store's form.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 
 /// The room on the disk that `folder` is on.
 pub(super) fn space(folder: &str) -> io::Result<Space> {
@@ -44,43 +44,6 @@ pub(super) struct Identity {
     pub(super) id: StoreId,
     /// When it was made.
     pub(super) created_at: Timestamp,
-}
-
-/// The head file: how far the store had got. It lives outside journal and index, so that a store
-/// put back from yesterday contradicts it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Head {
-    /// The store.
-    pub(super) store_id: StoreId,
-    /// Its last frame.
-    pub(super) frame: u64,
-    /// How many entries its log has.
-    pub(super) entries: u64,
-    /// The hash of the last frame, in hex.
-    pub(super) hash: String,
-}
-
-impl Head {
-    /// The head of a store whose journal stands at `position`.
-    pub(super) fn new(store_id: StoreId, position: &Position) -> Self {
-        Self {
-            store_id,
-            frame: position.frame,
-            entries: position.entries,
-            hash: hex(&position.hash),
-        }
-    }
-}
-
-impl std::fmt::Display for Head {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let short = self.hash.get(..16).unwrap_or(&self.hash);
-        write!(
-            f,
-            "store {} at frame {} with {} entries, {short}…",
-            self.store_id, self.frame, self.entries
-        )
-    }
 }
 
 /// Where everything of a store is.
@@ -117,6 +80,26 @@ impl Layout {
     /// `store.json`.
     pub(super) fn identity(&self) -> PathBuf {
         self.root.join("store.json")
+    }
+
+    /// The newest checkpoint.
+    pub(super) fn checkpoint(&self) -> PathBuf {
+        self.root.join("checkpoint")
+    }
+
+    /// Reads the newest checkpoint, whose signature is not verified; `None` when there is none.
+    pub(super) fn read_checkpoint(&self) -> Result<Option<Checkpoint>, OpenError> {
+        let path = self.checkpoint();
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(OpenError::io(&path)(error)),
+        };
+        let read = Note::from_bytes(&bytes).and_then(|note| note.text().parse());
+        read.map(Some).map_err(|error| OpenError::Unreadable {
+            path,
+            cause: error.to_string(),
+        })
     }
 
     /// Removes what making a store left behind when it failed. Call it only with the lock.
@@ -210,14 +193,20 @@ pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, OpenError
     })
 }
 
-/// Writes a small JSON file so that after a crash it is the old one or the new one, whole.
+/// Writes a small JSON file, as [`write_whole`] does.
 pub(super) fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
     let mut bytes = serde_json::to_vec(value)?;
     bytes.push(b'\n');
+    write_whole(path, &bytes)
+}
+
+/// Writes a small file so that after a crash it is the old one or the new one, whole. No two may
+/// write the same one at once.
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let mut file = File::create(&temporary)?;
-    file.write_all(&bytes)?;
+    file.write_all(bytes)?;
     file.sync_all()?;
     std::fs::rename(&temporary, path)?;
     sync_folder(path.parent().unwrap_or_else(|| Path::new(".")))

@@ -11,6 +11,7 @@ mod check;
 mod directory;
 mod frame;
 mod glance;
+mod head;
 mod index;
 mod intern;
 mod journal;
@@ -79,6 +80,7 @@ pub(crate) struct StoreOptions {
 pub(crate) struct JournaledStore {
     id: StoreId,
     path: String,
+    layout: layout::Layout,
     state: Arc<State>,
     /// `None` once the store is being shut down.
     queue: Mutex<Option<mpsc::Sender<Waiting>>>,
@@ -288,9 +290,19 @@ impl Store for JournaledStore {
             journal_bytes,
             journal_segments,
             failure: self.state.failure.read().clone(),
+            head_failure: self.state.head_failure.read().clone(),
         }
     }
 
+    fn headed(&self) -> watch::Receiver<Arc<Edge>> {
+        self.state.headed.subscribe()
+    }
+
+    fn keep_checkpoint(&self, note: &str) -> std::io::Result<()> {
+        layout::write_whole(&self.layout.checkpoint(), note.as_bytes())
+    }
+
+    #[cfg(test)]
     fn tree(&self) -> Edge {
         self.state.tree.lock().clone()
     }

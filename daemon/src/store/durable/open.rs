@@ -6,15 +6,17 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use agentidp_shared::merkle::{Frontier, NodeHash};
 use agentidp_shared::{Entry, StoreId, Timestamp};
 use tokio::sync::mpsc;
 
 use super::directory::Directory;
-use super::frame::{Frame, Hash};
+use super::frame::Frame;
+use super::head::{Head, check_head};
 use super::index::Index;
 use super::journal::{self, End, Journal, Position};
 use super::keeper::Keeper;
-use super::layout::{FORMAT, Head, Identity, Layout, sync_folder, write_json};
+use super::layout::{FORMAT, Identity, Layout, sync_folder, write_json};
 use super::sequencer::{Sequencer, seal};
 use super::state::{Applied, State};
 use super::tally::Mark;
@@ -205,8 +207,12 @@ impl JournaledStore {
         let mut writer = Journal::open(&journal, id, &end).map_err(OpenError::io(&journal))?;
         let frame = seal(&mut first.into_items(), 0)?;
         let position = writer.append(&frame).map_err(OpenError::io(&journal))?;
+        let mut tree = Frontier::default();
+        for item in &frame {
+            tree.push(NodeHash::of_leaf(&item.entry));
+        }
         layout
-            .write_head(&Head::new(id, &position))
+            .write_head(&Head::new(id, &position, tree.root()))
             .map_err(OpenError::io(root))?;
         // Last, because it is what makes the folder a store.
         let identity = Identity {
@@ -247,12 +253,16 @@ impl JournaledStore {
         let lock = layout.lock()?;
         check_room(layout.root())?;
         let mark = Index::read_mark(&layout.index()).filter(|mark| mark.store_id == identity.id);
-        let end = verify(&layout, identity.id, mark.as_ref(), trust)?;
+        let head = match trust {
+            Trust::HeadFile => layout.read_head()?,
+            Trust::Journal => None,
+        };
+        let end = verify(&layout, identity.id, mark.as_ref(), head.as_ref(), trust)?;
         let journal_folder = layout.journal();
         let mut journal = Journal::open(&journal_folder, identity.id, &end)
             .map_err(OpenError::io(&journal_folder))?;
         prepare(&mut journal);
-        let state = up_to_date(&layout, identity.id, mark, &end)?;
+        let state = up_to_date(&layout, identity.id, mark, head.as_ref(), &end)?;
         state.uses.go_live();
         *state.journal.lock() = (journal.position(), journal.size());
         state.head.send_replace(journal.position().entries);
@@ -268,11 +278,12 @@ impl JournaledStore {
             .name("sequencer".to_owned())
             .spawn(move || sequencer.run());
         let thread = thread.map_err(OpenError::io(layout.root()))?;
-        let keeper = Keeper::start(Arc::clone(&state), layout.clone(), identity.id);
+        let keeper = Keeper::start(Arc::clone(&state), layout.clone(), identity.id, trust);
         let keeper = keeper.map_err(OpenError::io(layout.root()))?;
         Ok(Self {
             id: identity.id,
             path: layout.root().display().to_string(),
+            layout,
             state,
             queue: parking_lot::Mutex::new(Some(queue)),
             threads: parking_lot::Mutex::new(Some((thread, keeper))),
@@ -310,49 +321,23 @@ fn verify(
     layout: &Layout,
     id: StoreId,
     mark: Option<&Mark>,
+    head: Option<&Head>,
     trust: Trust,
 ) -> Result<End, OpenError> {
-    let head = match trust {
-        Trust::HeadFile => layout.read_head()?,
-        Trust::Journal => None,
-    };
     let from = head
-        .as_ref()
         .map_or(1, |head| head.frame)
         .min(mark.map_or(1, |mark| mark.frame));
-    let mut at_head: Option<Hash> = None;
+    let mut at_head = None;
     let end = journal::scan(&layout.journal(), id, from, &mut |frame: &Frame| {
-        if head.as_ref().is_some_and(|head| head.frame == frame.number) {
-            at_head = Some(frame.hash);
+        if head.is_some_and(|head| head.frame == frame.number) {
+            at_head = Some(Position::after(frame));
         }
         Ok(())
     })?;
     if trust == Trust::HeadFile {
-        check_head(head, id, at_head, &end.position)?;
+        check_head(layout, id, head, at_head, &end.position)?;
     }
     Ok(end)
-}
-
-/// Holds the journal against the head file: the store must be the same, and the frame that the
-/// file remembers must be there with the same hash.
-pub(super) fn check_head(
-    head: Option<Head>,
-    id: StoreId,
-    at_head: Option<Hash>,
-    position: &Position,
-) -> Result<(), OpenError> {
-    let Some(head) = head else {
-        return Err(OpenError::NoHead);
-    };
-    let agrees = head.store_id == id && at_head.is_some_and(|hash| form::hex(&hash) == head.hash);
-    if agrees {
-        Ok(())
-    } else {
-        Err(OpenError::Head {
-            head: head.to_string(),
-            store: Head::new(id, position).to_string(),
-        })
-    }
 }
 
 /// The state, with the index brought up to date from the journal; made anew if it must be.
@@ -360,6 +345,7 @@ fn up_to_date(
     layout: &Layout,
     id: StoreId,
     mark: Option<Mark>,
+    head: Option<&Head>,
     end: &End,
 ) -> Result<State, OpenError> {
     let folder = layout.index();
@@ -367,7 +353,7 @@ fn up_to_date(
     if let Some(mark) = mark.filter(|mark| {
         mark.frame <= end.position.frame + 1 && mark.open_seq <= end.position.entries
     }) {
-        match from_index(layout, id, &mark, end) {
+        match from_index(layout, id, &mark, head, end) {
             Ok(Some(state)) => return Ok(state),
             Ok(None) => {
                 tracing::warn!("the index is not as it was left: it is damaged, or another one");
@@ -387,6 +373,12 @@ fn up_to_date(
     let state = State::new(Index::open(&folder)?, Directory::default(), 0, 1)?;
     replay(layout, id, 1, &state, end)?;
     state.flush(id)?;
+    if let Some(head) = head
+        && !head.is_in(&state)?
+    {
+        let root = state.root_of(end.position.entries)?;
+        return Err(head.contradicts(&Head::new(id, &end.position, root)));
+    }
     Ok(state)
 }
 
@@ -396,6 +388,7 @@ fn from_index(
     layout: &Layout,
     id: StoreId,
     mark: &Mark,
+    head: Option<&Head>,
     end: &End,
 ) -> Result<Option<State>, OpenError> {
     let index = Index::open(&layout.index())?;
@@ -411,7 +404,9 @@ fn from_index(
         let cause = "sled gave up on it".to_owned();
         Err(OpenError::Index(ReadError(cause)))
     };
-    replayed.unwrap_or_else(gave_up).map(|()| Some(state))
+    replayed.unwrap_or_else(gave_up)?;
+    let agrees = head.map(|head| head.is_in(&state)).transpose()?;
+    Ok((agrees != Some(false)).then_some(state))
 }
 
 /// Keeps one damaged index for whoever wants to look into it.

@@ -3,7 +3,7 @@
 use std::hash::Hash;
 use std::sync::Arc;
 
-use agentidp_shared::merkle::{Edge, NodeHash};
+use agentidp_shared::merkle::{Edge, Grown, NodeHash, root};
 use agentidp_shared::{
     Agent, AgentId, CredentialId, Entry, Organization, OrganizationId, StoreId, Timestamp,
 };
@@ -17,6 +17,7 @@ use super::glance::Facts;
 use super::index::Index;
 use super::journal::Position;
 use super::places;
+use super::tiles::unproved;
 use super::usage::{Issued, UsageKey, Uses};
 use crate::metrics::store::StoreMetrics;
 use crate::store::query::first_expiry;
@@ -81,8 +82,14 @@ pub(super) struct State {
     pub(super) uses: Uses,
     /// How many entries are durable.
     pub(super) head: watch::Sender<u64>,
+    /// The edge of the tree as far as the head file has it.
+    pub(super) headed: watch::Sender<Arc<Edge>>,
+    /// Held while the index is made durable and marked: the mark is one file.
+    flushing: Mutex<()>,
     /// Why nothing can be written any more.
     pub(super) failure: RwLock<Option<String>>,
+    /// Why the head file cannot be written.
+    pub(super) head_failure: RwLock<Option<String>>,
     /// Where the journal stands, and how many bytes and segments it has.
     pub(super) journal: Mutex<(Position, (u64, u64))>,
     /// What is counted.
@@ -120,7 +127,10 @@ impl State {
             credentials: Cache::new(&metrics.credentials),
             uses: Uses::default(),
             head: watch::Sender::new(open_seq),
-            failure: RwLock::new(None),
+            headed: watch::Sender::default(),
+            flushing: Mutex::default(),
+            failure: RwLock::default(),
+            head_failure: RwLock::default(),
             journal: Mutex::new((Position::START, (0, 0))),
             metrics,
         })
@@ -241,6 +251,7 @@ impl State {
 
     /// Makes the index durable as far as it has got.
     pub(super) fn flush(&self, store_id: StoreId) -> Read<()> {
+        let _alone = self.flushing.lock();
         // Everything that was applied before this moment is in what sled flushes after it.
         let (frame, open_seq) = {
             let open = self.open.read();
@@ -280,6 +291,17 @@ impl State {
             cache.records.put(id, Arc::clone(&found));
         }
         Ok(Some(found))
+    }
+
+    /// The root of the tree over the first `size` entries.
+    ///
+    /// # Errors
+    ///
+    /// When there are not as many, or the index lacks something of the tree.
+    pub(super) fn root_of(&self, size: u64) -> Read<NodeHash> {
+        let edge = &self.tree.lock();
+        let full = &self.index;
+        root(&Grown { full, edge }, size).map_err(unproved)
     }
 
     /// The entries of the bundle that `seq` is in, as far as they are durable.

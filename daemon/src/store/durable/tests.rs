@@ -349,14 +349,91 @@ async fn a_store_put_back_from_yesterday_is_refused_with_both_heads() {
     let yesterday = fs::read(segment(&options)).unwrap();
     let store = JournaledStore::open(&options).unwrap();
     store.commit(register(2)).await.unwrap();
+    let before = store.entries_from(0, 4).unwrap();
     store.shutdown();
     drop(store);
     fs::write(segment(&options), yesterday).unwrap();
     let error = open_error(&options);
+    let [then, now] = [3, 4].map(|entries| root_after(&before[..entries]));
+    for part in [
+        format!("at frame 4, 4 entries, the last with seq 3, root {now}"),
+        format!("at frame 3, 3 entries, the last with seq 2, root {then}"),
+    ] {
+        assert!(error.contains(&part), "{part}: {error}");
+    }
+    let findings = check(&options).unwrap().findings;
+    assert!(findings.contains(&error), "{findings:?}");
+}
+
+fn root_after(entries: &[StoredEntry]) -> NodeHash {
+    let mut tree = agentidp_shared::merkle::Frontier::default();
+    for entry in entries {
+        tree.push(NodeHash::of_leaf(&entry.json));
+    }
+    tree.root()
+}
+
+/// A test of another store's head would say nothing of the root: the frame's hash says as much. So
+/// the root alone is changed.
+#[tokio::test]
+async fn a_head_file_whose_root_is_not_the_log_s_is_contradicted() {
+    let root = tempfile::tempdir().unwrap();
+    let options = create(root.path());
+    let store = JournaledStore::open(&options).unwrap();
+    for number in 0..300 {
+        store.commit(register(number)).await.unwrap();
+    }
+    let mut tree = store.headed();
+    tree.wait_for(|edge| edge.size() > 1).await.unwrap();
+    store.keep_checkpoint("no note").unwrap();
+    store.shutdown();
+    let (size, sound) = (tree.borrow().size(), tree.borrow().root().to_string());
+    assert_eq!(size, 301, "the last head is of everything");
+    drop(store);
+    let head = fs::read_to_string(&options.head_file).unwrap();
+    assert!(head.contains(&sound), "{head}");
+    let other = NodeHash::of_leaf(b"other").to_string();
+    fs::write(&options.head_file, head.replace(&sound, &other)).unwrap();
+    let error = open_error(&options);
+    assert!(error.contains(&sound) && error.contains(&other), "{error}");
+    let findings = check(&options).unwrap().findings;
     assert!(
-        error.contains("at frame 4 with 4 entries") && error.contains("at frame 3 with 3 entries"),
-        "{error}"
+        matches!(findings.as_slice(), [note, root] if note.contains("checkpoint cannot be read")
+            && root.contains("the head file says") && root.contains(&other)),
+        "{findings:?}"
     );
+}
+
+#[tokio::test]
+async fn a_store_that_is_accepted_has_no_new_head_before_the_entry_that_says_so() {
+    let root = tempfile::tempdir().unwrap();
+    let options = crashed(root.path(), 1).await;
+    fs::remove_file(&options.head_file).unwrap();
+    let store = JournaledStore::open_accepting(&options).unwrap();
+    drop(store);
+    JournaledStore::open_accepting(&options).unwrap().shutdown();
+    assert!(!options.head_file.exists());
+    let store = JournaledStore::open_accepting(&options).unwrap();
+    store
+        .commit(Commit::new(entry(Action::StoreAccept)))
+        .await
+        .unwrap();
+    store.shutdown();
+    drop(store);
+    assert_eq!(open_error(&options), "");
+}
+
+#[test]
+fn flushes_at_the_same_time_do_not_disturb_each_other() {
+    let (store, root) = fresh();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..20).for_each(|_| store.state.flush(store.id).unwrap()));
+        }
+    });
+    drop(store);
+    let mark = index::Index::read_mark(&options(root.path()).path.join("index"));
+    assert!(mark.is_some());
 }
 
 #[tokio::test]
@@ -368,8 +445,6 @@ async fn a_store_without_its_head_file_is_refused() {
         JournaledStore::open(&options),
         Err(OpenError::NoHead)
     ));
-    JournaledStore::open_accepting(&options).unwrap().shutdown();
-    assert_eq!(open_error(&options), "");
 }
 
 #[tokio::test]

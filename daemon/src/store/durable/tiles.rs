@@ -38,10 +38,15 @@ impl Index {
 
     /// The edge of the tree of the first `size` entries, which fill their bundles.
     pub(super) fn edge(&self, size: u64) -> Result<Edge, ReadError> {
-        Edge::read(self, size).map_err(|error| match error {
-            TileError::Source(error) => error,
-            error => ReadError(error.to_string()),
-        })
+        Edge::read(self, size).map_err(unproved)
+    }
+}
+
+/// Why something could not be read off the tree.
+pub(super) fn unproved(error: TileError<ReadError>) -> ReadError {
+    match error {
+        TileError::Source(error) => error,
+        error => ReadError(error.to_string()),
     }
 }
 
