@@ -1,6 +1,8 @@
 //! The daemon itself: the one place that names every part and puts them together.
 
 use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +26,7 @@ use crate::service::{Service, Settings, Tiers, init};
 use crate::sink::Sink;
 use crate::store::durable::{JournaledStore, StoreOptions};
 use crate::store::{Commit, Store};
+use crate::upkeep;
 
 /// How long requests under way are waited for when the daemon is to end. With what comes after it
 /// the daemon ends within ten seconds.
@@ -34,6 +37,8 @@ const LAST_DELIVERY: Duration = Duration::from_secs(2);
 const TICK: Duration = Duration::from_secs(5);
 /// How often credentials are looked through for those that are old or about to expire.
 const AGE_CHECK: Duration = Duration::from_mins(10);
+/// How often the service manager hears how far a long start is.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
 
 /// A daemon whose parts are built and whose store is open.
 pub(crate) struct Daemon {
@@ -46,6 +51,7 @@ pub(crate) struct Daemon {
     http: config::Http,
     certificate: Option<Arc<http::Certificate>>,
     sinks: Vec<Sink>,
+    check_every: Option<Duration>,
     stopping: CancellationToken,
 }
 
@@ -55,10 +61,41 @@ fn sinks(config: &config::Audit) -> Vec<Sink> {
     file.into_iter().chain(command).collect()
 }
 
-fn options(config: &Config) -> StoreOptions {
+/// The store that `config` describes.
+pub(crate) fn options(config: &Config) -> StoreOptions {
+    let now = System::default().now();
     StoreOptions {
-        path: config.store.path.clone(),
-        head_file: config.store.head_file.clone(),
+        trial: Some(trial),
+        ..StoreOptions::new(
+            config.store.path.clone(),
+            config.store.head_file.clone(),
+            now,
+        )
+    }
+}
+
+/// This program, told to try whether an index opens. It needs nothing of the environment.
+pub(crate) fn trial(folder: &Path) -> std::io::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["store", "try-index"]).arg(folder).env_clear();
+    Ok(command)
+}
+
+/// Opens the store, and says from time to time how far that is.
+async fn open_store(config: &Config, notifier: &Notifier) -> anyhow::Result<JournaledStore> {
+    let options = options(config);
+    let progress = Arc::clone(&options.progress);
+    let mut opening = tokio::task::spawn_blocking(move || JournaledStore::open(&options));
+    let mut ticks = tokio::time::interval(TOLD_EVERY);
+    loop {
+        tokio::select! {
+            opened = &mut opening => return Ok(opened??),
+            _ = ticks.tick() => {
+                if let Some(step) = progress.now() {
+                    notifier.starting(&step.to_string());
+                }
+            }
+        }
     }
 }
 
@@ -109,15 +146,6 @@ pub(crate) fn store_exists(config: &Config) -> bool {
     JournaledStore::exists(&options(config))
 }
 
-/// Verifies the store that `config` describes, and tells what it found.
-///
-/// # Errors
-///
-/// When the store cannot be read at all.
-pub(crate) fn check(config: &Config) -> anyhow::Result<crate::store::durable::Report> {
-    Ok(crate::store::durable::check(&options(config))?)
-}
-
 /// Accepts the store that `config` describes as it is, whatever its head file says, and puts that
 /// into its audit log.
 ///
@@ -145,7 +173,11 @@ impl Daemon {
     /// # Errors
     ///
     /// When the store cannot be opened, or its keys do not open with the key-encryption key.
-    pub(crate) async fn build(config: &Config, listeners: Listeners) -> anyhow::Result<Self> {
+    pub(crate) async fn build(
+        config: &Config,
+        listeners: Listeners,
+        notifier: &Notifier,
+    ) -> anyhow::Result<Self> {
         let system = Arc::new(System::default());
         let sealer = sealer(config)?;
         // Before the store is opened: a certificate that will not do leaves everything as it was.
@@ -173,9 +205,7 @@ impl Daemon {
             rotation_period: config.keys.rotation_period,
             limits: config.limits,
         };
-        let options = options(config);
-        let store = tokio::task::spawn_blocking(move || JournaledStore::open(&options)).await??;
-        let store = Arc::new(store);
+        let store = Arc::new(open_store(config, notifier).await?);
         let stopping = CancellationToken::new();
         let service = Service::open(
             settings,
@@ -199,6 +229,7 @@ impl Daemon {
             http: config.http.clone(),
             certificate,
             sinks: sinks(&config.audit),
+            check_every: config.store.check_every,
             stopping,
         })
     }
@@ -242,6 +273,7 @@ impl Daemon {
             http,
             certificate,
             sinks,
+            check_every,
             stopping,
         } = self;
         let http_listener = tokio::net::TcpListener::from_std(listeners.http)?;
@@ -269,6 +301,12 @@ impl Daemon {
         parts.spawn(tick(Arc::clone(&service), stopping.clone()));
         parts.spawn(look_through_credentials(
             Arc::clone(&service),
+            stopping.clone(),
+        ));
+        parts.spawn(upkeep::look_after(
+            Arc::clone(&store),
+            Arc::clone(&service),
+            check_every,
             stopping.clone(),
         ));
         if let Some(certificate) = certificate {

@@ -23,6 +23,8 @@ word_enum! {
         StoreInit = "store.init",
         /// A store that its head file contradicts was accepted as it is.
         StoreAccept = "store.accept",
+        /// The whole store was verified while it was in use.
+        StoreCheck = "store.check",
         /// The daemon started.
         DaemonStart = "daemon.start",
         /// The daemon stopped in good order.

@@ -49,6 +49,8 @@ const DEFAULT_METRICS: SocketAddr =
 const DEFAULT_MAX_REQUESTS: u32 = 1_024;
 const DEFAULT_SOCKET: &str = "/run/agentidp/operator.sock";
 const DEFAULT_STORE: &str = "/var/lib/agentidp";
+/// How long after one whole check of the store the next is made unless it is configured.
+const DEFAULT_CHECK_EVERY: Duration = Duration::from_hours(7 * 24);
 const DEFAULT_ROTATION_PERIOD: Duration = Duration::from_hours(30 * 24);
 const KEY_ENCRYPTION_KEY: &KeyNames = &KeyNames {
     key: "keys.key_encryption_key",
@@ -142,6 +144,8 @@ pub struct Store {
     pub path: PathBuf,
     /// Where the head of the log is noted, so that a log cut short is noticed.
     pub head_file: PathBuf,
+    /// How long after one whole check the next is made; `None`: only after an unclean end.
+    pub check_every: Option<Duration>,
 }
 
 /// Where checkpoints of the audit log go, beside the log.
@@ -320,6 +324,7 @@ impl Config {
         config.store = Store {
             path: dir.to_owned(),
             head_file: dir.join("head"),
+            check_every: config.store.check_every,
         };
         let key = &mut config.keys.key_encryption_key;
         if matches!(key.given, Given::Absent(_)) {
@@ -363,6 +368,9 @@ impl Config {
                 head_file: sources
                     .text("store.head_file", value::path)?
                     .unwrap_or_else(|| store.join("head")),
+                check_every: sources
+                    .text("store.check_every", value::rotation_period)?
+                    .unwrap_or(Some(DEFAULT_CHECK_EVERY)),
                 path: store,
             },
             audit: Audit {

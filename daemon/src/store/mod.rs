@@ -36,6 +36,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use crate::metrics::store::StoreMetrics;
+pub(crate) use durable::Upkeep;
 pub(crate) use commit::{
     Commit, CommitError, Committed, Conflict, Item, Quota, Temporary, TemporaryKey,
 };
@@ -133,6 +134,8 @@ pub(crate) struct StoreStatus {
     pub(crate) journal_bytes: u64,
     /// How many segments the journal has.
     pub(crate) journal_segments: u64,
+    /// How it is looked after.
+    pub(crate) upkeep: Upkeep,
     /// Why nothing can be written any more; `None`: it can.
     pub(crate) failure: Option<String>,
     /// Why the head file cannot be written, without which no checkpoint is signed; `None`: it can.

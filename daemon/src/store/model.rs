@@ -374,6 +374,7 @@ impl Store for ModelStore {
             entries: *self.head.borrow(),
             journal_bytes: 0,
             journal_segments: 0,
+            upkeep: crate::store::Upkeep::default(),
             failure: self.failure.lock().clone(),
             head_failure: None,
         }

@@ -20,7 +20,7 @@ const HEADS_PER_FLUSH: u32 = 5;
 /// The thread that does it.
 pub(super) struct Keeper {
     end: Sender<End>,
-    thread: JoinHandle<()>,
+    thread: JoinHandle<bool>,
 }
 
 /// How it ends.
@@ -77,18 +77,20 @@ impl Keeper {
                         }
                         Ok(End::InOrder) => {
                             work.write_head();
-                            return work.flush();
+                            work.flush();
+                            return work.is_durable();
                         }
-                        Ok(End::Abandoned) | Err(RecvTimeoutError::Disconnected) => return,
+                        Ok(End::Abandoned) | Err(RecvTimeoutError::Disconnected) => return false,
                     }
                 }
+                false
             })?;
         Ok(Self { end, thread })
     }
 
-    /// Leaves everything durable and ends.
-    pub(super) fn finish(self) {
-        self.end(End::InOrder);
+    /// Leaves everything durable and ends; `false` when it could not.
+    pub(super) fn finish(self) -> bool {
+        self.end(End::InOrder)
     }
 
     /// Ends and leaves everything as it is.
@@ -96,16 +98,23 @@ impl Keeper {
         self.end(End::Abandoned);
     }
 
-    fn end(self, how: End) {
+    fn end(self, how: End) -> bool {
         // It fails only when the thread is gone, which joining it tells.
         let _ = self.end.send(how);
-        if self.thread.join().is_err() {
+        self.thread.join().unwrap_or_else(|_panic| {
             tracing::error!("the keeper panicked");
-        }
+            false
+        })
     }
 }
 
 impl Work {
+    /// Whether head file and index have all that the journal has.
+    fn is_durable(&self) -> bool {
+        let frame = self.state.journal.lock().0.frame;
+        frame == self.headed && frame == self.flushed && self.state.failure.read().is_none()
+    }
+
     fn write_head(&mut self) {
         if self.state.journal.lock().0.frame == self.headed {
             return;

@@ -13,8 +13,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::head::Head;
-use super::{OpenError, StoreOptions};
+use super::{CheckStatus, OpenError, StoreOptions};
 use crate::store::Space;
+use crate::store::form::hex;
 
 /// The version of the store's form.
 pub(super) const FORMAT: u32 = 3;
@@ -102,6 +103,63 @@ impl Layout {
         })
     }
 
+    /// What the name of a folder begins with in which something of the store is copied for a while.
+    pub(super) const COPY: &str = "copy.";
+
+    /// Removes copies that were left behind. Call it only with the lock.
+    pub(super) fn remove_copies(&self) {
+        let entries = std::fs::read_dir(&self.root).into_iter().flatten();
+        for entry in entries.flatten() {
+            if entry.file_name().to_string_lossy().starts_with(Self::COPY) {
+                // What cannot be removed is only in the way.
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+
+    /// The file that is there while a daemon has the store open.
+    fn running(&self) -> PathBuf {
+        self.root.join("running")
+    }
+
+    /// Notes that the store is open. Gives whether it was when it was last used, and so did not end in
+    /// good order.
+    pub(super) fn begin(&self) -> io::Result<bool> {
+        let path = self.running();
+        if path.exists() {
+            return Ok(true);
+        }
+        File::create(&path)?.sync_all()?;
+        sync_folder(&self.root)?;
+        Ok(false)
+    }
+
+    /// Notes that the store is closed, and everything durable.
+    pub(super) fn end(&self) -> io::Result<()> {
+        std::fs::remove_file(self.running())?;
+        sync_folder(&self.root)
+    }
+
+    fn checked(&self) -> PathBuf {
+        self.root.join("checked.json")
+    }
+
+    /// How the last check of the store in use ended, if that is known.
+    pub(super) fn read_checked(&self) -> Option<CheckStatus> {
+        read_json(&self.checked()).ok()
+    }
+
+    /// Notes how a check of the store in use ended.
+    pub(super) fn write_checked(&self, checked: &CheckStatus) -> io::Result<()> {
+        write_json(&self.checked(), checked)
+    }
+
+    /// Forgets how the last check ended: it was of another index.
+    pub(super) fn forget_checked(&self) {
+        // It says no more than when the next one is due.
+        let _ = std::fs::remove_file(self.checked());
+    }
+
     /// Removes what making a store left behind when it failed. Call it only with the lock.
     pub(super) fn remove_unfinished(&self) {
         // What cannot be removed, the next attempt names.
@@ -184,19 +242,40 @@ impl Layout {
     }
 }
 
-/// Reads a small JSON file.
+/// What stands before the checksum at the end of a small JSON file.
+const CHECK: &[u8] = b",\"check\":\"";
+
+/// Reads a small JSON file. One that has a checksum, as all have that [`write_json`] writes, must be
+/// what was written.
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, OpenError> {
     let bytes = std::fs::read(path).map_err(OpenError::io(path))?;
-    serde_json::from_slice(&bytes).map_err(|error| OpenError::Unreadable {
+    let unreadable = |cause: String| OpenError::Unreadable {
         path: path.to_owned(),
-        cause: error.to_string(),
-    })
+        cause,
+    };
+    let start = bytes.windows(CHECK.len()).rposition(|it| it == CHECK);
+    if let Some((body, check)) = start.and_then(|start| bytes.split_at_checked(start)) {
+        let expected = [CHECK, checksum(body).as_bytes(), b"\"}\n"].concat();
+        if check != expected {
+            return Err(unreadable("its checksum does not fit".to_owned()));
+        }
+    }
+    serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))
 }
 
-/// Writes a small JSON file, as [`write_whole`] does.
+fn checksum(body: &[u8]) -> String {
+    hex(&crc32c::crc32c(body).to_be_bytes())
+}
+
+/// Writes a small JSON object, as [`write_whole`] does, with a checksum (CRC-32C of what stands before
+/// it) as its last member.
 pub(super) fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
     let mut bytes = serde_json::to_vec(value)?;
-    bytes.push(b'\n');
+    bytes.pop();
+    let check = checksum(&bytes);
+    bytes.extend_from_slice(CHECK);
+    bytes.extend_from_slice(check.as_bytes());
+    bytes.extend_from_slice(b"\"}\n");
     write_whole(path, &bytes)
 }
 

@@ -17,6 +17,7 @@ use super::glance::Facts;
 use super::index::Index;
 use super::journal::Position;
 use super::places;
+use super::progress::Progress;
 use super::tiles::unproved;
 use super::usage::{Issued, UsageKey, Uses};
 use crate::metrics::store::StoreMetrics;
@@ -56,7 +57,8 @@ impl OpenBundle {
         }
     }
 
-    fn end(&self) -> u64 {
+    /// The entry after its last.
+    pub(super) fn end(&self) -> u64 {
         self.first_seq + self.entries.len() as u64
     }
 }
@@ -259,6 +261,19 @@ impl State {
         };
         self.uses.write(&self.index)?;
         self.index.flush(store_id, frame, open_seq)
+    }
+
+    /// Copies the index into a fresh database and puts that into use, while commits and reads go on.
+    pub(super) fn compact(&self, store_id: StoreId, progress: &Progress) -> Read<()> {
+        self.index.copy(progress)?;
+        let (frame, open_seq) = {
+            let open = self.open.read();
+            (open.frame, open.first_seq)
+        };
+        self.uses.write(&self.index)?;
+        let done = self.index.put_copy_into_use(store_id, frame, open_seq);
+        progress.end();
+        done
     }
 
     /// A record that is cached by kind.

@@ -3,7 +3,8 @@
 
 use agentidp_shared::merkle::{Edge, NodeHash, TileError, TileSource};
 
-use super::index::{Index, damaged, failed};
+use super::database::{damaged, failed};
+use super::index::Index;
 use crate::store::ReadError;
 
 /// The bytes of a hash.
@@ -18,15 +19,15 @@ impl Index {
         hashes: &[NodeHash],
     ) -> Result<(), ReadError> {
         let bytes: Vec<u8> = hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
-        self.tiles
-            .insert(key(level, index), bytes)
-            .map_err(failed)?;
-        Ok(())
+        self.database.write(|trees| {
+            trees.tiles.insert(key(level, index), bytes.as_slice())?;
+            Ok(())
+        })
     }
 
     /// The hashes of a full tile; none when there is no such tile.
     pub(super) fn tile(&self, level: u8, index: u64) -> Result<Vec<NodeHash>, ReadError> {
-        let Some(bytes) = self.tiles.get(key(level, index)).map_err(failed)? else {
+        let Some(bytes) = self.trees().tiles.get(key(level, index)).map_err(failed)? else {
             return Ok(Vec::new());
         };
         let (hashes, rest) = bytes.as_chunks::<HASH>();
