@@ -13,7 +13,9 @@ mod token;
 pub use self::agent::{AgentQuery, Bulk, BulkProgress, ListedAgent, Refused};
 pub use self::credential::Issued;
 pub use self::key::RotatedKeys;
-pub use self::status::{Caller, CheckpointStatus, DaemonStatus, Delivery, StoreStatus};
+pub use self::status::{
+    Caller, Check, CheckpointStatus, DaemonStatus, Delivery, StoreStatus, Work,
+};
 pub use self::token::{InspectedToken, RevokedTokens, TokenClaims};
 
 use std::path::PathBuf;

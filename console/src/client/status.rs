@@ -48,6 +48,56 @@ pub struct StoreStatus {
     pub journal_bytes: u64,
     /// How many files the journal has.
     pub journal_segments: u64,
+    /// The size of its index in bytes.
+    pub index_bytes: u64,
+    /// About how many of them are of use; 0: that is not known.
+    pub index_content_bytes: u64,
+    /// Whether it was not closed in good order before the daemon started.
+    pub was_unclean: bool,
+    /// How far the check of the whole store is that is under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checking: Option<Work>,
+    /// How the last one ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checked: Option<Check>,
+    /// How far the compaction of the index is that is under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compacting: Option<Work>,
+}
+
+/// How far something is.
+#[derive(Debug, Clone, Serialize)]
+pub struct Work {
+    /// What is being done.
+    pub stage: String,
+    /// How much of it.
+    pub done: u64,
+    /// Of how much.
+    pub of: u64,
+}
+
+/// How a check of the whole store ended.
+#[derive(Debug, Clone, Serialize)]
+pub struct Check {
+    /// When it began.
+    pub time: Timestamp,
+    /// How many entries the log had.
+    pub entries: u64,
+    /// How many things were not as they should be.
+    pub findings: u64,
+    /// The first of them.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub first: String,
+}
+
+impl From<v1::status::Work> for Work {
+    fn from(it: v1::status::Work) -> Self {
+        Self {
+            stage: it.stage,
+            done: it.done,
+            of: it.of,
+        }
+    }
 }
 
 /// The checkpoints of the audit log.
@@ -123,6 +173,20 @@ impl TryFrom<v1::Status> for DaemonStatus {
                 entries: store.entries,
                 journal_bytes: store.journal_bytes,
                 journal_segments: store.journal_segments,
+                index_bytes: store.index_bytes,
+                index_content_bytes: store.index_content_bytes,
+                was_unclean: store.was_unclean,
+                checking: store.checking.map(Work::from),
+                checked: match store.checked {
+                    Some(it) => Some(Check {
+                        time: time(it.time, "store.checked.time")?,
+                        entries: it.entries,
+                        findings: it.findings,
+                        first: it.first,
+                    }),
+                    None => None,
+                },
+                compacting: store.compacting.map(Work::from),
             },
             checkpoints: CheckpointStatus {
                 entries: checkpoints.entries,

@@ -130,6 +130,12 @@ pub(crate) fn status(role: &str) -> DaemonStatus {
             entries: 90_000,
             journal_bytes: 1,
             journal_segments: 1,
+            index_bytes: 524_288,
+            index_content_bytes: 300_000,
+            was_unclean: false,
+            checking: None,
+            checked: None,
+            compacting: None,
         },
         caller: Caller {
             uid: 1_000,

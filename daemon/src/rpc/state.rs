@@ -13,6 +13,7 @@ use super::caller;
 use super::peer::Peer;
 use super::policy::Operators;
 use crate::service::Service;
+use crate::store::Step;
 
 /// What the daemon knows of itself from its start.
 #[derive(Debug, Clone)]
@@ -47,6 +48,14 @@ impl Adapter {
             failure: failure.unwrap_or_default(),
             deliveries: deliveries.collect(),
         }
+    }
+}
+
+fn work(step: Step) -> v1::status::Work {
+    v1::status::Work {
+        stage: step.stage.to_owned(),
+        done: step.done,
+        of: step.of,
     }
 }
 
@@ -85,6 +94,17 @@ impl StatusService for Adapter {
                 entries: store.entries,
                 journal_bytes: store.journal_bytes,
                 journal_segments: store.journal_segments,
+                index_bytes: store.upkeep.index_bytes,
+                index_content_bytes: store.upkeep.content_bytes,
+                was_unclean: store.upkeep.was_unclean,
+                checking: store.upkeep.checking.map(work),
+                checked: store.upkeep.checked.map(|it| v1::status::Check {
+                    time: Some(timestamp(it.time)),
+                    entries: it.entries,
+                    findings: it.findings,
+                    first: it.first.unwrap_or_default(),
+                }),
+                compacting: store.upkeep.compacting.map(work),
             }),
             caller,
             http_address: self.about.http_address.to_string(),

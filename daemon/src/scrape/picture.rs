@@ -11,6 +11,7 @@ use crate::metrics::Labels;
 use crate::metrics::process::Usage;
 use crate::service::Service;
 use crate::service::health::{Condition, Health};
+use crate::store::Upkeep;
 
 /// A gauge of fractions.
 type Fractions = Gauge<f64, std::sync::atomic::AtomicU64>;
@@ -91,6 +92,7 @@ fn store(service: &Service, registry: &mut Registry) {
         "Files that the journal is in",
         ConstGauge::new(status.journal_segments),
     );
+    upkeep(&status.upkeep, registry);
     if let Ok(space) = service.store().space() {
         registry.register_with_unit(
             "agentidp_store_disk_free",
@@ -126,6 +128,49 @@ fn checkpoints(service: &Service, registry: &mut Registry) {
         "Attempts to get a checkpoint off the machine that failed",
         failures,
     );
+}
+
+fn upkeep(upkeep: &Upkeep, registry: &mut Registry) {
+    registry.register_with_unit(
+        "agentidp_store_index",
+        "Size of the index",
+        Unit::Bytes,
+        ConstGauge::new(upkeep.index_bytes),
+    );
+    if upkeep.content_bytes > 0 {
+        registry.register_with_unit(
+            "agentidp_store_index_content",
+            "About how many bytes of the index are of use",
+            Unit::Bytes,
+            ConstGauge::new(upkeep.content_bytes),
+        );
+    }
+    // Before the first check there is no series: zero would mean that nothing is wrong.
+    if let Some(checked) = &upkeep.checked {
+        registry.register(
+            "agentidp_store_check_findings",
+            "Things that the last check of the whole store found not to be as they should",
+            ConstGauge::new(checked.findings),
+        );
+        registry.register_with_unit(
+            "agentidp_store_check_time",
+            "When the last check of the whole store began, since 1970-01-01 UTC",
+            Unit::Seconds,
+            ConstGauge::new(checked.time.as_secs()),
+        );
+    }
+    if let Some(step) = upkeep.checking {
+        registry.register(
+            "agentidp_store_check_stage_done",
+            "How much of its present stage a check of the whole store has done",
+            ConstGauge::new(step.done),
+        );
+        registry.register(
+            "agentidp_store_check_stage_of",
+            "How much there is to do in that stage",
+            ConstGauge::new(step.of),
+        );
+    }
 }
 
 fn caches(service: &Service, registry: &mut Registry) {

@@ -36,7 +36,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use crate::metrics::store::StoreMetrics;
-pub(crate) use durable::Upkeep;
+pub(crate) use durable::{CheckStatus, Step, Upkeep};
 pub(crate) use commit::{
     Commit, CommitError, Committed, Conflict, Item, Quota, Temporary, TemporaryKey,
 };

@@ -823,6 +823,51 @@ pub mod status {
         pub journal_bytes: u64,
         #[prost(uint64, tag = "6")]
         pub journal_segments: u64,
+        /// on the disk
+        #[prost(uint64, tag = "7")]
+        pub index_bytes: u64,
+        /// about how many of them are of use; 0: not known
+        #[prost(uint64, tag = "8")]
+        pub index_content_bytes: u64,
+        /// it was not closed in good order before the daemon started
+        #[prost(bool, tag = "9")]
+        pub was_unclean: bool,
+        /// the check of the whole store that is under way
+        #[prost(message, optional, tag = "10")]
+        pub checking: ::core::option::Option<Work>,
+        /// the last one that ended
+        #[prost(message, optional, tag = "11")]
+        pub checked: ::core::option::Option<Check>,
+        /// the compaction of the index that is under way
+        #[prost(message, optional, tag = "12")]
+        pub compacting: ::core::option::Option<Work>,
+    }
+    /// How far something is.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Work {
+        #[prost(string, tag = "1")]
+        pub stage: ::prost::alloc::string::String,
+        #[prost(uint64, tag = "2")]
+        pub done: u64,
+        /// as far as that was known when the stage began
+        #[prost(uint64, tag = "3")]
+        pub of: u64,
+    }
+    /// How a check of the whole store ended.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Check {
+        /// when it began
+        #[prost(message, optional, tag = "1")]
+        pub time: ::core::option::Option<::prost_types::Timestamp>,
+        /// how many entries the log had
+        #[prost(uint64, tag = "2")]
+        pub entries: u64,
+        /// how many things were not as they should be
+        #[prost(uint64, tag = "3")]
+        pub findings: u64,
+        /// the first of them
+        #[prost(string, tag = "4")]
+        pub first: ::prost::alloc::string::String,
     }
     /// The audit log's checkpoints, and how they get off the machine.
     #[derive(Clone, PartialEq, ::prost::Message)]

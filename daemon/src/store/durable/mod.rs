@@ -64,7 +64,7 @@ pub(crate) use check::{Report, check};
 use keeper::Keeper;
 use layout::Layout;
 pub(crate) use open::OpenError;
-pub(crate) use progress::Progress;
+pub(crate) use progress::{Progress, Step};
 pub(crate) use upkeep::{CheckStatus, Upkeep};
 use sequencer::Waiting;
 use state::State;

@@ -57,8 +57,6 @@ pub(super) struct FullTile {
 pub(super) struct Expected {
     /// How many entries there are.
     pub(super) end: u64,
-    /// The first entry of the frame that was asked for.
-    pub(super) settled: Option<u64>,
     /// Where the journal stands after the frame that the head file remembers.
     pub(super) at_head: Option<Position>,
     /// What others say of the tree and was not found to hold yet.
@@ -177,12 +175,12 @@ fn parse_digest(hex: &str) -> Option<Short> {
     Some(digest)
 }
 
-/// Reads the journal to its end, or to the last of `frames`, and notes the first entry of the first of
-/// `frames`. What was before the journal's begin is read from the bundles of `index`.
+/// Reads the journal to its end, or to its frame `last`. What was before the journal's begin is read from
+/// the bundles of `index`.
 pub(super) fn read(
     check: &mut Check<'_>,
     head: Option<&Head>,
-    frames: (u64, u64),
+    last: u64,
     index: Option<&Index>,
 ) -> Result<(Expected, Position), OpenError> {
     let (folder, id) = (check.layout.journal(), check.id);
@@ -203,14 +201,11 @@ pub(super) fn read(
                 before(check, &mut expected, index, frame.first_seq)?;
             }
         }
-        if frame.number <= frames.1 {
+        if frame.number <= last {
             take(check, &mut expected, frame);
             position = Position::after(frame);
             if head.is_some_and(|head| head.frame == frame.number) {
                 expected.at_head = Some(position);
-            }
-            if frame.number == frames.0 {
-                expected.settled = Some(frame.first_seq);
             }
         }
         pause(progress, expected.end)
@@ -218,7 +213,7 @@ pub(super) fn read(
     check.report.entries = expected.end;
     check.report.records = expected.records.len() as u64;
     check.report.root = expected.tree.root().to_string();
-    if end.torn > 0 && frames.1 == u64::MAX {
+    if end.torn > 0 && last == u64::MAX {
         check.report.notes.push(format!(
             "the journal ends in {} bytes of a write that was cut off; the next start removes them",
             end.torn

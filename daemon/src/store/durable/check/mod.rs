@@ -239,15 +239,14 @@ impl Check<'_> {
         let checkpoint = self.layout.read_checkpoint();
         let copy = self.copy_of_index()?;
         let index = copy.as_ref().map(|(index, ..)| index);
-        let from = copy.as_ref().map_or(u64::MAX, |(_, mark, _)| mark.frame);
-        let Some(expected) = self.journal(head.as_ref(), (from, u64::MAX), index)? else {
+        let Some(expected) = self.journal(head.as_ref(), u64::MAX, index)? else {
             return Ok(());
         };
         let Some((index, mark, _folder)) = &copy else {
             return Ok(());
         };
         let bounds = Bounds {
-            settled: expected.settled.unwrap_or(expected.end),
+            settled: mark.entries,
             unknown: u64::MAX,
             counted: mark.open_seq,
             bundled: mark.open_seq,
@@ -269,7 +268,7 @@ impl Check<'_> {
         let counted = Index::read_mark(&self.layout.index()).map_or(0, |mark| mark.open_seq);
         let end = state.journal.lock().0;
         let index = &state.index;
-        let Some(expected) = self.journal(head.as_ref(), (u64::MAX, end.frame), Some(index))? else {
+        let Some(expected) = self.journal(head.as_ref(), end.frame, Some(index))? else {
             return Ok(());
         };
         let bounds = Bounds {
@@ -286,10 +285,10 @@ impl Check<'_> {
     fn journal(
         &mut self,
         head: Option<&Head>,
-        frames: (u64, u64),
+        last: u64,
         index: Option<&Index>,
     ) -> Result<Option<Expected>, OpenError> {
-        let read = log::read(self, head, frames, index);
+        let read = log::read(self, head, last, index);
         let (expected, end) = match read {
             Ok(read) => read,
             Err(error @ (OpenError::Damaged { .. } | OpenError::NoJournal(_))) => {
