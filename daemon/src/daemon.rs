@@ -19,7 +19,7 @@ use crate::crypto::Sealer;
 use crate::http;
 use crate::lifecycle::Notifier;
 use crate::listeners::Listeners;
-use crate::rpc::{self, About, Operators};
+use crate::rpc::{self, About, Operators, StoreWork};
 use crate::scrape;
 use crate::service::tier::TierLimits;
 use crate::service::{Service, Settings, Tiers, init};
@@ -284,10 +284,12 @@ impl Daemon {
         let mut parts = JoinSet::new();
         let app = http::App::new(Arc::clone(&service), &http, certificate.clone())?;
         parts.spawn(http::serve(app, http_listener, stopping.clone()));
+        let store_work = StoreWork::default();
         parts.spawn(rpc::serve(
             Arc::clone(&service),
             operators,
             about,
+            store_work.clone(),
             operator_listener,
             stopping.clone(),
         ));
@@ -307,6 +309,7 @@ impl Daemon {
             Arc::clone(&store),
             Arc::clone(&service),
             check_every,
+            store_work,
             stopping.clone(),
         ));
         if let Some(certificate) = certificate {

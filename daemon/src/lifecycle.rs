@@ -27,7 +27,8 @@ impl Notifier {
 
     /// The daemon serves.
     pub fn ready(&self) {
-        notify(&[NotifyState::Ready, NotifyState::Status("")]);
+        notify(&[NotifyState::Ready]);
+        notify(&[NotifyState::Status("")]);
     }
 
     /// The daemon is still starting, and does `what`.

@@ -7,7 +7,9 @@ use agentidp_daemon::args::{
     Arguments, Command, ConfigCommand, ConfigFile, DevArguments, StoreCommand, StorePlace,
 };
 use agentidp_daemon::config::{Config, Environment, Warning, default_toml};
-use agentidp_daemon::store_commands::{Place, check_store, compact_store, rebuild_store, try_index};
+use agentidp_daemon::store_commands::{
+    Place, check_store, compact_store, rebuild_store, try_index,
+};
 use agentidp_daemon::{accept_store, dev, init, lifecycle, run};
 use clap::{CommandFactory as _, Parser as _};
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use agentidp_shared::{Action, Actor, Code, Entry, Outcome};
 use tokio_util::sync::CancellationToken;
 
+use crate::rpc::StoreWork;
 use crate::service::Service;
 use crate::store::durable::{JournaledStore, OpenError, Report};
 use crate::store::{Commit, Store as _, Upkeep};
@@ -24,27 +25,47 @@ pub(crate) async fn look_after(
     store: Arc<JournaledStore>,
     service: Arc<Service>,
     check_every: Option<Duration>,
+    asked: StoreWork,
     stopping: CancellationToken,
 ) -> anyhow::Result<()> {
-    let look = async {
-        if store.was_unclean() {
-            tracing::warn!("the store was not closed in good order: all of it is verified meanwhile");
+    let scheduled = look_at_times(&store, &service, check_every);
+    let checks = async {
+        loop {
+            asked.check.notified().await;
             check(&store, &service).await;
         }
-        tokio::time::sleep(FIRST_LOOK).await;
+    };
+    let compactions = async {
         loop {
-            if is_due(&store, &service, check_every) {
-                check(&store, &service).await;
-            }
-            if is_worth_compacting(&store.status().upkeep) {
-                compact(&store).await;
-            }
-            tokio::time::sleep(LOOK).await;
+            asked.compaction.notified().await;
+            compact(&store).await;
         }
     };
     // What is cut off ends when the store is closed.
-    stopping.run_until_cancelled(look).await;
+    let all = async { tokio::join!(scheduled, checks, compactions) };
+    stopping.run_until_cancelled(all).await;
     Ok(())
+}
+
+async fn look_at_times(
+    store: &Arc<JournaledStore>,
+    service: &Service,
+    check_every: Option<Duration>,
+) {
+    if store.was_unclean() {
+        tracing::warn!("the store was not closed in good order: all of it is verified meanwhile");
+        check(store, service).await;
+    }
+    tokio::time::sleep(FIRST_LOOK).await;
+    loop {
+        if is_due(store, service, check_every) {
+            check(store, service).await;
+        }
+        if is_worth_compacting(&store.status().upkeep) {
+            compact(store).await;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 fn is_due(store: &JournaledStore, service: &Service, every: Option<Duration>) -> bool {
@@ -60,7 +81,7 @@ fn is_worth_compacting(upkeep: &Upkeep) -> bool {
 }
 
 /// Verifies all of the store, tells what was found, and puts it into the audit log.
-pub(crate) async fn check(store: &Arc<JournaledStore>, service: &Service) {
+async fn check(store: &Arc<JournaledStore>, service: &Service) {
     let (checked, now) = (Arc::clone(store), service.now());
     let checking = tokio::task::spawn_blocking(move || checked.check_in_use(now));
     let report = match checking.await {
@@ -76,7 +97,6 @@ pub(crate) async fn check(store: &Arc<JournaledStore>, service: &Service) {
             return;
         }
     };
-    tell(&report);
     let mut entry = Entry::new(
         service.now(),
         Actor::system(),
@@ -96,6 +116,7 @@ pub(crate) async fn check(store: &Arc<JournaledStore>, service: &Service) {
     if let Err(error) = store.commit(Commit::new(entry)).await {
         tracing::error!(%error, "the end of the check could not be put into the audit log");
     }
+    tell(&report);
 }
 
 fn tell(report: &Report) {

@@ -23,8 +23,10 @@ word_enum! {
         StoreInit = "store.init",
         /// A store that its head file contradicts was accepted as it is.
         StoreAccept = "store.accept",
-        /// The whole store was verified while it was in use.
+        /// All of the store was to be verified while it is in use, or was.
         StoreCheck = "store.check",
+        /// The index of the store was to be copied into a fresh one.
+        StoreCompact = "store.compact",
         /// The daemon started.
         DaemonStart = "daemon.start",
         /// The daemon stopped in good order.

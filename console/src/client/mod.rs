@@ -8,6 +8,7 @@ mod credential;
 mod key;
 mod organization;
 mod status;
+mod store;
 mod token;
 
 pub use self::agent::{AgentQuery, Bulk, BulkProgress, ListedAgent, Refused};

@@ -197,6 +197,16 @@ pub(crate) const RULES: &[Rule] = &[
         Action::AuditExport,
     ),
     rule(
+        "/agentidp.operator.v1.StoreService/Check",
+        Role::Admin,
+        Action::StoreCheck,
+    ),
+    rule(
+        "/agentidp.operator.v1.StoreService/Compact",
+        Role::Admin,
+        Action::StoreCompact,
+    ),
+    rule(
         "/agentidp.operator.v1.StatusService/Get",
         Role::Auditor,
         Action::StatusShow,

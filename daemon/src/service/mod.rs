@@ -254,6 +254,29 @@ impl Service {
         Ok(())
     }
 
+    /// Puts into the log that work on the store is asked for; gives the entry's place.
+    ///
+    /// # Errors
+    ///
+    /// `PERMISSION_DENIED` to whoever does not reach the whole installation; when the store cannot be
+    /// written.
+    pub(crate) async fn ask_for_store_work(
+        &self,
+        caller: &Caller,
+        action: Action,
+    ) -> Result<u64, ServiceError> {
+        if caller.reach != Reach::Installation {
+            return Err(ServiceError::new(
+                agentidp_shared::Code::PermissionDenied,
+                "the store belongs to the whole installation, and you reach some organizations only",
+            ));
+        }
+        let mut entry = Entry::new(self.now(), caller.actor.clone(), action, Outcome::Success);
+        entry.request_id = Some(caller.request_id);
+        let committed = self.store.commit(crate::store::Commit::new(entry)).await?;
+        Ok(committed.seq)
+    }
+
     /// Reads what may take long, where it holds up nobody else.
     async fn read<T: Send + 'static>(
         &self,

@@ -36,10 +36,10 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use crate::metrics::store::StoreMetrics;
-pub(crate) use durable::{CheckStatus, Step, Upkeep};
 pub(crate) use commit::{
     Commit, CommitError, Committed, Conflict, Item, Quota, Temporary, TemporaryKey,
 };
+pub(crate) use durable::{CheckStatus, Step, Upkeep};
 pub(crate) use query::{
     AgentFilter, AgentOrder, AgentPage, AgentPosition, AgentQuery, OneOf, first_expiry,
 };

@@ -409,6 +409,14 @@ pub(super) const ROWS: &[Row] = &[
     row(operator!("AuditService/Export"), record(OK, OK), |of| {
         export(of.organization.clone())
     }),
+    row(operator!("StoreService/Check"), Check::Installation, |_| {
+        bytes(&v1::CheckStoreRequest {})
+    }),
+    row(
+        operator!("StoreService/Compact"),
+        Check::Installation,
+        |_| bytes(&v1::CompactStoreRequest {}),
+    ),
     row(operator!("StatusService/Get"), Check::Public, |_| {
         bytes(&v1::GetStatusRequest {})
     }),

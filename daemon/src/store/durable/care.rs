@@ -67,10 +67,7 @@ pub(super) fn tried(folder: &Path, trial: Trial) -> Result<Result<(), String>, O
             // It is gone, or will be.
             let _ = child.kill();
             let _ = child.wait();
-            return Ok(Err(format!(
-                "it was not open after {} s",
-                limit.as_secs()
-            )));
+            return Ok(Err(format!("it was not open after {} s", limit.as_secs())));
         }
         thread::sleep(look);
         look = (look * 2).min(LOOK_EVERY);

@@ -44,7 +44,9 @@ impl Index {
         let mut done = 0;
         loop {
             let held = self.database.hold();
-            let start = after.as_ref().map_or(Bound::Unbounded, |key| Bound::Excluded(key.clone()));
+            let start = after
+                .as_ref()
+                .map_or(Bound::Unbounded, |key| Bound::Excluded(key.clone()));
             let mut batch = Batch::default();
             let (mut count, mut last) = (0, None);
             for pair in from.range((start, Bound::Unbounded)).take(AT_ONCE) {

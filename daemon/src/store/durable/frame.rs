@@ -176,9 +176,8 @@ fn decode_body(body: &[u8], crc: u32) -> Result<Frame, FrameError> {
 pub(super) fn flipped_bit(bytes: &[u8]) -> Option<usize> {
     let mut prefix = Reader(bytes);
     let (length, crc) = (prefix.u32().ok()?, prefix.u32().ok()?);
-    let is_frame = |length, crc| {
-        body(prefix.0, length).is_ok_and(|body| decode_body(body, crc).is_ok())
-    };
+    let is_frame =
+        |length, crc| body(prefix.0, length).is_ok_and(|body| decode_body(body, crc).is_ok());
     if let Some(bit) = (0..32).find(|bit| is_frame(length ^ 1 << bit, crc)) {
         return Some(bit);
     }

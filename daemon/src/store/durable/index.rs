@@ -196,7 +196,11 @@ impl Index {
             summaries.insert(number.to_be_bytes(), summary.as_bytes())?;
             Ok(())
         })?;
-        let new = if before == 0 { summary.as_bytes().len() } else { 0 };
+        let new = if before == 0 {
+            summary.as_bytes().len()
+        } else {
+            0
+        };
         self.tally.lock().resize(before, packed.len() + new);
         Ok(())
     }
@@ -204,7 +208,12 @@ impl Index {
     /// The compressed form of a bundle.
     pub(super) fn bundle(&self, number: u64) -> Read<Vec<u8>> {
         let mut packed = Vec::new();
-        for part in self.trees().bundles.scan_prefix(number.to_be_bytes()).values() {
+        for part in self
+            .trees()
+            .bundles
+            .scan_prefix(number.to_be_bytes())
+            .values()
+        {
             packed.extend_from_slice(&part.map_err(failed)?);
         }
         Ok(packed)
@@ -239,9 +248,7 @@ impl Index {
     }
 
     /// Every count of uses, with its key unless that is none.
-    pub(super) fn all_uses(
-        &self,
-    ) -> impl Iterator<Item = Read<(Option<UsageKey>, Count)>> + use<> {
+    pub(super) fn all_uses(&self) -> impl Iterator<Item = Read<(Option<UsageKey>, Count)>> + use<> {
         self.trees().usage.iter().map(|pair| {
             let (key, value) = pair.map_err(failed)?;
             let count = Count::read(&value).ok_or_else(damaged)?;

@@ -290,7 +290,8 @@ pub(super) fn scan(
                     let flipped = frame::flipped_bit(rest);
                     if let Some(bit) = flipped {
                         let (byte, bit) = (offset + bit / 8, bit % 8);
-                        let cause = format!("one bit is not as it was written, bit {bit} of byte {byte}");
+                        let cause =
+                            format!("one bit is not as it was written, bit {bit} of byte {byte}");
                         return Err(damaged(offset, &names(&at, &cause)));
                     }
                     if error == FrameError::Form || !is_last || frame_follows(rest, at.frame) {

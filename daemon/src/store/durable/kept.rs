@@ -234,7 +234,13 @@ impl Kept {
                 body: Vec::new(),
             }));
         }
-        let Some(value) = self.database.trees().kept.get(key_bytes(key)?).map_err(failed)? else {
+        let Some(value) = self
+            .database
+            .trees()
+            .kept
+            .get(key_bytes(key)?)
+            .map_err(failed)?
+        else {
             return Ok(None);
         };
         let it: Temporary = form::decode(parts(&value)?.2).map_err(|_error| damaged())?;

@@ -65,10 +65,10 @@ use keeper::Keeper;
 use layout::Layout;
 pub(crate) use open::OpenError;
 pub(crate) use progress::{Progress, Step};
-pub(crate) use upkeep::{CheckStatus, Upkeep};
 use sequencer::Waiting;
 use state::State;
 use upkeep::Care;
+pub(crate) use upkeep::{CheckStatus, Upkeep};
 
 /// How many commits may wait for the sequencer.
 const QUEUE: usize = 4_096;

@@ -425,7 +425,9 @@ impl Opening<'_> {
             },
             // One that was being made, or is of another form.
             None if folder.exists() => {
-                tracing::warn!("the index has no mark that can be read: it is made anew from the journal");
+                tracing::warn!(
+                    "the index has no mark that can be read: it is made anew from the journal"
+                );
                 std::fs::remove_dir_all(&folder).map_err(OpenError::io(&folder))?;
             }
             None => {}
@@ -458,9 +460,13 @@ impl Opening<'_> {
     fn from_index(&self, folder: &Path, mark: &Mark) -> Result<State, Unusable> {
         let end = &self.end.position;
         if mark.frame > end.frame + 1 || mark.open_seq > end.entries {
-            return Err(because("it is ahead of the journal, and has what never happened"));
+            return Err(because(
+                "it is ahead of the journal, and has what never happened",
+            ));
         }
-        let name = mark.name().ok_or_else(|| because("its mark names no database"))?;
+        let name = mark
+            .name()
+            .ok_or_else(|| because("its mark names no database"))?;
         remove_leftovers(folder, name)?;
         if self.was_unclean
             && let Some(trial) = self.options.trial
@@ -468,10 +474,14 @@ impl Opening<'_> {
             self.options.progress.begin("trying the index", 1);
             tried(folder, trial)?.map_err(Unusable::Because)?;
         }
-        self.options.progress.begin("opening the index", mark.records);
+        self.options
+            .progress
+            .begin("opening the index", mark.records);
         let index = Index::open(folder)?;
         let Some(directory) = index.verify(mark)? else {
-            return Err(because("it is not as it was left: it is damaged, or another one"));
+            return Err(because(
+                "it is not as it was left: it is damaged, or another one",
+            ));
         };
         let state = State::new(index, directory, mark.open_seq, mark.frame)?;
         // sled panics on damage that it meets on its way.

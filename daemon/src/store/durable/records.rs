@@ -3,8 +3,8 @@
 use agentidp_shared::{Organization, OrganizationId, OrganizationName, Timestamp};
 use sled::{Batch, IVec};
 
-use super::glance::Glance;
 use super::database::{damaged, failed};
+use super::glance::Glance;
 use super::index::Index;
 use super::places::{self, Home};
 use super::tally::{NONE, Tally};
@@ -167,7 +167,11 @@ impl Index {
         let _reading = self.parts_lock.read();
         let trees = self.trees();
         // It may have been replaced since it was found.
-        let found = trees.records.get(key).map_err(failed)?.ok_or_else(damaged)?;
+        let found = trees
+            .records
+            .get(key)
+            .map_err(failed)?
+            .ok_or_else(damaged)?;
         let (header, inline) = Header::read(&found)?;
         let mut stored = inline.to_vec();
         if header.length != inline.len() {
@@ -213,7 +217,11 @@ impl Index {
 
     /// The credentials of a home, newest first.
     pub(super) fn credentials_of(&self, home: &Home) -> Read<Vec<Stored<Record>>> {
-        let found = self.trees().records.scan_prefix(places::credentials(home)).rev();
+        let found = self
+            .trees()
+            .records
+            .scan_prefix(places::credentials(home))
+            .rev();
         found
             .map(|pair| {
                 let (key, value) = pair.map_err(failed)?;

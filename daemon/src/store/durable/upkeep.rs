@@ -130,7 +130,9 @@ impl JournaledStore {
                 findings: report.findings.len() as u64 + report.more_findings,
                 first: report.findings.first().map(ToString::to_string),
             };
-            self.layout.write_checked(&checked).map_err(OpenError::io(self.layout.root()))?;
+            self.layout
+                .write_checked(&checked)
+                .map_err(OpenError::io(self.layout.root()))?;
             *self.care.checked.lock() = Some(checked);
             Ok(report)
         })

@@ -7,9 +7,9 @@ use std::thread::ScopedJoinHandle;
 use agentidp_shared::Timestamp;
 use parking_lot::Mutex;
 
+use super::database::{failed, gave_up};
 use super::directory::Directory;
 use super::glance::Glance;
-use super::database::{failed, gave_up};
 use super::index::Index;
 use super::places::{AGENT, CREDENTIAL, ORGANIZATION};
 use super::records::{Header, glance};
@@ -86,7 +86,8 @@ impl Index {
         let (names, auths, kept) = beside?;
         // A record is put before its name; the one that a crash came between is put again.
         let is_found = names + 1 >= walk.organizations;
-        let is_marked = mark.generation == self.trees().generation && mark.is_of(walk.sums.then, kept.then);
+        let is_marked =
+            mark.generation == self.trees().generation && mark.is_of(walk.sums.then, kept.then);
         *self.tally.lock() = Tally {
             records: walk.sums.now,
             kept: kept.now,

@@ -70,8 +70,9 @@ impl Check<'_> {
         let last = expected.records.remove(&name_of(kind, &id));
         let seq = header.seq;
         let problem = match last {
-            Some(last) if last.seq == seq => (last.digest != short(&sha256(stored)))
-                .then(|| format!("the record was changed: it is not the one that entry {seq} names")),
+            Some(last) if last.seq == seq => (last.digest != short(&sha256(stored))).then(|| {
+                format!("the record was changed: it is not the one that entry {seq} names")
+            }),
             Some(_) | None if seq >= bounds.unknown => None,
             Some(last) if last.seq >= bounds.settled => None,
             Some(last) => Some(format!(
@@ -81,8 +82,12 @@ impl Check<'_> {
             None => Some("the record was put there: no entry accounts for it".to_owned()),
         };
         let problem = problem.or_else(|| {
-            (places::key_of(&record) != key)
-                .then(|| format!("the record stands under {}, where it is not looked for", hex(key)))
+            (places::key_of(&record) != key).then(|| {
+                format!(
+                    "the record stands under {}, where it is not looked for",
+                    hex(key)
+                )
+            })
         });
         if let Some(problem) = problem {
             let seq = last.map_or(seq, |last| last.seq);

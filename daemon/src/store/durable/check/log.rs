@@ -29,7 +29,9 @@ pub(super) fn short(hash: &Hash) -> Short {
 
 /// What names a record in a map of many.
 pub(super) fn name_of(kind: TargetKind, id: &str) -> Short {
-    short(&sha256(&[kind.as_str().as_bytes(), b"\0", id.as_bytes()].concat()))
+    short(&sha256(
+        &[kind.as_str().as_bytes(), b"\0", id.as_bytes()].concat(),
+    ))
 }
 
 /// The last change of a record.
@@ -128,13 +130,17 @@ impl Expected {
             Ok(entry) => entry,
             Err(_) => {
                 let problem = "it is not an audit entry".to_owned();
-                check.report.add(Finding::entry(Part::Journal, seq, problem));
+                check
+                    .report
+                    .add(Finding::entry(Part::Journal, seq, problem));
                 return None;
             }
         };
         if entry.seq != seq {
             let problem = format!("it says that it is entry {}", entry.seq);
-            check.report.add(Finding::entry(Part::Journal, seq, problem));
+            check
+                .report
+                .add(Finding::entry(Part::Journal, seq, problem));
         }
         self.newest = entry.time.as_millis();
         let summary = self.summary.get_or_insert_with(Summary::new);
@@ -158,10 +164,12 @@ impl Expected {
     }
 
     fn keep(&mut self, seq: u64, kept: Vec<Temporary>) {
-        self.kept.extend(kept.into_iter().map(|it| (it.key, (seq, it))));
+        self.kept
+            .extend(kept.into_iter().map(|it| (it.key, (seq, it))));
         if self.kept.len() > self.kept_limit.max(MANY) {
             let limit = self.newest - MARGIN;
-            self.kept.retain(|_, (_, it)| it.expires_at.as_millis() > limit);
+            self.kept
+                .retain(|_, (_, it)| it.expires_at.as_millis() > limit);
             self.kept_limit = self.kept.len() * 2;
         }
     }
@@ -189,10 +197,7 @@ pub(super) fn read(
     let first = journal::first_frame(&folder)?;
     let mut position = Position::START;
     let mut begun = false;
-    progress.begin(
-        "reading the journal",
-        head.map_or(0, |head| head.entries),
-    );
+    progress.begin("reading the journal", head.map_or(0, |head| head.entries));
     let end = journal::scan(&folder, id, first, &mut |frame| {
         if !begun {
             begun = true;
@@ -268,7 +273,9 @@ fn take(check: &mut Check<'_>, expected: &mut Expected, frame: &Frame) {
                 Ok(kept) => expected.keep(seq, kept),
                 Err(error) => {
                     let problem = format!("what it keeps for a time: {error}");
-                    check.report.add(Finding::entry(Part::Journal, seq, problem));
+                    check
+                        .report
+                        .add(Finding::entry(Part::Journal, seq, problem));
                 }
             }
         }
@@ -276,7 +283,9 @@ fn take(check: &mut Check<'_>, expected: &mut Expected, frame: &Frame) {
             let target = entry.target.as_ref();
             let kind = target.map_or("record", |target| word(target.kind));
             let id = target.map(|target| target.id.clone());
-            check.report.add(Finding::new(Part::Journal, kind, id, problem).of(seq));
+            check
+                .report
+                .add(Finding::new(Part::Journal, kind, id, problem).of(seq));
         }
     }
 }

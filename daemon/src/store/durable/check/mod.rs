@@ -226,7 +226,8 @@ impl Check<'_> {
     fn offline(&mut self) -> Result<(), OpenError> {
         let head = match self.layout.read_head() {
             Err(error @ OpenError::Unreadable { .. }) => {
-                self.report.add(Finding::whole(Part::Head, error.to_string()));
+                self.report
+                    .add(Finding::whole(Part::Head, error.to_string()));
                 None
             }
             Ok(None) => {
@@ -292,7 +293,8 @@ impl Check<'_> {
         let (expected, end) = match read {
             Ok(read) => read,
             Err(error @ (OpenError::Damaged { .. } | OpenError::NoJournal(_))) => {
-                self.report.add(Finding::whole(Part::Journal, error.to_string()));
+                self.report
+                    .add(Finding::whole(Part::Journal, error.to_string()));
                 return Ok(None);
             }
             Err(error) => return Err(error),
@@ -301,7 +303,8 @@ impl Check<'_> {
             && let Err(error) =
                 check_head(self.layout, self.id, Some(head), expected.at_head, &end)
         {
-            self.report.add(Finding::whole(Part::Head, error.to_string()));
+            self.report
+                .add(Finding::whole(Part::Head, error.to_string()));
         }
         for promise in &expected.promises {
             let problem = format!(
@@ -325,7 +328,8 @@ impl Check<'_> {
         }));
         match held.unwrap_or_else(|panic| Err(super::database::gave_up(panic).into())) {
             Err(OpenError::Index(error)) => {
-                self.report.add(Finding::whole(Part::Index, error.to_string()));
+                self.report
+                    .add(Finding::whole(Part::Index, error.to_string()));
                 Ok(())
             }
             other => other,
@@ -361,8 +365,10 @@ impl Check<'_> {
         }
         let mark = Index::read_mark(&folder).filter(|mark| mark.store_id == self.id);
         let Some(mark) = mark else {
-            let problem = "it has no mark, or one that cannot be read: the next start makes it anew";
-            self.report.add(Finding::whole(Part::Index, problem.to_owned()));
+            let problem =
+                "it has no mark, or one that cannot be read: the next start makes it anew";
+            self.report
+                .add(Finding::whole(Part::Index, problem.to_owned()));
             return Ok(None);
         };
         let copy = tempfile::Builder::new()
@@ -373,7 +379,8 @@ impl Check<'_> {
         match Index::open(copy.path()) {
             Ok(index) => Ok(Some((index, mark, copy))),
             Err(error) => {
-                self.report.add(Finding::whole(Part::Index, error.to_string()));
+                self.report
+                    .add(Finding::whole(Part::Index, error.to_string()));
                 Ok(None)
             }
         }

@@ -41,7 +41,8 @@ impl Check<'_> {
     pub(super) fn name(&mut self, mut asked: Asked) -> Result<(), OpenError> {
         for (number, _) in asked.differing.iter().filter(|(_, it)| it.is_empty()) {
             let (first, last) = bundle::range(*number);
-            let problem = format!("the entries {first} to {last} are not there as they were written");
+            let problem =
+                format!("the entries {first} to {last} are not there as they were written");
             self.report.add(Finding::whole(Part::Index, problem));
         }
         asked.differing.retain(|_, entries| !entries.is_empty());
@@ -75,7 +76,8 @@ impl Check<'_> {
         })?;
         for seq in asked.lost {
             let problem = format!("the record that entry {seq} changed last is not there");
-            self.report.add(Finding::whole(Part::Index, problem).of(seq));
+            self.report
+                .add(Finding::whole(Part::Index, problem).of(seq));
         }
         Ok(())
     }

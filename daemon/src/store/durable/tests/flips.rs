@@ -39,7 +39,11 @@ fn contents(store: &JournaledStore) -> Result<String, ReadError> {
         words.push(format!("{:?}", store.temporary(&key, at(10_000))?));
     }
     for entry in store.entries_from(0, 10_000)? {
-        words.push(format!("{} {}", entry.seq, String::from_utf8_lossy(&entry.json)));
+        words.push(format!(
+            "{} {}",
+            entry.seq,
+            String::from_utf8_lossy(&entry.json)
+        ));
     }
     for filter in [
         EntryFilter {
@@ -52,7 +56,10 @@ fn contents(store: &JournaledStore) -> Result<String, ReadError> {
         },
     ] {
         let page = store.entries_before(None, &filter, 1_000)?;
-        words.push(format!("{:?}", page.entries.iter().map(|it| it.seq).collect::<Vec<_>>()));
+        words.push(format!(
+            "{:?}",
+            page.entries.iter().map(|it| it.seq).collect::<Vec<_>>()
+        ));
     }
     words.push(format!("{:?} {:?}", store.tree(), store.tile(0, 0)?));
     Ok(words.join("\n"))
@@ -75,11 +82,17 @@ async fn filled(root: &Path) -> StoreOptions {
             }
             for _ in 0..number % 3 {
                 let time = 1_000 + i64::try_from(number).unwrap();
-                store.commit(Commit::new(token(number, number, time))).await.unwrap();
+                store
+                    .commit(Commit::new(token(number, number, time)))
+                    .await
+                    .unwrap();
             }
             if number % 24 == 0 {
                 let kept = u8::try_from(number / 24).unwrap();
-                store.commit(keep(kept, b"body", 1_000, 900_000)).await.unwrap();
+                store
+                    .commit(keep(kept, b"body", 1_000, 900_000))
+                    .await
+                    .unwrap();
             }
             if number == 60 {
                 store.state.flush(store.id).unwrap();
@@ -119,7 +132,10 @@ fn outcome(root: &Path, before: &str) -> &'static str {
     let store = match JournaledStore::open(&options) {
         Ok(store) => store,
         Err(error) => {
-            assert!(!is_sound, "the check found nothing, and it does not open: {error}");
+            assert!(
+                !is_sound,
+                "the check found nothing, and it does not open: {error}"
+            );
             return "named by the check and the start";
         }
     };

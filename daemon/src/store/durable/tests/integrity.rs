@@ -65,18 +65,42 @@ async fn a_changed_a_lost_and_a_rolled_back_record_are_named() {
     let key = |number| places::key_of(&Record::Agent(agent(number, "a@b.example", 1)));
     trees.records.remove(key(5)).unwrap();
     let old = Record::Agent(agent(7, "a7@acme.example", 1));
-    index.apply(Some((&old, &crate::store::form::encode(&old).unwrap())), &[], seq).unwrap();
+    index
+        .apply(
+            Some((&old, &crate::store::form::encode(&old).unwrap())),
+            &[],
+            seq,
+        )
+        .unwrap();
     let forged = Record::Agent(agent(9, "other@acme.example", 1));
-    index.apply(Some((&forged, &crate::store::form::encode(&forged).unwrap())), &[], theirs).unwrap();
+    index
+        .apply(
+            Some((&forged, &crate::store::form::encode(&forged).unwrap())),
+            &[],
+            theirs,
+        )
+        .unwrap();
     let stranger = Record::Agent(agent(9_999, "stranger@acme.example", 1));
-    index.apply(Some((&stranger, &crate::store::form::encode(&stranger).unwrap())), &[], 3).unwrap();
+    index
+        .apply(
+            Some((&stranger, &crate::store::form::encode(&stranger).unwrap())),
+            &[],
+            3,
+        )
+        .unwrap();
     drop((trees, index));
 
     let findings = found(&options).join("\n");
     for expected in [
         format!("agent {} (entry {lost}): the record is not there", id_of(5)),
-        format!("agent {} (entry {changed}): the record was put back: it is as entry {seq} left it", id_of(7)),
-        format!("agent {} (entry {theirs}): the record was changed", id_of(9)),
+        format!(
+            "agent {} (entry {changed}): the record was put back: it is as entry {seq} left it",
+            id_of(7)
+        ),
+        format!(
+            "agent {} (entry {theirs}): the record was changed",
+            id_of(9)
+        ),
         format!("agent {} (entry 3): the record was put there", id_of(9_999)),
     ] {
         assert!(findings.contains(&expected), "{expected}: {findings}");
@@ -111,7 +135,10 @@ async fn lost_and_invented_uses_tiles_and_names_are_found() {
     let nobody = OrganizationId::from_bytes([9; 16]);
     trees.names.insert("other", nobody.as_bytes()).unwrap();
     let summary = bundle::Summary::new();
-    trees.summaries.insert(0_u64.to_be_bytes(), summary.as_bytes()).unwrap();
+    trees
+        .summaries
+        .insert(0_u64.to_be_bytes(), summary.as_bytes())
+        .unwrap();
     drop((trees, index));
     let findings = found(&options).join("\n");
     for expected in [
@@ -135,7 +162,9 @@ async fn a_store_in_use_is_checked_while_it_is_written() {
     let (checked, over) = (Arc::clone(&store), Arc::clone(&is_over));
     let checking = tokio::task::spawn_blocking(move || {
         let now = Timestamp::from_millis(2_000);
-        let reports: Vec<_> = (0..3).map(|_| checked.check_in_use(now).unwrap().unwrap()).collect();
+        let reports: Vec<_> = (0..3)
+            .map(|_| checked.check_in_use(now).unwrap().unwrap())
+            .collect();
         over.store(true, Ordering::Relaxed);
         reports
     });
@@ -155,7 +184,10 @@ async fn a_store_in_use_is_checked_while_it_is_written() {
     let trees = store.state.index.trees();
     let key = places::key_of(&Record::Agent(agent(5, "a@b.example", 1)));
     trees.records.remove(key).unwrap();
-    let report = store.check_in_use(Timestamp::from_millis(3_000)).unwrap().unwrap();
+    let report = store
+        .check_in_use(Timestamp::from_millis(3_000))
+        .unwrap()
+        .unwrap();
     assert!(report.is_index_only() && report.findings.len() == 1);
     assert_eq!(report.findings[0].id, Some(id_of(5)));
     store.distrust_index().unwrap();
@@ -163,7 +195,12 @@ async fn a_store_in_use_is_checked_while_it_is_written() {
     drop((trees, store));
     // The next start made it anew.
     let store = JournaledStore::open(&options).unwrap();
-    assert!(store.agent(agent(5, "a@b.example", 1).id).unwrap().is_some());
+    assert!(
+        store
+            .agent(agent(5, "a@b.example", 1).id)
+            .unwrap()
+            .is_some()
+    );
 }
 
 #[tokio::test]
@@ -186,12 +223,17 @@ async fn compaction_loses_nothing_of_what_is_written_meanwhile_and_takes_room_ba
         from += 10;
     }
     compacting.await.unwrap();
-    let report = store.check_in_use(Timestamp::from_millis(2_000)).unwrap().unwrap();
+    let report = store
+        .check_in_use(Timestamp::from_millis(2_000))
+        .unwrap()
+        .unwrap();
     assert!(report.is_sound(), "{:?}", report.findings);
     let (bytes, used) = store.state.index.sizes();
     assert!(used > 0 && used <= bytes, "{used} of {bytes}");
     let folder = options.path.join("index");
-    let databases = database::NAMES.iter().filter(|name| folder.join(name).exists());
+    let databases = database::NAMES
+        .iter()
+        .filter(|name| folder.join(name).exists());
     assert_eq!(databases.count(), 1);
     // A crash, a check, and a start in order.
     let before = emails(&store);
@@ -249,7 +291,9 @@ async fn an_index_that_kills_whoever_opens_it_is_set_aside_after_an_unclean_end(
 async fn half_a_snapshot_is_removed() {
     let root = tempfile::tempdir().unwrap();
     let options = full(root.path()).await;
-    let half = options.path.join("index/sled/snap.0000000000000001.generating");
+    let half = options
+        .path
+        .join("index/sled/snap.0000000000000001.generating");
     fs::write(&half, b"half a snapshot").unwrap();
     let store = JournaledStore::open(&options).unwrap();
     assert!(!was_set_aside(&options) && !half.exists());
