@@ -494,7 +494,9 @@ impl Opening<'_> {
         if let Some(head) = self.head
             && !head.is_in(&state)?
         {
-            return Err(because("its tree over the log is not the one that the head file remembers"));
+            return Err(because(
+                "its tree over the log is not the one that the head file remembers",
+            ));
         }
         Ok(state)
     }

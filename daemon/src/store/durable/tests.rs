@@ -375,7 +375,10 @@ async fn a_store_put_back_from_yesterday_is_refused_with_both_heads() {
         assert!(error.contains(&part), "{part}: {error}");
     }
     let findings = found(&options);
-    assert!(findings.contains(&format!("head file: {error}")), "{findings:?}");
+    assert!(
+        findings.contains(&format!("head file: {error}")),
+        "{findings:?}"
+    );
 }
 
 fn root_after(entries: &[StoredEntry]) -> NodeHash {

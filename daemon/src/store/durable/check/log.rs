@@ -7,10 +7,10 @@ use agentidp_shared::{Entry, TargetKind};
 
 use super::super::bundle::{self, Summary};
 use super::super::frame::{Frame, FrameItem, Hash, sha256};
+use super::super::head::Head;
 use super::super::index::Index;
 use super::super::journal::{self, Position};
 use super::super::kept::MARGIN;
-use super::super::head::Head;
 use super::super::usage::{Count, Issued, UsageKey};
 use super::super::{OpenError, progress::Progress};
 use super::{Check, Finding, Part, word};
@@ -187,6 +187,7 @@ fn parse_digest(hex: &str) -> Option<Short> {
 /// the bundles of `index`.
 pub(super) fn read(
     check: &mut Check<'_>,
+    mut expected: Expected,
     head: Option<&Head>,
     last: u64,
     index: Option<&Index>,

@@ -16,8 +16,8 @@ use agentidp_shared::merkle::Checkpoint;
 use agentidp_shared::{StoreId, TargetKind};
 use serde::Serialize;
 
-use super::index::Index;
 use super::head::{Head, check_head};
+use super::index::Index;
 use super::layout::Layout;
 use super::progress::Progress;
 use super::state::State;
@@ -240,7 +240,7 @@ impl Check<'_> {
         let checkpoint = self.layout.read_checkpoint();
         let copy = self.copy_of_index()?;
         let index = copy.as_ref().map(|(index, ..)| index);
-        let Some(expected) = self.journal(head.as_ref(), u64::MAX, index)? else {
+        let Some(expected) = self.journal(head.as_ref(), checkpoint, u64::MAX, index)? else {
             return Ok(());
         };
         let Some((index, mark, _folder)) = &copy else {
@@ -269,7 +269,8 @@ impl Check<'_> {
         let counted = Index::read_mark(&self.layout.index()).map_or(0, |mark| mark.open_seq);
         let end = state.journal.lock().0;
         let index = &state.index;
-        let Some(expected) = self.journal(head.as_ref(), end.frame, Some(index))? else {
+        let Some(expected) = self.journal(head.as_ref(), checkpoint, end.frame, Some(index))?
+        else {
             return Ok(());
         };
         let bounds = Bounds {
@@ -286,10 +287,23 @@ impl Check<'_> {
     fn journal(
         &mut self,
         head: Option<&Head>,
+        checkpoint: Result<Option<Checkpoint>, OpenError>,
         last: u64,
         index: Option<&Index>,
     ) -> Result<Option<Expected>, OpenError> {
-        let read = log::read(self, head, last, index);
+        let mut expected = Expected::default();
+        if let Some(head) = head {
+            expected.promise("head file", head.entries, head.root);
+        }
+        match checkpoint {
+            Ok(None) => {}
+            Ok(Some(kept)) => expected.promise("checkpoint", kept.size, kept.root),
+            Err(error) => {
+                let finding = Finding::whole(Part::Head, error.to_string());
+                self.report.add(finding);
+            }
+        }
+        let read = log::read(self, expected, head, last, index);
         let (expected, end) = match read {
             Ok(read) => read,
             Err(error @ (OpenError::Damaged { .. } | OpenError::NoJournal(_))) => {
@@ -300,8 +314,7 @@ impl Check<'_> {
             Err(error) => return Err(error),
         };
         if let Some(head) = head
-            && let Err(error) =
-                check_head(self.layout, self.id, Some(head), expected.at_head, &end)
+            && let Err(error) = check_head(self.layout, self.id, Some(head), expected.at_head, &end)
         {
             self.report
                 .add(Finding::whole(Part::Head, error.to_string()));
