@@ -22,14 +22,14 @@ fn main() -> ExitCode {
         Command::Config(ConfigCommand::Check(file)) => check_config(&file),
         Command::Config(ConfigCommand::Default) => print(default_toml().as_bytes()),
         Command::Store(StoreCommand::Check { place, output }) => {
-            let checked = store_place(&place).and_then(|place| check_store(place, output));
+            let checked = store_place(&place).and_then(|place| check_store(&place, output));
             return checked.unwrap_or_else(failed);
         }
         Command::Store(StoreCommand::Compact(place)) => {
-            store_place(&place).and_then(|place| compact_store(place))
+            store_place(&place).and_then(|place| compact_store(&place))
         }
         Command::Store(StoreCommand::Rebuild(place)) => {
-            store_place(&place).and_then(|place| rebuild_store(place))
+            store_place(&place).and_then(|place| rebuild_store(&place))
         }
         Command::Store(StoreCommand::TryIndex { folder }) => try_index(&folder),
         Command::Store(StoreCommand::Accept { file, reason }) => {

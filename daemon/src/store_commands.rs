@@ -56,7 +56,7 @@ struct Printed<'a> {
 /// # Errors
 ///
 /// When there is no store, a daemon has it open, or it cannot be read.
-pub fn check_store(place: Place, output: Output) -> anyhow::Result<ExitCode> {
+pub fn check_store(place: &Place, output: Output) -> anyhow::Result<ExitCode> {
     let report = telling(&place.0, || durable::check(&place.0))?;
     let mut out = io::stdout().lock();
     match output {
@@ -116,7 +116,7 @@ fn print(out: &mut impl io::Write, report: &Report) -> io::Result<()> {
 /// # Errors
 ///
 /// When the store cannot be opened, or the disk refuses.
-pub fn compact_store(place: Place) -> anyhow::Result<()> {
+pub fn compact_store(place: &Place) -> anyhow::Result<()> {
     let (before, after) = telling(&place.0, || JournaledStore::compact_closed(&place.0))?;
     let mebibytes = |bytes: u64| bytes >> 20;
     writeln!(
@@ -133,7 +133,7 @@ pub fn compact_store(place: Place) -> anyhow::Result<()> {
 /// # Errors
 ///
 /// When the store cannot be opened, its journal is damaged, or the disk refuses.
-pub fn rebuild_store(place: Place) -> anyhow::Result<()> {
+pub fn rebuild_store(place: &Place) -> anyhow::Result<()> {
     let status = telling(&place.0, || JournaledStore::rebuild(&place.0))?;
     writeln!(
         io::stdout(),

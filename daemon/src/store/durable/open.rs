@@ -29,6 +29,9 @@ use crate::store::{Commit, CommitError, ReadError, Store as _, StoreStatus, Temp
 /// store, and the first minutes of the journal.
 const MIN_FREE: u64 = 8 * 1_024 * 1_024;
 
+/// How many entries of the journal lie between two words about how far reading it is.
+const PROGRESS: u64 = 250_000;
+
 /// The size up to which a journal without a store is what an interrupted `init` left behind.
 const UNFINISHED: u64 = 4_096;
 
@@ -535,8 +538,6 @@ impl Opening<'_> {
         let layout = self.layout;
         let entries = self.end.position.entries;
         self.options.progress.begin("reading the journal", entries);
-        /// How many entries lie between two words about how far it is.
-        const PROGRESS: u64 = 250_000;
         let mut told = 0;
         journal::scan(&layout.journal(), self.id, from, &mut |frame| {
             if frame.number < from {

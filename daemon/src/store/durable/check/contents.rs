@@ -12,7 +12,7 @@ use super::log::{Expected, bundle_digest, name_of, short, tile_digest};
 use super::naming::Asked;
 use super::{Bounds, Check, Finding, Part, word};
 use crate::store::form::hex;
-use crate::store::{ReadError, Record, RecordKey, Temporary, TemporaryKey, form};
+use crate::store::{Record, RecordKey, Temporary, TemporaryKey, form};
 
 /// How many records lie between two looks at whether to go on.
 const STEP: u64 = 256;
@@ -147,7 +147,7 @@ impl Check<'_> {
                 None => Some("no entry accounts for it".to_owned()),
             };
             if let Some(problem) = problem {
-                let finding = kept_finding(&found.key, problem)?;
+                let finding = kept_finding(&found.key, problem);
                 self.report.add(finding.of(seq));
             }
         }
@@ -157,7 +157,7 @@ impl Check<'_> {
         for (seq, it) in missing.filter(|(seq, it)| {
             *seq < bounds.settled && it.expires_at.as_millis() > limit.saturating_add(grace)
         }) {
-            let finding = kept_finding(&it.key, "it is not there".to_owned())?;
+            let finding = kept_finding(&it.key, "it is not there".to_owned());
             self.report.add(finding.of(*seq));
         }
         Ok(())
@@ -263,12 +263,12 @@ impl Check<'_> {
     }
 }
 
-fn kept_finding(key: &TemporaryKey, problem: String) -> Result<Finding, ReadError> {
+fn kept_finding(key: &TemporaryKey, problem: String) -> Finding {
     let (kind, id) = match key {
         TemporaryKey::RevokedToken(jti) => ("revoked_token", jti.to_string()),
         TemporaryKey::UsedAssertion(hash) => ("used_assertion", hex(hash)),
         TemporaryKey::Idempotency(hash) => ("idempotency_key", hex(hash)),
         TemporaryKey::Notice(hash) => ("notice", hex(hash)),
     };
-    Ok(Finding::new(Part::Index, kind, Some(id), problem))
+    Finding::new(Part::Index, kind, Some(id), problem)
 }

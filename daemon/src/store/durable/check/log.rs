@@ -126,15 +126,11 @@ impl Expected {
         let tree = &self.tree;
         self.promises
             .retain(|it| it.size != end || it.root != tree.root());
-        let entry = match serde_json::from_slice::<Entry>(json) {
-            Ok(entry) => entry,
-            Err(_) => {
-                let problem = "it is not an audit entry".to_owned();
-                check
-                    .report
-                    .add(Finding::entry(Part::Journal, seq, problem));
-                return None;
-            }
+        let Ok(entry) = serde_json::from_slice::<Entry>(json) else {
+            let problem = "it is not an audit entry".to_owned();
+            let finding = Finding::entry(Part::Journal, seq, problem);
+            check.report.add(finding);
+            return None;
         };
         if entry.seq != seq {
             let problem = format!("it says that it is entry {}", entry.seq);

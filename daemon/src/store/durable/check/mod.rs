@@ -22,7 +22,6 @@ use super::layout::Layout;
 use super::progress::Progress;
 use super::state::State;
 use super::{OpenError, StoreOptions};
-use crate::store::ReadError;
 use log::Expected;
 
 /// How many findings are told one by one.
@@ -418,10 +417,4 @@ pub(super) fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-impl From<ReadError> for Finding {
-    fn from(error: ReadError) -> Self {
-        Self::whole(Part::Index, error.to_string())
-    }
 }
