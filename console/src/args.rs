@@ -7,6 +7,7 @@ mod token;
 
 use std::path::PathBuf;
 
+use agentidp_shared::merkle::VerifierKey;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 pub use self::agent::{
@@ -112,6 +113,9 @@ pub enum Command {
     /// Keys that sign access tokens
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Has the daemon look after its store
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// The daemon's state, and who you are to it
     Status,
     /// Prints completions for a shell
@@ -189,6 +193,52 @@ Example:
         #[command(flatten)]
         filter: AuditFilterArgs,
     },
+    /// Prints the key that verifies the log's checkpoints, and with them exports and proofs
+    Key,
+    /// Prints the newest checkpoint: what the log commits itself to, signed
+    Checkpoint,
+    /// Proves that an entry is in the log: a file for `audit verify`, with the entry in it
+    Prove {
+        /// The entry's number
+        seq: u64,
+        /// Write the proof to this new file [default: the standard output]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Exports the log to a file that can be verified without the daemon
+    #[command(after_help = "\
+The file is JSON, an entry a line after the first; docs/reference/audit-log.md has its form.
+
+Examples:
+  agentidp audit export audit.ndjson
+  agentidp audit export acme.ndjson --org acme --from 200000")]
+    Export {
+        /// The file to make
+        file: PathBuf,
+        /// Only the entries of this organization, by id or name, each with its proof
+        #[arg(long, value_name = "ORG")]
+        org: Option<String>,
+        /// The first entry wanted
+        #[arg(long, value_name = "SEQ", default_value_t = 0)]
+        from: u64,
+        /// The first that is not wanted any more [default: to the end]
+        #[arg(long, value_name = "SEQ")]
+        to: Option<u64>,
+    },
+    /// Verifies an export, or the proof of an entry, without the daemon
+    #[command(after_help = "\
+Exit code 0: every byte of the file is as the log has it, by a checkpoint that the key has signed.
+Else the first line that is not is named.
+
+Example:
+  agentidp audit verify audit.ndjson --key id.example/audit+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k")]
+    Verify {
+        /// The file
+        file: PathBuf,
+        /// The log's verifier key (C2SP vkey)
+        #[arg(long, value_name = "VKEY")]
+        key: VerifierKey,
+    },
 }
 
 /// Which audit entries.
@@ -227,6 +277,20 @@ Examples:
   agentidp key rotate --emergency --reason 'the store was copied' --yes
   agentidp key rotate --emergency --kid KID --reason 'leaked' --yes")]
     Rotate(KeyRotateArgs),
+}
+
+/// `agentidp store`.
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Verifies all of the store while the daemon serves
+    #[command(after_help = "\
+It takes half of one processor at the most. `agentidp status` tells how far it is and what it found.
+With the daemon stopped, `agentidpd store check` does the same and names each finding.")]
+    Check,
+    /// Copies the index into a fresh one, which takes less room, while the daemon serves
+    #[command(after_help = "\
+For that time both are on the disk. `agentidp status` tells how far it is, and how large the index is.")]
+    Compact,
 }
 
 /// How to replace signing keys.
@@ -302,6 +366,11 @@ mod tests {
             "agentidp agent show a -o json",
             "agentidp audit list --action token.issue --outcome denied --agent a --limit 7 -o ndjson",
             "agentidp audit tail --from 0 -o ndjson",
+            "agentidp audit key",
+            "agentidp audit checkpoint",
+            "agentidp audit prove 7 --out f",
+            "agentidp audit export f --org acme --from 1 --to 9",
+            "agentidp audit verify f --key example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
             "agentidp key list",
             "agentidp key rotate",
             "agentidp key rotate --reason text --yes -o json",
@@ -334,6 +403,8 @@ mod tests {
             "agentidp credential issue a --public-key k --secret-out f",
             "agentidp org update acme --max-credential-age 90",
             "agentidp audit tail --from x",
+            "agentidp audit verify f",
+            "agentidp audit verify f --key example.com/foo+530d903a+AAAA",
             "agentidp status -o yaml",
         ] {
             assert!(Args::try_parse_from(line.split(' ')).is_err(), "{line}");

@@ -49,6 +49,14 @@ pub enum Error {
         /// How it failed.
         source: io::Error,
     },
+    /// A file is not what the log would have written.
+    #[error("{file} does not verify: {why}")]
+    NotVerified {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Nobody reads the output any more, which is the reader's right.
     #[error("the output is closed")]
     OutputClosed,
@@ -108,7 +116,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::OutputClosed => 0,
-            Self::Io { .. } | Self::Answer(_) | Self::Partly { .. } => 1,
+            Self::Io { .. } | Self::Answer(_) | Self::Partly { .. } | Self::NotVerified { .. } => 1,
             Self::Usage { .. } => 2,
             Self::Unreachable { .. } => 6,
             Self::Refused(refusal) => refusal.exit_code(),
@@ -126,6 +134,10 @@ impl Error {
             ),
             Self::Refused(refusal) => refusal.hint(),
             Self::Partly { .. } => Some("the answer says which, and why"),
+            Self::NotVerified { .. } => Some(
+                "export again and compare; if the fault stays, the log or the key is another than \
+                 you think",
+            ),
             Self::Io { .. } | Self::OutputClosed => None,
         }
     }

@@ -1,12 +1,13 @@
 //! The command line.
 //!
 //! Exit codes: 0 when what was asked for is done, 1 when it could not be (one line on standard error
-//! says why), 2 when the command line itself is wrong.
+//! says why), 2 when the command line itself is wrong. `store check`: 3 when something is wrong in the
+//! index only, which can be made anew, 4 when it is in the journal or the head file.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 /// The identity provider for AI agents: the daemon.
@@ -96,11 +97,61 @@ pub enum ConfigCommand {
     Default,
 }
 
+/// Which store.
+#[derive(Debug, Args)]
+pub struct StorePlace {
+    /// The configuration file that names it
+    #[arg(
+        long = "config",
+        value_name = "FILE",
+        env = "AGENTIDP_CONFIG",
+        required_unless_present = "store"
+    )]
+    pub config: Option<PathBuf>,
+    /// Its folder, whatever the configuration says
+    #[arg(long, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+    /// Its head file [default: head in DIR]
+    #[arg(long, value_name = "FILE", requires = "store")]
+    pub head_file: Option<PathBuf>,
+}
+
+/// How to print something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people
+    Text,
+    /// One JSON object
+    Json,
+}
+
 /// What to do with a store.
 #[derive(Debug, Subcommand)]
 pub enum StoreCommand {
     /// Verify every record and the chain of the audit log, and change nothing
-    Check(ConfigFile),
+    ///
+    /// Exits with 0 when the store is sound, 3 when only its index is not (`store rebuild` makes it anew),
+    /// 4 when its journal or head file is not, and 1 when it could not be told.
+    Check {
+        /// Which store.
+        #[command(flatten)]
+        place: StorePlace,
+        /// How to print what was found
+        #[arg(short, long, value_name = "FORM", default_value = "text")]
+        output: Output,
+    },
+    /// Copy the index into a fresh one, which takes less room on the disk
+    ///
+    /// A daemon that has the store open does that by itself when it is worth it.
+    Compact(StorePlace),
+    /// Make the index anew from the journal, and set the old one aside
+    Rebuild(StorePlace),
+    /// Try whether an index opens
+    #[command(hide = true)]
+    TryIndex {
+        /// Its folder.
+        folder: PathBuf,
+    },
     /// Accept a store that its head file contradicts, and put that into its audit log
     ///
     /// For a store that was put back from an earlier time on purpose. What was acknowledged since

@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 
 use crate::clock::{System, random};
 use crate::config::{Config, KeyEncryptionKey};
-use crate::daemon::{Daemon, accept_store as accept, check, create_store, store_exists};
+use crate::daemon::{Daemon, accept_store as accept, create_store, store_exists};
 use crate::lifecycle::{Notifier, raise_open_files_limit, shutdown_signal};
 use crate::listeners::Listeners;
 use crate::rpc::peer::Peer;
@@ -81,30 +81,6 @@ pub fn dev(config: &Config) -> anyhow::Result<()> {
     serve(config, tell, true)
 }
 
-/// Verifies the store and prints what was found; `false` when something is wrong.
-///
-/// # Errors
-///
-/// When the store cannot be read at all.
-pub fn check_store(config: &Config) -> anyhow::Result<bool> {
-    let report = check(config)?;
-    let mut out = io::stdout().lock();
-    for finding in &report.findings {
-        writeln!(out, "{finding}")?;
-    }
-    let verdict = if report.findings.is_empty() {
-        "sound"
-    } else {
-        "NOT sound"
-    };
-    writeln!(
-        out,
-        "the store is {verdict}: {} frames, {} audit entries, {} records",
-        report.frames, report.entries, report.records
-    )?;
-    Ok(report.findings.is_empty())
-}
-
 /// Accepts the store as it is, whatever its head file says: after a restore that was meant.
 ///
 /// # Errors
@@ -155,7 +131,7 @@ fn serve_on(
         let mut shutdown = Box::pin(shutdown_signal()?);
         let notifier = Notifier::new();
         let daemon = tokio::select! {
-            daemon = Daemon::build(config, listeners) => daemon?,
+            daemon = Daemon::build(config, listeners, &notifier) => daemon?,
             // Making the index anew can take long, and loses nothing when it is cut off.
             _ = &mut shutdown => return Ok(()),
         };

@@ -1,6 +1,8 @@
 //! The daemon itself: the one place that names every part and puts them together.
 
 use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,20 +19,26 @@ use crate::crypto::Sealer;
 use crate::http;
 use crate::lifecycle::Notifier;
 use crate::listeners::Listeners;
-use crate::rpc::{self, About, Operators};
+use crate::rpc::{self, About, Operators, StoreWork};
 use crate::scrape;
 use crate::service::tier::TierLimits;
 use crate::service::{Service, Settings, Tiers, init};
+use crate::sink::Sink;
 use crate::store::durable::{JournaledStore, StoreOptions};
 use crate::store::{Commit, Store};
+use crate::upkeep;
 
 /// How long requests under way are waited for when the daemon is to end. With what comes after it
 /// the daemon ends within ten seconds.
 const DRAIN: Duration = Duration::from_secs(7);
+/// How long the last checkpoint may take to get off the machine.
+const LAST_DELIVERY: Duration = Duration::from_secs(2);
 /// How often what waits for its time is looked at.
 const TICK: Duration = Duration::from_secs(5);
 /// How often credentials are looked through for those that are old or about to expire.
 const AGE_CHECK: Duration = Duration::from_mins(10);
+/// How often the service manager hears how far a long start is.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
 
 /// A daemon whose parts are built and whose store is open.
 pub(crate) struct Daemon {
@@ -42,13 +50,52 @@ pub(crate) struct Daemon {
     metrics_address: Option<SocketAddr>,
     http: config::Http,
     certificate: Option<Arc<http::Certificate>>,
+    sinks: Vec<Sink>,
+    check_every: Option<Duration>,
     stopping: CancellationToken,
 }
 
-fn options(config: &Config) -> StoreOptions {
+fn sinks(config: &config::Audit) -> Vec<Sink> {
+    let file = config.checkpoint_file.clone().map(Sink::File);
+    let command = config.checkpoint_command.clone().map(Sink::Command);
+    file.into_iter().chain(command).collect()
+}
+
+/// The store that `config` describes.
+pub(crate) fn options(config: &Config) -> StoreOptions {
+    let now = System::default().now();
     StoreOptions {
-        path: config.store.path.clone(),
-        head_file: config.store.head_file.clone(),
+        trial: Some(trial),
+        ..StoreOptions::new(
+            config.store.path.clone(),
+            config.store.head_file.clone(),
+            now,
+        )
+    }
+}
+
+/// This program, told to try whether an index opens. It needs nothing of the environment.
+pub(crate) fn trial(folder: &Path) -> std::io::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["store", "try-index"]).arg(folder).env_clear();
+    Ok(command)
+}
+
+/// Opens the store, and says from time to time how far that is.
+async fn open_store(config: &Config, notifier: &Notifier) -> anyhow::Result<JournaledStore> {
+    let options = options(config);
+    let progress = Arc::clone(&options.progress);
+    let mut opening = tokio::task::spawn_blocking(move || JournaledStore::open(&options));
+    let mut ticks = tokio::time::interval(TOLD_EVERY);
+    loop {
+        tokio::select! {
+            opened = &mut opening => return Ok(opened??),
+            _ = ticks.tick() => {
+                if let Some(step) = progress.now() {
+                    notifier.starting(&step.to_string());
+                }
+            }
+        }
     }
 }
 
@@ -99,15 +146,6 @@ pub(crate) fn store_exists(config: &Config) -> bool {
     JournaledStore::exists(&options(config))
 }
 
-/// Verifies the store that `config` describes, and tells what it found.
-///
-/// # Errors
-///
-/// When the store cannot be read at all.
-pub(crate) fn check(config: &Config) -> anyhow::Result<crate::store::durable::Report> {
-    Ok(crate::store::durable::check(&options(config))?)
-}
-
 /// Accepts the store that `config` describes as it is, whatever its head file says, and puts that
 /// into its audit log.
 ///
@@ -135,7 +173,11 @@ impl Daemon {
     /// # Errors
     ///
     /// When the store cannot be opened, or its keys do not open with the key-encryption key.
-    pub(crate) async fn build(config: &Config, listeners: Listeners) -> anyhow::Result<Self> {
+    pub(crate) async fn build(
+        config: &Config,
+        listeners: Listeners,
+        notifier: &Notifier,
+    ) -> anyhow::Result<Self> {
         let system = Arc::new(System::default());
         let sealer = sealer(config)?;
         // Before the store is opened: a certificate that will not do leaves everything as it was.
@@ -163,9 +205,7 @@ impl Daemon {
             rotation_period: config.keys.rotation_period,
             limits: config.limits,
         };
-        let options = options(config);
-        let store = tokio::task::spawn_blocking(move || JournaledStore::open(&options)).await??;
-        let store = Arc::new(store);
+        let store = Arc::new(open_store(config, notifier).await?);
         let stopping = CancellationToken::new();
         let service = Service::open(
             settings,
@@ -188,6 +228,8 @@ impl Daemon {
             operators: Operators::new(config.operator.roles.clone()),
             http: config.http.clone(),
             certificate,
+            sinks: sinks(&config.audit),
+            check_every: config.store.check_every,
             stopping,
         })
     }
@@ -230,19 +272,24 @@ impl Daemon {
             metrics_address,
             http,
             certificate,
+            sinks,
+            check_every,
             stopping,
         } = self;
         let http_listener = tokio::net::TcpListener::from_std(listeners.http)?;
         let operator_listener = tokio::net::UnixListener::from_std(listeners.operator)?;
         service.record(Action::DaemonStart).await?;
+        let checkpoints = Checkpoints::start(&service, sinks);
 
         let mut parts = JoinSet::new();
         let app = http::App::new(Arc::clone(&service), &http, certificate.clone())?;
         parts.spawn(http::serve(app, http_listener, stopping.clone()));
+        let store_work = StoreWork::default();
         parts.spawn(rpc::serve(
             Arc::clone(&service),
             operators,
             about,
+            store_work.clone(),
             operator_listener,
             stopping.clone(),
         ));
@@ -256,6 +303,13 @@ impl Daemon {
         parts.spawn(tick(Arc::clone(&service), stopping.clone()));
         parts.spawn(look_through_credentials(
             Arc::clone(&service),
+            stopping.clone(),
+        ));
+        parts.spawn(upkeep::look_after(
+            Arc::clone(&store),
+            Arc::clone(&service),
+            check_every,
+            store_work,
             stopping.clone(),
         ));
         if let Some(certificate) = certificate {
@@ -289,7 +343,11 @@ impl Daemon {
         if let Err(error) = service.record(Action::DaemonStop).await {
             tracing::error!(%error, "the end could not be put into the audit log");
         }
-        tokio::task::spawn_blocking(move || store.shutdown()).await?;
+        // The store stays locked until it is dropped, after its last checkpoint.
+        let closed = Arc::clone(&store);
+        tokio::task::spawn_blocking(move || closed.shutdown()).await?;
+        checkpoints.finish().await;
+        drop(store);
         if let Some(watchdog) = watchdog {
             watchdog.abort();
         }
@@ -301,6 +359,46 @@ impl Daemon {
             );
         }
         Ok(())
+    }
+}
+
+/// What signs checkpoints of the audit log, and what carries them off the machine. It lives longer than
+/// the other parts: the last checkpoint is of the entry that says that the daemon ended.
+struct Checkpoints {
+    signing: JoinSet<()>,
+    delivering: JoinSet<()>,
+    end_of_signing: CancellationToken,
+    end_of_delivering: CancellationToken,
+}
+
+impl Checkpoints {
+    fn start(service: &Arc<Service>, sinks: Vec<Sink>) -> Self {
+        let end_of_signing = CancellationToken::new();
+        let mut signing = JoinSet::new();
+        let (signer, end) = (Arc::clone(service), end_of_signing.clone());
+        signing.spawn(async move { signer.keep_checkpoints(end).await });
+        let end_of_delivering = CancellationToken::new();
+        let mut delivering = JoinSet::new();
+        for sink in sinks {
+            delivering.spawn(sink.run(Arc::clone(service), end_of_delivering.clone()));
+        }
+        Self {
+            signing,
+            delivering,
+            end_of_signing,
+            end_of_delivering,
+        }
+    }
+
+    /// Signs the last one, and gives it a moment to get off the machine.
+    async fn finish(mut self) {
+        self.end_of_signing.cancel();
+        while self.signing.join_next().await.is_some() {}
+        self.end_of_delivering.cancel();
+        let all = async { while self.delivering.join_next().await.is_some() {} };
+        if tokio::time::timeout(LAST_DELIVERY, all).await.is_err() {
+            tracing::warn!("the last checkpoint may not have got off the machine");
+        }
     }
 }
 

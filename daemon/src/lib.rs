@@ -7,6 +7,7 @@
 pub mod args;
 pub mod config;
 pub mod lifecycle;
+pub mod store_commands;
 pub mod telemetry;
 
 mod clock;
@@ -19,9 +20,11 @@ mod metrics;
 mod rpc;
 mod scrape;
 mod service;
+mod sink;
 mod store;
+mod upkeep;
 
 #[cfg(test)]
 mod fuzz;
 
-pub use commands::{accept_store, check_store, dev, init, run};
+pub use commands::{accept_store, dev, init, run};

@@ -11,6 +11,9 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
+/// How much longer a start that makes progress may take, in microseconds.
+const START_MORE: u32 = 30_000_000;
+
 /// Tells the service manager how the daemon is (`sd_notify(3)`). Without one it does nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Notifier(());
@@ -25,6 +28,15 @@ impl Notifier {
     /// The daemon serves.
     pub fn ready(&self) {
         notify(&[NotifyState::Ready]);
+        notify(&[NotifyState::Status("")]);
+    }
+
+    /// The daemon is still starting, and does `what`.
+    pub(crate) fn starting(&self, what: &str) {
+        notify(&[
+            NotifyState::ExtendTimeoutUsec(START_MORE),
+            NotifyState::Status(what),
+        ]);
     }
 
     /// The daemon is about to end.

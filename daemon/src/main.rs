@@ -4,10 +4,13 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use agentidp_daemon::args::{
-    Arguments, Command, ConfigCommand, ConfigFile, DevArguments, StoreCommand,
+    Arguments, Command, ConfigCommand, ConfigFile, DevArguments, StoreCommand, StorePlace,
 };
 use agentidp_daemon::config::{Config, Environment, Warning, default_toml};
-use agentidp_daemon::{accept_store, check_store, dev, init, lifecycle, run};
+use agentidp_daemon::store_commands::{
+    Place, check_store, compact_store, rebuild_store, try_index,
+};
+use agentidp_daemon::{accept_store, dev, init, lifecycle, run};
 use clap::{CommandFactory as _, Parser as _};
 
 fn main() -> ExitCode {
@@ -18,9 +21,17 @@ fn main() -> ExitCode {
         Command::Dev(arguments) => load_dev(&arguments).and_then(|config| dev(&config)),
         Command::Config(ConfigCommand::Check(file)) => check_config(&file),
         Command::Config(ConfigCommand::Default) => print(default_toml().as_bytes()),
-        Command::Store(StoreCommand::Check(file)) => {
-            return verdict(load(&file).and_then(|config| check_store(&config)));
+        Command::Store(StoreCommand::Check { place, output }) => {
+            let checked = store_place(&place).and_then(|place| check_store(&place, output));
+            return checked.unwrap_or_else(failed);
         }
+        Command::Store(StoreCommand::Compact(place)) => {
+            store_place(&place).and_then(|place| compact_store(&place))
+        }
+        Command::Store(StoreCommand::Rebuild(place)) => {
+            store_place(&place).and_then(|place| rebuild_store(&place))
+        }
+        Command::Store(StoreCommand::TryIndex { folder }) => try_index(&folder),
         Command::Store(StoreCommand::Accept { file, reason }) => {
             load(&file).and_then(|config| accept_store(&config, &reason))
         }
@@ -30,19 +41,23 @@ fn main() -> ExitCode {
             print(&script)
         }
     };
-    verdict(done.map(|()| true))
+    done.map_or_else(failed, |()| ExitCode::SUCCESS)
 }
 
-/// 0 when it is done and well, else 1; an error is one line.
-fn verdict(done: anyhow::Result<bool>) -> ExitCode {
-    match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            say(&format!("error: {error:#}"));
-            ExitCode::FAILURE
-        }
+/// 1, after a line that says why.
+fn failed(error: anyhow::Error) -> ExitCode {
+    say(&format!("error: {error:#}"));
+    ExitCode::FAILURE
+}
+
+fn store_place(place: &StorePlace) -> anyhow::Result<Place> {
+    lifecycle::forbid_core_dumps()?;
+    if let Some(store) = &place.store {
+        let head = place.head_file.clone();
+        return Ok(Place::of_folder(store.clone(), head));
     }
+    let path = place.config.clone().unwrap_or_default();
+    Ok(Place::of_config(&load(&ConfigFile { path })?))
 }
 
 fn load(file: &ConfigFile) -> anyhow::Result<Config> {

@@ -23,6 +23,10 @@ word_enum! {
         StoreInit = "store.init",
         /// A store that its head file contradicts was accepted as it is.
         StoreAccept = "store.accept",
+        /// All of the store was to be verified while it is in use, or was.
+        StoreCheck = "store.check",
+        /// The index of the store was to be copied into a fresh one.
+        StoreCompact = "store.compact",
         /// The daemon started.
         DaemonStart = "daemon.start",
         /// The daemon stopped in good order.
@@ -99,6 +103,16 @@ word_enum! {
         AuditList = "audit.list",
         /// The log was followed.
         AuditTail = "audit.tail",
+        /// The key that verifies the log's checkpoints was read.
+        AuditKey = "audit.key",
+        /// An entry was proved to be in the log.
+        AuditProve = "audit.prove",
+        /// The newest checkpoint was read.
+        AuditCheckpoint = "audit.checkpoint",
+        /// The log was proved to have only grown.
+        AuditConsistency = "audit.consistency",
+        /// The log, or a part of it, was exported.
+        AuditExport = "audit.export",
         /// The daemon's status was read.
         StatusShow = "status.show",
         /// The health service was asked.

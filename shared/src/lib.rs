@@ -14,6 +14,7 @@ pub mod error;
 pub mod id;
 pub mod key;
 pub mod key_schedule;
+pub mod merkle;
 pub mod metadata;
 pub mod operator;
 pub mod organization;

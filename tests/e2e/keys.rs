@@ -265,13 +265,13 @@ fn the_key_encryption_key_can_be_changed_with_two_restarts() {
     // Its secret is checked with a key that was sealed, too.
     assert_eq!(signs(&client), signed_with);
     let log = ["audit", "list", "--action", "key.rewrap", "-o", "ndjson"];
-    assert_eq!(daemon.cli().ndjson(&log).len(), 2);
+    assert_eq!(daemon.cli().ndjson(&log).len(), 3);
 
     let (mut installation, _) = daemon.stop();
     installation.environment.clear();
     fs::remove_file(&old).unwrap();
     let daemon = installation.start();
     assert_eq!(signs(&client), signed_with);
-    assert_eq!(daemon.cli().ndjson(&log).len(), 2, "nothing was left to do");
+    assert_eq!(daemon.cli().ndjson(&log).len(), 3, "nothing was left to do");
     daemon.stop().0.check_store();
 }

@@ -9,6 +9,8 @@ const SPECIFICATION: &str = include_str!("../../docs/reference/metrics.md");
 fn start() -> TestDaemon {
     let mut installation = Installation::initialized();
     installation.config.metrics = Some(free_address());
+    let file = installation.directory().join("checkpoints");
+    installation.config.audit = vec![format!("checkpoint_file = {file:?}")];
     installation.start()
 }
 

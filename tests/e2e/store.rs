@@ -253,6 +253,104 @@ fn a_store_that_is_older_than_its_head_is_refused_until_an_operator_accepts_it()
 }
 
 #[test]
+fn a_check_says_with_its_exit_code_what_is_wrong_and_a_rebuild_mends_the_index() {
+    let (daemon, client) = busy_daemon();
+    let check = daemon.installation.run("store check");
+    assert_eq!(check.code(), Some(1));
+    assert!(
+        check.stderr.contains("another daemon has the store"),
+        "{}",
+        check.stderr
+    );
+    let (installation, _) = daemon.stop();
+    let report = |code: i32| {
+        let check = installation.run("store check -o json");
+        assert_eq!(check.code(), Some(code), "{}{}", check.stdout, check.stderr);
+        serde_json::from_str::<serde_json::Value>(&check.stdout).unwrap()
+    };
+    let sound = report(0);
+    assert_eq!(sound["sound"], true);
+    assert!(sound["entries"].as_u64().unwrap() > 750, "{sound}");
+
+    let mark = installation.config.store.join("index/mark.json");
+    fs::write(&mark, b"{}").unwrap();
+    let found = report(3);
+    assert_eq!(found["findings"][0]["part"], "index");
+    let rebuilt = installation.run("store rebuild");
+    assert_eq!(rebuilt.code(), Some(0), "{}", rebuilt.stderr);
+    assert_eq!(report(0)["root"], sound["root"]);
+    let compacted = installation.run("store compact");
+    assert_eq!(compacted.code(), Some(0), "{}", compacted.stderr);
+    assert_eq!(report(0)["root"], sound["root"]);
+
+    let segment = newest_segment(&installation);
+    let whole = fs::read(&segment).unwrap();
+    let mut bytes = whole.clone();
+    bytes[whole.len() / 2] ^= 0x08;
+    fs::write(&segment, bytes).unwrap();
+    let found = report(4);
+    let problem = found["findings"][0]["problem"].as_str().unwrap();
+    let place = format!("bit 3 of byte {}", whole.len() / 2);
+    assert!(
+        problem.contains(&place) && problem.contains("with the entries from"),
+        "{problem}"
+    );
+    fs::write(&segment, whole).unwrap();
+    assert_eq!(client_of(installation.start(), &client), 200);
+}
+
+/// Waits until the daemon has logged `message`.
+fn logs(daemon: &TestDaemon, message: &str) {
+    daemon.process.wait_for(message, |seen| {
+        String::from_utf8_lossy(&seen.stderr)
+            .contains(message)
+            .then_some(())
+    });
+}
+
+fn client_of(daemon: TestDaemon, client: &Client) -> u16 {
+    let status = client.token(&[]).status;
+    daemon.stop().0.check_store();
+    status
+}
+
+#[test]
+fn a_daemon_that_serves_checks_and_compacts_its_store_when_an_admin_asks() {
+    let (daemon, client) = busy_daemon();
+    let cli = daemon.cli();
+    let log = |action: &str| cli.ndjson(&["audit", "list", "--action", action, "-o", "ndjson"]);
+    let asked = cli.json(&["store", "check", "-o", "json"]);
+    assert!(asked["audit_seq"].as_u64().is_some(), "{asked}");
+    logs(&daemon, "the whole store was verified");
+    // The one that says who asked, and the one that says how it ended.
+    assert_eq!(log("store.check").len(), 2);
+    let status = cli.json(&["status", "-o", "json"]);
+    assert_eq!(status["store"]["checked"]["findings"], 0, "{status}");
+    cli.run(&["store", "compact"]).ok();
+    logs(&daemon, "the index was compacted");
+    let second = daemon.installation.config.store.join("index/sled.2");
+    assert!(second.exists() && !second.with_file_name("sled").exists());
+    assert_eq!(client.token(&[]).status, 200);
+    assert_eq!(log("store.compact").len(), 1);
+    daemon.stop().0.check_store();
+}
+
+#[test]
+fn a_store_that_was_killed_is_checked_while_the_daemon_serves_again() {
+    let (daemon, client) = busy_daemon();
+    let daemon = daemon.kill().start();
+    assert_eq!(client.token(&[]).status, 200);
+    let cli = daemon.cli();
+    logs(&daemon, "the whole store was verified");
+    let log = cli.ndjson(&["audit", "list", "--action", "store.check", "-o", "ndjson"]);
+    assert_eq!(log[0]["outcome"], "success");
+    let status = cli.json(&["status", "-o", "json"]);
+    assert_eq!(status["store"]["was_unclean"], true);
+    assert_eq!(status["store"]["checked"]["findings"], 0, "{status}");
+    daemon.stop().0.check_store();
+}
+
+#[test]
 fn the_files_of_the_store_are_for_their_owner_alone() {
     use std::os::unix::fs::PermissionsExt;
     let daemon = TestDaemon::start();

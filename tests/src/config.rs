@@ -53,6 +53,8 @@ pub struct Config {
     pub default_audience: Option<&'static str>,
     /// The tier of organizations.
     pub default_tier: &'static str,
+    /// The lines of the section `[audit]`.
+    pub audit: Vec<String>,
     /// Where `/metrics` is served; `None`: nowhere.
     pub metrics: Option<SocketAddr>,
     /// Where logs go beside standard error.
@@ -82,6 +84,7 @@ impl Config {
             lifetime: "15m",
             default_audience: None,
             default_tier: "unlimited",
+            audit: Vec::new(),
             metrics: None,
             log_directory: None,
         }
@@ -147,6 +150,7 @@ impl fmt::Display for Config {
             text(self.default_tier)
         )?;
         writeln!(f, "[store]\npath = {}\n", path(&self.store))?;
+        writeln!(f, "[audit]\n{}\n", self.audit.join("\n"))?;
         writeln!(f, "[keys]\nalgorithm = {}", text(self.algorithm))?;
         if let Some(age) = self.jwks_max_age {
             writeln!(f, "jwks_max_age = {}", text(age))?;

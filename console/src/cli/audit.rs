@@ -18,7 +18,7 @@ use crate::socket::SocketChoice;
 use crate::text::{fit, inert};
 
 use super::output::{Output, Record};
-use super::{pages, tell};
+use super::{export, pages, tell, verify};
 
 pub(super) async fn run(
     command: AuditCommand,
@@ -65,6 +65,36 @@ pub(super) async fn run(
                 _ = tokio::signal::ctrl_c() => Ok(()),
             }
         }
+        AuditCommand::Key => {
+            let key = Client::connect(socket).await?.audit_key().await?;
+            output.line(&key.to_string())?;
+            output.flush()
+        }
+        AuditCommand::Checkpoint => {
+            let note = Client::connect(socket).await?.audit_checkpoint().await?;
+            output.text(&note).and_then(|()| output.flush())
+        }
+        AuditCommand::Prove { seq, out } => {
+            let proof = Client::connect(socket).await?.audit_proof(seq).await?;
+            match out {
+                Some(path) => export::write_new(&path, proof.as_bytes()),
+                None => output.text(&proof).and_then(|()| output.flush()),
+            }
+        }
+        AuditCommand::Export {
+            file,
+            org,
+            from,
+            to,
+        } => {
+            let request = v1::ExportAuditRequest {
+                organization: org.unwrap_or_default(),
+                from,
+                to,
+            };
+            export::run(&Client::connect(socket).await?, &file, request).await
+        }
+        AuditCommand::Verify { file, key } => verify::run(&file, &key, output),
     }
 }
 

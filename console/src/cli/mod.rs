@@ -8,12 +8,15 @@ mod agent_many;
 mod audit;
 mod consent;
 mod credential;
+mod export;
 mod key;
 mod org;
 mod pages;
 mod record;
 mod status;
+mod store;
 mod token;
+mod verify;
 
 use std::io::{self, Write};
 
@@ -42,6 +45,7 @@ pub async fn run(command: Command, format: Format, socket: &SocketChoice) -> Res
         Command::Token(command) => token::run(command, connect, &mut output).await,
         Command::Audit(command) => audit::run(command, socket, &mut output).await,
         Command::Key(command) => key::run(command, connect, &mut output).await,
+        Command::Store(command) => store::run(command, connect, &mut output).await,
         Command::Status => status::run(&connect().await?, &mut output).await,
         Command::Completions { shell } => completions(shell),
     }

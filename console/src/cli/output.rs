@@ -112,7 +112,12 @@ impl<W: Write> Output<W> {
         self.out.flush().map_err(Error::output)
     }
 
-    fn text(&mut self, text: &str) -> Result<(), Error> {
+    /// Prints a text as it is.
+    ///
+    /// # Errors
+    ///
+    /// When the output takes no more.
+    pub(crate) fn text(&mut self, text: &str) -> Result<(), Error> {
         self.out.write_all(text.as_bytes()).map_err(Error::output)
     }
 

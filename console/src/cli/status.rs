@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::client::{Client, DaemonStatus};
+use crate::client::{CheckpointStatus, Client, DaemonStatus, StoreStatus, Work};
 use crate::duration;
 use crate::error::Error;
 use crate::text::thousands;
@@ -61,6 +61,9 @@ impl Record for DaemonStatus {
                     self.store.format
                 ),
             ),
+            ("checkpoints", checkpoints(&self.checkpoints)),
+            ("index", index(&self.store)),
+            ("integrity", integrity(&self.store)),
             (
                 "you",
                 format!(
@@ -70,4 +73,58 @@ impl Record for DaemonStatus {
             ),
         ]
     }
+}
+
+fn checkpoints(it: &CheckpointStatus) -> String {
+    let entries = |count| format!("{} entries", thousands(count));
+    let failing = |failure: &str| match failure {
+        "" => String::new(),
+        failure => format!(", failing: {failure}"),
+    };
+    let mut parts = vec![format!("{}{}", entries(it.entries), failing(&it.failure))];
+    parts.extend(it.deliveries.iter().map(|it| {
+        format!(
+            "{}: {}{}",
+            it.place,
+            entries(it.entries),
+            failing(&it.failure)
+        )
+    }));
+    parts.join("; ")
+}
+
+fn index(store: &StoreStatus) -> String {
+    let size = format!("{} bytes", thousands(store.index_bytes));
+    if let Some(work) = &store.compacting {
+        return format!("{size}; {}", far(work));
+    }
+    let used = store.index_content_bytes.min(store.index_bytes);
+    match (used * 100).checked_div(store.index_bytes) {
+        Some(percent) if used > 0 => format!("{size}, about {percent} % of them of use"),
+        _ => size,
+    }
+}
+
+fn integrity(store: &StoreStatus) -> String {
+    let last = match &store.checked {
+        None => "not checked yet".to_owned(),
+        Some(it) if it.findings == 0 => {
+            format!("sound at {}, {} entries", it.time, thousands(it.entries))
+        }
+        Some(it) => format!(
+            "NOT SOUND: {} findings at {}; {}",
+            thousands(it.findings),
+            it.time,
+            it.first
+        ),
+    };
+    match &store.checking {
+        Some(work) => format!("{last}; being checked, {}", far(work)),
+        None => last,
+    }
+}
+
+fn far(work: &Work) -> String {
+    let percent = (work.done.min(work.of) * 100).checked_div(work.of);
+    format!("{}: {} %", work.stage, percent.unwrap_or(100))
 }

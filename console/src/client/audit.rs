@@ -2,6 +2,7 @@
 
 use agentidp_proto::v1;
 use agentidp_proto::v1::audit_service_client::AuditServiceClient;
+use agentidp_shared::merkle::VerifierKey;
 use tonic::transport::Channel;
 use tonic::{Request, Streaming};
 
@@ -54,6 +55,52 @@ impl Client {
                 max_lag,
             }))
             .await?;
+        Ok(answer.into_inner())
+    }
+
+    /// What verifies the audit log's checkpoints.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub async fn audit_key(&self) -> Result<VerifierKey, Error> {
+        let request = call(v1::GetAuditKeyRequest {});
+        let answer = self.audit_service().get_key(request).await?;
+        Ok(answer.into_inner().vkey.parse()?)
+    }
+
+    /// An entry, and the proof that it is in the audit log: C2SP tlog-proof.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub async fn audit_proof(&self, seq: u64) -> Result<String, Error> {
+        let request = call(v1::ProveAuditEntryRequest { seq });
+        let answer = self.audit_service().prove(request).await?;
+        Ok(answer.into_inner().proof)
+    }
+
+    /// The audit log's newest checkpoint: a signed note.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub async fn audit_checkpoint(&self) -> Result<String, Error> {
+        let request = call(v1::GetAuditCheckpointRequest {});
+        let answer = self.audit_service().get_checkpoint(request).await?;
+        Ok(answer.into_inner().note)
+    }
+
+    /// The audit log as a file to be verified elsewhere, in parts.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub async fn audit_export(
+        &self,
+        request: v1::ExportAuditRequest,
+    ) -> Result<Streaming<v1::ExportAuditResponse>, Error> {
+        let answer = self.audit_service().export(Request::new(request)).await?;
         Ok(answer.into_inner())
     }
 }

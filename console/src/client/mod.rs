@@ -8,12 +8,15 @@ mod credential;
 mod key;
 mod organization;
 mod status;
+mod store;
 mod token;
 
 pub use self::agent::{AgentQuery, Bulk, BulkProgress, ListedAgent, Refused};
 pub use self::credential::Issued;
 pub use self::key::RotatedKeys;
-pub use self::status::{Caller, DaemonStatus, StoreStatus};
+pub use self::status::{
+    Caller, Check, CheckpointStatus, DaemonStatus, Delivery, StoreStatus, Work,
+};
 pub use self::token::{InspectedToken, RevokedTokens, TokenClaims};
 
 use std::path::PathBuf;

@@ -27,6 +27,8 @@ pub struct DaemonStatus {
     pub signing_key: String,
     /// Its store.
     pub store: StoreStatus,
+    /// The checkpoints of its audit log.
+    pub checkpoints: CheckpointStatus,
     /// Who the caller is.
     pub caller: Caller,
 }
@@ -46,6 +48,80 @@ pub struct StoreStatus {
     pub journal_bytes: u64,
     /// How many files the journal has.
     pub journal_segments: u64,
+    /// The size of its index in bytes.
+    pub index_bytes: u64,
+    /// About how many of them are of use; 0: that is not known.
+    pub index_content_bytes: u64,
+    /// Whether it was not closed in good order before the daemon started.
+    pub was_unclean: bool,
+    /// How far the check of the whole store is that is under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checking: Option<Work>,
+    /// How the last one ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checked: Option<Check>,
+    /// How far the compaction of the index is that is under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compacting: Option<Work>,
+}
+
+/// How far something is.
+#[derive(Debug, Clone, Serialize)]
+pub struct Work {
+    /// What is being done.
+    pub stage: String,
+    /// How much of it.
+    pub done: u64,
+    /// Of how much.
+    pub of: u64,
+}
+
+/// How a check of the whole store ended.
+#[derive(Debug, Clone, Serialize)]
+pub struct Check {
+    /// When it began.
+    pub time: Timestamp,
+    /// How many entries the log had.
+    pub entries: u64,
+    /// How many things were not as they should be.
+    pub findings: u64,
+    /// The first of them.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub first: String,
+}
+
+impl From<v1::status::Work> for Work {
+    fn from(it: v1::status::Work) -> Self {
+        Self {
+            stage: it.stage,
+            done: it.done,
+            of: it.of,
+        }
+    }
+}
+
+/// The checkpoints of the audit log.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct CheckpointStatus {
+    /// How many entries the newest is of.
+    pub entries: u64,
+    /// Why the next cannot be signed.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub failure: String,
+    /// The ways off the machine.
+    pub deliveries: Vec<Delivery>,
+}
+
+/// A way off the machine for checkpoints.
+#[derive(Debug, Clone, Serialize)]
+pub struct Delivery {
+    /// `file` or `command`.
+    pub place: String,
+    /// How many entries the last that got there is of.
+    pub entries: u64,
+    /// Why the newest did not get there.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub failure: String,
 }
 
 /// Who the caller is to the daemon.
@@ -74,6 +150,12 @@ impl TryFrom<v1::Status> for DaemonStatus {
                 .ok_or(FieldError::new(field, "must be present"))
         };
         let store = it.store.unwrap_or_default();
+        let checkpoints = it.checkpoints.unwrap_or_default();
+        let delivery = |it: v1::status::Delivery| Delivery {
+            place: it.place,
+            entries: it.entries,
+            failure: it.failure,
+        };
         let caller = it.caller.unwrap_or_default();
         Ok(Self {
             version: it.version,
@@ -91,6 +173,25 @@ impl TryFrom<v1::Status> for DaemonStatus {
                 entries: store.entries,
                 journal_bytes: store.journal_bytes,
                 journal_segments: store.journal_segments,
+                index_bytes: store.index_bytes,
+                index_content_bytes: store.index_content_bytes,
+                was_unclean: store.was_unclean,
+                checking: store.checking.map(Work::from),
+                checked: match store.checked {
+                    Some(it) => Some(Check {
+                        time: time(it.time, "store.checked.time")?,
+                        entries: it.entries,
+                        findings: it.findings,
+                        first: it.first,
+                    }),
+                    None => None,
+                },
+                compacting: store.compacting.map(Work::from),
+            },
+            checkpoints: CheckpointStatus {
+                entries: checkpoints.entries,
+                failure: checkpoints.failure,
+                deliveries: checkpoints.deliveries.into_iter().map(delivery).collect(),
             },
             caller: Caller {
                 uid: caller.uid,

@@ -9,7 +9,9 @@ use agentidp_shared::{
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use zeroize::Zeroizing;
 
-use crate::client::{Caller, Changed, DaemonStatus, Issued, ListedAgent, Page, StoreStatus};
+use crate::client::{
+    Caller, Changed, CheckpointStatus, DaemonStatus, Issued, ListedAgent, Page, StoreStatus,
+};
 
 use super::event::{
     Change, ChangeDone, ChangeResult, Command, DetailData, Effect, Event, NetEvent, Welcome,
@@ -120,6 +122,7 @@ pub(crate) fn status(role: &str) -> DaemonStatus {
         not_ready_reason: String::new(),
         http_address: "127.0.0.1:8420".to_owned(),
         signing_key: "kid".to_owned(),
+        checkpoints: CheckpointStatus::default(),
         store: StoreStatus {
             id: "0193f2c0-0000-7000-8000-0000000000aa".to_owned(),
             path: "/var/lib/agentidp".to_owned(),
@@ -127,6 +130,12 @@ pub(crate) fn status(role: &str) -> DaemonStatus {
             entries: 90_000,
             journal_bytes: 1,
             journal_segments: 1,
+            index_bytes: 524_288,
+            index_content_bytes: 300_000,
+            was_unclean: false,
+            checking: None,
+            checked: None,
+            compacting: None,
         },
         caller: Caller {
             uid: 1_000,

@@ -49,6 +49,8 @@ const DEFAULT_METRICS: SocketAddr =
 const DEFAULT_MAX_REQUESTS: u32 = 1_024;
 const DEFAULT_SOCKET: &str = "/run/agentidp/operator.sock";
 const DEFAULT_STORE: &str = "/var/lib/agentidp";
+/// How long after one whole check of the store the next is made unless it is configured.
+const DEFAULT_CHECK_EVERY: Duration = Duration::from_hours(7 * 24);
 const DEFAULT_ROTATION_PERIOD: Duration = Duration::from_hours(30 * 24);
 const KEY_ENCRYPTION_KEY: &KeyNames = &KeyNames {
     key: "keys.key_encryption_key",
@@ -75,6 +77,8 @@ pub struct Config {
     pub organizations: Organizations,
     /// The store.
     pub store: Store,
+    /// Where checkpoints of the audit log go.
+    pub audit: Audit,
     /// Signing keys and what seals them.
     pub keys: Keys,
     /// Access tokens.
@@ -140,6 +144,17 @@ pub struct Store {
     pub path: PathBuf,
     /// Where the head of the log is noted, so that a log cut short is noticed.
     pub head_file: PathBuf,
+    /// How long after one whole check the next is made; `None`: only after an unclean end.
+    pub check_every: Option<Duration>,
+}
+
+/// Where checkpoints of the audit log go, beside the log.
+#[derive(Debug, Clone)]
+pub struct Audit {
+    /// The file that they are appended to.
+    pub checkpoint_file: Option<PathBuf>,
+    /// The program that gets each on its standard input, and its arguments; never empty.
+    pub checkpoint_command: Option<Vec<String>>,
 }
 
 /// Signing keys and what seals them.
@@ -309,6 +324,7 @@ impl Config {
         config.store = Store {
             path: dir.to_owned(),
             head_file: dir.join("head"),
+            check_every: config.store.check_every,
         };
         let key = &mut config.keys.key_encryption_key;
         if matches!(key.given, Given::Absent(_)) {
@@ -352,7 +368,14 @@ impl Config {
                 head_file: sources
                     .text("store.head_file", value::path)?
                     .unwrap_or_else(|| store.join("head")),
+                check_every: sources
+                    .text("store.check_every", value::rotation_period)?
+                    .unwrap_or(Some(DEFAULT_CHECK_EVERY)),
                 path: store,
+            },
+            audit: Audit {
+                checkpoint_file: sources.text("audit.checkpoint_file", value::path)?,
+                checkpoint_command: checkpoint_command(sources)?,
             },
             keys: Keys {
                 algorithm: sources
@@ -521,6 +544,15 @@ fn roles(sources: &Sources<'_>) -> Result<Vec<RoleMapping>, ConfigError> {
     };
     value::check_roles(&roles).map_err(|rule| sources.refuse(ROLES, rule))?;
     Ok(roles)
+}
+
+fn checkpoint_command(sources: &Sources<'_>) -> Result<Option<Vec<String>>, ConfigError> {
+    const KEY: &str = "audit.checkpoint_command";
+    let command = sources.value::<Vec<String>>(KEY)?;
+    if let Some(command) = &command {
+        value::check_command(command).map_err(|rule| sources.refuse(KEY, rule))?;
+    }
+    Ok(command)
 }
 
 fn warn_before(sources: &Sources<'_>) -> Result<Vec<Duration>, ConfigError> {

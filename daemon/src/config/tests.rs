@@ -154,6 +154,8 @@ fn every_setting_has_a_variable_that_stands_above_the_file() {
         ),
         ("AGENTIDP_STORE_PATH", "/p"),
         ("AGENTIDP_STORE_HEAD_FILE", "/h"),
+        ("AGENTIDP_AUDIT_CHECKPOINT_FILE", "/c"),
+        ("AGENTIDP_AUDIT_CHECKPOINT_COMMAND", r#"["/bin/send", "x"]"#),
         ("AGENTIDP_KEYS_ALGORITHM", "RS256"),
         ("AGENTIDP_KEYS_ROTATION_PERIOD", "never"),
         ("AGENTIDP_KEYS_JWKS_MAX_AGE", "90s"),
@@ -242,7 +244,7 @@ fn a_bad_setting_in_the_file_is_refused_with_its_line_its_key_and_the_rule() {
         (
             "\n[nonsense]\nx = 1",
             "agentidpd.toml:2: nonsense: is not a setting; the file has issuer, [http], [limits], \
-             [operator], [organizations], [store], [keys], [tokens], [metrics], [credentials], [log]",
+             [operator], [organizations], [store], [audit], [keys], [tokens], [metrics], [credentials], [log]",
         ),
         ("http = 1", "agentidpd.toml:1: http: must be a section"),
         (
@@ -868,6 +870,26 @@ fn the_key_of_the_certificate_may_be_a_credential() {
     assert_eq!(tls.files()[1], folder.path().join("tls-key"));
 }
 
+#[test]
+fn checkpoints_go_to_a_file_and_to_a_program_by_its_whole_path() {
+    let file = "[audit]\ncheckpoint_file = \"/c\"\ncheckpoint_command = [\"/bin/send\", \"x\"]\n";
+    let audit = config(file, &[]).audit;
+    assert_eq!(audit.checkpoint_file.as_deref(), Some(Path::new("/c")));
+    assert_eq!(audit.checkpoint_command.unwrap(), ["/bin/send", "x"]);
+    for wrong in [
+        "[]",
+        r#"["send"]"#,
+        r#"[""]"#,
+        r#"["/bin/send", "\u0000"]"#,
+        r#""/bin/send""#,
+    ] {
+        let file = format!("[audit]\ncheckpoint_command = {wrong}\n");
+        let error = parse(&file, &[]).unwrap_err().to_string();
+        let place = "agentidpd.toml:2: audit.checkpoint_command: ";
+        assert!(error.starts_with(place), "{error}");
+    }
+}
+
 /// The default file with every setting uncommented.
 fn uncommented() -> String {
     let uncomment = |line: &'static str| match line.strip_prefix('#') {
@@ -893,6 +915,8 @@ fn the_default_file_means_the_defaults_and_says_them() {
     assert!(said.operator.roles_place.take().is_some());
     assert!(said.log.directory.take().is_some() && said.keys.key_encryption_key_file().is_some());
     assert!(said.http.tls.take().is_some());
+    assert!(said.audit.checkpoint_file.take().is_some());
+    assert!(said.audit.checkpoint_command.take().is_some());
     said.log.stderr = true;
     said.keys.key_encryption_key = bare.keys.key_encryption_key.clone();
     said.keys.previous_key_encryption_key = bare.keys.previous_key_encryption_key.clone();

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use agentidp_shared::key_schedule::LONGEST_JWKS_MAX_AGE;
@@ -165,6 +165,22 @@ pub(super) fn path(text: &str) -> Result<PathBuf, Rule> {
         return Err("must be a path".into());
     }
     Ok(text.into())
+}
+
+/// A program by its whole path, and its arguments.
+pub(super) fn check_command(command: &[String]) -> Result<(), Rule> {
+    if command.iter().any(|it| it.contains('\0')) {
+        return Err("must have no NUL".into());
+    }
+    if !command
+        .first()
+        .is_some_and(|it| Path::new(it).is_absolute())
+    {
+        return Err(
+            "must begin with the whole path of a program, such as /usr/local/bin/send".into(),
+        );
+    }
+    Ok(())
 }
 
 /// The path of a Unix socket: `sun_path` of `unix(7)` holds 108 bytes with the NUL at its end.

@@ -15,10 +15,13 @@ use tracing::Instrument as _;
 use super::error::{invalid, status};
 use super::{caller, page_size, present};
 use crate::service::audit::{EntryFilter, StoredEntry, TailEvent};
+use crate::service::log::{ExportChunk, ExportRange};
 use crate::service::{Caller, Service};
 
 /// How many events wait for a slow reader; the log holds the rest.
 const EVENTS: usize = 64;
+/// How many parts of an export wait for a slow reader.
+const CHUNKS: usize = 4;
 
 pub(super) struct Adapter(pub(super) Arc<Service>);
 
@@ -123,5 +126,82 @@ impl AuditService for Adapter {
                 .map(|it| Ok(event(it)))
                 .boxed(),
         ))
+    }
+
+    async fn get_key(
+        &self,
+        request: Request<v1::GetAuditKeyRequest>,
+    ) -> Result<Response<v1::AuditKey>, Status> {
+        caller(&request)?;
+        let vkey = self.0.log_verifier().to_string();
+        Ok(Response::new(v1::AuditKey { vkey }))
+    }
+
+    async fn prove(
+        &self,
+        request: Request<v1::ProveAuditEntryRequest>,
+    ) -> Result<Response<v1::AuditProof>, Status> {
+        let caller = caller(&request)?;
+        let proof = self.0.prove_entry(&caller, request.into_inner().seq).await;
+        let proof = proof.map_err(|error| status(&error))?.to_string();
+        Ok(Response::new(v1::AuditProof { proof }))
+    }
+
+    async fn get_checkpoint(
+        &self,
+        request: Request<v1::GetAuditCheckpointRequest>,
+    ) -> Result<Response<v1::AuditCheckpoint>, Status> {
+        caller(&request)?;
+        let signed = self.0.newest_checkpoint().await;
+        let note = signed.map_err(|error| status(&error))?.note.to_string();
+        Ok(Response::new(v1::AuditCheckpoint { note }))
+    }
+
+    async fn prove_consistency(
+        &self,
+        request: Request<v1::ProveAuditConsistencyRequest>,
+    ) -> Result<Response<v1::AuditConsistency>, Status> {
+        caller(&request)?;
+        let request = request.into_inner();
+        let proved = self.0.prove_growth(request.from, request.to).await;
+        let proved = proved.map_err(|error| status(&error))?;
+        Ok(Response::new(v1::AuditConsistency {
+            to: proved.to,
+            proof: proved.proof.iter().map(ToString::to_string).collect(),
+            checkpoint: proved.checkpoint.to_string(),
+        }))
+    }
+
+    type ExportStream = BoxStream<'static, Result<v1::ExportAuditResponse, Status>>;
+
+    async fn export(
+        &self,
+        request: Request<v1::ExportAuditRequest>,
+    ) -> Result<Response<Self::ExportStream>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let organization = present(request.organization)
+            .map(|text| self.0.find_organization(&caller, &text))
+            .transpose()
+            .map_err(|error| status(&error))?;
+        let range = ExportRange {
+            organization: organization.map(|stored| stored.record.id),
+            from: request.from,
+            to: request.to,
+        };
+        let (sender, receiver) = mpsc::channel(CHUNKS);
+        self.0
+            .export(&caller, range, sender)
+            .await
+            .map_err(|error| status(&error))?;
+        let chunks = ReceiverStream::new(receiver).map(|chunk| match chunk {
+            Ok(ExportChunk { data, next, to }) => Ok(v1::ExportAuditResponse {
+                data: data.into(),
+                next,
+                to,
+            }),
+            Err(error) => Err(status(&error)),
+        });
+        Ok(Response::new(chunks.boxed()))
     }
 }

@@ -17,6 +17,7 @@ mod organization;
 pub(crate) mod peer;
 pub(crate) mod policy;
 mod state;
+mod store;
 mod token;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use agentidp_proto::v1::credential_service_server::CredentialServiceServer;
 use agentidp_proto::v1::organization_service_server::OrganizationServiceServer;
 use agentidp_proto::v1::signing_key_service_server::SigningKeyServiceServer;
 use agentidp_proto::v1::status_service_server::StatusServiceServer;
+use agentidp_proto::v1::store_service_server::StoreServiceServer;
 use agentidp_proto::v1::token_service_server::TokenServiceServer;
 use agentidp_shared::{FieldError, Reason};
 use tokio::net::UnixListener;
@@ -38,6 +40,7 @@ use tonic::transport::Server;
 use crate::service::{Caller, Service, ServiceError};
 pub(crate) use policy::Operators;
 pub(crate) use state::About;
+pub(crate) use store::StoreWork;
 
 /// How long an idle connection is left alone before it is asked whether it lives, and how long that
 /// answer may take.
@@ -56,6 +59,7 @@ pub(crate) async fn serve(
     service: Arc<Service>,
     operators: Operators,
     about: About,
+    store_work: StoreWork,
     listener: UnixListener,
     stopping: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -100,6 +104,10 @@ pub(crate) async fn serve(
         .add_service(AuditServiceServer::new(audit::Adapter(Arc::clone(
             &service,
         ))))
+        .add_service(StoreServiceServer::new(store::Adapter {
+            service: Arc::clone(&service),
+            work: store_work,
+        }))
         .add_service(StatusServiceServer::new(state::Adapter {
             service,
             operators,

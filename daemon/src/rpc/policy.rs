@@ -172,6 +172,41 @@ pub(crate) const RULES: &[Rule] = &[
         Action::AuditTail,
     ),
     rule(
+        "/agentidp.operator.v1.AuditService/GetKey",
+        Role::Auditor,
+        Action::AuditKey,
+    ),
+    rule(
+        "/agentidp.operator.v1.AuditService/Prove",
+        Role::Auditor,
+        Action::AuditProve,
+    ),
+    rule(
+        "/agentidp.operator.v1.AuditService/GetCheckpoint",
+        Role::Auditor,
+        Action::AuditCheckpoint,
+    ),
+    rule(
+        "/agentidp.operator.v1.AuditService/ProveConsistency",
+        Role::Auditor,
+        Action::AuditConsistency,
+    ),
+    rule(
+        "/agentidp.operator.v1.AuditService/Export",
+        Role::Auditor,
+        Action::AuditExport,
+    ),
+    rule(
+        "/agentidp.operator.v1.StoreService/Check",
+        Role::Admin,
+        Action::StoreCheck,
+    ),
+    rule(
+        "/agentidp.operator.v1.StoreService/Compact",
+        Role::Admin,
+        Action::StoreCompact,
+    ),
+    rule(
         "/agentidp.operator.v1.StatusService/Get",
         Role::Auditor,
         Action::StatusShow,
@@ -329,6 +364,11 @@ mod tests {
                 "Get",
                 "Inspect",
                 "Tail",
+                "GetKey",
+                "Prove",
+                "GetCheckpoint",
+                "ProveConsistency",
+                "Export",
                 "Check",
                 "Watch",
                 "ServerReflectionInfo",

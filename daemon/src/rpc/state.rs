@@ -13,6 +13,7 @@ use super::caller;
 use super::peer::Peer;
 use super::policy::Operators;
 use crate::service::Service;
+use crate::store::Step;
 
 /// What the daemon knows of itself from its start.
 #[derive(Debug, Clone)]
@@ -27,6 +28,35 @@ pub(super) struct Adapter {
     pub(super) service: Arc<Service>,
     pub(super) operators: Operators,
     pub(super) about: About,
+}
+
+impl Adapter {
+    fn checkpoints(&self, failure: Option<String>) -> v1::status::Checkpoints {
+        let newest = self.service.checkpoints();
+        let entries = newest.borrow().as_ref().map_or(0, |signed| signed.size());
+        let deliveries =
+            self.service
+                .deliveries()
+                .into_iter()
+                .map(|(place, it)| v1::status::Delivery {
+                    place: place.to_owned(),
+                    entries: it.size,
+                    failure: it.failure.unwrap_or_default(),
+                });
+        v1::status::Checkpoints {
+            entries,
+            failure: failure.unwrap_or_default(),
+            deliveries: deliveries.collect(),
+        }
+    }
+}
+
+fn work(step: Step) -> v1::status::Work {
+    v1::status::Work {
+        stage: step.stage.to_owned(),
+        done: step.done,
+        of: step.of,
+    }
 }
 
 #[tonic::async_trait]
@@ -64,10 +94,22 @@ impl StatusService for Adapter {
                 entries: store.entries,
                 journal_bytes: store.journal_bytes,
                 journal_segments: store.journal_segments,
+                index_bytes: store.upkeep.index_bytes,
+                index_content_bytes: store.upkeep.content_bytes,
+                was_unclean: store.upkeep.was_unclean,
+                checking: store.upkeep.checking.map(work),
+                checked: store.upkeep.checked.map(|it| v1::status::Check {
+                    time: Some(timestamp(it.time)),
+                    entries: it.entries,
+                    findings: it.findings,
+                    first: it.first.unwrap_or_default(),
+                }),
+                compacting: store.upkeep.compacting.map(work),
             }),
             caller,
             http_address: self.about.http_address.to_string(),
             signing_key: self.service.keyring().active().kid().to_owned(),
+            checkpoints: Some(self.checkpoints(store.head_failure)),
         }))
     }
 }

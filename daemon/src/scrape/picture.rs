@@ -11,6 +11,7 @@ use crate::metrics::Labels;
 use crate::metrics::process::Usage;
 use crate::service::Service;
 use crate::service::health::{Condition, Health};
+use crate::store::Upkeep;
 
 /// A gauge of fractions.
 type Fractions = Gauge<f64, std::sync::atomic::AtomicU64>;
@@ -21,6 +22,7 @@ pub(super) fn register(service: &Service, found: &Health, registry: &mut Registr
     daemon(service, registry);
     health(found, registry);
     store(service, registry);
+    checkpoints(service, registry);
     caches(service, registry);
     secrets(service, registry);
     if let Ok(keys) = service.list_signing_keys() {
@@ -90,12 +92,83 @@ fn store(service: &Service, registry: &mut Registry) {
         "Files that the journal is in",
         ConstGauge::new(status.journal_segments),
     );
+    upkeep(&status.upkeep, registry);
     if let Ok(space) = service.store().space() {
         registry.register_with_unit(
             "agentidp_store_disk_free",
             "Room on the store's disk that the daemon may still fill",
             Unit::Bytes,
             ConstGauge::new(space.free),
+        );
+    }
+}
+
+fn checkpoints(service: &Service, registry: &mut Registry) {
+    let entries: Family<Labels<1>, Gauge> = Family::default();
+    let failures: Family<Labels<1>, Counter> = Family::default();
+    let set = |place, size: u64| {
+        let size = i64::try_from(size).unwrap_or(i64::MAX);
+        entries.get_or_create(&[("place", place)]).set(size);
+    };
+    if let Some(signed) = service.checkpoints().borrow().as_ref() {
+        set("daemon", signed.size());
+    }
+    for (place, delivery) in service.deliveries() {
+        set(place, delivery.size);
+        let counter = failures.get_or_create(&[("place", place)]);
+        counter.inc_by(delivery.failures);
+    }
+    registry.register(
+        "agentidp_checkpoint_entries",
+        "Entries that the newest checkpoint of the audit log is of, by where it has got to",
+        entries,
+    );
+    registry.register(
+        "agentidp_checkpoint_failures",
+        "Attempts to get a checkpoint off the machine that failed",
+        failures,
+    );
+}
+
+fn upkeep(upkeep: &Upkeep, registry: &mut Registry) {
+    registry.register_with_unit(
+        "agentidp_store_index",
+        "Size of the index",
+        Unit::Bytes,
+        ConstGauge::new(upkeep.index_bytes),
+    );
+    if upkeep.content_bytes > 0 {
+        registry.register_with_unit(
+            "agentidp_store_index_content",
+            "About how many bytes of the index are of use",
+            Unit::Bytes,
+            ConstGauge::new(upkeep.content_bytes),
+        );
+    }
+    // Before the first check there is no series: zero would mean that nothing is wrong.
+    if let Some(checked) = &upkeep.checked {
+        registry.register(
+            "agentidp_store_check_findings",
+            "Things that the last check of the whole store found not to be as they should",
+            ConstGauge::new(checked.findings),
+        );
+        registry.register_with_unit(
+            "agentidp_store_check_time",
+            "When the last check of the whole store began, since 1970-01-01 UTC",
+            Unit::Seconds,
+            ConstGauge::new(checked.time.as_secs()),
+        );
+    }
+    if let Some(step) = upkeep.checking {
+        registry.register(
+            "agentidp_store_check_stage_done",
+            "How much of its present stage a check of the whole store has done",
+            ConstGauge::new(step.done),
+        );
+        registry.register(
+            "agentidp_store_check_stage_of",
+            "How much there is to do in that stage",
+            ConstGauge::new(step.of),
         );
     }
 }

@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 use super::Service;
 use crate::crypto::secret::Load;
 use crate::metrics::store::LastWrite;
-use crate::store::{ServerSecretName, Space, Store};
+use crate::store::{CheckStatus, ServerSecretName, Space, Store};
 
 /// How long the disk may take over a write before the store counts as degraded.
 const SLOW_WRITE: Duration = Duration::from_secs(1);
@@ -111,6 +111,7 @@ const SEE_THE_LOG: &str = "the daemon's log says why";
 const INDEX: &str = "index";
 const KEYS: &str = "signing_keys";
 const DISK: &str = "disk";
+const CHECKPOINTS: &str = "checkpoints";
 
 impl Service {
     /// Looks at every part of the daemon.
@@ -129,11 +130,14 @@ impl Service {
             .await;
         let unread = |name| Part::new(name, Condition::Unreachable, SEE_THE_LOG);
         let from_disk = from_disk.unwrap_or_else(|_error| [INDEX, KEYS, DISK].map(unread));
-        let can_write = self.store.status().failure.is_none();
-        let mut parts = vec![write_path(can_write, self.store.metrics().last_write())];
+        let status = self.store.status();
+        let can_write = status.failure.is_none();
+        let written = write_path(can_write, self.store.metrics().last_write());
+        let mut parts = vec![checked(written, status.upkeep.checked.as_ref())];
         parts.extend(from_disk);
         parts.push(clock(self.begun, (now, Instant::now())));
         parts.push(secrets(self.secrets.load()));
+        parts.push(self.checkpoints_part());
         Health {
             state: parts
                 .iter()
@@ -142,6 +146,31 @@ impl Service {
                 .unwrap_or(Condition::Unreachable),
             parts,
         }
+    }
+}
+
+impl Service {
+    /// Whether the audit log's checkpoints are signed, and get off the machine.
+    fn checkpoints_part(&self) -> Part {
+        let signed = self
+            .checkpoints()
+            .borrow()
+            .as_ref()
+            .map_or(0, |it| it.size());
+        let stuck = self.deliveries().values().any(|it| it.failure.is_some());
+        let (state, detail) = if self.store.status().head_failure.is_some() {
+            let detail = format!("the head file cannot be written: {SEE_THE_LOG}");
+            (Condition::Degraded, detail)
+        } else if stuck {
+            let detail = format!("checkpoints do not get off the machine: {SEE_THE_LOG}");
+            (Condition::Degraded, detail)
+        } else {
+            (
+                Condition::Healthy,
+                format!("the newest is of {signed} entries"),
+            )
+        };
+        Part::new(CHECKPOINTS, state, detail)
     }
 }
 
@@ -161,6 +190,22 @@ fn write_path(can_write: bool, last: Option<LastWrite>) -> Part {
     };
     let detail = format!("the last write was {} s ago", ago.as_secs());
     Part::new(NAME, state, detail).took(took)
+}
+
+/// The part that the store is, with what the last check of it found.
+fn checked(part: Part, last: Option<&CheckStatus>) -> Part {
+    let Some(last) = last.filter(|last| last.findings > 0) else {
+        return part;
+    };
+    let detail = format!(
+        "the last check found {} things that are not as they should be: {SEE_THE_LOG}",
+        last.findings
+    );
+    Part {
+        state: part.state.max(Condition::Degraded),
+        detail,
+        ..part
+    }
 }
 
 /// Reads a record that every store has, past all caches.
@@ -288,6 +333,22 @@ mod tests {
                 "detail": "the last write was 3 s ago",
             })
         );
+    }
+
+    #[test]
+    fn what_the_last_check_found_shows() {
+        let last = |findings| CheckStatus {
+            time: Timestamp::from_millis(1),
+            entries: 7,
+            findings,
+            first: None,
+        };
+        let part = |findings| checked(write_path(true, None), Some(&last(findings)));
+        assert_eq!(part(0).state, Condition::Healthy);
+        assert_eq!(part(2).state, Condition::Degraded);
+        assert!(part(2).detail.contains("found 2 things"));
+        let unreachable = checked(write_path(false, None), Some(&last(2)));
+        assert_eq!(unreachable.state, Condition::Unreachable);
     }
 
     #[test]

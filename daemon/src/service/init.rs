@@ -1,5 +1,6 @@
-//! What a new store begins with: its first entry, and the secret that checks are made with.
+//! What a new store begins with: its first entries, and the secrets of its own.
 
+use agentidp_shared::merkle::LogKey;
 use agentidp_shared::{Action, Actor, Entry, Outcome, Timestamp};
 use zeroize::Zeroizing;
 
@@ -7,8 +8,6 @@ use super::ServiceError;
 use crate::clock::{Random, random};
 use crate::crypto::Sealer;
 use crate::store::{Commit, Record, ServerSecret, ServerSecretName, Store};
-
-const SECRET_CHECK: ServerSecretName = ServerSecretName::SecretCheck;
 
 /// The first commit of a store.
 ///
@@ -20,14 +19,19 @@ pub(crate) fn first_commit(
     source: &dyn Random,
     now: Timestamp,
 ) -> Result<Commit, ServiceError> {
-    let key = Zeroizing::new(random::<32>(source));
-    let secret = ServerSecret {
-        name: SECRET_CHECK,
-        secret: sealer.seal(SECRET_CHECK.as_str(), key.as_slice(), source)?,
-        revision: 1,
+    let secret = |name: ServerSecretName| -> Result<Record, ServiceError> {
+        let secret = Zeroizing::new(random::<32>(source));
+        Ok(Record::ServerSecret(ServerSecret {
+            name,
+            secret: sealer.seal(name.as_str(), secret.as_slice(), source)?,
+            revision: 1,
+        }))
     };
-    let entry = Entry::new(now, Actor::system(), Action::StoreInit, Outcome::Success);
-    Ok(Commit::new(entry).put(Record::ServerSecret(secret)))
+    let entry = |action| Entry::new(now, Actor::system(), action, Outcome::Success);
+    Ok(Commit::new(entry(Action::StoreInit))
+        .put(secret(ServerSecretName::SecretCheck)?)
+        .and(entry(Action::StoreInit))
+        .put(secret(ServerSecretName::LogKey)?))
 }
 
 /// The key that the checks of client secrets are made with.
@@ -35,11 +39,30 @@ pub(super) fn secret_check_key(
     store: &dyn Store,
     sealer: &Sealer,
 ) -> Result<Zeroizing<Vec<u8>>, ServiceError> {
-    let stored = store.server_secret(SECRET_CHECK)?.ok_or_else(|| {
+    own_secret(store, sealer, ServerSecretName::SecretCheck)
+}
+
+/// The key that signs the log's checkpoints. The log is named after the store, because whatever the
+/// configuration says may change, and the log stays the same.
+pub(super) fn log_key(store: &dyn Store, sealer: &Sealer) -> Result<LogKey, ServiceError> {
+    let seed = own_secret(store, sealer, ServerSecretName::LogKey)?;
+    let origin = format!("agentidp/{}", store.status().id);
+    Ok(LogKey::from_seed(origin, &seed)?)
+}
+
+fn own_secret(
+    store: &dyn Store,
+    sealer: &Sealer,
+    name: ServerSecretName,
+) -> Result<Zeroizing<Vec<u8>>, ServiceError> {
+    let name_text = name.as_str();
+    let stored = store.server_secret(name)?.ok_or_else(|| {
         ServiceError::new(
             agentidp_shared::Code::Internal,
-            "the store has no secret-check key: it was not made by `agentidpd init`",
+            format!(
+                "the store has no {name_text}: it was not made by this version of `agentidpd init`; make a new one"
+            ),
         )
     })?;
-    Ok(sealer.open(SECRET_CHECK.as_str(), &stored.record.secret)?)
+    Ok(sealer.open(name_text, &stored.record.secret)?)
 }

@@ -27,6 +27,7 @@ pub(crate) mod key;
 pub(crate) mod limits;
 pub(crate) mod listed;
 mod live;
+pub(crate) mod log;
 pub(crate) mod organization;
 pub(crate) mod reach;
 pub(crate) mod revocation;
@@ -109,6 +110,7 @@ pub(crate) struct Service {
     secrets: SecretHasher,
     cursors: CursorKey,
     keyring: ArcSwap<Keyring>,
+    log: log::Log,
     verified_tokens: VerifiedTokens,
     denials: Denials,
     limits: Limits,
@@ -152,12 +154,14 @@ impl Service {
         let reply_sealer = Sealer::new(&zeroize::Zeroizing::new(crate::clock::random(
             random.as_ref(),
         )))?;
+        let log = log::Log::new(init::log_key(store.as_ref(), &sealer)?);
         let begun = (clock.now(), Instant::now());
         let newest = store.entries_before(None, &EntryFilter::default(), 1)?;
         let newest = newest.entries.first();
         let newest = newest.and_then(|it| serde_json::from_slice::<Entry>(&it.json).ok());
         let last_issued = newest.map_or(0, |entry| entry.time.as_millis());
         Ok(Self {
+            log,
             limits: Limits::new(&settings.limits),
             settings,
             store,
@@ -248,6 +252,29 @@ impl Service {
         let entry = Entry::new(self.now(), Actor::system(), action, Outcome::Success);
         self.store.commit(crate::store::Commit::new(entry)).await?;
         Ok(())
+    }
+
+    /// Puts into the log that work on the store is asked for; gives the entry's place.
+    ///
+    /// # Errors
+    ///
+    /// `PERMISSION_DENIED` to whoever does not reach the whole installation; when the store cannot be
+    /// written.
+    pub(crate) async fn ask_for_store_work(
+        &self,
+        caller: &Caller,
+        action: Action,
+    ) -> Result<u64, ServiceError> {
+        if caller.reach != Reach::Installation {
+            return Err(ServiceError::new(
+                agentidp_shared::Code::PermissionDenied,
+                "the store belongs to the whole installation, and you reach some organizations only",
+            ));
+        }
+        let mut entry = Entry::new(self.now(), caller.actor.clone(), action, Outcome::Success);
+        entry.request_id = Some(caller.request_id);
+        let committed = self.store.commit(crate::store::Commit::new(entry)).await?;
+        Ok(committed.seq)
     }
 
     /// Reads what may take long, where it holds up nobody else.

@@ -23,6 +23,7 @@ use crate::store::model::ModelStore;
 
 mod ageing;
 mod bulk;
+mod evidence;
 mod power;
 mod tokens;
 
@@ -182,12 +183,16 @@ async fn every_part_is_healthy_until_it_is_not() {
     };
     let health = bench.service.health().await;
     assert_eq!(health.state, Condition::Healthy, "{health:?}");
-    assert_eq!(health.parts.len(), 6);
+    assert_eq!(health.parts.len(), 7);
+    bench
+        .service
+        .note_delivery("file", 1, Some("/srv/full".to_owned()));
     bench.store.fail("the disk is full");
     bench.pass(Duration::from_hours(1));
     let health = bench.service.health().await;
     assert_eq!(state(&health, "store"), Condition::Unreachable);
     assert_eq!(state(&health, "clock"), Condition::Degraded);
+    assert_eq!(state(&health, "checkpoints"), Condition::Degraded);
     assert_eq!(state(&health, "index"), Condition::Healthy);
     assert_eq!(health.state, Condition::Unreachable);
     let written = serde_json::to_string(&health).unwrap();

@@ -26,6 +26,7 @@ pub(crate) mod suite;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use agentidp_shared::merkle::{Edge, NodeHash, TileSource};
 use agentidp_shared::{
     Action, Agent, AgentId, CredentialId, Email, Entry, Organization, OrganizationId,
     OrganizationName, Outcome, StoreId, Timestamp, TokenId,
@@ -38,6 +39,7 @@ use crate::metrics::store::StoreMetrics;
 pub(crate) use commit::{
     Commit, CommitError, Committed, Conflict, Item, Quota, Temporary, TemporaryKey,
 };
+pub(crate) use durable::{CheckStatus, Step, Upkeep};
 pub(crate) use query::{
     AgentFilter, AgentOrder, AgentPage, AgentPosition, AgentQuery, OneOf, first_expiry,
 };
@@ -132,8 +134,12 @@ pub(crate) struct StoreStatus {
     pub(crate) journal_bytes: u64,
     /// How many segments the journal has.
     pub(crate) journal_segments: u64,
+    /// How it is looked after.
+    pub(crate) upkeep: Upkeep,
     /// Why nothing can be written any more; `None`: it can.
     pub(crate) failure: Option<String>,
+    /// Why the head file cannot be written, without which no checkpoint is signed; `None`: it can.
+    pub(crate) head_failure: Option<String>,
 }
 
 /// How an agent or a credential was used.
@@ -229,6 +235,25 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// How many entries are durable, now and whenever that changes.
     fn head(&self) -> watch::Receiver<u64>;
 
+    /// The right edge of the tree over the log as far as the store will insist on it at its next
+    /// start, now and whenever that grows: about each second, and when it is shut down. No
+    /// checkpoint may be of more.
+    fn headed(&self) -> watch::Receiver<Arc<Edge>>;
+
+    /// Keeps the newest checkpoint, a signed note, where a copy of the store has it too.
+    ///
+    /// # Errors
+    ///
+    /// When the disk does not take it.
+    fn keep_checkpoint(&self, note: &str) -> std::io::Result<()>;
+
+    /// The right edge of the tree over the log, as far as it is durable.
+    #[cfg(test)]
+    fn tree(&self) -> Edge;
+
+    /// The hashes of a full tile of that tree; none of one that is not full.
+    fn tile(&self, level: u8, index: u64) -> Read<Vec<NodeHash>>;
+
     /// The store's state.
     fn status(&self) -> StoreStatus;
 
@@ -237,4 +262,13 @@ pub(crate) trait Store: Send + Sync + 'static {
 
     /// What it counts.
     fn metrics(&self) -> &StoreMetrics;
+}
+
+/// The full tiles of the tree over its log.
+impl TileSource for dyn Store {
+    type Error = ReadError;
+
+    fn hashes(&self, level: u8, index: u64) -> Read<Vec<NodeHash>> {
+        self.tile(level, index)
+    }
 }

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use agentidp_shared::audit::MAX_ENTRY_BYTES;
+use agentidp_shared::merkle::{Edge, NodeHash};
 use agentidp_shared::{
     Action, Agent, AgentId, CredentialId, Email, Entry, Organization, OrganizationId,
     OrganizationName, Outcome, StoreId, Timestamp,
 };
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -30,6 +32,8 @@ use crate::metrics::store::StoreMetrics;
 pub(crate) struct ModelStore {
     contents: Mutex<Contents>,
     head: watch::Sender<u64>,
+    headed: watch::Sender<Arc<Edge>>,
+    checkpoint: Mutex<String>,
     failure: Mutex<Option<String>>,
     lists: AtomicUsize,
     metrics: StoreMetrics,
@@ -40,6 +44,7 @@ struct Contents {
     records: BTreeMap<RecordKey, Stored<Record>>,
     entries: Vec<(Entry, StoredEntry)>,
     kept: BTreeMap<TemporaryKey, Temporary>,
+    tree: Edge,
 }
 
 impl Current for Contents {
@@ -93,6 +98,8 @@ impl ModelStore {
         Self {
             contents: Mutex::default(),
             head: watch::Sender::new(0),
+            headed: watch::Sender::default(),
+            checkpoint: Mutex::default(),
             failure: Mutex::default(),
             lists: AtomicUsize::new(0),
             metrics: StoreMetrics::default(),
@@ -102,6 +109,11 @@ impl ModelStore {
     /// From here on every commit fails, as when the disk is full.
     pub(crate) fn fail(&self, cause: &str) {
         *self.failure.lock() = Some(cause.to_owned());
+    }
+
+    /// The newest checkpoint that it was given to keep.
+    pub(crate) fn checkpoint(&self) -> String {
+        self.checkpoint.lock().clone()
     }
 
     /// How often agents were listed: each time all of them were gone through.
@@ -140,10 +152,12 @@ impl ModelStore {
             for temporary in item.kept {
                 contents.kept.insert(temporary.key, temporary);
             }
-            let json = serde_json::to_vec(&entry).unwrap().into();
+            let json: Bytes = serde_json::to_vec(&entry).unwrap().into();
+            contents.tree.push(NodeHash::of_leaf(&json), |_, _, _| {});
             contents.entries.push((entry, StoredEntry { seq, json }));
         }
         self.head.send_replace(contents.entries.len() as u64);
+        self.headed.send_replace(Arc::new(contents.tree.clone()));
         Ok(Committed { seq: first })
     }
 
@@ -327,6 +341,31 @@ impl Store for ModelStore {
         self.head.subscribe()
     }
 
+    fn headed(&self) -> watch::Receiver<Arc<Edge>> {
+        self.headed.subscribe()
+    }
+
+    fn keep_checkpoint(&self, note: &str) -> std::io::Result<()> {
+        note.clone_into(&mut self.checkpoint.lock());
+        Ok(())
+    }
+
+    fn tree(&self) -> Edge {
+        self.contents.lock().tree.clone()
+    }
+
+    fn tile(&self, level: u8, index: u64) -> Read<Vec<NodeHash>> {
+        let (mut edge, mut found) = (Edge::default(), Vec::new());
+        for (_, stored) in &self.contents.lock().entries {
+            edge.push(NodeHash::of_leaf(&stored.json), |at, place, hashes| {
+                if (at, place) == (level, index) {
+                    found = hashes.to_vec();
+                }
+            });
+        }
+        Ok(found)
+    }
+
     fn status(&self) -> StoreStatus {
         StoreStatus {
             id: StoreId::from_bytes([0; 16]),
@@ -335,7 +374,9 @@ impl Store for ModelStore {
             entries: *self.head.borrow(),
             journal_bytes: 0,
             journal_segments: 0,
+            upkeep: crate::store::Upkeep::default(),
             failure: self.failure.lock().clone(),
+            head_failure: None,
         }
     }
 

@@ -56,16 +56,19 @@ pub(crate) struct SigningKeyRecord {
 pub(crate) enum ServerSecretName {
     /// The HMAC key of [`SecretVerifier::check`].
     SecretCheck,
+    /// The Ed25519 key that signs the audit log's checkpoints.
+    LogKey,
 }
 
 impl ServerSecretName {
     /// Every one that there is.
-    pub(crate) const ALL: &'static [Self] = &[Self::SecretCheck];
+    pub(crate) const ALL: &'static [Self] = &[Self::SecretCheck, Self::LogKey];
 
     /// The name it has in the audit log and in what it is sealed with.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::SecretCheck => "secret-check",
+            Self::LogKey => "log-key",
         }
     }
 }

@@ -705,8 +705,96 @@ pub mod tail_audit_response {
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct GetStatusRequest {}
+pub struct GetAuditKeyRequest {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuditKey {
+    /// C2SP signed-note: NAME+ID+KEY
+    #[prost(string, tag = "1")]
+    pub vkey: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProveAuditEntryRequest {
+    #[prost(uint64, tag = "1")]
+    pub seq: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuditProof {
+    /// C2SP tlog-proof, with the entry in its extra data
+    #[prost(string, tag = "1")]
+    pub proof: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetAuditCheckpointRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuditCheckpoint {
+    /// C2SP tlog-checkpoint in a signed note
+    #[prost(string, tag = "1")]
+    pub note: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProveAuditConsistencyRequest {
+    /// the smaller size, at least 1
+    #[prost(uint64, tag = "1")]
+    pub from: u64,
+    /// the larger size; absent: that of the checkpoint in the answer
+    #[prost(uint64, optional, tag = "2")]
+    pub to: ::core::option::Option<u64>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuditConsistency {
+    /// the larger size
+    #[prost(uint64, tag = "1")]
+    pub to: u64,
+    /// RFC 6962, section 2.1.2; each hash in base64
+    #[prost(string, repeated, tag = "2")]
+    pub proof: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// of at least the larger size
+    #[prost(string, tag = "3")]
+    pub checkpoint: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportAuditRequest {
+    /// an organization's id or name; empty: every entry
+    #[prost(string, tag = "1")]
+    pub organization: ::prost::alloc::string::String,
+    /// the first entry wanted
+    #[prost(uint64, tag = "2")]
+    pub from: u64,
+    /// the first that is not wanted any more; absent: to the end
+    #[prost(uint64, optional, tag = "3")]
+    pub to: ::core::option::Option<u64>,
+}
+/// The next bytes of the file.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExportAuditResponse {
+    #[prost(bytes = "vec", tag = "1")]
+    pub data: ::prost::alloc::vec::Vec<u8>,
+    /// how far in the log it is
+    #[prost(uint64, tag = "2")]
+    pub next: u64,
+    /// how far it will go
+    #[prost(uint64, tag = "3")]
+    pub to: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckStoreRequest {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckStoreResponse {
+    /// the entry's place in the log
+    #[prost(uint64, tag = "1")]
+    pub audit_seq: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CompactStoreRequest {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CompactStoreResponse {
+    /// the entry's place in the log
+    #[prost(uint64, tag = "1")]
+    pub audit_seq: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetStatusRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Status {
     #[prost(string, tag = "1")]
     pub version: ::prost::alloc::string::String,
@@ -731,6 +819,8 @@ pub struct Status {
     /// the kid that signs now
     #[prost(string, tag = "10")]
     pub signing_key: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "11")]
+    pub checkpoints: ::core::option::Option<status::Checkpoints>,
 }
 /// Nested message and enum types in `Status`.
 pub mod status {
@@ -749,6 +839,76 @@ pub mod status {
         pub journal_bytes: u64,
         #[prost(uint64, tag = "6")]
         pub journal_segments: u64,
+        /// on the disk
+        #[prost(uint64, tag = "7")]
+        pub index_bytes: u64,
+        /// about how many of them are of use; 0: not known
+        #[prost(uint64, tag = "8")]
+        pub index_content_bytes: u64,
+        /// it was not closed in good order before the daemon started
+        #[prost(bool, tag = "9")]
+        pub was_unclean: bool,
+        /// the check of the whole store that is under way
+        #[prost(message, optional, tag = "10")]
+        pub checking: ::core::option::Option<Work>,
+        /// the last one that ended
+        #[prost(message, optional, tag = "11")]
+        pub checked: ::core::option::Option<Check>,
+        /// the compaction of the index that is under way
+        #[prost(message, optional, tag = "12")]
+        pub compacting: ::core::option::Option<Work>,
+    }
+    /// How far something is.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Work {
+        #[prost(string, tag = "1")]
+        pub stage: ::prost::alloc::string::String,
+        #[prost(uint64, tag = "2")]
+        pub done: u64,
+        /// as far as that was known when the stage began
+        #[prost(uint64, tag = "3")]
+        pub of: u64,
+    }
+    /// How a check of the whole store ended.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Check {
+        /// when it began
+        #[prost(message, optional, tag = "1")]
+        pub time: ::core::option::Option<::prost_types::Timestamp>,
+        /// how many entries the log had
+        #[prost(uint64, tag = "2")]
+        pub entries: u64,
+        /// how many things were not as they should be
+        #[prost(uint64, tag = "3")]
+        pub findings: u64,
+        /// the first of them
+        #[prost(string, tag = "4")]
+        pub first: ::prost::alloc::string::String,
+    }
+    /// The audit log's checkpoints, and how they get off the machine.
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Checkpoints {
+        /// what the newest is of; 0 before the first
+        #[prost(uint64, tag = "1")]
+        pub entries: u64,
+        /// why the next cannot be signed
+        #[prost(string, tag = "2")]
+        pub failure: ::prost::alloc::string::String,
+        #[prost(message, repeated, tag = "3")]
+        pub deliveries: ::prost::alloc::vec::Vec<Delivery>,
+    }
+    /// A way off the machine for checkpoints.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Delivery {
+        /// file or command
+        #[prost(string, tag = "1")]
+        pub place: ::prost::alloc::string::String,
+        /// what the last that got there is of; 0 for none since the start
+        #[prost(uint64, tag = "2")]
+        pub entries: u64,
+        /// why the newest did not get there
+        #[prost(string, tag = "3")]
+        pub failure: ::prost::alloc::string::String,
     }
     /// Who the caller is to the daemon.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4134,6 +4294,132 @@ pub mod audit_service_client {
                 .insert(GrpcMethod::new("agentidp.operator.v1.AuditService", "Tail"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// Gives what verifies the log's checkpoints. Role: auditor.
+        pub async fn get_key(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetAuditKeyRequest>,
+        ) -> std::result::Result<tonic::Response<super::AuditKey>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/agentidp.operator.v1.AuditService/GetKey",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("agentidp.operator.v1.AuditService", "GetKey"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Proves that an entry is in the log. Role: auditor.
+        pub async fn prove(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ProveAuditEntryRequest>,
+        ) -> std::result::Result<tonic::Response<super::AuditProof>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/agentidp.operator.v1.AuditService/Prove",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("agentidp.operator.v1.AuditService", "Prove"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Gives the newest checkpoint of the log. Role: auditor.
+        pub async fn get_checkpoint(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetAuditCheckpointRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AuditCheckpoint>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/agentidp.operator.v1.AuditService/GetCheckpoint",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("agentidp.operator.v1.AuditService", "GetCheckpoint"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Proves that the log only grew between two sizes. Role: auditor.
+        pub async fn prove_consistency(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ProveAuditConsistencyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AuditConsistency>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/agentidp.operator.v1.AuditService/ProveConsistency",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "agentidp.operator.v1.AuditService",
+                        "ProveConsistency",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Exports the log, or an organization's part of it, to be verified elsewhere. Role: auditor.
+        pub async fn export(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ExportAuditRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ExportAuditResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/agentidp.operator.v1.AuditService/Export",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("agentidp.operator.v1.AuditService", "Export"));
+            self.inner.server_streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -4168,6 +4454,40 @@ pub mod audit_service_server {
             &self,
             request: tonic::Request<super::TailAuditRequest>,
         ) -> std::result::Result<tonic::Response<Self::TailStream>, tonic::Status>;
+        /// Gives what verifies the log's checkpoints. Role: auditor.
+        async fn get_key(
+            &self,
+            request: tonic::Request<super::GetAuditKeyRequest>,
+        ) -> std::result::Result<tonic::Response<super::AuditKey>, tonic::Status>;
+        /// Proves that an entry is in the log. Role: auditor.
+        async fn prove(
+            &self,
+            request: tonic::Request<super::ProveAuditEntryRequest>,
+        ) -> std::result::Result<tonic::Response<super::AuditProof>, tonic::Status>;
+        /// Gives the newest checkpoint of the log. Role: auditor.
+        async fn get_checkpoint(
+            &self,
+            request: tonic::Request<super::GetAuditCheckpointRequest>,
+        ) -> std::result::Result<tonic::Response<super::AuditCheckpoint>, tonic::Status>;
+        /// Proves that the log only grew between two sizes. Role: auditor.
+        async fn prove_consistency(
+            &self,
+            request: tonic::Request<super::ProveAuditConsistencyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AuditConsistency>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the Export method.
+        type ExportStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ExportAuditResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Exports the log, or an organization's part of it, to be verified elsewhere. Role: auditor.
+        async fn export(
+            &self,
+            request: tonic::Request<super::ExportAuditRequest>,
+        ) -> std::result::Result<tonic::Response<Self::ExportStream>, tonic::Status>;
     }
     /// The audit log.
     #[derive(Debug)]
@@ -4337,6 +4657,233 @@ pub mod audit_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/agentidp.operator.v1.AuditService/GetKey" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetKeySvc<T: AuditService>(pub Arc<T>);
+                    impl<
+                        T: AuditService,
+                    > tonic::server::UnaryService<super::GetAuditKeyRequest>
+                    for GetKeySvc<T> {
+                        type Response = super::AuditKey;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetAuditKeyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AuditService>::get_key(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetKeySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/agentidp.operator.v1.AuditService/Prove" => {
+                    #[allow(non_camel_case_types)]
+                    struct ProveSvc<T: AuditService>(pub Arc<T>);
+                    impl<
+                        T: AuditService,
+                    > tonic::server::UnaryService<super::ProveAuditEntryRequest>
+                    for ProveSvc<T> {
+                        type Response = super::AuditProof;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ProveAuditEntryRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AuditService>::prove(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ProveSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/agentidp.operator.v1.AuditService/GetCheckpoint" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetCheckpointSvc<T: AuditService>(pub Arc<T>);
+                    impl<
+                        T: AuditService,
+                    > tonic::server::UnaryService<super::GetAuditCheckpointRequest>
+                    for GetCheckpointSvc<T> {
+                        type Response = super::AuditCheckpoint;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetAuditCheckpointRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AuditService>::get_checkpoint(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetCheckpointSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/agentidp.operator.v1.AuditService/ProveConsistency" => {
+                    #[allow(non_camel_case_types)]
+                    struct ProveConsistencySvc<T: AuditService>(pub Arc<T>);
+                    impl<
+                        T: AuditService,
+                    > tonic::server::UnaryService<super::ProveAuditConsistencyRequest>
+                    for ProveConsistencySvc<T> {
+                        type Response = super::AuditConsistency;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ProveAuditConsistencyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AuditService>::prove_consistency(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ProveConsistencySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/agentidp.operator.v1.AuditService/Export" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExportSvc<T: AuditService>(pub Arc<T>);
+                    impl<
+                        T: AuditService,
+                    > tonic::server::ServerStreamingService<super::ExportAuditRequest>
+                    for ExportSvc<T> {
+                        type Response = super::ExportAuditResponse;
+                        type ResponseStream = T::ExportStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ExportAuditRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AuditService>::export(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExportSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 _ => {
                     Box::pin(async move {
                         let mut response = http::Response::new(
@@ -4378,7 +4925,7 @@ pub mod audit_service_server {
     }
 }
 /// Generated client implementations.
-pub mod status_service_client {
+pub mod store_service_client {
     #![allow(
         unused_variables,
         dead_code,
@@ -4389,6 +4936,390 @@ pub mod status_service_client {
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
     /// The daemon itself.
+    /// Work on the store of a daemon that goes on serving. A call answers once the work is asked for; how far
+    /// it is and how it ended is in the daemon's status.
+    #[derive(Debug, Clone)]
+    pub struct StoreServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl StoreServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> StoreServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> StoreServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            StoreServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Verifies all of the store.
+        pub async fn check(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CheckStoreRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CheckStoreResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/agentidp.operator.v1.StoreService/Check",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("agentidp.operator.v1.StoreService", "Check"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Copies the index into a fresh one, which takes less room.
+        pub async fn compact(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CompactStoreRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CompactStoreResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/agentidp.operator.v1.StoreService/Compact",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("agentidp.operator.v1.StoreService", "Compact"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod store_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with StoreServiceServer.
+    #[async_trait]
+    pub trait StoreService: std::marker::Send + std::marker::Sync + 'static {
+        /// Verifies all of the store.
+        async fn check(
+            &self,
+            request: tonic::Request<super::CheckStoreRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CheckStoreResponse>,
+            tonic::Status,
+        >;
+        /// Copies the index into a fresh one, which takes less room.
+        async fn compact(
+            &self,
+            request: tonic::Request<super::CompactStoreRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CompactStoreResponse>,
+            tonic::Status,
+        >;
+    }
+    /// The daemon itself.
+    /// Work on the store of a daemon that goes on serving. A call answers once the work is asked for; how far
+    /// it is and how it ended is in the daemon's status.
+    #[derive(Debug)]
+    pub struct StoreServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> StoreServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for StoreServiceServer<T>
+    where
+        T: StoreService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/agentidp.operator.v1.StoreService/Check" => {
+                    #[allow(non_camel_case_types)]
+                    struct CheckSvc<T: StoreService>(pub Arc<T>);
+                    impl<
+                        T: StoreService,
+                    > tonic::server::UnaryService<super::CheckStoreRequest>
+                    for CheckSvc<T> {
+                        type Response = super::CheckStoreResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CheckStoreRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as StoreService>::check(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CheckSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/agentidp.operator.v1.StoreService/Compact" => {
+                    #[allow(non_camel_case_types)]
+                    struct CompactSvc<T: StoreService>(pub Arc<T>);
+                    impl<
+                        T: StoreService,
+                    > tonic::server::UnaryService<super::CompactStoreRequest>
+                    for CompactSvc<T> {
+                        type Response = super::CompactStoreResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CompactStoreRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as StoreService>::compact(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CompactSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for StoreServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "agentidp.operator.v1.StoreService";
+    impl<T> tonic::server::NamedService for StoreServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Generated client implementations.
+pub mod status_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
     #[derive(Debug, Clone)]
     pub struct StatusServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -4512,7 +5443,6 @@ pub mod status_service_server {
             request: tonic::Request<super::GetStatusRequest>,
         ) -> std::result::Result<tonic::Response<super::Status>, tonic::Status>;
     }
-    /// The daemon itself.
     #[derive(Debug)]
     pub struct StatusServiceServer<T> {
         inner: Arc<T>,

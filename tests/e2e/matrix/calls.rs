@@ -106,6 +106,13 @@ fn agents(filter: v1::AgentFilter) -> Vec<u8> {
     })
 }
 
+fn export(organization: String) -> Vec<u8> {
+    bytes(&v1::ExportAuditRequest {
+        organization,
+        ..Default::default()
+    })
+}
+
 fn entries(filter: v1::AuditFilter) -> Vec<u8> {
     bytes(&v1::ListAuditEntriesRequest {
         limit: 1_000,
@@ -377,6 +384,39 @@ pub(super) const ROWS: &[Row] = &[
     row(operator!("AuditService/Tail"), record(OK, OK), |of| {
         tail(entries_of_organization(of))
     }),
+    row(operator!("AuditService/GetKey"), Check::Public, |_| {
+        bytes(&v1::GetAuditKeyRequest {})
+    }),
+    row(
+        operator!("AuditService/GetCheckpoint"),
+        Check::Public,
+        |_| bytes(&v1::GetAuditCheckpointRequest {}),
+    ),
+    row(
+        operator!("AuditService/ProveConsistency"),
+        Check::Public,
+        |_| bytes(&v1::ProveAuditConsistencyRequest { from: 1, to: None }),
+    ),
+    // The first entry is the installation's.
+    row(operator!("AuditService/Prove"), Check::Installation, |_| {
+        bytes(&v1::ProveAuditEntryRequest { seq: 0 })
+    }),
+    row(
+        operator!("AuditService/Export"),
+        Check::Installation,
+        |_| export(String::new()),
+    ),
+    row(operator!("AuditService/Export"), record(OK, OK), |of| {
+        export(of.organization.clone())
+    }),
+    row(operator!("StoreService/Check"), Check::Installation, |_| {
+        bytes(&v1::CheckStoreRequest {})
+    }),
+    row(
+        operator!("StoreService/Compact"),
+        Check::Installation,
+        |_| bytes(&v1::CompactStoreRequest {}),
+    ),
     row(operator!("StatusService/Get"), Check::Public, |_| {
         bytes(&v1::GetStatusRequest {})
     }),

@@ -12,6 +12,11 @@ pub(super) const ENTRIES: u64 = 256;
 /// zstd's fastest ordinary level: the entries of a bundle are much alike.
 const LEVEL: i32 = 1;
 
+/// The first and the last entry of bundle `number`.
+pub(super) const fn range(number: u64) -> (u64, u64) {
+    (number * ENTRIES, (number + 1) * ENTRIES - 1)
+}
+
 /// The compressed form of a full bundle.
 pub(super) fn pack(entries: &[StoredEntry]) -> Result<Vec<u8>, ReadError> {
     let mut plain = Vec::with_capacity(entries.iter().map(|entry| entry.json.len() + 4).sum());
@@ -28,7 +33,7 @@ pub(super) fn pack(entries: &[StoredEntry]) -> Result<Vec<u8>, ReadError> {
 pub(super) fn unpack(number: u64, packed: &[u8]) -> Result<Vec<StoredEntry>, ReadError> {
     let damaged = || {
         ReadError(format!(
-            "bundle {number} of the audit log is damaged in the index: delete the index to have it rebuilt"
+            "bundle {number} of the audit log is damaged in the index: stop the daemon and have it rebuilt with `agentidpd store rebuild`"
         ))
     };
     let plain = zstd::decode_all(packed).map_err(|_error| damaged())?;
@@ -60,6 +65,12 @@ impl Summary {
     /// The summary of no entries.
     pub(super) fn new() -> Self {
         Self(vec![0; SUMMARY_BYTES])
+    }
+
+    /// The summary of a stored form.
+    #[cfg(test)]
+    pub(super) fn from_bytes(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec())
     }
 
     /// The stored form.

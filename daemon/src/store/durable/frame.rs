@@ -144,12 +144,22 @@ pub(super) fn peek_number(bytes: &[u8]) -> Option<u64> {
 /// [`FrameError`] when there is none.
 pub(super) fn decode(bytes: &[u8]) -> Result<(Frame, usize), FrameError> {
     let mut prefix = Reader(bytes);
-    let (length, crc) = (prefix.size()?, prefix.u32()?);
+    let (length, crc) = (prefix.u32()?, prefix.u32()?);
+    let frame = decode_body(body(prefix.0, length)?, crc)?;
+    Ok((frame, PREFIX + length as usize))
+}
+
+/// The body of `length` bytes that `bytes` begin with.
+fn body(bytes: &[u8], length: u32) -> Result<&[u8], FrameError> {
+    let length = usize::try_from(length).map_err(|_error| FrameError::Short)?;
     // Zeros, which a file may end in when power failed while it grew, have a fitting checksum.
     if !(MIN_BODY..=MAX_BODY).contains(&length) {
         return Err(FrameError::Damaged);
     }
-    let body = prefix.take(length)?;
+    Reader(bytes).take(length)
+}
+
+fn decode_body(body: &[u8], crc: u32) -> Result<Frame, FrameError> {
     if crc32c::crc32c(body) != crc {
         return Err(FrameError::Damaged);
     }
@@ -157,8 +167,29 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(Frame, usize), FrameError> {
     if sha256(content) != *hash {
         return Err(FrameError::Damaged);
     }
-    let frame = decode_content(content, *hash).map_err(|_error| FrameError::Form)?;
-    Ok((frame, PREFIX + length))
+    decode_content(content, *hash).map_err(|_error| FrameError::Form)
+}
+
+/// The one bit that is to be flipped to make a frame of what `bytes` begin with, counted from the lowest
+/// of the first byte; `None` when there is no such bit. It tells a frame that was written whole from one
+/// that was cut off.
+pub(super) fn flipped_bit(bytes: &[u8]) -> Option<usize> {
+    let mut prefix = Reader(bytes);
+    let (length, crc) = (prefix.u32().ok()?, prefix.u32().ok()?);
+    let is_frame =
+        |length, crc| body(prefix.0, length).is_ok_and(|body| decode_body(body, crc).is_ok());
+    if let Some(bit) = (0..32).find(|bit| is_frame(length ^ 1 << bit, crc)) {
+        return Some(bit);
+    }
+    if let Some(bit) = (0..32).find(|bit| is_frame(length, crc ^ 1 << bit)) {
+        return Some(32 + bit);
+    }
+    let body = body(prefix.0, length).ok()?;
+    let bit = super::flip::flipped_bit(body, crc)?;
+    let mut mended = body.to_vec();
+    *mended.get_mut(bit / 8)? ^= 1 << (bit % 8);
+    decode_body(&mended, crc).ok()?;
+    Some(PREFIX * 8 + bit)
 }
 
 fn decode_content(content: &[u8], hash: Hash) -> Result<Frame, FrameError> {
@@ -263,6 +294,25 @@ mod tests {
         assert_eq!(frame.items, items());
         assert_eq!(length, bytes.len() - 1);
         assert_eq!(peek_number(&bytes[1..]), Some(3));
+    }
+
+    #[test]
+    fn the_one_bit_that_was_flipped_is_found_and_a_cut_is_none() {
+        let mut bytes = Vec::new();
+        encode(&mut bytes, 3, 7, &[1; 32], &items()).unwrap();
+        for bit in 0..bytes.len() * 8 {
+            let mut changed = bytes.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(flipped_bit(&changed), Some(bit));
+        }
+        for length in 0..bytes.len() {
+            assert_eq!(flipped_bit(&bytes[..length]), None, "{length}");
+            let mut changed = bytes.clone();
+            changed[length..].fill(0);
+            // The last bytes may be zeros, or one bit away from that.
+            let is_none = flipped_bit(&changed).is_none();
+            assert!(is_none || bytes.len() - length < 4, "{length}");
+        }
     }
 
     #[test]

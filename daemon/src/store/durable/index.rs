@@ -5,120 +5,76 @@
 //! panics on damage that it notices. So nothing here is ever the only copy, everything that is
 //! applied is absolute and may be applied again, and opening is guarded.
 
-use std::fs::File;
-use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use agentidp_shared::{AgentId, StoreId};
 use parking_lot::{Mutex, RwLock};
-use sled::{Batch, Db, IVec, Tree};
+use sled::{Batch, IVec};
 
 use super::bundle::Summary;
+use super::database::{Database, NAMES, Trees};
+pub(super) use super::database::{damaged, failed};
 use super::kept::Kept;
 use super::layout::{read_json, write_json};
+use super::progress::Progress;
 use super::records::MAX_VALUE;
 use super::tally::{Mark, Tally};
 use super::usage::{Count, UsageKey};
 use crate::store::ReadError;
 
-/// How much memory sled may use for its pages.
-const CACHE_BYTES: u64 = 12 * 1_024 * 1_024;
-
 /// The version of the index's form, summaries of bundles included. An index of another one is made
 /// anew: what it lacks would be hidden from queries.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 
 type Read<T> = Result<T, ReadError>;
 
-/// The sled database and its trees.
+/// The sled database, and what is known of it.
 pub(super) struct Index {
-    folder: PathBuf,
-    db: Db,
-    /// The records.
-    pub(super) records: Tree,
-    /// Records that are too large for one value, in parts: key, length of the key, number of the part.
-    pub(super) parts: Tree,
+    /// The database.
+    pub(super) database: Arc<Database>,
     /// Held while a record in parts is written, so that nobody reads half of the old one and half of
     /// the new.
     pub(super) parts_lock: RwLock<()>,
-    /// The organizations' ids by name.
-    pub(super) names: Tree,
-    usage: Tree,
     /// What is kept for a time.
     pub(super) kept: Kept,
-    bundles: Tree,
-    summaries: Tree,
-    /// Which database it is.
-    pub(super) generation: u64,
     /// What the index holds; held by whoever changes that.
     pub(super) tally: Mutex<Tally>,
-}
-
-/// sled failed.
-#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` passes")]
-pub(super) fn failed(error: sled::Error) -> ReadError {
-    ReadError(format!("the index failed: {error}"))
-}
-
-/// What is in the index is not what was put there.
-pub(super) fn damaged() -> ReadError {
-    ReadError(
-        "a record in the index is damaged: stop the daemon and delete the index to have it rebuilt"
-            .to_owned(),
-    )
+    /// Held while a mark is made.
+    marking: Mutex<()>,
+    /// Whether no mark is to be made any more.
+    is_distrusted: AtomicBool,
 }
 
 impl Index {
-    /// Opens the database in `folder`, or makes it.
+    /// Opens the index in `folder`, or makes it.
     ///
     /// # Errors
     ///
     /// When sled cannot or panics.
     pub(super) fn open(folder: &Path) -> Read<Self> {
-        let open = || -> sled::Result<Self> {
-            let path = folder.join("sled");
-            let db = sled::Config::new()
-                .path(&path)
-                .cache_capacity(CACHE_BYTES)
-                .use_compression(false)
-                // Flushing is ours to order.
-                .flush_every_ms(None)
-                .mode(sled::Mode::HighThroughput)
-                .open()?;
-            let meta = db.open_tree("meta")?;
-            let known = meta
-                .get("generation")?
-                .and_then(|bytes| bytes.as_ref().try_into().ok());
-            let generation = known.map_or_else(entropy, u64::from_be_bytes);
-            if known.is_none() {
-                meta.insert("generation", &generation.to_be_bytes())?;
-            }
-            Ok(Self {
-                folder: folder.to_owned(),
-                records: db.open_tree("records")?,
-                parts: db.open_tree("parts")?,
-                parts_lock: RwLock::new(()),
-                names: db.open_tree("names")?,
-                usage: db.open_tree("usage")?,
-                kept: Kept::new(db.open_tree("kept")?),
-                bundles: db.open_tree("bundles")?,
-                summaries: db.open_tree("summaries")?,
-                generation,
-                tally: Mutex::default(),
-                db,
-            })
-        };
-        match std::panic::catch_unwind(AssertUnwindSafe(open)) {
-            Ok(opened) => opened.map_err(failed),
-            Err(_) => Err(ReadError(
-                "the index is damaged: sled gave up on it".to_owned(),
-            )),
-        }
+        let name = Self::read_mark(folder).and_then(|mark| mark.name());
+        let name = name.unwrap_or(NAMES[0]);
+        let database = Arc::new(Database::open(folder, name)?);
+        Ok(Self {
+            kept: Kept::new(Arc::clone(&database)),
+            database,
+            parts_lock: RwLock::new(()),
+            tally: Mutex::default(),
+            marking: Mutex::new(()),
+            is_distrusted: AtomicBool::new(false),
+        })
+    }
+
+    /// What is to be read from.
+    pub(super) fn trees(&self) -> Arc<Trees> {
+        self.database.trees()
     }
 
     /// The mark of the index in `folder`, if it has one that is whole and of this form.
     pub(super) fn read_mark(folder: &Path) -> Option<Mark> {
-        let mark = read_json(&folder.join("mark.json")).ok();
+        let mark = read_json(&mark_file(folder)).ok();
         mark.filter(|mark: &Mark| mark.form == FORM)
     }
 
@@ -128,6 +84,37 @@ impl Index {
     ///
     /// When the disk does not take it; the mark then stays where it was.
     pub(super) fn flush(&self, store_id: StoreId, frame: u64, open_seq: u64) -> Read<()> {
+        let _marking = self.marking.lock();
+        self.settle(&self.trees(), store_id, frame, open_seq)
+    }
+
+    /// Puts the copy that [`Index::copy`] has made into use, once it is durable.
+    ///
+    /// # Errors
+    ///
+    /// When the disk does not take it, or the copy lacks something; then all stays as it was.
+    pub(super) fn put_copy_into_use(
+        &self,
+        store_id: StoreId,
+        frame: u64,
+        open_seq: u64,
+    ) -> Read<()> {
+        let _marking = self.marking.lock();
+        let Some(next) = self.database.hold().clone() else {
+            return Ok(());
+        };
+        self.settle(&next, store_id, frame, open_seq)?;
+        if self.database.next_is_whole() {
+            return self.database.switch();
+        }
+        // The mark must not name what is about to go.
+        self.settle(&self.trees(), store_id, frame, open_seq)?;
+        self.database.abandon_next();
+        Err(ReadError("the new index did not take a write".to_owned()))
+    }
+
+    /// Makes what was applied durable in `trees`, and then says so in the mark.
+    fn settle(&self, trees: &Trees, store_id: StoreId, frame: u64, open_seq: u64) -> Read<()> {
         let (tally, kept_after) = {
             let mut tally = self.tally.lock();
             let kept_after = self.kept.forget(&mut tally)?;
@@ -135,26 +122,27 @@ impl Index {
             tally.marked = tally.entries;
             (*tally, kept_after)
         };
-        self.db.flush().map_err(failed)?;
-        // On Linux sled's flush hands the pages to the kernel and does not wait for the disk.
-        let path = self.folder.join("sled").join("db");
-        let synced = File::open(&path).and_then(|file| file.sync_data());
+        let folder = self.database.folder();
+        trees.sync(folder)?;
         let mark = Mark {
             form: FORM,
             store_id,
-            generation: self.generation,
+            database: trees.name.to_owned(),
+            generation: trees.generation,
             frame,
             open_seq,
             entries: tally.entries,
+            bytes: tally.bytes,
             records: tally.records.count,
             sum: tally.records.hex(),
             kept: tally.kept.count,
             kept_sum: tally.kept.hex(),
             kept_after,
         };
-        synced
-            .and_then(|()| write_json(&self.folder.join("mark.json"), &mark))
-            .map_err(|error| ReadError(format!("the index could not be synced: {error}")))?;
+        if !self.is_distrusted.load(Ordering::Relaxed) {
+            write_json(&mark_file(folder), &mark)
+                .map_err(|error| ReadError(format!("the index could not be marked: {error}")))?;
+        }
         loop {
             // Commits get their turn in between.
             let tally = self.tally.lock();
@@ -164,23 +152,68 @@ impl Index {
         }
     }
 
+    /// Has the next opening make the index anew, whatever is written until then.
+    ///
+    /// # Errors
+    ///
+    /// When the mark cannot be removed.
+    pub(super) fn distrust(&self) -> Read<()> {
+        let _marking = self.marking.lock();
+        self.is_distrusted.store(true, Ordering::Relaxed);
+        let path = mark_file(self.database.folder());
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(ReadError(format!("{}: {error}", path.display())))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Copies everything into a fresh database, to which all writes go as well from here on. The one
+    /// in use stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// When one of the two fails; the copy is then gone.
+    pub(super) fn copy(&self, progress: &Progress) -> Read<()> {
+        let copied = self.copy_all(progress);
+        if copied.is_err() {
+            self.database.abandon_next();
+        }
+        copied
+    }
+
     /// Puts a full bundle of audit entries.
     pub(super) fn put_bundle(&self, number: u64, packed: &[u8], summary: &Summary) -> Read<()> {
+        let before = self.bundle(number)?.len();
         let mut batch = Batch::default();
         for (part, chunk) in packed.chunks(MAX_VALUE).enumerate() {
             batch.insert(bundle_key(number, part), chunk);
         }
-        self.bundles.apply_batch(batch).map_err(failed)?;
-        self.summaries
-            .insert(number.to_be_bytes(), summary.as_bytes())
-            .map_err(failed)?;
+        self.database.write(|trees| {
+            trees.bundles.apply_batch(batch.clone())?;
+            let summaries = &trees.summaries;
+            summaries.insert(number.to_be_bytes(), summary.as_bytes())?;
+            Ok(())
+        })?;
+        let new = if before == 0 {
+            summary.as_bytes().len()
+        } else {
+            0
+        };
+        self.tally.lock().resize(before, packed.len() + new);
         Ok(())
     }
 
     /// The compressed form of a bundle.
     pub(super) fn bundle(&self, number: u64) -> Read<Vec<u8>> {
         let mut packed = Vec::new();
-        for part in self.bundles.scan_prefix(number.to_be_bytes()).values() {
+        for part in self
+            .trees()
+            .bundles
+            .scan_prefix(number.to_be_bytes())
+            .values()
+        {
             packed.extend_from_slice(&part.map_err(failed)?);
         }
         Ok(packed)
@@ -189,6 +222,7 @@ impl Index {
     /// The stored summary of a bundle; empty when it is missing, which rules nothing out.
     pub(super) fn summary(&self, number: u64) -> Read<IVec> {
         Ok(self
+            .trees()
             .summaries
             .get(number.to_be_bytes())
             .map_err(failed)?
@@ -201,21 +235,31 @@ impl Index {
         for (key, count) in uses {
             batch.insert(key.bytes(), &count.bytes());
         }
-        self.usage.apply_batch(batch).map_err(failed)
+        self.database
+            .write(|trees| trees.usage.apply_batch(batch.clone()))
     }
 
     /// A count of uses.
     pub(super) fn usage(&self, key: UsageKey) -> Read<Count> {
-        let found = self.usage.get(key.bytes()).map_err(failed)?;
+        let found = self.trees().usage.get(key.bytes()).map_err(failed)?;
         found.map_or(Ok(Count::default()), |bytes| {
             Count::read(&bytes).ok_or_else(damaged)
+        })
+    }
+
+    /// Every count of uses, with its key unless that is none.
+    pub(super) fn all_uses(&self) -> impl Iterator<Item = Read<(Option<UsageKey>, Count)>> + use<> {
+        self.trees().usage.iter().map(|pair| {
+            let (key, value) = pair.map_err(failed)?;
+            let count = Count::read(&value).ok_or_else(damaged)?;
+            Ok((UsageKey::read(&key), count))
         })
     }
 
     /// When each agent last got a token, in milliseconds, as far as the index has it.
     pub(super) fn last_auths(&self) -> Read<Vec<(AgentId, i64)>> {
         let mut auths = Vec::new();
-        for pair in &self.usage {
+        for pair in &self.trees().usage {
             let (key, value) = pair.map_err(failed)?;
             if let Some(id) = UsageKey::agent_of(&key) {
                 let count = Count::read(&value).ok_or_else(damaged)?;
@@ -232,11 +276,6 @@ fn bundle_key(number: u64, part: usize) -> Vec<u8> {
     key
 }
 
-/// A number that another database is most unlikely to have drawn.
-fn entropy() -> u64 {
-    use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
-    let mut bytes = [0; 8];
-    // Zeros would do: the number guards against mistakes, not against people.
-    let _ = SystemRandom::new().fill(&mut bytes);
-    u64::from_be_bytes(bytes)
+fn mark_file(folder: &Path) -> PathBuf {
+    folder.join("mark.json")
 }

@@ -41,7 +41,8 @@ impl Position {
         entries: 0,
     };
 
-    fn after(frame: &Frame) -> Self {
+    /// After `frame`.
+    pub(super) fn after(frame: &Frame) -> Self {
         let count = u64::try_from(frame.items.len()).unwrap_or(u64::MAX);
         Self {
             frame: frame.number,
@@ -213,6 +214,18 @@ pub(super) struct End {
     segments: u64,
 }
 
+/// The number of the first frame that the journal has.
+///
+/// # Errors
+///
+/// [`OpenError::NoJournal`] when it has no segment.
+pub(super) fn first_frame(folder: &Path) -> Result<u64, OpenError> {
+    let first = segments(folder)?.into_iter().next();
+    first
+        .map(|(number, _)| number)
+        .ok_or_else(|| OpenError::NoJournal(folder.to_owned()))
+}
+
 /// Reads all frames from the segment on that holds frame `from`, verifies their chain, and shows
 /// each to `visit`. Changes nothing.
 ///
@@ -265,10 +278,8 @@ pub(super) fn scan(
                     if (frame.number, frame.first_seq, frame.previous)
                         != (at.frame + 1, at.entries, at.hash)
                     {
-                        return Err(damaged(
-                            offset,
-                            "the frame does not follow the one before it",
-                        ));
+                        let cause = "it does not follow the frame before it";
+                        return Err(damaged(offset, &names(&at, cause)));
                     }
                     visit(&frame)?;
                     at = Position::after(&frame);
@@ -276,8 +287,15 @@ pub(super) fn scan(
                 }
                 Err(error) => {
                     let is_last = index + 1 == segments.len();
+                    let flipped = frame::flipped_bit(rest);
+                    if let Some(bit) = flipped {
+                        let (byte, bit) = (offset + bit / 8, bit % 8);
+                        let cause =
+                            format!("one bit is not as it was written, bit {bit} of byte {byte}");
+                        return Err(damaged(offset, &names(&at, &cause)));
+                    }
                     if error == FrameError::Form || !is_last || frame_follows(rest, at.frame) {
-                        return Err(damaged(offset, &error.to_string()));
+                        return Err(damaged(offset, &names(&at, &error.to_string())));
                     }
                     break;
                 }
@@ -298,6 +316,15 @@ pub(super) fn scan(
         bytes,
         segments: segments.len() as u64,
     })
+}
+
+/// What is wrong with the frame after `before`, which is named.
+fn names(before: &Position, cause: &str) -> String {
+    format!(
+        "frame {}, with the entries from {} on: {cause}",
+        before.frame + 1,
+        before.entries
+    )
 }
 
 /// Whether a whole frame stands somewhere in `bytes`: then what is before it was not torn by a

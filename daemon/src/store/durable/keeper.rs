@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use agentidp_shared::StoreId;
 
-use super::layout::{Head, Layout};
+use super::head::Head;
+use super::layout::Layout;
+use super::open::Trust;
 use super::state::State;
 
 /// How often the head file is written while the log grows.
@@ -18,7 +20,7 @@ const HEADS_PER_FLUSH: u32 = 5;
 /// The thread that does it.
 pub(super) struct Keeper {
     end: Sender<End>,
-    thread: JoinHandle<()>,
+    thread: JoinHandle<bool>,
 }
 
 /// How it ends.
@@ -40,23 +42,30 @@ struct Work {
 }
 
 impl Keeper {
-    /// Starts it for a store.
+    /// Starts it for a store. One whose head file is not trusted gets a new one with its next commit
+    /// only, which is the entry that says who accepted it.
     pub(super) fn start(
         state: Arc<State>,
         layout: Layout,
         store_id: StoreId,
+        trust: Trust,
     ) -> std::io::Result<Self> {
         let (end, ended) = channel();
+        let headed = match trust {
+            Trust::HeadFile => 0,
+            Trust::Journal => state.journal.lock().0.frame,
+        };
         let mut work = Work {
             state,
             layout,
             store_id,
-            headed: 0,
+            headed,
             flushed: 0,
         };
         let thread = std::thread::Builder::new()
             .name("keeper".to_owned())
             .spawn(move || {
+                work.write_head();
                 for tick in 1_u32.. {
                     match ended.recv_timeout(HEAD_EVERY) {
                         Err(RecvTimeoutError::Timeout) => {
@@ -68,18 +77,20 @@ impl Keeper {
                         }
                         Ok(End::InOrder) => {
                             work.write_head();
-                            return work.flush();
+                            work.flush();
+                            return work.is_durable();
                         }
-                        Ok(End::Abandoned) | Err(RecvTimeoutError::Disconnected) => return,
+                        Ok(End::Abandoned) | Err(RecvTimeoutError::Disconnected) => return false,
                     }
                 }
+                false
             })?;
         Ok(Self { end, thread })
     }
 
-    /// Leaves everything durable and ends.
-    pub(super) fn finish(self) {
-        self.end(End::InOrder);
+    /// Leaves everything durable and ends; `false` when it could not.
+    pub(super) fn finish(self) -> bool {
+        self.end(End::InOrder)
     }
 
     /// Ends and leaves everything as it is.
@@ -87,23 +98,45 @@ impl Keeper {
         self.end(End::Abandoned);
     }
 
-    fn end(self, how: End) {
+    fn end(self, how: End) -> bool {
         // It fails only when the thread is gone, which joining it tells.
         let _ = self.end.send(how);
-        if self.thread.join().is_err() {
+        self.thread.join().unwrap_or_else(|_panic| {
             tracing::error!("the keeper panicked");
-        }
+            false
+        })
     }
 }
 
 impl Work {
+    /// Whether head file and index have all that the journal has.
+    fn is_durable(&self) -> bool {
+        let frame = self.state.journal.lock().0.frame;
+        frame == self.headed && frame == self.flushed && self.state.failure.read().is_none()
+    }
+
     fn write_head(&mut self) {
-        let position = self.state.journal.lock().0;
-        if position.frame == self.headed {
+        if self.state.journal.lock().0.frame == self.headed {
             return;
         }
-        match self.layout.write_head(&Head::new(self.store_id, &position)) {
-            Ok(()) => self.headed = position.frame,
+        let (position, edge) = {
+            // In the sequencer's order: it moves the journal's position while it holds the tree.
+            let tree = self.state.tree.lock();
+            (self.state.journal.lock().0, Arc::new(tree.clone()))
+        };
+        if edge.size() != position.entries {
+            // A frame was applied in part, and the store has failed.
+            return;
+        }
+        let head = Head::new(self.store_id, &position, edge.root());
+        let written = self.layout.write_head(&head);
+        let failure = written.as_ref().err().map(ToString::to_string);
+        *self.state.head_failure.write() = failure;
+        match written {
+            Ok(()) => {
+                self.headed = position.frame;
+                self.state.headed.send_replace(edge);
+            }
             Err(error) => tracing::error!(%error, "the head file could not be written"),
         }
     }

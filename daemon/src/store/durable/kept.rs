@@ -5,13 +5,14 @@
 //! memory and of what the next mark counts, and out of the index once that mark is on the disk.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use agentidp_shared::Timestamp;
 use parking_lot::{Mutex, RwLock};
-use sled::{Batch, Tree};
+use sled::Batch;
 
-use super::index::{damaged, failed};
+use super::database::{Database, damaged, failed};
 use super::tally::{Mark, NONE, NowAndThen, Tally};
 use crate::store::{ReadError, Temporary, TemporaryKey, form};
 
@@ -47,7 +48,7 @@ struct Expired {
 
 /// What is kept.
 pub(super) struct Kept {
-    tree: Tree,
+    database: Arc<Database>,
     live: RwLock<HashMap<TemporaryKey, Live>>,
     expired: Mutex<Expired>,
     /// The time of the newest entry, in milliseconds.
@@ -73,10 +74,10 @@ fn parts(value: &[u8]) -> Read<(u64, u64, &[u8])> {
 }
 
 impl Kept {
-    /// What `tree` keeps, none of it in memory yet.
-    pub(super) fn new(tree: Tree) -> Self {
+    /// What `database` keeps, none of it in memory yet.
+    pub(super) fn new(database: Arc<Database>) -> Self {
         Self {
-            tree,
+            database,
             live: RwLock::default(),
             expired: Mutex::default(),
             newest: AtomicI64::new(0),
@@ -89,7 +90,7 @@ impl Kept {
     pub(super) fn load(&self, mark: &Mark) -> Read<NowAndThen> {
         let mut sums = NowAndThen::default();
         let (mut live, mut expired) = (self.live.write(), self.expired.lock());
-        for pair in &self.tree {
+        for pair in &self.database.trees().kept {
             let (key, value) = pair.map_err(failed)?;
             let (seq, settled, stored) = parts(&value)?;
             let it: Temporary = form::decode(stored).map_err(|_error| damaged())?;
@@ -120,7 +121,7 @@ impl Kept {
         let mut settled = NONE;
         if let Some(before) = before {
             tally.kept.remove(&key, before.seq);
-            let stored = self.tree.get(&key).map_err(failed)?;
+            let stored = self.database.trees().kept.get(&key).map_err(failed)?;
             settled = match stored.as_deref().map(parts).transpose()? {
                 Some((seq, ..)) if seq < tally.marked => seq,
                 Some((_, settled, _)) => settled,
@@ -132,7 +133,10 @@ impl Kept {
         value.extend_from_slice(&seq.to_be_bytes());
         value.extend_from_slice(&settled.to_be_bytes());
         value.extend_from_slice(&stored);
-        self.tree.insert(&key, value).map_err(failed)?;
+        self.database.write(|trees| {
+            trees.kept.insert(&key, value.as_slice())?;
+            Ok(())
+        })?;
         tally.kept.add(&key, seq);
         let entry = Live {
             expires_at: it.expires_at.as_millis(),
@@ -205,7 +209,8 @@ impl Kept {
                 batch.remove(key_bytes(key)?);
             }
         }
-        self.tree.apply_batch(batch).map_err(failed)?;
+        self.database
+            .write(|trees| trees.kept.apply_batch(batch.clone()))?;
         Ok(!over.is_empty())
     }
 
@@ -229,18 +234,26 @@ impl Kept {
                 body: Vec::new(),
             }));
         }
-        let Some(value) = self.tree.get(key_bytes(key)?).map_err(failed)? else {
+        let Some(value) = self
+            .database
+            .trees()
+            .kept
+            .get(key_bytes(key)?)
+            .map_err(failed)?
+        else {
             return Ok(None);
         };
         let it: Temporary = form::decode(parts(&value)?.2).map_err(|_error| damaged())?;
         Ok(Some(it).filter(|it| it.expires_at > now))
     }
 
-    /// Everything in the index, expired or not.
-    pub(super) fn all(&self) -> impl Iterator<Item = Read<Temporary>> {
-        self.tree.iter().map(|pair| {
+    /// Everything in the index, expired or not, with the entry that it was kept with.
+    pub(super) fn all(&self) -> impl Iterator<Item = Read<(u64, Temporary)>> + use<> {
+        self.database.trees().kept.iter().map(|pair| {
             let (_, value) = pair.map_err(failed)?;
-            form::decode(parts(&value)?.2).map_err(|_error| damaged())
+            let (seq, _, stored) = parts(&value)?;
+            let it = form::decode(stored).map_err(|_error| damaged())?;
+            Ok((seq, it))
         })
     }
 }

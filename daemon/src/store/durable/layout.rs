@@ -5,19 +5,20 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use agentidp_shared::merkle::{Checkpoint, Note};
 use agentidp_shared::{StoreId, Timestamp};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::journal::Position;
-use super::{OpenError, StoreOptions};
+use super::head::Head;
+use super::{CheckStatus, OpenError, StoreOptions};
 use crate::store::Space;
 use crate::store::form::hex;
 
 /// The version of the store's form.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 
 /// The room on the disk that `folder` is on.
 pub(super) fn space(folder: &str) -> io::Result<Space> {
@@ -44,43 +45,6 @@ pub(super) struct Identity {
     pub(super) id: StoreId,
     /// When it was made.
     pub(super) created_at: Timestamp,
-}
-
-/// The head file: how far the store had got. It lives outside journal and index, so that a store
-/// put back from yesterday contradicts it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Head {
-    /// The store.
-    pub(super) store_id: StoreId,
-    /// Its last frame.
-    pub(super) frame: u64,
-    /// How many entries its log has.
-    pub(super) entries: u64,
-    /// The hash of the last frame, in hex.
-    pub(super) hash: String,
-}
-
-impl Head {
-    /// The head of a store whose journal stands at `position`.
-    pub(super) fn new(store_id: StoreId, position: &Position) -> Self {
-        Self {
-            store_id,
-            frame: position.frame,
-            entries: position.entries,
-            hash: hex(&position.hash),
-        }
-    }
-}
-
-impl std::fmt::Display for Head {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let short = self.hash.get(..16).unwrap_or(&self.hash);
-        write!(
-            f,
-            "store {} at frame {} with {} entries, {short}…",
-            self.store_id, self.frame, self.entries
-        )
-    }
 }
 
 /// Where everything of a store is.
@@ -117,6 +81,83 @@ impl Layout {
     /// `store.json`.
     pub(super) fn identity(&self) -> PathBuf {
         self.root.join("store.json")
+    }
+
+    /// The newest checkpoint.
+    pub(super) fn checkpoint(&self) -> PathBuf {
+        self.root.join("checkpoint")
+    }
+
+    /// Reads the newest checkpoint, whose signature is not verified; `None` when there is none.
+    pub(super) fn read_checkpoint(&self) -> Result<Option<Checkpoint>, OpenError> {
+        let path = self.checkpoint();
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(OpenError::io(&path)(error)),
+        };
+        let read = Note::from_bytes(&bytes).and_then(|note| note.text().parse());
+        read.map(Some).map_err(|error| OpenError::Unreadable {
+            path,
+            cause: error.to_string(),
+        })
+    }
+
+    /// What the name of a folder begins with in which something of the store is copied for a while.
+    pub(super) const COPY: &str = "copy.";
+
+    /// Removes copies that were left behind. Call it only with the lock.
+    pub(super) fn remove_copies(&self) {
+        let entries = std::fs::read_dir(&self.root).into_iter().flatten();
+        for entry in entries.flatten() {
+            if entry.file_name().to_string_lossy().starts_with(Self::COPY) {
+                // What cannot be removed is only in the way.
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+
+    /// The file that is there while a daemon has the store open.
+    fn running(&self) -> PathBuf {
+        self.root.join("running")
+    }
+
+    /// Notes that the store is open. Gives whether it was when it was last used, and so did not end in
+    /// good order.
+    pub(super) fn begin(&self) -> io::Result<bool> {
+        let path = self.running();
+        if path.exists() {
+            return Ok(true);
+        }
+        File::create(&path)?.sync_all()?;
+        sync_folder(&self.root)?;
+        Ok(false)
+    }
+
+    /// Notes that the store is closed, and everything durable.
+    pub(super) fn end(&self) -> io::Result<()> {
+        std::fs::remove_file(self.running())?;
+        sync_folder(&self.root)
+    }
+
+    fn checked(&self) -> PathBuf {
+        self.root.join("checked.json")
+    }
+
+    /// How the last check of the store in use ended, if that is known.
+    pub(super) fn read_checked(&self) -> Option<CheckStatus> {
+        read_json(&self.checked()).ok()
+    }
+
+    /// Notes how a check of the store in use ended.
+    pub(super) fn write_checked(&self, checked: &CheckStatus) -> io::Result<()> {
+        write_json(&self.checked(), checked)
+    }
+
+    /// Forgets how the last check ended: it was of another index.
+    pub(super) fn forget_checked(&self) {
+        // It says no more than when the next one is due.
+        let _ = std::fs::remove_file(self.checked());
     }
 
     /// Removes what making a store left behind when it failed. Call it only with the lock.
@@ -201,23 +242,50 @@ impl Layout {
     }
 }
 
-/// Reads a small JSON file.
+/// What stands before the checksum at the end of a small JSON file.
+const CHECK: &[u8] = b",\"check\":\"";
+
+/// Reads a small JSON file. One that has a checksum, as all have that [`write_json`] writes, must be
+/// what was written.
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, OpenError> {
     let bytes = std::fs::read(path).map_err(OpenError::io(path))?;
-    serde_json::from_slice(&bytes).map_err(|error| OpenError::Unreadable {
+    let unreadable = |cause: String| OpenError::Unreadable {
         path: path.to_owned(),
-        cause: error.to_string(),
-    })
+        cause,
+    };
+    let start = bytes.windows(CHECK.len()).rposition(|it| it == CHECK);
+    if let Some((body, check)) = start.and_then(|start| bytes.split_at_checked(start)) {
+        let expected = [CHECK, checksum(body).as_bytes(), b"\"}\n"].concat();
+        if check != expected {
+            return Err(unreadable("its checksum does not fit".to_owned()));
+        }
+    }
+    serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))
 }
 
-/// Writes a small JSON file so that after a crash it is the old one or the new one, whole.
+fn checksum(body: &[u8]) -> String {
+    hex(&crc32c::crc32c(body).to_be_bytes())
+}
+
+/// Writes a small JSON object, as [`write_whole`] does, with a checksum (CRC-32C of what stands before
+/// it) as its last member.
 pub(super) fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
     let mut bytes = serde_json::to_vec(value)?;
-    bytes.push(b'\n');
+    bytes.pop();
+    let check = checksum(&bytes);
+    bytes.extend_from_slice(CHECK);
+    bytes.extend_from_slice(check.as_bytes());
+    bytes.extend_from_slice(b"\"}\n");
+    write_whole(path, &bytes)
+}
+
+/// Writes a small file so that after a crash it is the old one or the new one, whole. No two may
+/// write the same one at once.
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let mut file = File::create(&temporary)?;
-    file.write_all(&bytes)?;
+    file.write_all(bytes)?;
     file.sync_all()?;
     std::fs::rename(&temporary, path)?;
     sync_folder(path.parent().unwrap_or_else(|| Path::new(".")))

@@ -7,10 +7,15 @@
 
 mod bundle;
 mod cache;
+mod care;
 mod check;
+mod compact;
+mod database;
 mod directory;
+mod flip;
 mod frame;
 mod glance;
+mod head;
 mod index;
 mod intern;
 mod journal;
@@ -20,11 +25,14 @@ mod layout;
 mod listing;
 mod open;
 mod places;
+mod progress;
 mod records;
 mod sequencer;
 mod state;
 mod table;
 mod tally;
+mod tiles;
+mod upkeep;
 mod usage;
 mod verify;
 
@@ -35,6 +43,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use agentidp_shared::merkle::{Edge, NodeHash};
 use agentidp_shared::{
     Agent, AgentId, CredentialId, Email, Organization, OrganizationId, OrganizationName, StoreId,
     Timestamp,
@@ -50,11 +59,16 @@ use super::{
     Usage,
 };
 use crate::metrics::store::StoreMetrics;
+pub(crate) use care::{Trial, try_index};
 pub(crate) use check::{Report, check};
 use keeper::Keeper;
+use layout::Layout;
 pub(crate) use open::OpenError;
+pub(crate) use progress::{Progress, Step};
 use sequencer::Waiting;
 use state::State;
+use upkeep::Care;
+pub(crate) use upkeep::{CheckStatus, Upkeep};
 
 /// How many commits may wait for the sequencer.
 const QUEUE: usize = 4_096;
@@ -70,6 +84,26 @@ pub(crate) struct StoreOptions {
     pub(crate) path: PathBuf,
     /// Its head file.
     pub(crate) head_file: PathBuf,
+    /// When it is opened: an index that is set aside is named for it.
+    pub(crate) opened_at: Timestamp,
+    /// What tries in a process of its own whether the index opens, when the store was not closed in
+    /// good order; `None`: it is opened at once.
+    pub(crate) trial: Option<Trial>,
+    /// Shows how far opening, checking or compacting it is.
+    pub(crate) progress: Arc<Progress>,
+}
+
+impl StoreOptions {
+    /// The store in `path`, opened at `opened_at`, with nothing else asked for.
+    pub(crate) fn new(path: PathBuf, head_file: PathBuf, opened_at: Timestamp) -> Self {
+        Self {
+            path,
+            head_file,
+            opened_at,
+            trial: None,
+            progress: Arc::default(),
+        }
+    }
 }
 
 /// The store. Dropping it without [`shutdown`](Self::shutdown) is what a crash is: nothing that
@@ -77,7 +111,11 @@ pub(crate) struct StoreOptions {
 pub(crate) struct JournaledStore {
     id: StoreId,
     path: String,
+    layout: Layout,
     state: Arc<State>,
+    /// Whether it was not closed in good order when it was last used.
+    was_unclean: bool,
+    care: Care,
     /// `None` once the store is being shut down.
     queue: Mutex<Option<mpsc::Sender<Waiting>>>,
     threads: Mutex<Option<(JoinHandle<()>, Keeper)>>,
@@ -88,8 +126,15 @@ pub(crate) struct JournaledStore {
 impl JournaledStore {
     /// Takes no more commits, finishes those that it has taken, and leaves everything durable.
     pub(crate) fn shutdown(&self) {
-        if let Some(keeper) = self.end_sequencer() {
-            keeper.finish();
+        self.care.stop();
+        let Some(keeper) = self.end_sequencer() else {
+            return;
+        };
+        if !keeper.finish() {
+            return;
+        }
+        if let Err(error) = self.layout.end() {
+            tracing::warn!(%error, "it could not be noted that the store was closed in good order");
         }
     }
 
@@ -118,6 +163,7 @@ impl JournaledStore {
 
 impl Drop for JournaledStore {
     fn drop(&mut self) {
+        self.care.stop();
         // The threads must not outlive the lock.
         if let Some(keeper) = self.end_sequencer() {
             keeper.abandon();
@@ -285,8 +331,27 @@ impl Store for JournaledStore {
             entries: position.entries,
             journal_bytes,
             journal_segments,
+            upkeep: self.upkeep(),
             failure: self.state.failure.read().clone(),
+            head_failure: self.state.head_failure.read().clone(),
         }
+    }
+
+    fn headed(&self) -> watch::Receiver<Arc<Edge>> {
+        self.state.headed.subscribe()
+    }
+
+    fn keep_checkpoint(&self, note: &str) -> std::io::Result<()> {
+        layout::write_whole(&self.layout.checkpoint(), note.as_bytes())
+    }
+
+    #[cfg(test)]
+    fn tree(&self) -> Edge {
+        self.state.tree.lock().clone()
+    }
+
+    fn tile(&self, level: u8, index: u64) -> Read<Vec<NodeHash>> {
+        self.state.index.tile(level, index)
     }
 
     fn space(&self) -> Read<Space> {

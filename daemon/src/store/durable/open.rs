@@ -6,24 +6,31 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use agentidp_shared::merkle::{Frontier, NodeHash};
 use agentidp_shared::{Entry, StoreId, Timestamp};
 use tokio::sync::mpsc;
 
+use super::care::{remove_leftovers, set_aside, tried};
+use super::database::gave_up;
 use super::directory::Directory;
-use super::frame::{Frame, Hash};
+use super::frame::Frame;
+use super::head::{Head, check_head};
 use super::index::Index;
 use super::journal::{self, End, Journal, Position};
 use super::keeper::Keeper;
-use super::layout::{FORMAT, Head, Identity, Layout, sync_folder, write_json};
+use super::layout::{FORMAT, Identity, Layout, sync_folder, write_json};
 use super::sequencer::{Sequencer, seal};
 use super::state::{Applied, State};
 use super::tally::Mark;
-use super::{JournaledStore, QUEUE, StoreOptions};
-use crate::store::{Commit, CommitError, ReadError, Temporary, form};
+use super::{Care, JournaledStore, QUEUE, StoreOptions};
+use crate::store::{Commit, CommitError, ReadError, Store as _, StoreStatus, Temporary, form};
 
 /// How much room on the disk a store needs to be made or opened: for a rebuilt index of a small
 /// store, and the first minutes of the journal.
 const MIN_FREE: u64 = 8 * 1_024 * 1_024;
+
+/// How many entries of the journal lie between two words about how far reading it is.
+const PROGRESS: u64 = 250_000;
 
 /// The size up to which a journal without a store is what an interrupted `init` left behind.
 const UNFINISHED: u64 = 4_096;
@@ -119,6 +126,9 @@ pub(crate) enum OpenError {
         /// What it is.
         what: String,
     },
+    /// It was told to end.
+    #[error("it was interrupted")]
+    Interrupted,
     /// The index failed.
     #[error(transparent)]
     Index(#[from] ReadError),
@@ -205,8 +215,12 @@ impl JournaledStore {
         let mut writer = Journal::open(&journal, id, &end).map_err(OpenError::io(&journal))?;
         let frame = seal(&mut first.into_items(), 0)?;
         let position = writer.append(&frame).map_err(OpenError::io(&journal))?;
+        let mut tree = Frontier::default();
+        for item in &frame {
+            tree.push(NodeHash::of_leaf(&item.entry));
+        }
         layout
-            .write_head(&Head::new(id, &position))
+            .write_head(&Head::new(id, &position, tree.root()))
             .map_err(OpenError::io(root))?;
         // Last, because it is what makes the folder a store.
         let identity = Identity {
@@ -225,6 +239,47 @@ impl JournaledStore {
     /// [`OpenError`].
     pub(crate) fn open(options: &StoreOptions) -> Result<Self, OpenError> {
         Self::open_with(options, Trust::HeadFile, |_| {})
+    }
+
+    /// Makes the index of a store anew from its journal, and leaves the store closed. The one before is
+    /// set aside.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]; then the index is as it was, or is made anew by the next start.
+    pub(crate) fn rebuild(options: &StoreOptions) -> Result<StoreStatus, OpenError> {
+        let layout = Layout::new(options);
+        let identity = layout.read_identity()?;
+        {
+            let _lock = layout.lock()?;
+            // First: where the journal cannot be read, the index is all that there is.
+            let head = layout.read_head()?;
+            let trust = Trust::HeadFile;
+            verify(&layout, identity.id, None, head.as_ref(), trust)?;
+            let folder = layout.index();
+            if folder.exists() {
+                set_aside(&folder, options.opened_at)?;
+            }
+        }
+        let store = Self::open(options)?;
+        let status = store.status();
+        store.shutdown();
+        Ok(status)
+    }
+
+    /// Copies the index of a store that nobody has open into a fresh one, and leaves the store closed.
+    /// Gives the size of the index before and after it.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`].
+    pub(crate) fn compact_closed(options: &StoreOptions) -> Result<(u64, u64), OpenError> {
+        let store = Self::open(options)?;
+        let before = store.state.index.sizes().0;
+        store.state.compact(store.id, &options.progress)?;
+        let after = store.state.index.sizes().0;
+        store.shutdown();
+        Ok((before, after))
     }
 
     /// Opens a store whatever its head file says, to put into its log that it is accepted as it is.
@@ -247,12 +302,27 @@ impl JournaledStore {
         let lock = layout.lock()?;
         check_room(layout.root())?;
         let mark = Index::read_mark(&layout.index()).filter(|mark| mark.store_id == identity.id);
-        let end = verify(&layout, identity.id, mark.as_ref(), trust)?;
+        let head = match trust {
+            Trust::HeadFile => layout.read_head()?,
+            Trust::Journal => None,
+        };
+        let end = verify(&layout, identity.id, mark.as_ref(), head.as_ref(), trust)?;
         let journal_folder = layout.journal();
         let mut journal = Journal::open(&journal_folder, identity.id, &end)
             .map_err(OpenError::io(&journal_folder))?;
         prepare(&mut journal);
-        let state = up_to_date(&layout, identity.id, mark, &end)?;
+        let was_unclean = layout.begin().map_err(OpenError::io(layout.root()))?;
+        layout.remove_copies();
+        let opening = Opening {
+            layout: &layout,
+            id: identity.id,
+            head: head.as_ref(),
+            end: &end,
+            options,
+            was_unclean,
+        };
+        let state = opening.up_to_date(mark)?;
+        options.progress.end();
         state.uses.go_live();
         *state.journal.lock() = (journal.position(), journal.size());
         state.head.send_replace(journal.position().entries);
@@ -268,12 +338,15 @@ impl JournaledStore {
             .name("sequencer".to_owned())
             .spawn(move || sequencer.run());
         let thread = thread.map_err(OpenError::io(layout.root()))?;
-        let keeper = Keeper::start(Arc::clone(&state), layout.clone(), identity.id);
+        let keeper = Keeper::start(Arc::clone(&state), layout.clone(), identity.id, trust);
         let keeper = keeper.map_err(OpenError::io(layout.root()))?;
         Ok(Self {
             id: identity.id,
             path: layout.root().display().to_string(),
+            care: Care::after(layout.read_checked()),
+            layout,
             state,
+            was_unclean,
             queue: parking_lot::Mutex::new(Some(queue)),
             threads: parking_lot::Mutex::new(Some((thread, keeper))),
             _lock: lock,
@@ -310,173 +383,206 @@ fn verify(
     layout: &Layout,
     id: StoreId,
     mark: Option<&Mark>,
+    head: Option<&Head>,
     trust: Trust,
 ) -> Result<End, OpenError> {
-    let head = match trust {
-        Trust::HeadFile => layout.read_head()?,
-        Trust::Journal => None,
-    };
     let from = head
-        .as_ref()
         .map_or(1, |head| head.frame)
         .min(mark.map_or(1, |mark| mark.frame));
-    let mut at_head: Option<Hash> = None;
+    let mut at_head = None;
     let end = journal::scan(&layout.journal(), id, from, &mut |frame: &Frame| {
-        if head.as_ref().is_some_and(|head| head.frame == frame.number) {
-            at_head = Some(frame.hash);
+        if head.is_some_and(|head| head.frame == frame.number) {
+            at_head = Some(Position::after(frame));
         }
         Ok(())
     })?;
     if trust == Trust::HeadFile {
-        check_head(head, id, at_head, &end.position)?;
+        check_head(layout, id, head, at_head, &end.position)?;
     }
     Ok(end)
 }
 
-/// Holds the journal against the head file: the store must be the same, and the frame that the
-/// file remembers must be there with the same hash.
-pub(super) fn check_head(
-    head: Option<Head>,
+/// The opening of a store whose journal has been verified.
+struct Opening<'a> {
+    layout: &'a Layout,
     id: StoreId,
-    at_head: Option<Hash>,
-    position: &Position,
-) -> Result<(), OpenError> {
-    let Some(head) = head else {
-        return Err(OpenError::NoHead);
-    };
-    let agrees = head.store_id == id && at_head.is_some_and(|hash| form::hex(&hash) == head.hash);
-    if agrees {
-        Ok(())
-    } else {
-        Err(OpenError::Head {
-            head: head.to_string(),
-            store: Head::new(id, position).to_string(),
-        })
-    }
+    head: Option<&'a Head>,
+    end: &'a End,
+    options: &'a StoreOptions,
+    /// Whether the store was not closed in good order.
+    was_unclean: bool,
 }
 
-/// The state, with the index brought up to date from the journal; made anew if it must be.
-fn up_to_date(
-    layout: &Layout,
-    id: StoreId,
-    mark: Option<Mark>,
-    end: &End,
-) -> Result<State, OpenError> {
-    let folder = layout.index();
-    // An index that is ahead of the journal has what never happened.
-    if let Some(mark) = mark.filter(|mark| {
-        mark.frame <= end.position.frame + 1 && mark.open_seq <= end.position.entries
-    }) {
-        match from_index(layout, id, &mark, end) {
-            Ok(Some(state)) => return Ok(state),
-            Ok(None) => {
-                tracing::warn!("the index is not as it was left: it is damaged, or another one");
+impl Opening<'_> {
+    /// The state, with the index brought up to date from the journal; made anew if it must be.
+    fn up_to_date(&self, mark: Option<Mark>) -> Result<State, OpenError> {
+        let folder = self.layout.index();
+        match mark {
+            Some(mark) => match self.from_index(&folder, &mark) {
+                Ok(state) => return Ok(state),
+                Err(Unusable::Because(cause)) => {
+                    tracing::error!(%cause, "the index cannot be used, and is made anew from the journal");
+                    set_aside(&folder, self.options.opened_at)?;
+                }
+                Err(Unusable::Failed(error)) => return Err(error),
+            },
+            // One that was being made, or is of another form.
+            None if folder.exists() => {
+                tracing::warn!(
+                    "the index has no mark that can be read: it is made anew from the journal"
+                );
+                std::fs::remove_dir_all(&folder).map_err(OpenError::io(&folder))?;
             }
-            Err(OpenError::Index(error)) => tracing::error!(%error, "the index is damaged"),
-            Err(error) => return Err(error),
+            None => {}
         }
+        self.anew(&folder)
     }
-    if folder.exists() {
-        set_aside(&folder)?;
+
+    /// The state of an index that is made from the journal.
+    fn anew(&self, folder: &Path) -> Result<State, OpenError> {
+        tracing::info!(
+            entries = self.end.position.entries,
+            "the index is being made from the journal"
+        );
+        self.layout.forget_checked();
+        std::fs::create_dir_all(folder).map_err(OpenError::io(folder))?;
+        let state = State::new(Index::open(folder)?, Directory::default(), 0, 1)?;
+        self.replay(1, &state)?;
+        state.flush(self.id)?;
+        if let Some(head) = self.head
+            && !head.is_in(&state)?
+        {
+            let end = &self.end.position;
+            let root = state.root_of(end.entries)?;
+            return Err(head.contradicts(&Head::new(self.id, end, root)));
+        }
+        Ok(state)
     }
-    tracing::info!(
-        entries = end.position.entries,
-        "the index is being made from the journal"
-    );
-    std::fs::create_dir_all(&folder).map_err(OpenError::io(&folder))?;
-    let state = State::new(Index::open(&folder)?, Directory::default(), 0, 1);
-    replay(layout, id, 1, &state, end)?;
-    state.flush(id)?;
-    Ok(state)
+
+    /// The state of the index that `mark` belongs to, brought up to date.
+    fn from_index(&self, folder: &Path, mark: &Mark) -> Result<State, Unusable> {
+        let end = &self.end.position;
+        if mark.frame > end.frame + 1 || mark.open_seq > end.entries {
+            return Err(because(
+                "it is ahead of the journal, and has what never happened",
+            ));
+        }
+        let name = mark
+            .name()
+            .ok_or_else(|| because("its mark names no database"))?;
+        remove_leftovers(folder, name)?;
+        if self.was_unclean
+            && let Some(trial) = self.options.trial
+        {
+            self.options.progress.begin("trying the index", 1);
+            tried(folder, trial)?.map_err(Unusable::Because)?;
+        }
+        self.options
+            .progress
+            .begin("opening the index", mark.records);
+        let index = Index::open(folder)?;
+        let Some(directory) = index.verify(mark)? else {
+            return Err(because(
+                "it is not as it was left: it is damaged, or another one",
+            ));
+        };
+        let state = State::new(index, directory, mark.open_seq, mark.frame)?;
+        // sled panics on damage that it meets on its way.
+        std::panic::catch_unwind(AssertUnwindSafe(|| self.replay(mark.frame, &state)))
+            .map_err(gave_up)??;
+        let applied = state.open.read().end();
+        if applied != end.entries {
+            return Err(because("it does not reach as far as the journal"));
+        }
+        if let Some(head) = self.head
+            && !head.is_in(&state)?
+        {
+            return Err(because(
+                "its tree over the log is not the one that the head file remembers",
+            ));
+        }
+        Ok(state)
+    }
 }
 
-/// The state of the index that `mark` belongs to, brought up to date; `None` when it is not as it was
-/// left.
-fn from_index(
-    layout: &Layout,
-    id: StoreId,
-    mark: &Mark,
-    end: &End,
-) -> Result<Option<State>, OpenError> {
-    let index = Index::open(&layout.index())?;
-    let Some(directory) = index.verify(mark)? else {
-        return Ok(None);
-    };
-    let state = State::new(index, directory, mark.open_seq, mark.frame);
-    // sled panics on damage that it meets on its way.
-    let replayed = std::panic::catch_unwind(AssertUnwindSafe(|| {
-        replay(layout, id, mark.frame, &state, end)
-    }));
-    let gave_up = |_| {
-        let cause = "sled gave up on it".to_owned();
-        Err(OpenError::Index(ReadError(cause)))
-    };
-    replayed.unwrap_or_else(gave_up).map(|()| Some(state))
+/// Why an index is not used.
+enum Unusable {
+    /// It is no good: another one is to be made.
+    Because(String),
+    /// Something else.
+    Failed(OpenError),
 }
 
-/// Keeps one damaged index for whoever wants to look into it.
-fn set_aside(folder: &Path) -> Result<(), OpenError> {
-    let aside = folder.with_extension("damaged");
-    if aside.exists() {
-        std::fs::remove_dir_all(&aside).map_err(OpenError::io(&aside))?;
+fn because(cause: &str) -> Unusable {
+    Unusable::Because(cause.to_owned())
+}
+
+impl From<ReadError> for Unusable {
+    fn from(error: ReadError) -> Self {
+        Self::Because(error.to_string())
     }
-    std::fs::rename(folder, &aside).map_err(OpenError::io(folder))?;
-    tracing::warn!(folder = %aside.display(), "the old index is kept there until another is set aside; it can be deleted");
-    Ok(())
 }
 
-/// Applies the journal from frame `from` on.
-fn replay(
-    layout: &Layout,
-    id: StoreId,
-    from: u64,
-    state: &State,
-    end: &End,
-) -> Result<(), OpenError> {
-    /// How many entries lie between two words about how far it is.
-    const PROGRESS: u64 = 250_000;
-    let mut told = 0;
-    journal::scan(&layout.journal(), id, from, &mut |frame| {
-        if frame.number < from {
-            return Ok(());
+impl From<OpenError> for Unusable {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Index(error) => error.into(),
+            error => Self::Failed(error),
         }
-        for item in &frame.items {
-            let entry: Entry = serde_json::from_slice(&item.entry)
-                .map_err(|_error| newer(layout, "entry", frame.number))?;
-            let record = item
-                .change
-                .as_ref()
-                .map(|stored| form::decode(stored))
-                .transpose()
-                .map_err(|_error| newer(layout, "record", frame.number))?;
-            let kept: Option<Vec<Temporary>> = item
-                .kept
-                .as_ref()
-                .map(|stored| form::decode(stored))
-                .transpose()
-                .map_err(|_error| newer(layout, "list of what is kept", frame.number))?;
-            let change = record.as_ref().zip(item.change.as_deref());
-            state.apply(
-                frame.number,
-                Applied {
-                    entry: &entry,
-                    json: item.entry.clone(),
-                    change,
-                    kept: kept.as_deref().unwrap_or_default(),
-                },
-            )?;
-        }
-        if frame.first_seq >= told + PROGRESS {
-            told = frame.first_seq;
-            tracing::info!(
-                entries = told,
-                of = end.position.entries,
-                "reading the journal"
-            );
-        }
+    }
+}
+
+impl Opening<'_> {
+    /// Applies the journal from frame `from` on.
+    fn replay(&self, from: u64, state: &State) -> Result<(), OpenError> {
+        let layout = self.layout;
+        let entries = self.end.position.entries;
+        self.options.progress.begin("reading the journal", entries);
+        let mut told = 0;
+        journal::scan(&layout.journal(), self.id, from, &mut |frame| {
+            if frame.number < from {
+                return Ok(());
+            }
+            for item in &frame.items {
+                let entry: Entry = serde_json::from_slice(&item.entry)
+                    .map_err(|_error| newer(layout, "entry", frame.number))?;
+                let record = item
+                    .change
+                    .as_ref()
+                    .map(|stored| form::decode(stored))
+                    .transpose()
+                    .map_err(|_error| newer(layout, "record", frame.number))?;
+                let kept: Option<Vec<Temporary>> = item
+                    .kept
+                    .as_ref()
+                    .map(|stored| form::decode(stored))
+                    .transpose()
+                    .map_err(|_error| newer(layout, "list of what is kept", frame.number))?;
+                let change = record.as_ref().zip(item.change.as_deref());
+                state.apply(
+                    frame.number,
+                    Applied {
+                        entry: &entry,
+                        json: item.entry.clone(),
+                        change,
+                        kept: kept.as_deref().unwrap_or_default(),
+                    },
+                    &mut state.tree.lock(),
+                )?;
+            }
+            self.options.progress.reach(frame.first_seq);
+            if frame.first_seq >= told + PROGRESS {
+                told = frame.first_seq;
+                tracing::info!(
+                    entries = told,
+                    of = self.end.position.entries,
+                    "reading the journal"
+                );
+            }
+            Ok(())
+        })?;
         Ok(())
-    })?;
-    Ok(())
+    }
 }
 
 fn newer(layout: &Layout, what: &str, frame: u64) -> OpenError {

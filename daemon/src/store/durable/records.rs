@@ -1,10 +1,11 @@
 //! The records in the index: how they are put, found and listed.
 
 use agentidp_shared::{Organization, OrganizationId, OrganizationName, Timestamp};
-use sled::Batch;
+use sled::{Batch, IVec};
 
+use super::database::{damaged, failed};
 use super::glance::Glance;
-use super::index::{Index, damaged, failed};
+use super::index::Index;
 use super::places::{self, Home};
 use super::tally::{NONE, Tally};
 use crate::store::{ReadError, Record, Stored, Temporary, form};
@@ -76,7 +77,7 @@ impl Index {
 
     fn put(&self, tally: &mut Tally, record: &Record, stored: &[u8], seq: u64) -> Read<bool> {
         let key = places::key_of(record);
-        let before = self.records.get(&key).map_err(failed)?;
+        let before = self.trees().records.get(&key).map_err(failed)?;
         let mut settled = NONE;
         if let Some(before) = &before {
             let header = Header::read(before)?.0;
@@ -86,6 +87,7 @@ impl Index {
                 header.settled
             };
             tally.records.remove(&key, header.seq);
+            tally.resize(key.len() + HEADER + header.length, 0);
             if let Record::Organization(it) = record {
                 self.give_up_name(&key, before, it)?;
             }
@@ -97,20 +99,30 @@ impl Index {
         value.extend_from_slice(&length.to_be_bytes());
         if stored.len() <= MAX_VALUE {
             value.extend_from_slice(stored);
-            self.records.insert(&key, value).map_err(failed)?;
+            self.database.write(|trees| {
+                trees.records.insert(&key, value.as_slice())?;
+                Ok(())
+            })?;
         } else {
             let mut batch = Batch::default();
             for (part, chunk) in stored.chunks(MAX_VALUE).enumerate() {
                 batch.insert(part_key(&key, part), chunk);
             }
             let _writing = self.parts_lock.write();
-            self.parts.apply_batch(batch).map_err(failed)?;
-            self.records.insert(&key, value).map_err(failed)?;
+            self.database.write(|trees| {
+                trees.parts.apply_batch(batch.clone())?;
+                trees.records.insert(&key, value.as_slice())?;
+                Ok(())
+            })?;
         }
         tally.records.add(&key, seq);
+        tally.resize(0, key.len() + HEADER + stored.len());
         if let Record::Organization(it) = record {
             let name = it.name.as_str().as_bytes();
-            self.names.insert(name, it.id.as_bytes()).map_err(failed)?;
+            self.database.write(|trees| {
+                trees.names.insert(name, it.id.as_bytes())?;
+                Ok(())
+            })?;
         }
         Ok(before.is_none())
     }
@@ -120,16 +132,19 @@ impl Index {
         let stored = self.stored(key, before)?.1;
         if let Glance::Organization(before) = glance(&stored)?
             && before.name != now.name.as_str()
-            && self.names.get(before.name).map_err(failed)?.as_deref() == Some(now.id.as_bytes())
+            && self.name(before.name)?.as_deref() == Some(now.id.as_bytes())
         {
-            self.names.remove(before.name).map_err(failed)?;
+            self.database.write(|trees| {
+                trees.names.remove(before.name)?;
+                Ok(())
+            })?;
         }
         Ok(())
     }
 
     /// The record under `key`.
     pub(super) fn get(&self, key: &[u8]) -> Read<Option<Stored<Record>>> {
-        let value = self.records.get(key).map_err(failed)?;
+        let value = self.trees().records.get(key).map_err(failed)?;
         value.map(|value| self.whole(key, &value)).transpose()
     }
 
@@ -150,13 +165,18 @@ impl Index {
             return Ok((header, inline.to_vec()));
         }
         let _reading = self.parts_lock.read();
+        let trees = self.trees();
         // It may have been replaced since it was found.
-        let found = self.records.get(key).map_err(failed)?.ok_or_else(damaged)?;
+        let found = trees
+            .records
+            .get(key)
+            .map_err(failed)?
+            .ok_or_else(damaged)?;
         let (header, inline) = Header::read(&found)?;
         let mut stored = inline.to_vec();
         if header.length != inline.len() {
             for part in 0..header.length.div_ceil(MAX_VALUE) {
-                let part = self.parts.get(part_key(key, part)).map_err(failed)?;
+                let part = trees.parts.get(part_key(key, part)).map_err(failed)?;
                 stored.extend_from_slice(&part.ok_or_else(damaged)?);
             }
             stored.truncate(header.length);
@@ -164,12 +184,16 @@ impl Index {
         Ok((header, stored))
     }
 
+    fn name(&self, name: &str) -> Read<Option<IVec>> {
+        self.trees().names.get(name).map_err(failed)
+    }
+
     /// Who has the name.
     pub(super) fn organization_by_name(
         &self,
         name: &OrganizationName,
     ) -> Read<Option<OrganizationId>> {
-        let id = self.names.get(name.as_str()).map_err(failed)?;
+        let id = self.name(name.as_str())?;
         id.map(|id| id.as_ref().try_into().map_err(|_error| damaged()))
             .transpose()
             .map(|id| id.map(OrganizationId::from_bytes))
@@ -193,7 +217,11 @@ impl Index {
 
     /// The credentials of a home, newest first.
     pub(super) fn credentials_of(&self, home: &Home) -> Read<Vec<Stored<Record>>> {
-        let found = self.records.scan_prefix(places::credentials(home)).rev();
+        let found = self
+            .trees()
+            .records
+            .scan_prefix(places::credentials(home))
+            .rev();
         found
             .map(|pair| {
                 let (key, value) = pair.map_err(failed)?;
@@ -205,7 +233,7 @@ impl Index {
     /// When the first of the credentials of a home expires.
     pub(super) fn first_expiry(&self, home: &Home) -> Read<Option<Timestamp>> {
         let mut first: Option<Timestamp> = None;
-        for pair in self.records.scan_prefix(places::credentials(home)) {
+        for pair in self.trees().records.scan_prefix(places::credentials(home)) {
             let (key, value) = pair.map_err(failed)?;
             if let Glance::Credential(it) = glance(&self.stored(&key, &value)?.1)? {
                 first = [first, it.expiry()].into_iter().flatten().min();
@@ -215,7 +243,7 @@ impl Index {
     }
 
     fn descending(&self, start: Vec<u8>, end: Vec<u8>, limit: usize) -> Read<Vec<Stored<Record>>> {
-        let range = self.records.range(start..end).rev().take(limit);
+        let range = self.trees().records.range(start..end).rev().take(limit);
         range
             .map(|pair| {
                 let (key, value) = pair.map_err(failed)?;
@@ -224,32 +252,22 @@ impl Index {
             .collect()
     }
 
-    /// Whether a record is found by its name, if that is kept in the index.
-    pub(super) fn finds(&self, record: &Record) -> Read<bool> {
-        match record {
-            Record::Organization(it) => Ok(self.organization_by_name(&it.name)? == Some(it.id)),
-            _ => Ok(true),
-        }
-    }
-
-    /// Every record with its stored form: what `store check` compares.
-    pub(super) fn all_records(&self) -> impl Iterator<Item = Read<(Vec<u8>, Vec<u8>)>> {
-        self.records.iter().map(|pair| {
+    /// Every record in its stored form, with its key and its header: what a check compares.
+    pub(super) fn all_records(&self) -> impl Iterator<Item = Read<(Vec<u8>, Header, Vec<u8>)>> {
+        self.trees().records.iter().map(|pair| {
             let (key, value) = pair.map_err(failed)?;
             let (header, stored) = self.stored(&key, &value)?;
-            Ok((
-                key.to_vec(),
-                [&header.seq.to_be_bytes(), stored.as_slice()].concat(),
-            ))
+            Ok((key.to_vec(), header, stored))
         })
     }
-}
 
-/// The form in which a record stands in the index: what [`Index::all_records`] gives for it.
-pub(super) fn stored_pair(record: &Record, stored: &[u8], audit_seq: u64) -> (Vec<u8>, Vec<u8>) {
-    let mut value = audit_seq.to_be_bytes().to_vec();
-    value.extend_from_slice(stored);
-    (places::key_of(record), value)
+    /// The names of organizations, each with the id of who has it.
+    pub(super) fn all_names(&self) -> impl Iterator<Item = Read<(Vec<u8>, Vec<u8>)>> + use<> {
+        self.trees().names.iter().map(|pair| {
+            let (name, id) = pair.map_err(failed)?;
+            Ok((name.to_vec(), id.to_vec()))
+        })
+    }
 }
 
 fn part_key(key: &[u8], part: usize) -> Vec<u8> {

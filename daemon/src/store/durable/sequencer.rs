@@ -258,6 +258,7 @@ impl Sequencer {
                 return Err(self.fail(format!("the journal could not be written: {error}")));
             }
         };
+        let mut tree = self.state.tree.lock();
         for (sealed, item) in frame.iter().zip(items) {
             let applied = Applied {
                 entry: &item.entry,
@@ -265,13 +266,14 @@ impl Sequencer {
                 change: item.change.as_ref().zip(sealed.change.as_deref()),
                 kept: &item.kept,
             };
-            if let Err(error) = self.state.apply(position.frame, applied) {
+            if let Err(error) = self.state.apply(position.frame, applied, &mut tree) {
                 // It is durable in the journal; what cannot be trusted any more is what is read.
                 return Err(self.fail(error.to_string()));
             }
         }
         *self.state.journal.lock() = (position, self.journal.size());
         self.state.head.send_replace(position.entries);
+        drop(tree);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use std::hash::Hash;
 use std::sync::Arc;
 
+use agentidp_shared::merkle::{Edge, Grown, NodeHash, root};
 use agentidp_shared::{
     Agent, AgentId, CredentialId, Entry, Organization, OrganizationId, StoreId, Timestamp,
 };
@@ -16,6 +17,8 @@ use super::glance::Facts;
 use super::index::Index;
 use super::journal::Position;
 use super::places;
+use super::progress::Progress;
+use super::tiles::unproved;
 use super::usage::{Issued, UsageKey, Uses};
 use crate::metrics::store::StoreMetrics;
 use crate::store::query::first_expiry;
@@ -54,7 +57,8 @@ impl OpenBundle {
         }
     }
 
-    fn end(&self) -> u64 {
+    /// The entry after its last.
+    pub(super) fn end(&self) -> u64 {
         self.first_seq + self.entries.len() as u64
     }
 }
@@ -67,6 +71,9 @@ pub(super) struct State {
     pub(super) directory: Directory,
     /// The bundle that is not full yet.
     pub(super) open: RwLock<OpenBundle>,
+    /// The right edge of the tree over the log. Held while a frame is applied, so that others see it
+    /// with whole frames only, as they see `head`.
+    pub(super) tree: Mutex<Edge>,
     /// Organizations in use.
     pub(super) organizations: Mutex<Cache<OrganizationId, Organization>>,
     /// Agents in use.
@@ -77,8 +84,14 @@ pub(super) struct State {
     pub(super) uses: Uses,
     /// How many entries are durable.
     pub(super) head: watch::Sender<u64>,
+    /// The edge of the tree as far as the head file has it.
+    pub(super) headed: watch::Sender<Arc<Edge>>,
+    /// Held while the index is made durable and marked: the mark is one file.
+    flushing: Mutex<()>,
     /// Why nothing can be written any more.
     pub(super) failure: RwLock<Option<String>>,
+    /// Why the head file cannot be written.
+    pub(super) head_failure: RwLock<Option<String>>,
     /// Where the journal stands, and how many bytes and segments it has.
     pub(super) journal: Mutex<(Position, (u64, u64))>,
     /// What is counted.
@@ -100,9 +113,14 @@ pub(super) struct Applied<'a> {
 impl State {
     /// The state of `index`, which is up to date to the entry `open_seq` and the frame `frame`, and of
     /// its `directory`.
-    pub(super) fn new(index: Index, directory: Directory, open_seq: u64, frame: u64) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// When the index lacks something of the log's tree.
+    pub(super) fn new(index: Index, directory: Directory, open_seq: u64, frame: u64) -> Read<Self> {
         let metrics = StoreMetrics::default();
-        Self {
+        Ok(Self {
+            tree: Mutex::new(index.edge(open_seq)?),
             index,
             directory,
             open: RwLock::new(OpenBundle::new(open_seq, frame)),
@@ -111,14 +129,18 @@ impl State {
             credentials: Cache::new(&metrics.credentials),
             uses: Uses::default(),
             head: watch::Sender::new(open_seq),
-            failure: RwLock::new(None),
+            headed: watch::Sender::default(),
+            flushing: Mutex::default(),
+            failure: RwLock::default(),
+            head_failure: RwLock::default(),
             journal: Mutex::new((Position::START, (0, 0))),
             metrics,
-        }
+        })
     }
 
-    /// Applies one item of frame `frame`. Applying it again changes nothing.
-    pub(super) fn apply(&self, frame: u64, item: Applied<'_>) -> Read<()> {
+    /// Applies one item of frame `frame`, and appends its entry to `tree`, which is [`State::tree`].
+    /// Applying it again changes nothing.
+    pub(super) fn apply(&self, frame: u64, item: Applied<'_>, tree: &mut Edge) -> Read<()> {
         let seq = item.entry.seq;
         self.index.kept.note_time(item.entry.time);
         let is_new = self.index.apply(item.change, item.kept, seq)?;
@@ -143,6 +165,7 @@ impl State {
                 seq - 1
             )));
         }
+        self.grow(tree, &item.json)?;
         open.summary.add(item.entry);
         open.entries.push(StoredEntry {
             seq,
@@ -157,6 +180,16 @@ impl State {
             open.frame = frame;
         }
         Ok(())
+    }
+
+    /// Appends an entry to the tree.
+    fn grow(&self, tree: &mut Edge, entry: &[u8]) -> Read<()> {
+        let mut full = Vec::new();
+        tree.push(NodeHash::of_leaf(entry), |level, index, hashes| {
+            full.push((level, index, hashes.to_vec()));
+        });
+        full.iter()
+            .try_for_each(|(level, index, hashes)| self.index.put_tile(*level, *index, hashes))
     }
 
     /// Notes in memory what a record has become that is in the index already.
@@ -220,6 +253,7 @@ impl State {
 
     /// Makes the index durable as far as it has got.
     pub(super) fn flush(&self, store_id: StoreId) -> Read<()> {
+        let _alone = self.flushing.lock();
         // Everything that was applied before this moment is in what sled flushes after it.
         let (frame, open_seq) = {
             let open = self.open.read();
@@ -227,6 +261,19 @@ impl State {
         };
         self.uses.write(&self.index)?;
         self.index.flush(store_id, frame, open_seq)
+    }
+
+    /// Copies the index into a fresh database and puts that into use, while commits and reads go on.
+    pub(super) fn compact(&self, store_id: StoreId, progress: &Progress) -> Read<()> {
+        self.index.copy(progress)?;
+        let (frame, open_seq) = {
+            let open = self.open.read();
+            (open.frame, open.first_seq)
+        };
+        self.uses.write(&self.index)?;
+        let done = self.index.put_copy_into_use(store_id, frame, open_seq);
+        progress.end();
+        done
     }
 
     /// A record that is cached by kind.
@@ -259,6 +306,17 @@ impl State {
             cache.records.put(id, Arc::clone(&found));
         }
         Ok(Some(found))
+    }
+
+    /// The root of the tree over the first `size` entries.
+    ///
+    /// # Errors
+    ///
+    /// When there are not as many, or the index lacks something of the tree.
+    pub(super) fn root_of(&self, size: u64) -> Read<NodeHash> {
+        let edge = &self.tree.lock();
+        let full = &self.index;
+        root(&Grown { full, edge }, size).map_err(unproved)
     }
 
     /// The entries of the bundle that `seq` is in, as far as they are durable.

@@ -3,6 +3,7 @@
 use agentidp_shared::StoreId;
 use serde::{Deserialize, Serialize};
 
+use super::database::NAMES;
 use super::frame::sha256;
 use crate::store::form::hex;
 
@@ -13,6 +14,8 @@ pub(super) struct Mark {
     pub(super) form: u32,
     /// The store that the index belongs to.
     pub(super) store_id: StoreId,
+    /// The folder of the sled database that the mark belongs to.
+    pub(super) database: String,
     /// The sled database that the mark belongs to.
     pub(super) generation: u64,
     /// Every frame before this one is in the index.
@@ -21,6 +24,8 @@ pub(super) struct Mark {
     pub(super) open_seq: u64,
     /// How many entries were applied.
     pub(super) entries: u64,
+    /// About how many bytes the records, bundles and summaries had.
+    pub(super) bytes: u64,
     /// How many records there were then, and the sum that their keys and last entries make.
     pub(super) records: u64,
     /// See [`Mark::records`].
@@ -112,9 +117,24 @@ pub(super) struct Tally {
     pub(super) entries: u64,
     /// How many had been when the index was last marked.
     pub(super) marked: u64,
+    /// About how many bytes the records, bundles and summaries have.
+    pub(super) bytes: u64,
+}
+
+impl Tally {
+    /// Something of `before` bytes has `now` bytes.
+    pub(super) fn resize(&mut self, before: usize, now: usize) {
+        let (before, now) = (before as u64, now as u64);
+        self.bytes = self.bytes.saturating_add(now).saturating_sub(before);
+    }
 }
 
 impl Mark {
+    /// The folder of its database, if it is one of those that there can be.
+    pub(super) fn name(&self) -> Option<&'static str> {
+        NAMES.into_iter().find(|name| *name == self.database)
+    }
+
     /// Whether the index held these records and kept these when it was marked.
     pub(super) fn is_of(&self, records: Sum, kept: Sum) -> bool {
         (records.count, kept.count) == (self.records, self.kept)

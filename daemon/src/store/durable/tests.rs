@@ -13,13 +13,13 @@ use crate::store::suite::queries::{assert_answered_alike, queries};
 use crate::store::suite::steps::{assert_alike, do_to_both, steps};
 use crate::store::suite::{agent, entry, every_store, newest};
 
+mod flips;
+mod integrity;
 mod scale;
 
 fn options(root: &Path) -> StoreOptions {
-    StoreOptions {
-        path: root.join("store"),
-        head_file: root.join("head"),
-    }
+    let now = Timestamp::from_millis(1_795_258_900_735);
+    StoreOptions::new(root.join("store"), root.join("head"), now)
 }
 
 fn create(root: &Path) -> StoreOptions {
@@ -66,6 +66,20 @@ fn open_error(options: &StoreOptions) -> String {
         .unwrap_or_default()
 }
 
+/// What a check finds, in words.
+fn found(options: &StoreOptions) -> Vec<String> {
+    let report = check(options).unwrap();
+    report.findings.iter().map(ToString::to_string).collect()
+}
+
+/// Whether an index was set aside.
+fn was_set_aside(options: &StoreOptions) -> bool {
+    let names = fs::read_dir(&options.path).unwrap();
+    names
+        .map(|entry| entry.unwrap().file_name())
+        .any(|name| name.to_string_lossy().starts_with(care::ASIDE))
+}
+
 fn emails(store: &JournaledStore) -> Vec<String> {
     store
         .agents(&newest(None, 1_000))
@@ -92,7 +106,6 @@ proptest! {
     ) {
         let root = tempfile::tempdir().unwrap();
         let options = create(root.path());
-        let aside = options.path.join("index.damaged");
         let model = ModelStore::new();
         let is_like = |store: &JournaledStore, model: &ModelStore| {
             assert_alike(store, model);
@@ -110,14 +123,14 @@ proptest! {
             do_to_both(&store, &parts[1], &model).await;
             drop(store);
             let store = JournaledStore::open(&options).unwrap();
-            assert!(!aside.exists(), "the index was made anew");
+            assert!(!was_set_aside(&options), "the index was made anew");
             is_like(&store, &model);
             do_to_both(&store, &parts[2], &model).await;
             store.shutdown();
             drop(store);
-            assert_eq!(check(&options).unwrap().findings, Vec::<String>::new());
+            assert_eq!(found(&options), Vec::<String>::new());
             let store = JournaledStore::open(&options).unwrap();
-            assert!(!aside.exists(), "the index was made anew");
+            assert!(!was_set_aside(&options), "the index was made anew");
             is_like(&store, &model);
             do_to_both(&store, &parts[3], &model).await;
             is_like(&store, &model);
@@ -127,7 +140,7 @@ proptest! {
             is_like(&store, &model);
             store.shutdown();
         });
-        prop_assert_eq!(check(&options).unwrap().findings, Vec::<String>::new());
+        prop_assert_eq!(found(&options), Vec::<String>::new());
     }
 }
 
@@ -197,17 +210,17 @@ async fn a_check_finds_a_bundle_of_the_log_that_says_something_else() {
     let mut forged = store.entries_from(256, 256).unwrap();
     store.shutdown();
     drop(store);
-    assert!(check(&options).unwrap().findings.is_empty());
+    assert_eq!(found(&options), Vec::<String>::new());
     forged[3].json = forged[4].json.clone();
     let index = index::Index::open(&options.path.join("index")).unwrap();
     let packed = bundle::pack(&forged).unwrap();
-    index
-        .put_bundle(1, &packed, &bundle::Summary::new())
-        .unwrap();
+    let summary = index.summary(1).unwrap();
+    let summary = bundle::Summary::from_bytes(&summary);
+    index.put_bundle(1, &packed, &summary).unwrap();
     drop(index);
-    let findings = check(&options).unwrap().findings;
+    let findings = found(&options);
     assert!(
-        matches!(findings.as_slice(), [only] if only.contains("entries 256 to 511")),
+        matches!(findings.as_slice(), [only] if only == "index: entry 259: it is not the entry that was written"),
         "{findings:?}"
     );
 }
@@ -349,14 +362,96 @@ async fn a_store_put_back_from_yesterday_is_refused_with_both_heads() {
     let yesterday = fs::read(segment(&options)).unwrap();
     let store = JournaledStore::open(&options).unwrap();
     store.commit(register(2)).await.unwrap();
+    let before = store.entries_from(0, 4).unwrap();
     store.shutdown();
     drop(store);
     fs::write(segment(&options), yesterday).unwrap();
     let error = open_error(&options);
+    let [then, now] = [3, 4].map(|entries| root_after(&before[..entries]));
+    for part in [
+        format!("at frame 4, 4 entries, the last with seq 3, root {now}"),
+        format!("at frame 3, 3 entries, the last with seq 2, root {then}"),
+    ] {
+        assert!(error.contains(&part), "{part}: {error}");
+    }
+    let findings = found(&options);
     assert!(
-        error.contains("at frame 4 with 4 entries") && error.contains("at frame 3 with 3 entries"),
-        "{error}"
+        findings.contains(&format!("head file: {error}")),
+        "{findings:?}"
     );
+}
+
+fn root_after(entries: &[StoredEntry]) -> NodeHash {
+    let mut tree = agentidp_shared::merkle::Frontier::default();
+    for entry in entries {
+        tree.push(NodeHash::of_leaf(&entry.json));
+    }
+    tree.root()
+}
+
+/// A test of another store's head would say nothing of the root: the frame's hash says as much. So
+/// the root alone is changed.
+#[tokio::test]
+async fn a_head_file_whose_root_is_not_the_log_s_is_contradicted() {
+    let root = tempfile::tempdir().unwrap();
+    let options = create(root.path());
+    let store = JournaledStore::open(&options).unwrap();
+    for number in 0..300 {
+        store.commit(register(number)).await.unwrap();
+    }
+    let mut tree = store.headed();
+    tree.wait_for(|edge| edge.size() > 1).await.unwrap();
+    store.keep_checkpoint("no note").unwrap();
+    store.shutdown();
+    let (size, sound) = (tree.borrow().size(), tree.borrow().root().to_string());
+    assert_eq!(size, 301, "the last head is of everything");
+    drop(store);
+    let head = fs::read_to_string(&options.head_file).unwrap();
+    assert!(head.contains(&sound), "{head}");
+    let other = NodeHash::of_leaf(b"other").to_string();
+    // As one would who knows of the checksum.
+    let (head, _check) = head.split_once(",\"check\"").unwrap();
+    fs::write(&options.head_file, head.replace(&sound, &other) + "}").unwrap();
+    let error = open_error(&options);
+    assert!(error.contains(&sound) && error.contains(&other), "{error}");
+    let findings = found(&options);
+    assert!(
+        matches!(findings.as_slice(), [note, root] if note.contains("checkpoint cannot be read")
+            && root.contains("the head file says") && root.contains(&other)),
+        "{findings:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_store_that_is_accepted_has_no_new_head_before_the_entry_that_says_so() {
+    let root = tempfile::tempdir().unwrap();
+    let options = crashed(root.path(), 1).await;
+    fs::remove_file(&options.head_file).unwrap();
+    let store = JournaledStore::open_accepting(&options).unwrap();
+    drop(store);
+    JournaledStore::open_accepting(&options).unwrap().shutdown();
+    assert!(!options.head_file.exists());
+    let store = JournaledStore::open_accepting(&options).unwrap();
+    store
+        .commit(Commit::new(entry(Action::StoreAccept)))
+        .await
+        .unwrap();
+    store.shutdown();
+    drop(store);
+    assert_eq!(open_error(&options), "");
+}
+
+#[test]
+fn flushes_at_the_same_time_do_not_disturb_each_other() {
+    let (store, root) = fresh();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..20).for_each(|_| store.state.flush(store.id).unwrap()));
+        }
+    });
+    drop(store);
+    let mark = index::Index::read_mark(&options(root.path()).path.join("index"));
+    assert!(mark.is_some());
 }
 
 #[tokio::test]
@@ -368,8 +463,6 @@ async fn a_store_without_its_head_file_is_refused() {
         JournaledStore::open(&options),
         Err(OpenError::NoHead)
     ));
-    JournaledStore::open_accepting(&options).unwrap().shutdown();
-    assert_eq!(open_error(&options), "");
 }
 
 #[tokio::test]
@@ -431,7 +524,7 @@ async fn the_largest_records_come_back_and_need_no_files_of_their_own() {
     assert_eq!(fs::read_dir(blobs).unwrap().count(), 0);
     assert!(check(&options(root.path())).is_err(), "the lock is held");
     drop(store);
-    assert!(check(&options(root.path())).unwrap().findings.is_empty());
+    assert_eq!(found(&options(root.path())), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -564,15 +657,16 @@ async fn a_check_finds_an_index_that_says_something_else() {
     }
     store.shutdown();
     drop(store);
-    assert!(check(&options).unwrap().findings.is_empty());
+    assert_eq!(found(&options), Vec::<String>::new());
     let index = index::Index::open(&options.path.join("index")).unwrap();
     let forged = Record::Agent(agent(5, "a5@acme.example", 9));
     let encoded = crate::store::form::encode(&forged).unwrap();
     index.apply(Some((&forged, &encoded)), &[], 6).unwrap();
     drop(index);
-    let findings = check(&options).unwrap().findings;
+    let findings = found(&options);
     assert!(
-        matches!(findings.as_slice(), [only] if only.contains("another version of record")),
+        matches!(findings.as_slice(), [only] if only.starts_with("index: agent ")
+            && only.contains("(entry 6): the record was changed")),
         "{findings:?}"
     );
 }

@@ -35,6 +35,32 @@ impl UsageKey {
         }
     }
 
+    /// The key that has these bytes in the index.
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        let (kind, rest) = bytes.split_first()?;
+        match kind {
+            b'a' => Some(Self::Agent(AgentId::from_bytes(rest.try_into().ok()?))),
+            b'c' => Some(Self::Credential(CredentialId::from_bytes(
+                rest.try_into().ok()?,
+            ))),
+            b'm' => {
+                let (id, month) = rest.split_first_chunk()?;
+                let month = u32::from_be_bytes(month.try_into().ok()?);
+                Some(Self::Month(OrganizationId::from_bytes(*id), month))
+            }
+            _ => None,
+        }
+    }
+
+    /// What it is called: a kind and an id.
+    pub(super) fn name(self) -> (&'static str, String) {
+        match self {
+            Self::Agent(id) => ("agent", id.to_string()),
+            Self::Credential(id) => ("credential", id.to_string()),
+            Self::Month(id, month) => ("organization", format!("{id} in month {month}")),
+        }
+    }
+
     /// The agent of a key in the index, if it is an agent's.
     pub(super) fn agent_of(bytes: &[u8]) -> Option<AgentId> {
         let id = bytes.strip_prefix(b"a")?.try_into().ok()?;
@@ -81,6 +107,33 @@ impl Count {
     /// When it was last used, in milliseconds; 0 for never.
     pub(super) const fn last(self) -> i64 {
         self.last
+    }
+
+    /// How many uses it counts.
+    pub(super) const fn total(self) -> u64 {
+        self.total
+    }
+
+    /// The entry after the last that it counts.
+    pub(super) const fn end(self) -> u64 {
+        self.end
+    }
+
+    /// Counts the use that `entry` tells of.
+    pub(super) fn add(&mut self, entry: &Entry) {
+        *self = Self {
+            last: entry.time.as_millis(),
+            total: self.total + 1,
+            end: entry.seq + 1,
+        };
+    }
+
+    /// Whether it can become `later`, or has gone beyond it by entries from `unknown` on.
+    pub(super) const fn may_become(self, later: Self, unknown: u64) -> bool {
+        if self.end > unknown {
+            return self.total > later.total;
+        }
+        self.end < later.end && self.total < later.total
     }
 
     /// With the uses that came after it; without those that it has.
@@ -150,6 +203,16 @@ pub(super) struct Issued {
 }
 
 impl Issued {
+    /// The keys that `entry`, of which this is, counts for.
+    pub(super) fn keys(&self, entry: &Entry) -> [Option<UsageKey>; 3] {
+        let month = |id| UsageKey::Month(id, entry.time.month());
+        [
+            self.agent.map(UsageKey::Agent),
+            self.credential.map(UsageKey::Credential),
+            self.organization.map(month),
+        ]
+    }
+
     /// What `entry` says of the issue of a token.
     pub(super) fn of(entry: &Entry) -> Option<Self> {
         if entry.action != Action::TokenIssue || entry.outcome != Outcome::Success {
@@ -186,12 +249,7 @@ impl Uses {
         entry: &Entry,
         index: &Index,
     ) -> Result<(), ReadError> {
-        let month = |id| UsageKey::Month(id, entry.time.month());
-        let keys = [
-            issued.agent.map(UsageKey::Agent),
-            issued.credential.map(UsageKey::Credential),
-            issued.organization.map(month),
-        ];
+        let keys = issued.keys(entry);
         let is_live = self.is_live.load(Ordering::Relaxed);
         let mut slots = self.slots.lock();
         for key in keys.into_iter().flatten() {

@@ -7,9 +7,10 @@ use std::thread::ScopedJoinHandle;
 use agentidp_shared::Timestamp;
 use parking_lot::Mutex;
 
+use super::database::{failed, gave_up};
 use super::directory::Directory;
 use super::glance::Glance;
-use super::index::{Index, failed};
+use super::index::Index;
 use super::places::{AGENT, CREDENTIAL, ORGANIZATION};
 use super::records::{Header, glance};
 use super::table::{Held, NEVER, Table};
@@ -54,10 +55,6 @@ fn between(first: &[u8], last: &[u8]) -> Vec<u8> {
     halved.collect()
 }
 
-fn gave_up<T>(_panic: T) -> ReadError {
-    ReadError("the index is damaged: sled gave up on it".to_owned())
-}
-
 fn joined<T>(thread: ScopedJoinHandle<'_, Read<T>>) -> Read<T> {
     thread.join().map_err(gave_up)?
 }
@@ -81,7 +78,7 @@ impl Index {
             let beside = scope.spawn(|| {
                 let auths = self.last_auths()?;
                 let kept = self.kept.load(mark)?;
-                Ok((self.names.len(), auths, kept))
+                Ok((self.trees().names.len(), auths, kept))
             });
             (joined(some), joined(others), joined(rest), joined(beside))
         });
@@ -89,12 +86,14 @@ impl Index {
         let (names, auths, kept) = beside?;
         // A record is put before its name; the one that a crash came between is put again.
         let is_found = names + 1 >= walk.organizations;
-        let is_marked = mark.generation == self.generation && mark.is_of(walk.sums.then, kept.then);
+        let is_marked =
+            mark.generation == self.trees().generation && mark.is_of(walk.sums.then, kept.then);
         *self.tally.lock() = Tally {
             records: walk.sums.now,
             kept: kept.now,
             entries: mark.entries,
             marked: mark.entries,
+            bytes: mark.bytes,
         };
         if !is_marked || !is_found {
             return Ok(None);
@@ -107,7 +106,7 @@ impl Index {
     /// A key that some of the agents stand before and some do not, so that two can share the work.
     fn middle(&self) -> Read<Vec<u8>> {
         let end = [AGENT + 1];
-        let mut agents = self.records.range([AGENT]..end).keys();
+        let mut agents = self.trees().records.range([AGENT]..end).keys();
         match (agents.next(), agents.next_back()) {
             (Some(first), Some(last)) => {
                 Ok(between(&first.map_err(failed)?, &last.map_err(failed)?))
@@ -123,7 +122,7 @@ impl Index {
         table: &Mutex<Table>,
     ) -> Read<Walk> {
         let mut walk = Walk::default();
-        for pair in self.records.range(range) {
+        for pair in self.trees().records.range(range) {
             let (key, value) = pair.map_err(failed)?;
             let (header, inline) = Header::read(&value)?;
             walk.sums

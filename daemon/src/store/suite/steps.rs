@@ -173,6 +173,8 @@ pub(crate) async fn do_to_both(store: &dyn Store, steps: &[Step], model: &ModelS
 
 /// Holds all that can be read of `store` against the model, but for questions for agents.
 pub(crate) fn assert_alike(store: &dyn Store, model: &ModelStore) {
+    assert_eq!(store.tree(), model.tree());
+    assert_eq!(store.tile(0, 0).unwrap(), model.tile(0, 0).unwrap());
     assert_eq!(
         store.agents(&newest(None, 100)).unwrap(),
         model.agents(&newest(None, 100)).unwrap()

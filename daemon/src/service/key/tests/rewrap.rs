@@ -26,6 +26,7 @@ async fn everything_is_sealed_again_under_another_key_encryption_key_once() {
         [
             TargetKind::SigningKey,
             TargetKind::SigningKey,
+            TargetKind::Store,
             TargetKind::Store
         ]
     );
@@ -61,7 +62,7 @@ async fn a_change_of_the_key_encryption_key_that_was_cut_off_is_finished_by_the_
             source: &source,
         };
         let outdated = tools.outdated().unwrap();
-        assert_eq!(outdated.len(), 4 - cut_off_after);
+        assert_eq!(outdated.len(), 5 - cut_off_after);
         let first = outdated.into_iter().next().unwrap();
         let entry = system_entry(Action::KeyRewrap, bench.clock.now());
         let commit = Commit::new(entry).put(first);

@@ -1,0 +1,276 @@
+//! `agentidp audit verify FILE`: what was exported from an audit log is verified here, without the
+//! daemon and without the network.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _, Write};
+use std::path::Path;
+
+use agentidp_shared::OrganizationId;
+use agentidp_shared::merkle::export::{Report, VerifyError, verify_export};
+use agentidp_shared::merkle::{Checkpoint, MAX_NOTE_BYTES, TLOG_PROOF, TlogProof, VerifierKey};
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::text::thousands;
+
+use super::output::{Output, Record};
+use super::tell;
+
+/// From this size on, how far it is is told.
+const LARGE: u64 = 32 * 1_024 * 1_024;
+/// The most bytes that a proof of one entry has.
+const MAX_PROOF_BYTES: u64 = 2 * MAX_NOTE_BYTES as u64;
+
+pub(super) fn run(
+    path: &Path,
+    key: &VerifierKey,
+    output: &mut Output<impl Write>,
+) -> Result<(), Error> {
+    let name = path.display().to_string();
+    let unreadable = || Error::io(format!("cannot read {name}"));
+    let file = File::open(path).map_err(unreadable())?;
+    let size = file.metadata().map_err(unreadable())?.len();
+    let mut file = BufReader::with_capacity(256 * 1_024, file);
+    let not_verified = |why: String| Error::NotVerified {
+        file: name.clone(),
+        why,
+    };
+    let start = file.fill_buf().map_err(unreadable())?;
+    if start.starts_with(TLOG_PROOF.as_bytes()) {
+        let mut bytes = Vec::new();
+        let mut file = file.take(MAX_PROOF_BYTES);
+        file.read_to_end(&mut bytes).map_err(unreadable())?;
+        let proof =
+            TlogProof::from_bytes(&bytes).map_err(|error| not_verified(error.to_string()))?;
+        let checkpoint = proof
+            .verify(key)
+            .map_err(|error| not_verified(error.to_string()))?;
+        return output.one(&Verified::proof(&proof, checkpoint));
+    }
+    let mut progress = Progress::new(size);
+    let report = verify_export(file, key, |bytes| progress.add(bytes));
+    match report {
+        Ok(report) => output.one(&Verified::export(report)),
+        Err(VerifyError::Io(error)) => Err(unreadable()(error)),
+        Err(error @ VerifyError::Fault { .. }) => Err(not_verified(error.to_string())),
+    }
+}
+
+/// Tells how far it is, at every tenth of a large file.
+struct Progress {
+    size: u64,
+    done: u64,
+    told: u64,
+}
+
+impl Progress {
+    const fn new(size: u64) -> Self {
+        Self {
+            size,
+            done: 0,
+            told: 0,
+        }
+    }
+
+    fn add(&mut self, bytes: usize) {
+        self.done += u64::try_from(bytes).unwrap_or(u64::MAX);
+        let tenths = self.done.saturating_mul(10) / self.size.max(1);
+        if self.size >= LARGE && tenths > self.told {
+            self.told = tenths;
+            tell(&format!("verified {} %", tenths * 10));
+        }
+    }
+}
+
+/// What holds.
+#[derive(Serialize)]
+struct Verified {
+    origin: String,
+    /// The size of the checkpoint's tree.
+    size: u64,
+    root: String,
+    /// The entries that the file is about: from this place in the log.
+    from: u64,
+    /// To before this one.
+    to: u64,
+    entries: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    organization_id: Option<OrganizationId>,
+    /// The one entry of a proof, as it is stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entry: Option<String>,
+}
+
+impl Verified {
+    fn export(report: Report) -> Self {
+        Self {
+            origin: report.checkpoint.origin,
+            size: report.checkpoint.size,
+            root: report.checkpoint.root.to_string(),
+            from: report.from,
+            to: report.to,
+            entries: report.entries,
+            organization_id: report.organization_id,
+            entry: None,
+        }
+    }
+
+    fn proof(proof: &TlogProof, checkpoint: Checkpoint) -> Self {
+        Self {
+            origin: checkpoint.origin,
+            size: checkpoint.size,
+            root: checkpoint.root.to_string(),
+            from: proof.index,
+            to: proof.index + 1,
+            entries: 1,
+            organization_id: None,
+            entry: Some(String::from_utf8_lossy(&proof.entry).into_owned()),
+        }
+    }
+
+    fn what_holds(&self) -> String {
+        let entries = thousands(self.entries);
+        let last = self.to.saturating_sub(1);
+        match (&self.entry, &self.organization_id) {
+            (Some(_), _) => format!("entry {} is in the log", self.from),
+            (None, Some(_)) => format!(
+                "{entries} entries are in the log; that none between {} and {last} is missing \
+                 cannot be proved of one organization's",
+                self.from
+            ),
+            (None, None) if self.entries == 0 => "no entries, and none missing".to_owned(),
+            (None, None) => format!(
+                "{entries} entries, {} to {last}, are the log's, and none is missing",
+                self.from
+            ),
+        }
+    }
+}
+
+impl Record for Verified {
+    const HEADINGS: &'static [&'static str] = &[];
+
+    fn cells(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn fields(&self) -> Vec<(&'static str, String)> {
+        let mut fields = vec![
+            ("verified", self.what_holds()),
+            ("log", self.origin.clone()),
+            (
+                "checkpoint",
+                format!("{} entries, root {}", thousands(self.size), self.root),
+            ),
+        ];
+        if let Some(organization) = self.organization_id {
+            fields.push(("organization", organization.to_string()));
+        }
+        if let Some(entry) = &self.entry {
+            fields.push(("entry", entry.clone()));
+        }
+        fields
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use agentidp_shared::merkle::export::{ExportWriter, Header};
+    use agentidp_shared::merkle::{Edge, LogKey, NodeHash};
+
+    use super::*;
+    use crate::args::Format;
+
+    const ENTRIES: [&[u8]; 2] = [br#"{"v":1,"seq":0}"#, br#"{"v":1,"seq":1}"#];
+
+    fn key() -> LogKey {
+        LogKey::from_seed("log.example/audit".to_owned(), &[1; 32]).unwrap()
+    }
+
+    fn checkpoint() -> String {
+        let mut edge = Edge::default();
+        for entry in ENTRIES {
+            edge.push(NodeHash::of_leaf(entry), |_, _, _| {});
+        }
+        let checkpoint = Checkpoint::new("log.example/audit".to_owned(), 2, edge.root());
+        checkpoint.sign(&key()).unwrap().to_string()
+    }
+
+    fn export() -> Vec<u8> {
+        let header = Header::complete(0, 2, Vec::new(), checkpoint());
+        let mut writer = ExportWriter::begin(Vec::new(), &header).unwrap();
+        for entry in ENTRIES {
+            writer.entry(entry).unwrap();
+        }
+        writer.end(Vec::new()).unwrap()
+    }
+
+    fn verify(file: &[u8], format: Format) -> Result<String, Error> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, file).unwrap();
+        let mut printed = Vec::new();
+        run(
+            &path,
+            key().verifier(),
+            &mut Output::new(format, &mut printed),
+        )?;
+        Ok(String::from_utf8(printed).unwrap())
+    }
+
+    #[test]
+    fn an_export_that_holds_says_what_holds() {
+        let root = checkpoint().lines().nth(2).unwrap().to_owned();
+        assert_eq!(
+            verify(&export(), Format::Table).unwrap(),
+            format!(
+                "verified    2 entries, 0 to 1, are the log's, and none is missing\n\
+                 log         log.example/audit\n\
+                 checkpoint  2 entries, root {root}\n"
+            )
+        );
+        assert_eq!(
+            verify(&export(), Format::Ndjson).unwrap(),
+            format!(
+                "{{\"origin\":\"log.example/audit\",\"size\":2,\"root\":\"{root}\",\"from\":0,\
+                 \"to\":2,\"entries\":2}}\n"
+            )
+        );
+    }
+
+    #[test]
+    fn a_proof_of_an_entry_that_holds_shows_the_entry() {
+        let proof = TlogProof {
+            entry: ENTRIES[1].to_vec(),
+            index: 1,
+            proof: vec![NodeHash::of_leaf(ENTRIES[0])],
+            checkpoint: agentidp_shared::merkle::Note::from_bytes(checkpoint().as_bytes()).unwrap(),
+        };
+        let text = verify(proof.to_string().as_bytes(), Format::Table).unwrap();
+        assert!(text.starts_with("verified    entry 1 is in the log\n"));
+        assert!(text.ends_with("entry       {\"v\":1,\"seq\":1}\n"));
+        let moved = TlogProof { index: 0, ..proof };
+        let error = verify(moved.to_string().as_bytes(), Format::Table).unwrap_err();
+        assert_eq!(error.exit_code(), 1);
+    }
+
+    #[test]
+    fn what_does_not_hold_is_an_error_that_names_file_line_and_cause() {
+        let changed = String::from_utf8(export())
+            .unwrap()
+            .replace("\"seq\":1", "\"seq\":7");
+        let error = verify(changed.as_bytes(), Format::Table).unwrap_err();
+        assert_eq!(error.exit_code(), 1);
+        let text = error.to_string();
+        assert!(
+            text.contains(" does not verify: line 3: the entry and its hash do not"),
+            "{text}"
+        );
+        let nothing = run(
+            Path::new("/nonexistent"),
+            key().verifier(),
+            &mut Output::new(Format::Table, Vec::new()),
+        );
+        assert!(matches!(nothing, Err(Error::Io { .. })));
+    }
+}

@@ -1,0 +1,190 @@
+//! Exports: the log, or an organization's part of it, to be verified elsewhere.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+
+use agentidp_shared::merkle::export::{ExportWriter, Header};
+use agentidp_shared::merkle::{
+    CachedTiles, Grown, TILE_WIDTH, peaks, prove_consistency, prove_inclusion,
+};
+use agentidp_shared::{Code, FieldError, OrganizationId};
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::Signed;
+use crate::service::{Caller, Reach, Service, ServiceError};
+use crate::store::{EntryFilter, Store};
+
+/// How many entries are read at a time.
+const BATCH: usize = 256;
+/// How many bytes of an export are sent at a time.
+const CHUNK: usize = 64 * 1_024;
+
+/// What of the log an export is to have.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ExportRange {
+    /// Only the entries of this organization.
+    pub(crate) organization: Option<OrganizationId>,
+    /// From this place.
+    pub(crate) from: u64,
+    /// To before this one; `None`: to the end.
+    pub(crate) to: Option<u64>,
+}
+
+/// A part of an export.
+#[derive(Debug)]
+pub(crate) struct ExportChunk {
+    /// The next bytes.
+    pub(crate) data: Bytes,
+    /// How far in the log it is.
+    pub(crate) next: u64,
+    /// How far it will go.
+    pub(crate) to: u64,
+}
+
+type Chunks = mpsc::Sender<Result<ExportChunk, ServiceError>>;
+
+impl Service {
+    /// Writes an export into `chunks`, until it is whole, the receiver is gone or the daemon stops.
+    ///
+    /// # Errors
+    ///
+    /// When the caller may not have it, or the range is not one. What fails later goes into
+    /// `chunks`.
+    pub(crate) async fn export(
+        &self,
+        caller: &Caller,
+        range: ExportRange,
+        chunks: Chunks,
+    ) -> Result<(), ServiceError> {
+        if range.organization.is_none() && caller.reach != Reach::Installation {
+            return Err(ServiceError::new(
+                Code::PermissionDenied,
+                "a whole export has the entries of every organization: name yours with --org",
+            ));
+        }
+        let end = *self.store.head().borrow();
+        let to = range.to.unwrap_or(end);
+        if to > end {
+            return Err(FieldError::new("to", "must not be beyond the end of the log").into());
+        }
+        if range.from > to {
+            return Err(FieldError::new("from", "must not be beyond the export's end").into());
+        }
+        let signed = self.checkpoint_of(to).await?;
+        let export = Export {
+            store: Arc::clone(&self.store),
+            signed,
+            organization: range.organization,
+            from: range.from,
+            to,
+            stopping: self.stopping.clone(),
+        };
+        tokio::task::spawn_blocking(move || {
+            if let Err(Ended::Failed(error)) = export.write(&chunks) {
+                // Whoever asked may have gone away.
+                let _ = chunks.blocking_send(Err(error));
+            }
+        });
+        Ok(())
+    }
+}
+
+/// An export that is being written.
+struct Export {
+    store: Arc<dyn Store>,
+    signed: Arc<Signed>,
+    organization: Option<OrganizationId>,
+    from: u64,
+    to: u64,
+    stopping: tokio_util::sync::CancellationToken,
+}
+
+/// Why an export is not whole.
+enum Ended {
+    /// Nobody wants the rest.
+    Unwanted,
+    /// Something failed.
+    Failed(ServiceError),
+}
+
+impl<E: Into<ServiceError>> From<E> for Ended {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Export {
+    fn write(&self, chunks: &Chunks) -> Result<(), Ended> {
+        let edge = &self.signed.edge;
+        let store = self.store.as_ref();
+        let tiles = CachedTiles::new(Grown { full: store, edge });
+        let checkpoint = self.signed.note.to_string();
+        let header = match self.organization {
+            None => Header::complete(self.from, self.to, peaks(&tiles, self.from)?, checkpoint),
+            Some(organization) => {
+                Header::of_organization(organization, self.from, self.to, checkpoint)
+            }
+        };
+        let filter = EntryFilter {
+            organizations: self.organization.map(|it| BTreeSet::from([it])),
+            ..EntryFilter::default()
+        };
+        let out = Vec::with_capacity(CHUNK);
+        let mut writer = ExportWriter::begin(out, &header).map_err(unwritten)?;
+        let mut next = self.from;
+        while next < self.to {
+            if self.stopping.is_cancelled() {
+                return Err(Ended::Unwanted);
+            }
+            let until = (next / TILE_WIDTH + 1) * TILE_WIDTH;
+            let count = until.min(self.to) - next;
+            let count = usize::try_from(count).unwrap_or(BATCH).min(BATCH);
+            let entries = store.entries_from(next, count)?;
+            let Some(last) = entries.last() else {
+                let message = format!("the log has no entry {next}, which it had");
+                return Err(ServiceError::new(Code::Internal, message).into());
+            };
+            next = last.seq + 1;
+            for entry in &entries {
+                if self.organization.is_none() {
+                    writer.entry(&entry.json).map_err(unwritten)?;
+                } else if filter.matches_stored(entry) {
+                    let proof = prove_inclusion(&tiles, entry.seq, edge.size())?;
+                    writer.proved_entry(&entry.json, proof).map_err(unwritten)?;
+                }
+            }
+            if writer.out().len() >= CHUNK {
+                self.send(chunks, std::mem::take(writer.out()), next)?;
+            }
+        }
+        let proof = if self.organization.is_some() || self.to == 0 {
+            Vec::new()
+        } else {
+            prove_consistency(&tiles, self.to, edge.size())?
+        };
+        let rest = writer.end(proof).map_err(unwritten)?;
+        self.send(chunks, rest, next)
+    }
+
+    fn send(&self, chunks: &Chunks, data: Vec<u8>, next: u64) -> Result<(), Ended> {
+        let chunk = ExportChunk {
+            data: data.into(),
+            next,
+            to: self.to,
+        };
+        chunks
+            .blocking_send(Ok(chunk))
+            .map_err(|_gone| Ended::Unwanted)
+    }
+}
+
+/// Writing into memory does not fail; were it to, the export would not be whole.
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` passes")]
+fn unwritten(error: io::Error) -> ServiceError {
+    ServiceError::new(
+        Code::Internal,
+        format!("the export cannot be written: {error}"),
+    )
+}

@@ -1,0 +1,262 @@
+//! The log as evidence: checkpoints, proofs and exports (docs/reference/audit-log.md).
+//!
+//! The store says how far the tree is in its head file, about each second; of that a checkpoint is
+//! signed ([`Service::keep_checkpoints`]), and proofs and exports are made under the newest. What
+//! carries checkpoints off the machine is in `crate::sink`.
+
+mod export;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agentidp_shared::merkle::{
+    Checkpoint, Edge, Grown, LogKey, NodeHash, Note, TileError, TlogProof, VerifierKey,
+    prove_consistency, prove_inclusion,
+};
+use agentidp_shared::{Code, FieldError};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::{Caller, Service, ServiceError};
+use crate::store::ReadError;
+pub(crate) use export::{ExportChunk, ExportRange};
+
+/// How long a proof waits for a checkpoint that covers it. There is one each second.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What signs checkpoints, and the newest.
+pub(super) struct Log {
+    key: LogKey,
+    newest: watch::Sender<Option<Arc<Signed>>>,
+    /// How far each way off the machine has got.
+    deliveries: Mutex<BTreeMap<&'static str, Delivery>>,
+}
+
+/// A checkpoint, and the tree that it is of.
+pub(crate) struct Signed {
+    /// The checkpoint, signed.
+    pub(crate) note: Note,
+    edge: Edge,
+}
+
+impl Signed {
+    /// How many entries it is of.
+    pub(crate) const fn size(&self) -> u64 {
+        self.edge.size()
+    }
+}
+
+/// How far one way off the machine has got.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Delivery {
+    /// How many entries the last checkpoint that got there is of; 0 for none since the start.
+    pub(crate) size: u64,
+    /// How many did not get there since the start.
+    pub(crate) failures: u64,
+    /// Why the newest did not get there.
+    pub(crate) failure: Option<String>,
+}
+
+/// A proof that the log only grew.
+#[derive(Debug)]
+pub(crate) struct Consistency {
+    /// The size of the larger tree.
+    pub(crate) to: u64,
+    /// The proof, from the tree of the smaller size (RFC 6962, section 2.1.2).
+    pub(crate) proof: Vec<NodeHash>,
+    /// A checkpoint of that size or a larger one.
+    pub(crate) checkpoint: Note,
+}
+
+impl Log {
+    /// The log whose checkpoints `key` signs.
+    pub(super) fn new(key: LogKey) -> Self {
+        Self {
+            key,
+            newest: watch::Sender::new(None),
+            deliveries: Mutex::default(),
+        }
+    }
+}
+
+impl From<TileError<ReadError>> for ServiceError {
+    fn from(error: TileError<ReadError>) -> Self {
+        match error {
+            TileError::Source(error) => error.into(),
+            TileError::OutOfRange => {
+                FieldError::new("seq", "must be below the size of the log").into()
+            }
+            error @ TileError::Missing { .. } => Self::new(
+                Code::Internal,
+                format!("{error}: stop the daemon and delete the index to have it rebuilt"),
+            ),
+        }
+    }
+}
+
+impl Service {
+    /// What verifies the log's checkpoints.
+    pub(crate) const fn log_verifier(&self) -> &VerifierKey {
+        self.log.key.verifier()
+    }
+
+    /// The checkpoints, as they are signed; `None` before the first.
+    pub(crate) fn checkpoints(&self) -> watch::Receiver<Option<Arc<Signed>>> {
+        self.log.newest.subscribe()
+    }
+
+    /// Signs a checkpoint whenever the store's head file has got further, until `ended`.
+    pub(crate) async fn keep_checkpoints(&self, ended: CancellationToken) {
+        let mut headed = self.store.headed();
+        headed.mark_changed();
+        loop {
+            tokio::select! {
+                biased;
+                changed = headed.changed() => if changed.is_err() { return },
+                () = ended.cancelled() => return,
+            }
+            let edge = Arc::clone(&headed.borrow_and_update());
+            if edge.size() > 0
+                && let Err(error) = self.sign_checkpoint(&edge).await
+            {
+                tracing::error!(%error, "the checkpoint of the audit log is not all that it should be");
+            }
+        }
+    }
+
+    /// Signs the checkpoint of a tree, gives it to the store to keep, and tells it to the system log,
+    /// which a log that is rewritten later contradicts.
+    pub(super) async fn sign_checkpoint(&self, edge: &Edge) -> Result<(), ServiceError> {
+        let origin = self.log_verifier().name().to_owned();
+        let checkpoint = Checkpoint::new(origin, edge.size(), edge.root());
+        let note = checkpoint.sign(&self.log.key)?;
+        tracing::info!(target: "audit_checkpoint", size = edge.size(), note = %note, "the audit log has grown");
+        let text = note.to_string();
+        let edge = edge.clone();
+        self.log
+            .newest
+            .send_replace(Some(Arc::new(Signed { note, edge })));
+        let kept = self
+            .read(move |store| Ok(store.keep_checkpoint(&text)))
+            .await?;
+        kept.map_err(|error| {
+            let message = format!("the store could not keep the newest checkpoint: {error}");
+            ServiceError::new(Code::StoreUnavailable, message)
+        })
+    }
+
+    /// The newest checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// When there is none yet: for a moment after the start.
+    pub(crate) async fn newest_checkpoint(&self) -> Result<Arc<Signed>, ServiceError> {
+        self.checkpoint_of(1).await
+    }
+
+    /// The newest checkpoint, as soon as it is of at least `size` entries, which the log has.
+    ///
+    /// # Errors
+    ///
+    /// When there is none for long, because the head file cannot be written.
+    async fn checkpoint_of(&self, size: u64) -> Result<Arc<Signed>, ServiceError> {
+        let mut newest = self.checkpoints();
+        let covers = |newest: &Option<Arc<Signed>>| {
+            newest
+                .as_ref()
+                .is_some_and(|signed| signed.size() >= size.max(1))
+        };
+        let signed = tokio::time::timeout(PATIENCE, newest.wait_for(covers)).await;
+        let signed = signed.ok().and_then(|found| found.ok()?.clone());
+        signed.ok_or_else(|| {
+            let message = "no checkpoint of that much of the audit log could be signed: the daemon's log says why";
+            ServiceError::new(Code::StoreUnavailable, message)
+        })
+    }
+
+    /// An entry, and the proof that it is in the log.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such entry for the caller, or the store cannot be read.
+    pub(crate) async fn prove_entry(
+        &self,
+        caller: &Caller,
+        seq: u64,
+    ) -> Result<TlogProof, ServiceError> {
+        let entry = self.find_entry(caller, seq).await?;
+        let signed = self.checkpoint_of(seq + 1).await?;
+        self.read(move |store| {
+            let edge = &signed.edge;
+            Ok(TlogProof {
+                entry: entry.json.to_vec(),
+                index: seq,
+                proof: prove_inclusion(&Grown { full: store, edge }, seq, edge.size())?,
+                checkpoint: signed.note.clone(),
+            })
+        })
+        .await
+    }
+
+    /// The proof that the log of `to` entries begins with the log of `from`; `None`: with that of the
+    /// newest checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// When the log was never of such sizes, or the store cannot be read.
+    pub(crate) async fn prove_growth(
+        &self,
+        from: u64,
+        to: Option<u64>,
+    ) -> Result<Consistency, ServiceError> {
+        let end = *self.store.head().borrow();
+        if from == 0 {
+            return Err(FieldError::new(
+                "from",
+                "must be at least 1: of an empty log nothing can be proved",
+            )
+            .into());
+        }
+        if from > to.unwrap_or(end) {
+            let rule = "must not be beyond the end of the log, or of `to`; a store put back from an earlier time has a shorter log";
+            return Err(FieldError::new("from", rule).into());
+        }
+        if to.is_some_and(|to| to > end) {
+            return Err(FieldError::new("to", "must not be beyond the end of the log").into());
+        }
+        let signed = self.checkpoint_of(to.unwrap_or(from)).await?;
+        self.read(move |store| {
+            let edge = &signed.edge;
+            let to = to.unwrap_or(edge.size());
+            Ok(Consistency {
+                to,
+                proof: prove_consistency(&Grown { full: store, edge }, from, to)?,
+                checkpoint: signed.note.clone(),
+            })
+        })
+        .await
+    }
+
+    /// Notes that checkpoints are to get to `place`.
+    pub(crate) fn expect_deliveries(&self, place: &'static str) {
+        self.log.deliveries.lock().entry(place).or_default();
+    }
+
+    /// Notes how the delivery of a checkpoint of `size` entries to `place` ended.
+    pub(crate) fn note_delivery(&self, place: &'static str, size: u64, failure: Option<String>) {
+        let mut deliveries = self.log.deliveries.lock();
+        let delivery = deliveries.entry(place).or_default();
+        match &failure {
+            None => delivery.size = size,
+            Some(_) => delivery.failures += 1,
+        }
+        delivery.failure = failure;
+    }
+
+    /// How far each way off the machine has got.
+    pub(crate) fn deliveries(&self) -> BTreeMap<&'static str, Delivery> {
+        self.log.deliveries.lock().clone()
+    }
+}

@@ -1,0 +1,160 @@
+//! What the log gives out can be verified, and nobody is given what is not there for them.
+
+use agentidp_shared::merkle::export::{Report, verify_export};
+use agentidp_shared::merkle::{Checkpoint, verify_consistency};
+
+use super::*;
+use crate::service::log::{ExportRange, Signed};
+
+const ALL: ExportRange = ExportRange {
+    organization: None,
+    from: 0,
+    to: None,
+};
+
+impl Bench {
+    /// What the daemon does each second.
+    async fn sign(&self) {
+        let edge = Arc::clone(&self.store.headed().borrow());
+        self.service.sign_checkpoint(&edge).await.unwrap();
+    }
+
+    async fn export(&self, caller: &Caller, range: ExportRange) -> Result<Report, Code> {
+        let (sender, mut chunks) = tokio::sync::mpsc::channel(1);
+        self.sign().await;
+        let begun = self.service.export(caller, range, sender).await;
+        begun.map_err(|error| error.code)?;
+        let mut file = Vec::new();
+        while let Some(chunk) = chunks.recv().await {
+            file.extend_from_slice(&chunk.map_err(|error| error.code)?.data);
+        }
+        Ok(verify_export(file.as_slice(), self.service.log_verifier(), |_| {}).unwrap())
+    }
+
+    fn of_demo(&self) -> (OrganizationId, Caller) {
+        let caller = self.operator();
+        let demo = self.service.find_organization(&caller, "demo").unwrap();
+        let reach = Reach::only(demo.record.id);
+        (demo.record.id, Caller { reach, ..caller })
+    }
+}
+
+#[tokio::test]
+async fn every_entry_can_be_exported_and_proved() {
+    let bench = Bench::new().await;
+    let issued = bench.credential().await;
+    for _ in 0..300 {
+        bench.token(&issued).await.unwrap();
+    }
+    let caller = bench.operator();
+    let size = *bench.store.head().borrow();
+    let report = bench.export(&caller, ALL).await.unwrap();
+    assert_eq!((report.from, report.to, report.entries), (0, size, size));
+    let part = ExportRange {
+        from: 255,
+        to: Some(258),
+        ..ALL
+    };
+    assert_eq!(bench.export(&caller, part).await.unwrap().entries, 3);
+
+    let verifier = bench.service.log_verifier();
+    for seq in [0, 255, 256, size - 1] {
+        let proof = bench.service.prove_entry(&caller, seq).await.unwrap();
+        assert_eq!(proof.verify(verifier).unwrap().size, size);
+    }
+    assert!(bench.service.prove_entry(&caller, size).await.is_err());
+}
+
+#[tokio::test]
+async fn the_log_is_proved_to_have_only_grown_between_any_two_sizes() {
+    let bench = Bench::new().await;
+    let verifier = bench.service.log_verifier();
+    let held = async || {
+        bench.sign().await;
+        let signed = bench.service.newest_checkpoint().await.unwrap();
+        Checkpoint::verified(&signed.note, verifier).unwrap()
+    };
+    let first = held().await;
+    let issued = bench.credential().await;
+    let mut all = vec![first];
+    for _ in 0..3 {
+        for _ in 0..100 {
+            bench.token(&issued).await.unwrap();
+        }
+        all.push(held().await);
+    }
+    let last = all.last().unwrap();
+    for one in &all {
+        let newest = bench.service.prove_growth(one.size, None).await.unwrap();
+        let signed = Checkpoint::verified(&newest.checkpoint, verifier).unwrap();
+        assert_eq!((newest.to, &signed), (last.size, last));
+        for other in all.iter().filter(|it| it.size >= one.size) {
+            let proved = bench.service.prove_growth(one.size, Some(other.size));
+            let proof = proved.await.unwrap().proof;
+            verify_consistency(one.size, other.size, &one.root, &other.root, &proof).unwrap();
+        }
+    }
+    for (from, to) in [
+        (0, None),
+        (last.size + 1, None),
+        (2, Some(1)),
+        (1, Some(last.size + 1)),
+    ] {
+        let refused = bench.service.prove_growth(from, to).await.unwrap_err();
+        assert_eq!(refused.code, Code::InvalidArgument, "{from} {to:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_checkpoint_is_signed_whenever_the_log_has_grown_and_the_store_keeps_it() {
+    let bench = Bench::new().await;
+    let issued = bench.credential().await;
+    let ended = CancellationToken::new();
+    let mut newest = bench.service.checkpoints();
+    let follow = async {
+        for _ in 0..3 {
+            bench.token(&issued).await.unwrap();
+            let size = *bench.store.head().borrow();
+            let covers = |it: &Option<Arc<Signed>>| it.as_ref().is_some_and(|it| it.size() == size);
+            newest.wait_for(covers).await.unwrap();
+        }
+        bench.token(&issued).await.unwrap();
+        ended.cancel();
+    };
+    tokio::join!(bench.service.keep_checkpoints(ended.clone()), follow);
+    let last = bench.service.newest_checkpoint().await.unwrap();
+    assert_eq!(last.size(), *bench.store.head().borrow(), "also at the end");
+    assert_eq!(bench.store.checkpoint(), last.note.to_string());
+}
+
+#[tokio::test]
+async fn an_organization_is_given_its_own_entries_only() {
+    let bench = Bench::new().await;
+    let (demo, caller) = bench.of_demo();
+    let own = ExportRange {
+        organization: Some(demo),
+        ..ALL
+    };
+    let report = bench.export(&caller, own).await.unwrap();
+    assert_eq!(report.organization_id, Some(demo));
+    assert!(report.entries > 0 && report.entries < report.to);
+    let whole = bench.export(&caller, ALL).await;
+    assert_eq!(whole.unwrap_err(), Code::PermissionDenied);
+    // The first entry is the installation's.
+    let foreign = bench.service.prove_entry(&caller, 0).await;
+    assert_eq!(foreign.unwrap_err().code, Code::AuthorizationError);
+}
+
+#[tokio::test]
+async fn a_range_that_is_not_one_is_refused() {
+    let bench = Bench::new().await;
+    let size = *bench.store.head().borrow();
+    for (from, to) in [(0, Some(size + 1)), (size + 1, None), (2, Some(1))] {
+        let range = ExportRange { from, to, ..ALL };
+        let refused = bench.export(&bench.operator(), range).await;
+        assert_eq!(refused.unwrap_err(), Code::InvalidArgument);
+    }
+    let nothing = ExportRange { from: size, ..ALL };
+    let report = bench.export(&bench.operator(), nothing).await.unwrap();
+    assert_eq!(report.entries, 0);
+}

@@ -1,0 +1,317 @@
+//! What the journal says, and with it the audit log: everything else is held against that.
+
+use std::collections::HashMap;
+
+use agentidp_shared::merkle::{Edge, NodeHash};
+use agentidp_shared::{Entry, TargetKind};
+
+use super::super::bundle::{self, Summary};
+use super::super::frame::{Frame, FrameItem, Hash, sha256};
+use super::super::head::Head;
+use super::super::index::Index;
+use super::super::journal::{self, Position};
+use super::super::kept::MARGIN;
+use super::super::usage::{Count, Issued, UsageKey};
+use super::super::{OpenError, progress::Progress};
+use super::{Check, Finding, Part, word};
+use crate::store::{Record, StoredEntry, Temporary, TemporaryKey, form};
+
+/// How many things may be kept for a time before what has expired is dropped.
+const MANY: usize = 65_536;
+
+/// The first half of a SHA-256.
+pub(super) type Short = [u8; 16];
+
+/// The first half of a hash.
+pub(super) fn short(hash: &Hash) -> Short {
+    hash.first_chunk().copied().unwrap_or_default()
+}
+
+/// What names a record in a map of many.
+pub(super) fn name_of(kind: TargetKind, id: &str) -> Short {
+    short(&sha256(
+        &[kind.as_str().as_bytes(), b"\0", id.as_bytes()].concat(),
+    ))
+}
+
+/// The last change of a record.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Last {
+    /// The entry.
+    pub(super) seq: u64,
+    /// The digest that it names, as far as it is kept.
+    pub(super) digest: Short,
+}
+
+/// A full tile of the log's tree.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FullTile {
+    /// How many entries there were when it was full.
+    pub(super) end: u64,
+    /// Its level and its place on it.
+    pub(super) place: (u8, u64),
+    /// The digest of its hashes.
+    pub(super) digest: Short,
+}
+
+/// What the log says that everything else must say too.
+#[derive(Default)]
+pub(super) struct Expected {
+    /// How many entries there are.
+    pub(super) end: u64,
+    /// Where the journal stands after the frame that the head file remembers.
+    pub(super) at_head: Option<Position>,
+    /// What others say of the tree and was not found to hold yet.
+    pub(super) promises: Vec<Promise>,
+    /// Whether the journal goes back to the first entry.
+    pub(super) is_whole: bool,
+    /// The last change of each record.
+    pub(super) records: HashMap<Short, Last>,
+    /// What is kept for a time: the entry, and what it is.
+    pub(super) kept: HashMap<TemporaryKey, (u64, Temporary)>,
+    /// How records were used.
+    pub(super) uses: HashMap<UsageKey, Count>,
+    /// The time of the newest entry, in milliseconds.
+    pub(super) newest: i64,
+    /// The digest of the summary of each full bundle of entries.
+    pub(super) summaries: Vec<Short>,
+    /// The full tiles of the tree, in the order in which they became full.
+    pub(super) tiles: Vec<FullTile>,
+    /// The tree.
+    pub(super) tree: Edge,
+    summary: Option<Summary>,
+    kept_limit: usize,
+}
+
+/// A tree that the log is said to begin with.
+pub(super) struct Promise {
+    /// Who says so.
+    pub(super) what: &'static str,
+    /// How many entries it is of.
+    pub(super) size: u64,
+    /// Its root.
+    pub(super) root: NodeHash,
+}
+
+/// The digest of a tile's hashes.
+pub(super) fn tile_digest(hashes: &[NodeHash]) -> Short {
+    let bytes: Vec<u8> = hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
+    short(&sha256(&bytes))
+}
+
+impl Expected {
+    /// The digests of the full tiles of the lowest level, which are those of the full bundles.
+    pub(super) fn bundles(&self) -> impl Iterator<Item = Short> + '_ {
+        let lowest = self.tiles.iter().filter(|tile| tile.place.0 == 0);
+        lowest.map(|tile| tile.digest)
+    }
+
+    /// Has the log's first `size` entries compared with `root`.
+    pub(super) fn promise(&mut self, what: &'static str, size: u64, root: NodeHash) {
+        self.promises.push(Promise { what, size, root });
+    }
+
+    /// Takes in an entry; gives what it says.
+    fn add(&mut self, seq: u64, json: &[u8], check: &mut Check<'_>) -> Option<Entry> {
+        let (end, tiles) = (seq + 1, &mut self.tiles);
+        self.end = end;
+        self.tree
+            .push(NodeHash::of_leaf(json), |level, place, hashes| {
+                tiles.push(FullTile {
+                    end,
+                    place: (level, place),
+                    digest: tile_digest(hashes),
+                });
+            });
+        let tree = &self.tree;
+        self.promises
+            .retain(|it| it.size != end || it.root != tree.root());
+        let Ok(entry) = serde_json::from_slice::<Entry>(json) else {
+            let problem = "it is not an audit entry".to_owned();
+            let finding = Finding::entry(Part::Journal, seq, problem);
+            check.report.add(finding);
+            return None;
+        };
+        if entry.seq != seq {
+            let problem = format!("it says that it is entry {}", entry.seq);
+            check
+                .report
+                .add(Finding::entry(Part::Journal, seq, problem));
+        }
+        self.newest = entry.time.as_millis();
+        let summary = self.summary.get_or_insert_with(Summary::new);
+        summary.add(&entry);
+        if end.is_multiple_of(bundle::ENTRIES) {
+            self.summaries.push(short(&sha256(summary.as_bytes())));
+            self.summary = None;
+        }
+        if let Some(issued) = Issued::of(&entry) {
+            for key in issued.keys(&entry).into_iter().flatten() {
+                self.uses.entry(key).or_default().add(&entry);
+            }
+        }
+        if let Some(target) = &entry.target
+            && let Some(digest) = target.digest.as_deref().and_then(parse_digest)
+        {
+            let last = Last { seq, digest };
+            self.records.insert(name_of(target.kind, &target.id), last);
+        }
+        Some(entry)
+    }
+
+    fn keep(&mut self, seq: u64, kept: Vec<Temporary>) {
+        self.kept
+            .extend(kept.into_iter().map(|it| (it.key, (seq, it))));
+        if self.kept.len() > self.kept_limit.max(MANY) {
+            let limit = self.newest - MARGIN;
+            self.kept
+                .retain(|_, (_, it)| it.expires_at.as_millis() > limit);
+            self.kept_limit = self.kept.len() * 2;
+        }
+    }
+}
+
+fn parse_digest(hex: &str) -> Option<Short> {
+    let mut digest = Short::default();
+    for (at, slot) in digest.iter_mut().enumerate() {
+        *slot = u8::from_str_radix(hex.get(at * 2..at * 2 + 2)?, 16).ok()?;
+    }
+    Some(digest)
+}
+
+/// Reads the journal to its end, or to its frame `last`. What was before the journal's begin is read from
+/// the bundles of `index`.
+pub(super) fn read(
+    check: &mut Check<'_>,
+    mut expected: Expected,
+    head: Option<&Head>,
+    last: u64,
+    index: Option<&Index>,
+) -> Result<(Expected, Position), OpenError> {
+    let (folder, id) = (check.layout.journal(), check.id);
+    let progress = check.progress;
+    expected.is_whole = true;
+    let first = journal::first_frame(&folder)?;
+    let mut position = Position::START;
+    let mut begun = false;
+    progress.begin("reading the journal", head.map_or(0, |head| head.entries));
+    let end = journal::scan(&folder, id, first, &mut |frame| {
+        if !begun {
+            begun = true;
+            if frame.first_seq > 0 {
+                expected.is_whole = false;
+                before(check, &mut expected, index, frame.first_seq)?;
+            }
+        }
+        if frame.number <= last {
+            take(check, &mut expected, frame);
+            position = Position::after(frame);
+            if head.is_some_and(|head| head.frame == frame.number) {
+                expected.at_head = Some(position);
+            }
+        }
+        pause(progress, expected.end)
+    })?;
+    check.report.entries = expected.end;
+    check.report.records = expected.records.len() as u64;
+    check.report.root = expected.tree.root().to_string();
+    if end.torn > 0 && last == u64::MAX {
+        check.report.notes.push(format!(
+            "the journal ends in {} bytes of a write that was cut off; the next start removes them",
+            end.torn
+        ));
+    }
+    Ok((expected, position))
+}
+
+fn pause(progress: &Progress, done: u64) -> Result<(), OpenError> {
+    progress.reach(done);
+    if progress.rest() {
+        Ok(())
+    } else {
+        Err(OpenError::Interrupted)
+    }
+}
+
+/// Reads the entries before `end` from the bundles of the index.
+fn before(
+    check: &mut Check<'_>,
+    expected: &mut Expected,
+    index: Option<&Index>,
+    end: u64,
+) -> Result<(), OpenError> {
+    let Some(index) = index else {
+        let problem = format!(
+            "it begins with entry {end}, and there is no index that has those before: restore the store from a backup"
+        );
+        check.report.add(Finding::whole(Part::Journal, problem));
+        return Ok(());
+    };
+    for number in 0..end.div_ceil(bundle::ENTRIES) {
+        let entries = index
+            .bundle(number)
+            .and_then(|packed| bundle::unpack(number, &packed))?;
+        for entry in entries.iter().filter(|entry| entry.seq < end) {
+            expected.add(entry.seq, &entry.json, check);
+        }
+        pause(check.progress, expected.end)?;
+    }
+    Ok(())
+}
+
+/// Takes in a frame.
+fn take(check: &mut Check<'_>, expected: &mut Expected, frame: &Frame) {
+    check.report.frames = frame.number;
+    for (item, seq) in frame.items.iter().zip(frame.first_seq..) {
+        let entry = expected.add(seq, &item.entry, check);
+        let Some(entry) = entry else { continue };
+        if let Some(stored) = &item.kept {
+            match form::decode::<Vec<Temporary>>(stored) {
+                Ok(kept) => expected.keep(seq, kept),
+                Err(error) => {
+                    let problem = format!("what it keeps for a time: {error}");
+                    check
+                        .report
+                        .add(Finding::entry(Part::Journal, seq, problem));
+                }
+            }
+        }
+        if let Some(problem) = record_problem(&entry, item) {
+            let target = entry.target.as_ref();
+            let kind = target.map_or("record", |target| word(target.kind));
+            let id = target.map(|target| target.id.clone());
+            check
+                .report
+                .add(Finding::new(Part::Journal, kind, id, problem).of(seq));
+        }
+    }
+}
+
+/// What is wrong with the record of an item, whose entry is `entry`.
+fn record_problem(entry: &Entry, item: &FrameItem) -> Option<String> {
+    let named = entry.target.as_ref().and_then(|it| it.digest.as_deref());
+    let Some(stored) = &item.change else {
+        return named.map(|_| "its entry names a record, and there is none".to_owned());
+    };
+    if named.and_then(parse_digest) != Some(short(&sha256(stored))) {
+        return Some("the record is not the one that its entry names".to_owned());
+    }
+    let record = match form::decode::<Record>(stored) {
+        Ok(record) => record,
+        Err(error) => return Some(error.to_string()),
+    };
+    let (kind, id) = record.key().target();
+    let target = entry.target.as_ref()?;
+    let is_it = (kind, id.as_str()) == (target.kind, target.id.as_str())
+        && target.revision == Some(record.revision());
+    (!is_it).then(|| "its entry names another record, or another revision of it".to_owned())
+}
+
+/// The leaf hashes of a bundle's entries, as the digest of the tile that they are.
+pub(super) fn bundle_digest(entries: &[StoredEntry]) -> Short {
+    let leaves: Vec<_> = entries
+        .iter()
+        .map(|entry| NodeHash::of_leaf(&entry.json))
+        .collect();
+    tile_digest(&leaves)
+}

@@ -1,0 +1,175 @@
+//! What looks after a store in use: the whole check in the background, and compaction.
+
+use std::sync::Arc;
+
+use agentidp_shared::Timestamp;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use super::check::{Report, check_in_use};
+use super::progress::{Progress, Step};
+use super::{JournaledStore, OpenError};
+use crate::store::ReadError;
+
+/// How the last whole check ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CheckStatus {
+    /// When.
+    pub(crate) time: Timestamp,
+    /// How many entries it read.
+    pub(crate) entries: u64,
+    /// How many things are wrong.
+    pub(crate) findings: u64,
+    /// The first of them.
+    pub(crate) first: Option<String>,
+}
+
+/// What `status` says of how the store is looked after.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Upkeep {
+    /// How many bytes the index has on the disk.
+    pub(crate) index_bytes: u64,
+    /// About how many of them its contents need.
+    pub(crate) content_bytes: u64,
+    /// Whether the store was not closed in good order before it was opened.
+    pub(crate) was_unclean: bool,
+    /// How far the check is that is under way.
+    pub(crate) checking: Option<Step>,
+    /// How the last one ended.
+    pub(crate) checked: Option<CheckStatus>,
+    /// How far the compaction is that is under way.
+    pub(crate) compacting: Option<Step>,
+}
+
+impl Upkeep {
+    /// How much of the index is of no use, from 0 to 1.
+    pub(crate) fn fragmentation(&self) -> f64 {
+        if self.index_bytes == 0 {
+            return 0.0;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "it is a ratio to look at")]
+        let used = self.content_bytes.min(self.index_bytes) as f64 / self.index_bytes as f64;
+        1.0 - used
+    }
+}
+
+/// One piece of work at a time.
+#[derive(Default)]
+struct Work {
+    /// Held while it is done.
+    turn: Mutex<()>,
+    progress: Mutex<Option<Arc<Progress>>>,
+}
+
+impl Work {
+    /// Does it, unless it is being done already.
+    fn once<T>(&self, work: impl FnOnce(&Progress) -> T) -> Option<T> {
+        let _turn = self.turn.try_lock()?;
+        let progress = Arc::new(Progress::beside_others());
+        *self.progress.lock() = Some(Arc::clone(&progress));
+        let done = work(&progress);
+        *self.progress.lock() = None;
+        Some(done)
+    }
+
+    fn now(&self) -> Option<Step> {
+        self.progress.lock().as_ref().and_then(|it| it.now())
+    }
+
+    fn stop(&self) {
+        if let Some(progress) = self.progress.lock().as_ref() {
+            progress.stop();
+        }
+        // Until it has ended.
+        drop(self.turn.lock());
+    }
+}
+
+/// The state of it.
+#[derive(Default)]
+pub(super) struct Care {
+    check: Work,
+    compaction: Work,
+    checked: Mutex<Option<CheckStatus>>,
+}
+
+impl Care {
+    /// With the last check having ended so.
+    pub(super) fn after(checked: Option<CheckStatus>) -> Self {
+        Self {
+            checked: Mutex::new(checked),
+            ..Self::default()
+        }
+    }
+
+    /// Ends what is under way, and waits for that.
+    pub(super) fn stop(&self) {
+        self.check.stop();
+        self.compaction.stop();
+    }
+}
+
+impl JournaledStore {
+    /// Whether the store was not closed in good order before it was opened.
+    pub(crate) const fn was_unclean(&self) -> bool {
+        self.was_unclean
+    }
+
+    /// Verifies everything at `now`, while the store is in use; `None` when that is being done already. It takes
+    /// its time, on the thread that calls it.
+    ///
+    /// # Errors
+    ///
+    /// When something cannot be read, or the store is shut down.
+    pub(crate) fn check_in_use(&self, now: Timestamp) -> Option<Result<Report, OpenError>> {
+        self.care.check.once(|progress| {
+            let report = check_in_use(&self.layout, self.id, &self.state, progress)?;
+            let checked = CheckStatus {
+                time: now,
+                entries: report.entries,
+                findings: report.findings.len() as u64 + report.more_findings,
+                first: report.findings.first().map(ToString::to_string),
+            };
+            self.layout
+                .write_checked(&checked)
+                .map_err(OpenError::io(self.layout.root()))?;
+            *self.care.checked.lock() = Some(checked);
+            Ok(report)
+        })
+    }
+
+    /// Has the next start make the index anew.
+    ///
+    /// # Errors
+    ///
+    /// When the mark cannot be removed.
+    pub(crate) fn distrust_index(&self) -> Result<(), OpenError> {
+        self.state.index.distrust().map_err(OpenError::Index)
+    }
+
+    /// Copies the index into a fresh one while it is in use; `None` when that is being done already.
+    /// Gives its size before and after it.
+    ///
+    /// # Errors
+    ///
+    /// When the index fails; all is then as it was.
+    pub(crate) fn compact(&self) -> Option<Result<(u64, u64), ReadError>> {
+        self.care.compaction.once(|progress| {
+            let before = self.state.index.sizes().0;
+            self.state.compact(self.id, progress)?;
+            Ok((before, self.state.index.sizes().0))
+        })
+    }
+
+    pub(super) fn upkeep(&self) -> Upkeep {
+        let (index_bytes, content_bytes) = self.state.index.sizes();
+        Upkeep {
+            index_bytes,
+            content_bytes,
+            was_unclean: self.was_unclean,
+            checking: self.care.check.now(),
+            checked: self.care.checked.lock().clone(),
+            compacting: self.care.compaction.now(),
+        }
+    }
+}

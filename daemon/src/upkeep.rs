@@ -1,0 +1,155 @@
+//! What looks after the store while the daemon serves: the whole check, and compaction.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agentidp_shared::{Action, Actor, Code, Entry, Outcome};
+use tokio_util::sync::CancellationToken;
+
+use crate::rpc::StoreWork;
+use crate::service::Service;
+use crate::store::durable::{JournaledStore, OpenError, Report};
+use crate::store::{Commit, Store as _, Upkeep};
+
+/// How long after the start what is due is looked at for the first time.
+const FIRST_LOOK: Duration = Duration::from_mins(1);
+/// How often after that.
+const LOOK: Duration = Duration::from_hours(1);
+/// The size from which on an index is compacted.
+const LARGE: u64 = 256 * 1_024 * 1_024;
+/// The part of it that must be of no use for that.
+const MOSTLY_USELESS: f64 = 0.75;
+
+/// Looks after `store` until `stopping`.
+pub(crate) async fn look_after(
+    store: Arc<JournaledStore>,
+    service: Arc<Service>,
+    check_every: Option<Duration>,
+    asked: StoreWork,
+    stopping: CancellationToken,
+) -> anyhow::Result<()> {
+    let scheduled = look_at_times(&store, &service, check_every);
+    let checks = async {
+        loop {
+            asked.check.notified().await;
+            check(&store, &service).await;
+        }
+    };
+    let compactions = async {
+        loop {
+            asked.compaction.notified().await;
+            compact(&store).await;
+        }
+    };
+    // What is cut off ends when the store is closed.
+    let all = async { tokio::join!(scheduled, checks, compactions) };
+    stopping.run_until_cancelled(all).await;
+    Ok(())
+}
+
+async fn look_at_times(
+    store: &Arc<JournaledStore>,
+    service: &Service,
+    check_every: Option<Duration>,
+) {
+    if store.was_unclean() {
+        tracing::warn!("the store was not closed in good order: all of it is verified meanwhile");
+        check(store, service).await;
+    }
+    tokio::time::sleep(FIRST_LOOK).await;
+    loop {
+        if is_due(store, service, check_every) {
+            check(store, service).await;
+        }
+        if is_worth_compacting(&store.status().upkeep) {
+            compact(store).await;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn is_due(store: &JournaledStore, service: &Service, every: Option<Duration>) -> bool {
+    let Some(every) = every else { return false };
+    let last = store.status().upkeep.checked;
+    last.is_none_or(|last| service.now().since(last.time) >= every)
+}
+
+fn is_worth_compacting(upkeep: &Upkeep) -> bool {
+    upkeep.index_bytes > LARGE
+        && upkeep.content_bytes > 0
+        && upkeep.fragmentation() > MOSTLY_USELESS
+}
+
+/// Verifies all of the store, tells what was found, and puts it into the audit log.
+async fn check(store: &Arc<JournaledStore>, service: &Service) {
+    let (checked, now) = (Arc::clone(store), service.now());
+    let checking = tokio::task::spawn_blocking(move || checked.check_in_use(now));
+    let report = match checking.await {
+        // Another one is under way, or the daemon ends.
+        Ok(None | Some(Err(OpenError::Interrupted))) => return,
+        Ok(Some(Ok(report))) => report,
+        Ok(Some(Err(error))) => {
+            tracing::error!(%error, "the store could not be verified; it is tried again");
+            return;
+        }
+        Err(error) => {
+            tracing::error!(%error, "verifying the store ended early");
+            return;
+        }
+    };
+    let mut entry = Entry::new(
+        service.now(),
+        Actor::system(),
+        Action::StoreCheck,
+        Outcome::Success,
+    );
+    if !report.is_sound() {
+        entry.outcome = Outcome::Failed;
+        entry.code = Some(Code::Internal);
+        entry.count = Some(report.findings.len() as u64 + report.more_findings);
+        if report.is_index_only()
+            && let Err(error) = store.distrust_index()
+        {
+            tracing::error!(%error, "the index could not be marked as damaged");
+        }
+    }
+    if let Err(error) = store.commit(Commit::new(entry)).await {
+        tracing::error!(%error, "the end of the check could not be put into the audit log");
+    }
+    tell(&report);
+}
+
+fn tell(report: &Report) {
+    for finding in &report.findings {
+        tracing::error!(%finding, "the store is not as it should be");
+    }
+    if report.is_sound() {
+        tracing::info!(
+            entries = report.entries,
+            records = report.records,
+            root = report.root,
+            "the whole store was verified"
+        );
+    } else if report.is_index_only() {
+        tracing::error!("the index is damaged: the next start makes it anew from the journal");
+    } else {
+        tracing::error!(
+            "the journal or the head file is damaged: stop the daemon, keep the store, and restore the newest backup that verifies"
+        );
+    }
+}
+
+async fn compact(store: &Arc<JournaledStore>) {
+    let compacted = Arc::clone(store);
+    let compacting = tokio::task::spawn_blocking(move || compacted.compact());
+    match compacting.await {
+        Ok(None) => {}
+        Ok(Some(Ok((before, after)))) => {
+            tracing::info!(before, after, "the index was compacted");
+        }
+        Ok(Some(Err(error))) => {
+            tracing::error!(%error, "the index could not be compacted; it is tried again");
+        }
+        Err(error) => tracing::error!(%error, "compacting the index ended early"),
+    }
+}

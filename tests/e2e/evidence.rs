@@ -1,0 +1,260 @@
+//! What is exported from the log is verified elsewhere, without the daemon.
+
+use std::fs;
+use std::path::Path;
+
+use agentidp_shared::merkle::{Checkpoint, Frontier, NodeHash, Note, VerifierKey};
+use agentidp_tests::{Cli, Installation, Registration, TestDaemon};
+use serde_json::Value;
+
+/// The command line where there is no daemon.
+fn elsewhere() -> Cli {
+    Cli::new(Path::new("/nonexistent/operator.sock"))
+}
+
+fn key_of(daemon: &TestDaemon) -> String {
+    let answer = daemon.cli().run(&["audit", "key"]).ok();
+    answer.stdout().trim_end().to_owned()
+}
+
+#[test]
+fn an_export_verifies_without_the_daemon_also_after_restarts_and_a_crash() {
+    let daemon = TestDaemon::start();
+    daemon.organization("acme");
+    let client = daemon.enrol(&Registration::new("a@acme.example"));
+    // More than one bundle, so that there are full tiles.
+    for _ in 0..300 {
+        let _ = client.token(&[]).token();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let key = key_of(&daemon);
+    let export = |daemon: &TestDaemon, name: &str, options: &[&str]| {
+        let file = path(name);
+        let arguments = [&["audit", "export", &file], options].concat();
+        let _ = daemon.cli().run(&arguments).ok();
+        file
+    };
+    let verify = |file: &str| {
+        let arguments = ["audit", "verify", file, "--key", &key, "-o", "json"];
+        elsewhere().run(&arguments).ok().json()
+    };
+    let whole = verify(&export(&daemon, "whole", &[]));
+    assert!(whole["entries"].as_u64().unwrap() > 300, "{whole}");
+    let acme = verify(&export(&daemon, "acme", &["--org", "acme"]));
+    assert!(acme["organization_id"].is_string());
+    assert!(acme["entries"].as_u64().unwrap() > 300, "{acme}");
+
+    let (installation, _) = daemon.stop();
+    let daemon = installation.start();
+    assert_eq!(key_of(&daemon), key);
+    let from = whole["to"].to_string();
+    let rest = verify(&export(&daemon, "rest", &["--from", &from]));
+    assert_eq!(rest["from"], whole["to"]);
+    let daemon = daemon.kill().start();
+    let again = verify(&export(&daemon, "again", &[]));
+    assert!(again["size"].as_u64() > rest["size"].as_u64());
+
+    let proof = path("proof");
+    let prove = ["audit", "prove", "299", "--out", &proof];
+    let _ = daemon.cli().run(&prove).ok();
+    assert_eq!(verify(&proof)["from"], 299);
+    let (installation, _) = daemon.stop();
+    installation.check_store();
+}
+
+#[test]
+fn an_export_that_was_changed_is_refused_and_the_line_is_named() {
+    let daemon = TestDaemon::start();
+    daemon.organization("acme");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("audit.ndjson");
+    let name = file.to_str().unwrap();
+    let _ = daemon.cli().run(&["audit", "export", name]).ok();
+    let key = key_of(&daemon);
+
+    let again = daemon.cli().run(&["audit", "export", name]);
+    let again = again.failing_with(2);
+    assert!(
+        again.stderr().contains("is there already"),
+        "{}",
+        again.stderr()
+    );
+
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("store.init", "store.Init")).unwrap();
+    let refused = elsewhere().run(&["audit", "verify", name, "--key", &key]);
+    let refused = refused.failing_with(1);
+    assert!(
+        refused.stderr().contains("line 2: "),
+        "{}",
+        refused.stderr()
+    );
+}
+
+/// The checkpoints in a file that the daemon appends them to.
+fn checkpoints_in(file: &Path, key: &str) -> Vec<Checkpoint> {
+    let key: VerifierKey = key.parse().unwrap();
+    let text = fs::read_to_string(file).unwrap();
+    let notes = text.split_terminator("\n\nagentidp/").enumerate();
+    notes
+        .map(|(place, rest)| {
+            let origin = if place == 0 { "" } else { "agentidp/" };
+            let note = format!("{origin}{}\n", rest.trim_end());
+            let note = Note::from_bytes(note.as_bytes()).unwrap();
+            Checkpoint::verified(&note, &key).unwrap()
+        })
+        .collect()
+}
+
+/// The root of the tree over the first `size` entries, as an export has them.
+fn root_of(daemon: &TestDaemon, size: u64) -> NodeHash {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("export");
+    let (name, to) = (file.to_str().unwrap(), size.to_string());
+    let _ = daemon
+        .cli()
+        .run(&["audit", "export", name, "--to", &to])
+        .ok();
+    let mut tree = Frontier::default();
+    for line in fs::read_to_string(&file).unwrap().lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        if let Some(hash) = line["hash"].as_str() {
+            tree.push(hash.parse().unwrap());
+        }
+    }
+    assert_eq!(tree.size(), size);
+    tree.root()
+}
+
+#[test]
+fn checkpoints_get_to_the_log_a_file_and_a_command_and_the_last_is_of_everything() {
+    let mut installation = Installation::initialized();
+    let [file, got] = ["checkpoints", "got"].map(|it| installation.directory().join(it));
+    let script = format!("cat >> {0} && echo >> {0}", got.display());
+    installation.config.audit = vec![
+        format!("checkpoint_file = {file:?}"),
+        format!("checkpoint_command = ['/bin/sh', '-c', {script:?}]"),
+    ];
+    let daemon = installation.start();
+    let key = key_of(&daemon);
+    daemon.organization("acme");
+    let head = daemon.cli().json(&["status", "-o", "json"]);
+    let entries = head["store"]["entries"].as_u64().unwrap();
+    // While it runs: not only at its end.
+    daemon.process.wait_for("a checkpoint in the log", |seen| {
+        let text = String::from_utf8_lossy(&seen.stderr);
+        let lines = text.lines();
+        let lines = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines
+            .filter(|line| line["target"] == "audit_checkpoint")
+            .any(|line| line["size"].as_u64() >= Some(entries))
+            .then_some(())
+    });
+    let newest = daemon.cli().run(&["audit", "checkpoint"]).ok();
+    let (installation, finished) = daemon.stop();
+
+    let logged: Vec<Value> = finished
+        .stderr
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|line| line["target"] == "audit_checkpoint")
+        .collect();
+    let notes: Vec<_> = logged.iter().filter_map(|it| it["note"].as_str()).collect();
+    assert!(notes.contains(&newest.stdout()), "{notes:?}");
+    let last = *notes.last().unwrap();
+    let kept = fs::read_to_string(installation.config.store.join("checkpoint")).unwrap();
+    assert_eq!(kept, last);
+    let in_file = checkpoints_in(&file, &key);
+    assert!(in_file.is_sorted_by(|a, b| a.size < b.size), "{in_file:?}");
+    assert_eq!(in_file.last(), checkpoints_in(&got, &key).last());
+    assert!(
+        fs::read_to_string(&file)
+            .unwrap()
+            .ends_with(&format!("{last}\n"))
+    );
+    let last = in_file.last().unwrap();
+    let daemon = installation.start();
+    assert_eq!(root_of(&daemon, last.size), last.root);
+    let status = daemon.cli().json(&["status", "-o", "json"]);
+    assert_eq!(status["checkpoints"]["deliveries"][0]["place"], "command");
+    let before = daemon
+        .cli()
+        .json(&["audit", "list", "--action", "daemon.stop", "-o", "json"]);
+    assert_eq!(before[0]["seq"].as_u64(), Some(last.size - 1), "{before}");
+}
+
+#[test]
+fn a_way_off_the_machine_that_fails_holds_up_nobody_and_shows() {
+    let mut installation = Installation::initialized();
+    let none = installation.directory().join("none").join("checkpoints");
+    installation.config.audit = vec![
+        format!("checkpoint_file = {none:?}"),
+        "checkpoint_command = ['/bin/sleep', '1000']".to_owned(),
+    ];
+    let daemon = installation.start();
+    daemon.organization("acme");
+    let client = daemon.enrol(&Registration::new("a@acme.example"));
+    let _ = client.token(&[]).token();
+    daemon.process.wait_for("the failure in the log", |seen| {
+        String::from_utf8_lossy(&seen.stderr)
+            .contains("none/checkpoints: No such file")
+            .then_some(())
+    });
+    let status = daemon.cli().run(&["status"]).ok();
+    assert!(
+        status.stdout().contains("file: 0 entries, failing: "),
+        "{}",
+        status.stdout()
+    );
+    // It ends in time though the command hangs.
+    let _ = daemon.stop();
+}
+
+/// The store and its head file together, from before: nothing on the machine contradicts that. What is
+/// held elsewhere does.
+#[test]
+fn a_whole_folder_put_back_is_contradicted_by_the_checkpoints_held_elsewhere() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let file = elsewhere.path().join("checkpoints");
+    let mut installation = Installation::initialized();
+    installation.config.audit = vec![format!("checkpoint_file = {file:?}")];
+    let daemon = installation.start();
+    let key = key_of(&daemon);
+    let (installation, _) = daemon.stop();
+    let store = installation.config.store.clone();
+    let yesterday = elsewhere.path().join("yesterday");
+    copy(&store, &yesterday);
+
+    let daemon = installation.start();
+    daemon.organization("acme");
+    let (installation, _) = daemon.stop();
+    let held = checkpoints_in(&file, &key).pop().unwrap();
+    fs::remove_dir_all(&store).unwrap();
+    copy(&yesterday, &store);
+
+    let daemon = installation.start();
+    for name in ["one", "other", "third"] {
+        daemon.organization(name);
+    }
+    assert_ne!(root_of(&daemon, held.size), held.root);
+    let (_, _) = daemon.stop();
+    let of_that_size = checkpoints_in(&file, &key);
+    assert!(
+        !of_that_size.is_sorted_by(|a, b| a.size < b.size),
+        "it went back"
+    );
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+}
