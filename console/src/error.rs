@@ -49,6 +49,14 @@ pub enum Error {
         /// How it failed.
         source: io::Error,
     },
+    /// Something that was looked at is not as it should be.
+    #[error("{what}")]
+    Unwell {
+        /// How much is not.
+        what: String,
+        /// The exit code of the worst.
+        code: u8,
+    },
     /// Nobody reads the output any more, which is the reader's right.
     #[error("the output is closed")]
     OutputClosed,
@@ -109,6 +117,7 @@ impl Error {
         match self {
             Self::OutputClosed => 0,
             Self::Io { .. } | Self::Answer(_) | Self::Partly { .. } => 1,
+            Self::Unwell { code, .. } => *code,
             Self::Usage { .. } => 2,
             Self::Unreachable { .. } => 6,
             Self::Refused(refusal) => refusal.exit_code(),
@@ -125,6 +134,7 @@ impl Error {
                  --version with agentidp status",
             ),
             Self::Refused(refusal) => refusal.hint(),
+            Self::Unwell { .. } => Some("the next steps stand beside what was found"),
             Self::Partly { .. } => Some("the answer says which, and why"),
             Self::Io { .. } | Self::OutputClosed => None,
         }
@@ -147,7 +157,7 @@ impl Refusal {
                 _,
             )
             | (None, GrpcCode::NotFound) => 3,
-            (Some("PERMISSION_DENIED"), _) | (None, GrpcCode::PermissionDenied) => 4,
+            (Some("PERMISSION_DENIED" | "READ_ONLY"), _) | (None, GrpcCode::PermissionDenied) => 4,
             (
                 Some(
                     "ALREADY_EXISTS"
@@ -176,6 +186,9 @@ impl Refusal {
                 "agentidp org show ORG tells the tier; an admin changes it: agentidp org update ORG --tier TIER"
             }
             "PERMISSION_DENIED" => "agentidp status shows who you are to the daemon and your role",
+            "READ_ONLY" => {
+                "start agentidp without --read-only and without AGENTIDP_READ_ONLY to change something"
+            }
             "STORE_UNAVAILABLE" => "agentidp status says why nothing can be written",
             "OVERLOADED" | "RATE_LIMITED" => "try again in a moment",
             "INTERNAL" => "the daemon's log says more under the request's id",

@@ -17,7 +17,7 @@ use crate::crypto::Sealer;
 use crate::http;
 use crate::lifecycle::Notifier;
 use crate::listeners::Listeners;
-use crate::rpc::{self, About, Operators};
+use crate::rpc::{self, About, Certified, Operators};
 use crate::scrape;
 use crate::service::tier::TierLimits;
 use crate::service::{Service, Settings, Tiers, init};
@@ -180,6 +180,7 @@ impl Daemon {
             about: About {
                 started_at: service.begun_at(),
                 http_address,
+                certificate: certificate.clone().map(|it| it as _),
             },
             service: Arc::new(service),
             store,
@@ -301,6 +302,12 @@ impl Daemon {
             );
         }
         Ok(())
+    }
+}
+
+impl Certified for http::Certificate {
+    fn validity(&self) -> Option<(i64, i64)> {
+        self.validity()
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use agentidp_shared::{Credential, CredentialId, CredentialKind, CredentialStatus, Timestamp};
 use serde::Serialize;
 
-use crate::args::CredentialCommand;
+use crate::args::{CredentialCommand, Revision};
 use crate::client::{Client, Issued};
 use crate::clock;
 use crate::duration;
@@ -17,7 +17,8 @@ use crate::secret_file::SecretFile;
 use crate::text::{inert, thousands};
 
 use super::output::{Output, Record};
-use super::{consent, tell};
+use super::watch::{self, Look, Shape};
+use super::{consent, dry, tell};
 
 /// The longest JWK that is read; the daemon takes less.
 const MAX_KEY: u64 = 64 << 10;
@@ -35,9 +36,13 @@ pub(super) async fn run(
             expires_in,
             public_key,
             secret_out,
+            dry,
         } => {
             let key = public_key.map(|path| read_key(&path)).transpose()?;
             let client = connect().await?;
+            if dry.dry_run {
+                return tell_of_issue(agent, &client, output).await;
+            }
             let file = secret_file(secret_out)?;
             let issued = client
                 .issue_credential(agent, expires_in, key.unwrap_or_default())
@@ -50,10 +55,14 @@ pub(super) async fn run(
             public_key,
             revision,
             secret_out,
+            dry,
         } => {
             check_id(&credential)?;
             let key = public_key.map(|path| read_key(&path)).transpose()?;
             let client = connect().await?;
+            if dry.dry_run {
+                return tell_of_rotation(credential, grace, revision, &client, output).await;
+            }
             let file = secret_file(secret_out)?;
             let issued = client
                 .rotate_credential(credential, grace, key.unwrap_or_default(), revision.seen())
@@ -64,12 +73,22 @@ pub(super) async fn run(
         CredentialCommand::Revoke {
             credential,
             consent: args,
+            dry,
         } => {
             check_id(&credential)?;
             let client = connect().await?;
             let current = client.credential(credential.clone()).await?;
             if let Some(warning) = still_used(&current, clock::now()) {
                 tell(&warning);
+            }
+            if dry.dry_run {
+                output.one(&current)?;
+                dry::check_revision(args.revision.seen(), current.revision)?;
+                dry::would(match current.status {
+                    CredentialStatus::Revoked => "it is revoked already",
+                    _ => "it would be revoked for good, and the tokens that it got would be dead",
+                });
+                return Ok(());
             }
             let question = format!("Revoke credential {} for good?", inert(&credential));
             let reason = consent::obtain(&args, &question)?;
@@ -80,17 +99,74 @@ pub(super) async fn run(
             tell(&format!("revoked (audit {})", revoked.audit_seq));
             Ok(())
         }
-        CredentialCommand::List { agent } => {
-            let credentials = connect().await?.credentials(agent).await?;
-            let mut list = output.list()?;
-            list.page(&credentials)?;
-            list.end()
+        CredentialCommand::List { agent, watch } => {
+            let client = connect().await?;
+            let Some(interval) = watch.watch else {
+                return output.all(&client.credentials(agent).await?);
+            };
+            let look = async |client: &Client| {
+                Ok(Look {
+                    records: client.credentials(agent.clone()).await?,
+                    note: None,
+                })
+            };
+            watch::run(interval, Shape::List, &client, output, look).await
         }
-        CredentialCommand::Show { credential } => {
+        CredentialCommand::Show { credential, watch } => {
             check_id(&credential)?;
-            output.one(&connect().await?.credential(credential).await?)
+            let client = connect().await?;
+            let Some(interval) = watch.watch else {
+                return output.one(&client.credential(credential).await?);
+            };
+            let look =
+                async |client: &Client| Ok(Look::one(client.credential(credential.clone()).await?));
+            watch::run(interval, Shape::One, &client, output, look).await
         }
     }
+}
+
+/// Shows the agent that a credential would be issued to.
+async fn tell_of_issue(
+    agent: String,
+    client: &Client,
+    output: &mut Output<impl Write>,
+) -> Result<(), Error> {
+    let agent = client.agent(agent).await?;
+    output.one(&agent)?;
+    if agent.status.is_final() {
+        let why = format!("the agent is {}", agent.status);
+        return Err(dry::refused("INVALID_STATE", why));
+    }
+    dry::would("it would get a credential more");
+    Ok(())
+}
+
+/// Shows the credential that would be rotated.
+async fn tell_of_rotation(
+    credential: String,
+    grace: Option<Duration>,
+    revision: Revision,
+    client: &Client,
+    output: &mut Output<impl Write>,
+) -> Result<(), Error> {
+    let current = client.credential(credential).await?;
+    output.one(&current)?;
+    dry::check_revision(revision.seen(), current.revision)?;
+    if current.status != CredentialStatus::Active {
+        let why = format!("the credential is {}", current.status);
+        return Err(dry::refused("INVALID_STATE", why));
+    }
+    dry::would(&match grace {
+        Some(Duration::ZERO) => {
+            "a successor would be issued, and this one be revoked at once".to_owned()
+        }
+        Some(grace) => format!(
+            "a successor would be issued, and this one be accepted for {} more",
+            duration::exact(grace)
+        ),
+        None => "a successor would be issued, and this one be accepted for 24h more".to_owned(),
+    });
+    Ok(())
 }
 
 /// Reads a public key's JWK; the daemon says whether it is one.

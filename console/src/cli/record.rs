@@ -6,6 +6,26 @@ use crate::client::ListedAgent;
 use crate::duration;
 
 use super::output::Record;
+use super::watch::Watched;
+
+macro_rules! watched {
+    ($($record:ty => $key:expr),+ $(,)?) => {
+        $(impl Watched for $record {
+            fn key(&self) -> String {
+                let key: fn(&Self) -> String = $key;
+                key(self)
+            }
+        })+
+    };
+}
+
+watched! {
+    Organization => |it| it.id.to_string(),
+    Agent => |it| it.id.to_string(),
+    ListedAgent => |it| it.agent.id.to_string(),
+    Credential => |it| it.id.to_string(),
+    ScheduledKey => |it| it.key.kid.clone(),
+}
 
 /// A moment to the second, as tables show it.
 pub(super) fn moment(time: Timestamp) -> String {

@@ -37,7 +37,7 @@ use tonic::transport::Server;
 
 use crate::service::{Caller, Service, ServiceError};
 pub(crate) use policy::Operators;
-pub(crate) use state::About;
+pub(crate) use state::{About, Certified};
 
 /// How long an idle connection is left alone before it is asked whether it lives, and how long that
 /// answer may take.
