@@ -38,6 +38,9 @@ pub enum Format {
 
 const ABOUT: &str = "The operators' console and command line of AgentIdP";
 
+/// The heading of what every command takes.
+const GLOBAL: &str = "Global options";
+
 const AFTER_HELP: &str = "\
 Without a command, agentidp opens the full-screen console.
 
@@ -65,6 +68,7 @@ pub struct Args {
         short,
         long,
         global = true,
+        help_heading = GLOBAL,
         value_enum,
         default_value = "table",
         value_name = "FORMAT"
@@ -75,6 +79,7 @@ pub struct Args {
     #[arg(
         long,
         global = true,
+        help_heading = GLOBAL,
         env = "AGENTIDP_READ_ONLY",
         value_parser = clap::builder::FalseyValueParser::new(),
         hide_env_values = true
@@ -82,7 +87,12 @@ pub struct Args {
     pub read_only: bool,
 
     /// Take the command from this line, as a login shell or sshd gives it
-    #[arg(short = 'c', value_name = "LINE", hide = true)]
+    #[arg(
+        short = 'c',
+        value_name = "LINE",
+        hide = true,
+        allow_hyphen_values = true
+    )]
     pub line: Option<String>,
 
     /// What to do; nothing: the full-screen console.
@@ -96,6 +106,7 @@ struct SocketArgs {
     #[arg(
         long,
         global = true,
+        help_heading = GLOBAL,
         env = "AGENTIDP_SOCKET",
         value_name = "PATH",
         hide_env_values = true
@@ -249,6 +260,25 @@ mod tests {
     }
 
     #[test]
+    fn the_help_of_every_command_is_as_it_was_looked_at() {
+        fn collect(command: &mut clap::Command, texts: &mut String) {
+            let name = command.get_bin_name().unwrap_or("agentidp").to_owned();
+            let help = command.render_long_help();
+            *texts += &format!("===== {name}\n{help}\n");
+            for command in command.get_subcommands_mut() {
+                collect(command, texts);
+            }
+        }
+        let mut command = Args::command()
+            .disable_help_subcommand(true)
+            .term_width(100);
+        command.build();
+        let mut texts = String::new();
+        collect(&mut command, &mut texts);
+        insta::assert_snapshot!("help", texts);
+    }
+
+    #[test]
     fn the_lines_that_scripts_rely_on_are_understood() {
         for line in [
             "agentidp",
@@ -299,6 +329,17 @@ mod tests {
             "agentidp key rotate --emergency --reason text --yes",
             "agentidp key rotate --emergency --kid -kid --reason text --yes",
             "agentidp -o json status",
+            "agentidp status --watch",
+            "agentidp agent list --watch=5s",
+            "agentidp agent show --watch a",
+            "agentidp audit show 7",
+            "agentidp key show -kid",
+            "agentidp org suspend acme --dry-run",
+            "agentidp key rotate --dry-run",
+            "agentidp --read-only",
+            "agentidp diagnose -o json",
+            "agentidp man --out d",
+            "agentidp -c status",
             "agentidp completions bash",
         ] {
             let parsed = Args::try_parse_from(line.split(' '));

@@ -136,7 +136,17 @@ impl Error {
             Self::Refused(refusal) => refusal.hint(),
             Self::Unwell { .. } => Some("the next steps stand beside what was found"),
             Self::Partly { .. } => Some("the answer says which, and why"),
-            Self::Io { .. } | Self::OutputClosed => None,
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => Some("check the path: nothing is there"),
+                io::ErrorKind::PermissionDenied => {
+                    Some("ls -l shows who may; another file or folder may do as well")
+                }
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    Some("make room, or write elsewhere")
+                }
+                _ => Some("agentidp diagnose shows what else is wrong"),
+            },
+            Self::OutputClosed => None,
         }
     }
 }
@@ -175,7 +185,18 @@ impl Refusal {
     }
 
     fn hint(&self) -> Option<&'static str> {
-        Some(match self.code.as_deref()? {
+        let Some(code) = self.code.as_deref() else {
+            return (self.grpc == GrpcCode::NotFound)
+                .then_some("look for it with the list command");
+        };
+        Some(match code {
+            "INVALID_ARGUMENT" => "put it right; the command's --help says what it may be",
+            "INVALID_STATE" => "the show command tells how it stands",
+            "LIMIT_REACHED" => "end one that is not needed any more",
+            "INVALID_TOKEN" => "give a token that this server issued, whole",
+            "TOKEN_REVOKED" => "nothing is left to do",
+            "IDEMPOTENCY_CONFLICT" => "ask anew: the request before was another",
+            "ABANDONED" => "agentidp audit list shows whether it was done; ask again if not",
             "AGENT_NOT_FOUND" => "agentidp agent list shows the agents that you may see",
             "ORGANIZATION_NOT_FOUND" => "agentidp org list shows the organizations",
             "KEY_NOT_FOUND" => "agentidp key list shows the signing keys",
@@ -306,6 +327,29 @@ mod tests {
         ] {
             let error = refusal(grpc, code);
             assert_eq!(error.exit_code(), exit, "{grpc:?} {code:?}");
+        }
+    }
+
+    #[test]
+    fn every_refusal_of_an_operator_says_what_to_do_next() {
+        // What only agents and their HTTP interface are told.
+        const OF_HTTP: &[&str] = &[
+            "AUTHORIZATION_ERROR",
+            "INSUFFICIENT_SCOPE",
+            "ROUTE_NOT_FOUND",
+            "METHOD_NOT_ALLOWED",
+            "BODY_TOO_LARGE",
+            "BODY_TIMEOUT",
+            "UNSUPPORTED_MEDIA_TYPE",
+        ];
+        for code in agentidp_shared::Code::ALL {
+            let code = code.as_str();
+            // What follows is in the log alone, and told to nobody.
+            if code == "UNKNOWN_CLIENT" {
+                break;
+            }
+            let has_hint = refusal(GrpcCode::Unknown, Some(code)).hint().is_some();
+            assert_ne!(has_hint, OF_HTTP.contains(&code), "{code}");
         }
     }
 
