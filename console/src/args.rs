@@ -261,10 +261,10 @@ mod tests {
 
     #[test]
     fn the_help_of_every_command_is_as_it_was_looked_at() {
-        fn collect(command: &mut clap::Command, texts: &mut String) {
+        fn collect(command: &mut clap::Command, texts: &mut Vec<String>) {
             let name = command.get_bin_name().unwrap_or("agentidp").to_owned();
             let help = command.render_long_help();
-            *texts += &format!("===== {name}\n{help}\n");
+            texts.push(format!("===== {name}\n{help}"));
             for command in command.get_subcommands_mut() {
                 collect(command, texts);
             }
@@ -273,9 +273,9 @@ mod tests {
             .disable_help_subcommand(true)
             .term_width(100);
         command.build();
-        let mut texts = String::new();
+        let mut texts = Vec::new();
         collect(&mut command, &mut texts);
-        insta::assert_snapshot!("help", texts);
+        insta::assert_snapshot!("help", texts.join("\n"));
     }
 
     #[test]

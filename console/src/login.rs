@@ -34,7 +34,7 @@ pub(crate) fn resolve(outer: Args) -> Result<Args, Error> {
     let names_socket = words
         .iter()
         .any(|word| word == "--socket" || word.starts_with("--socket="));
-    let inner = Args::try_parse_from(words).map_err(refused)?;
+    let inner = Args::try_parse_from(words).map_err(|error| refused(&error))?;
     if inner.line.is_some() {
         return Err(Error::usage("-c stands in the line of -c", HINT));
     }
@@ -49,7 +49,7 @@ fn is_agentidp(word: &str) -> bool {
     name.is_some_and(|name| name == "agentidp")
 }
 
-fn refused(error: clap::Error) -> Error {
+fn refused(error: &clap::Error) -> Error {
     // Also what is no error, such as --help, is said here.
     let _ = error.print();
     match error.kind() {

@@ -123,9 +123,10 @@ pub(super) async fn run(
 async fn findings(socket: &SocketChoice) -> Vec<Finding> {
     let looked = local::socket(socket).await;
     let mut findings = vec![looked.finding];
-    let answers = match looked.is_open {
-        true => remote::ask(socket).await,
-        false => Err(None),
+    let answers = if looked.is_open {
+        remote::ask(socket).await
+    } else {
+        Err(None)
     };
     let answers = match answers {
         Ok(answers) => answers,
