@@ -268,12 +268,12 @@ mod tests {
         const DAY: i64 = 86_400_000;
         let verdict = |now| {
             let certificate = Certificate {
-                not_before: at(0),
+                not_before: at(DAY),
                 not_after: at(90 * DAY),
             };
             super::certificate(Some(certificate), at(now)).verdict
         };
-        assert_eq!(verdict(-DAY), Verdict::Failed);
+        assert_eq!(verdict(0), Verdict::Failed);
         assert_eq!(verdict(DAY), Verdict::Ok);
         assert_eq!(verdict(80 * DAY), Verdict::Warning);
         assert_eq!(verdict(91 * DAY), Verdict::Failed);
