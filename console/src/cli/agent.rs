@@ -34,7 +34,7 @@ pub(super) async fn run(
             let request = registration(args)?;
             let client = connect().await?;
             if is_dry {
-                return tell_of_registration(request, &client).await;
+                return dry::registration(request, &client).await;
             }
             let registered = client.register(request).await?;
             output.one(&registered.record)?;
@@ -56,7 +56,7 @@ pub(super) async fn run(
             let request = update(args)?;
             let client = connect().await?;
             if is_dry {
-                return tell_of_update(&request, &client, output).await;
+                return dry::update(&request, &client, output).await;
             }
             let updated = client.update_agent(request).await?;
             output.one(&updated.record)?;
@@ -260,7 +260,7 @@ async fn end(
     };
     if bulk.dry_run {
         let seen = consent.revision.seen();
-        return tell_what_would_be(transition, agent, seen, &connect().await?, output).await;
+        return dry::transition(transition, agent, seen, &connect().await?, output).await;
     }
     let what = match transition {
         Transition::Suspend => "Suspend",
@@ -300,7 +300,7 @@ async fn plain(
     };
     if args.bulk.dry_run {
         let seen = args.revision.seen();
-        return tell_what_would_be(transition, agent, seen, &connect().await?, output).await;
+        return dry::transition(transition, agent, seen, &connect().await?, output).await;
     }
     let change = Change {
         transition,
@@ -309,62 +309,6 @@ async fn plain(
         revision: args.revision.seen(),
     };
     change.make(&connect().await?, output).await
-}
-
-/// Shows an agent, and tells what the transition would make of it.
-async fn tell_what_would_be(
-    transition: Transition,
-    agent: String,
-    seen: u64,
-    client: &Client,
-    output: &mut Output<impl Write>,
-) -> Result<(), Error> {
-    let agent = client.agent(agent).await?;
-    output.one(&agent)?;
-    dry::check_revision(seen, agent.revision)?;
-    match agent.status.after(transition) {
-        Ok(status) if status == agent.status => {
-            tell(&format!("it is {status} already: nothing would be done"));
-        }
-        Ok(status) => tell(&format!("it would be {status}; nothing was done")),
-        Err(error) => return Err(dry::refused("INVALID_STATE", error)),
-    }
-    Ok(())
-}
-
-/// Tells whether an agent could be registered, as far as that can be known from here.
-async fn tell_of_registration(
-    request: v1::RegisterAgentRequest,
-    client: &Client,
-) -> Result<(), Error> {
-    let email = agent_many::check(&request)
-        .map_err(|rule| Error::usage(rule.to_string(), "put it right and repeat"))?;
-    client.organization(request.organization).await?;
-    if dry::if_found(client.agent(email.to_string()).await)?.is_some() {
-        let why = format!("there is an agent {email} already");
-        return Err(dry::refused("ALREADY_EXISTS", why));
-    }
-    dry::would(&format!(
-        "the agent {email} would be registered, if its organization's tier has room for it"
-    ));
-    Ok(())
-}
-
-/// Shows an agent as it is, and tells that it would be changed.
-async fn tell_of_update(
-    request: &v1::UpdateAgentRequest,
-    client: &Client,
-    output: &mut Output<impl Write>,
-) -> Result<(), Error> {
-    let agent = client.agent(request.agent.clone()).await?;
-    output.one(&agent)?;
-    dry::check_revision(request.revision, agent.revision)?;
-    if agent.status.is_final() {
-        let why = format!("the agent is {}: its record stays as it is", agent.status);
-        return Err(dry::refused("INVALID_STATE", why));
-    }
-    dry::would("what is named would be changed");
-    Ok(())
 }
 
 struct Change {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use agentidp_shared::{Credential, CredentialId, CredentialKind, CredentialStatus, Timestamp};
 use serde::Serialize;
 
-use crate::args::{CredentialCommand, Revision};
+use crate::args::CredentialCommand;
 use crate::client::{Client, Issued};
 use crate::clock;
 use crate::duration;
@@ -41,7 +41,7 @@ pub(super) async fn run(
             let key = public_key.map(|path| read_key(&path)).transpose()?;
             let client = connect().await?;
             if dry.dry_run {
-                return tell_of_issue(agent, &client, output).await;
+                return dry::issue(agent, &client, output).await;
             }
             let file = secret_file(secret_out)?;
             let issued = client
@@ -61,7 +61,7 @@ pub(super) async fn run(
             let key = public_key.map(|path| read_key(&path)).transpose()?;
             let client = connect().await?;
             if dry.dry_run {
-                return tell_of_rotation(credential, grace, revision, &client, output).await;
+                return dry::rotation(credential, grace, revision, &client, output).await;
             }
             let file = secret_file(secret_out)?;
             let issued = client
@@ -123,50 +123,6 @@ pub(super) async fn run(
             watch::run(interval, Shape::One, &client, output, look).await
         }
     }
-}
-
-/// Shows the agent that a credential would be issued to.
-async fn tell_of_issue(
-    agent: String,
-    client: &Client,
-    output: &mut Output<impl Write>,
-) -> Result<(), Error> {
-    let agent = client.agent(agent).await?;
-    output.one(&agent)?;
-    if agent.status.is_final() {
-        let why = format!("the agent is {}", agent.status);
-        return Err(dry::refused("INVALID_STATE", why));
-    }
-    dry::would("it would get a credential more");
-    Ok(())
-}
-
-/// Shows the credential that would be rotated.
-async fn tell_of_rotation(
-    credential: String,
-    grace: Option<Duration>,
-    revision: Revision,
-    client: &Client,
-    output: &mut Output<impl Write>,
-) -> Result<(), Error> {
-    let current = client.credential(credential).await?;
-    output.one(&current)?;
-    dry::check_revision(revision.seen(), current.revision)?;
-    if current.status != CredentialStatus::Active {
-        let why = format!("the credential is {}", current.status);
-        return Err(dry::refused("INVALID_STATE", why));
-    }
-    dry::would(&match grace {
-        Some(Duration::ZERO) => {
-            "a successor would be issued, and this one be revoked at once".to_owned()
-        }
-        Some(grace) => format!(
-            "a successor would be issued, and this one be accepted for {} more",
-            duration::exact(grace)
-        ),
-        None => "a successor would be issued, and this one be accepted for 24h more".to_owned(),
-    });
-    Ok(())
 }
 
 /// Reads a public key's JWK; the daemon says whether it is one.
