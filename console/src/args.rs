@@ -1,23 +1,29 @@
 //! The command line: its words, its options and its help.
 
 mod agent;
+mod common;
 mod credential;
+mod key;
 mod organization;
 mod token;
 
 use std::path::PathBuf;
 
 use agentidp_shared::merkle::VerifierKey;
+use agentidp_shared::{Action, Outcome};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 pub use self::agent::{
     AgentCommand, AgentListArgs, BulkArgs, Direction, EndingArgs, FilterArgs, PlainArgs,
     RegisterArgs, RegisterManyArgs, Sort, UpdateArgs,
 };
+pub use self::common::{Consent, DryRun, Limit, Revision, Watch};
 pub use self::credential::CredentialCommand;
+pub use self::key::{KeyCommand, KeyRotateArgs};
 pub use self::organization::{AgeLimit, OrgCommand};
 pub use self::token::{RevokeTokenArgs, TokenCommand, WhichTokens};
 
+use crate::complete;
 use crate::socket::SocketChoice;
 
 /// How the command line answers.
@@ -32,6 +38,9 @@ pub enum Format {
 }
 
 const ABOUT: &str = "The operators' console and command line of AgentIdP";
+
+/// The heading of what every command takes.
+const GLOBAL: &str = "Global options";
 
 const AFTER_HELP: &str = "\
 Without a command, agentidp opens the full-screen console.
@@ -60,11 +69,32 @@ pub struct Args {
         short,
         long,
         global = true,
+        help_heading = GLOBAL,
         value_enum,
         default_value = "table",
         value_name = "FORMAT"
     )]
     pub output: Format,
+
+    /// Change nothing: what would is refused here, before it is asked for
+    #[arg(
+        long,
+        global = true,
+        help_heading = GLOBAL,
+        env = "AGENTIDP_READ_ONLY",
+        value_parser = clap::builder::FalseyValueParser::new(),
+        hide_env_values = true
+    )]
+    pub read_only: bool,
+
+    /// Take the command from this line, as a login shell or sshd gives it
+    #[arg(
+        short = 'c',
+        value_name = "LINE",
+        hide = true,
+        allow_hyphen_values = true
+    )]
+    pub line: Option<String>,
 
     /// What to do; nothing: the full-screen console.
     #[command(subcommand)]
@@ -77,6 +107,7 @@ struct SocketArgs {
     #[arg(
         long,
         global = true,
+        help_heading = GLOBAL,
         env = "AGENTIDP_SOCKET",
         value_name = "PATH",
         hide_env_values = true
@@ -88,7 +119,16 @@ impl Args {
     /// The socket that was named, if one was.
     #[must_use]
     pub fn socket(&self) -> SocketChoice {
-        SocketChoice::new(self.socket.socket.clone())
+        SocketChoice::new(self.socket.socket.clone()).read_only(self.read_only)
+    }
+
+    /// These, with what `outer` says: its socket unless `names_socket`, and its read-only mode.
+    pub(crate) fn within(mut self, outer: &Self, names_socket: bool) -> Self {
+        if !names_socket {
+            self.socket.socket.clone_from(&outer.socket.socket);
+        }
+        self.read_only |= outer.read_only;
+        self
     }
 }
 
@@ -117,51 +157,42 @@ pub enum Command {
     #[command(subcommand)]
     Store(StoreCommand),
     /// The daemon's state, and who you are to it
-    Status,
+    Status(Watch),
+    /// Finds out what is wrong, also when the daemon is away
+    #[command(after_help = DIAGNOSE_HELP)]
+    Diagnose,
     /// Prints completions for a shell
+    #[command(after_help = COMPLETIONS_HELP)]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Writes the manual pages
+    #[command(after_help = "\
+Example:
+  agentidp man --out /usr/local/share/man/man1")]
+    Man {
+        /// Write one file a command into this folder [default: the first page to standard output]
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
 }
 
-/// How much of a list to give.
-#[derive(Debug, Clone, Copy, ClapArgs)]
-pub struct Limit {
-    /// How many to give at most; any number
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
-    pub limit: u64,
-}
+const DIAGNOSE_HELP: &str = "\
+Looks at the socket, your permissions, the daemon, the clock, the store, the signing keys, the disk,
+the certificate and the versions. Each gets a verdict: ok, warning, failed, or skipped with the
+reason; and what is not ok gets a next step. Nothing is changed, and nothing secret is shown.
 
-/// What a command that is hard to undo asks for.
-#[derive(Debug, ClapArgs)]
-pub struct Consent {
-    /// Why, for the audit log; asked for on a terminal
-    #[arg(long, value_name = "TEXT")]
-    pub reason: Option<String>,
-    /// Revision.
-    #[command(flatten)]
-    pub revision: Revision,
-    /// Do it without asking
-    #[arg(short, long)]
-    pub yes: bool,
-}
+Exit codes: 0 all is ok, 1 something is not, 4 you are not permitted, 6 the daemon is unreachable.";
 
-/// The revision that the caller saw.
-#[derive(Debug, Clone, Copy, Default, ClapArgs)]
-pub struct Revision {
-    /// Only if the record still has this revision
-    #[arg(long, visible_alias = "revision", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub rev: Option<u64>,
-}
+const COMPLETIONS_HELP: &str = "\
+The script asks agentidp what can follow; names of agents, organizations and keys come from the
+daemon, which is given half a second, and none come when it is away.
 
-impl Revision {
-    /// The revision on the wire, where 0 is any.
-    #[must_use]
-    pub fn seen(self) -> u64 {
-        self.rev.unwrap_or(0)
-    }
-}
+Examples:
+  agentidp completions bash > /etc/bash_completion.d/agentidp
+  echo 'source <(agentidp completions zsh)' >> ~/.zshrc
+  agentidp completions fish > /etc/fish/completions/agentidp.fish";
 
 /// What `audit` can do.
 #[derive(Debug, Subcommand)]
@@ -177,6 +208,11 @@ Example:
         /// How many.
         #[command(flatten)]
         limit: Limit,
+    },
+    /// Shows one entry as it is stored
+    Show {
+        /// The entry's number
+        seq: u64,
     },
     /// Follows the log until it is interrupted, over restarts of the daemon too
     #[command(after_help = "\
@@ -245,16 +281,20 @@ Example:
 #[derive(Debug, ClapArgs)]
 pub struct AuditFilterArgs {
     /// Only this action.
-    #[arg(long, help = "Only this action, such as token.issue")]
+    #[arg(
+        long,
+        help = "Only this action, such as token.issue",
+        add = complete::words(Action::ALL, Action::as_str)
+    )]
     pub action: Option<String>,
     /// Only this outcome: success, denied or failed
-    #[arg(long)]
+    #[arg(long, add = complete::words(Outcome::ALL, Outcome::as_str))]
     pub outcome: Option<String>,
     /// Only those that concern this agent, by id or e-mail
-    #[arg(long)]
+    #[arg(long, add = complete::agents())]
     pub agent: Option<String>,
     /// Only those that concern this organization, by id or name
-    #[arg(long)]
+    #[arg(long, add = complete::organizations())]
     pub org: Option<String>,
 }
 
@@ -322,6 +362,25 @@ mod tests {
     }
 
     #[test]
+    fn the_help_of_every_command_is_as_it_was_looked_at() {
+        fn collect(command: &mut clap::Command, texts: &mut Vec<String>) {
+            let name = command.get_bin_name().unwrap_or("agentidp").to_owned();
+            let help = command.render_long_help();
+            texts.push(format!("===== {name}\n{help}"));
+            for command in command.get_subcommands_mut() {
+                collect(command, texts);
+            }
+        }
+        let mut command = Args::command()
+            .disable_help_subcommand(true)
+            .term_width(100);
+        command.build();
+        let mut texts = Vec::new();
+        collect(&mut command, &mut texts);
+        insta::assert_snapshot!("help", texts.join("\n"));
+    }
+
+    #[test]
     fn the_lines_that_scripts_rely_on_are_understood() {
         for line in [
             "agentidp",
@@ -377,6 +436,17 @@ mod tests {
             "agentidp key rotate --emergency --reason text --yes",
             "agentidp key rotate --emergency --kid -kid --reason text --yes",
             "agentidp -o json status",
+            "agentidp status --watch",
+            "agentidp agent list --watch=5s",
+            "agentidp agent show --watch a",
+            "agentidp audit show 7",
+            "agentidp key show -kid",
+            "agentidp org suspend acme --dry-run",
+            "agentidp key rotate --dry-run",
+            "agentidp --read-only",
+            "agentidp diagnose -o json",
+            "agentidp man --out d",
+            "agentidp -c status",
             "agentidp completions bash",
         ] {
             let parsed = Args::try_parse_from(line.split(' '));

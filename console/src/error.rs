@@ -57,6 +57,14 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// Something that was looked at is not as it should be.
+    #[error("{what}")]
+    Unwell {
+        /// How much is not.
+        what: String,
+        /// The exit code of the worst.
+        code: u8,
+    },
     /// Nobody reads the output any more, which is the reader's right.
     #[error("the output is closed")]
     OutputClosed,
@@ -117,6 +125,7 @@ impl Error {
         match self {
             Self::OutputClosed => 0,
             Self::Io { .. } | Self::Answer(_) | Self::Partly { .. } | Self::NotVerified { .. } => 1,
+            Self::Unwell { code, .. } => *code,
             Self::Usage { .. } => 2,
             Self::Unreachable { .. } => 6,
             Self::Refused(refusal) => refusal.exit_code(),
@@ -133,12 +142,23 @@ impl Error {
                  --version with agentidp status",
             ),
             Self::Refused(refusal) => refusal.hint(),
+            Self::Unwell { .. } => Some("the next steps stand beside what was found"),
             Self::Partly { .. } => Some("the answer says which, and why"),
             Self::NotVerified { .. } => Some(
                 "export again and compare; if the fault stays, the log or the key is another than \
                  you think",
             ),
-            Self::Io { .. } | Self::OutputClosed => None,
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => Some("check the path: nothing is there"),
+                io::ErrorKind::PermissionDenied => {
+                    Some("ls -l shows who may; another file or folder may do as well")
+                }
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    Some("make room, or write elsewhere")
+                }
+                _ => Some("agentidp diagnose shows what else is wrong"),
+            },
+            Self::OutputClosed => None,
         }
     }
 }
@@ -159,7 +179,7 @@ impl Refusal {
                 _,
             )
             | (None, GrpcCode::NotFound) => 3,
-            (Some("PERMISSION_DENIED"), _) | (None, GrpcCode::PermissionDenied) => 4,
+            (Some("PERMISSION_DENIED" | "READ_ONLY"), _) | (None, GrpcCode::PermissionDenied) => 4,
             (
                 Some(
                     "ALREADY_EXISTS"
@@ -177,7 +197,18 @@ impl Refusal {
     }
 
     fn hint(&self) -> Option<&'static str> {
-        Some(match self.code.as_deref()? {
+        let Some(code) = self.code.as_deref() else {
+            return (self.grpc == GrpcCode::NotFound)
+                .then_some("look for it with the list command");
+        };
+        Some(match code {
+            "INVALID_ARGUMENT" => "put it right; the command's --help says what it may be",
+            "INVALID_STATE" => "the show command tells how it stands",
+            "LIMIT_REACHED" => "end one that is not needed any more",
+            "INVALID_TOKEN" => "give a token that this server issued, whole",
+            "TOKEN_REVOKED" => "nothing is left to do",
+            "IDEMPOTENCY_CONFLICT" => "ask anew: the request before was another",
+            "ABANDONED" => "agentidp audit list shows whether it was done; ask again if not",
             "AGENT_NOT_FOUND" => "agentidp agent list shows the agents that you may see",
             "ORGANIZATION_NOT_FOUND" => "agentidp org list shows the organizations",
             "KEY_NOT_FOUND" => "agentidp key list shows the signing keys",
@@ -188,6 +219,9 @@ impl Refusal {
                 "agentidp org show ORG tells the tier; an admin changes it: agentidp org update ORG --tier TIER"
             }
             "PERMISSION_DENIED" => "agentidp status shows who you are to the daemon and your role",
+            "READ_ONLY" => {
+                "start agentidp without --read-only and without AGENTIDP_READ_ONLY to change something"
+            }
             "STORE_UNAVAILABLE" => "agentidp status says why nothing can be written",
             "OVERLOADED" | "RATE_LIMITED" => "try again in a moment",
             "INTERNAL" => "the daemon's log says more under the request's id",
@@ -305,6 +339,29 @@ mod tests {
         ] {
             let error = refusal(grpc, code);
             assert_eq!(error.exit_code(), exit, "{grpc:?} {code:?}");
+        }
+    }
+
+    #[test]
+    fn every_refusal_of_an_operator_says_what_to_do_next() {
+        // What only agents and their HTTP interface are told.
+        const OF_HTTP: &[&str] = &[
+            "AUTHORIZATION_ERROR",
+            "INSUFFICIENT_SCOPE",
+            "ROUTE_NOT_FOUND",
+            "METHOD_NOT_ALLOWED",
+            "BODY_TOO_LARGE",
+            "BODY_TIMEOUT",
+            "UNSUPPORTED_MEDIA_TYPE",
+        ];
+        for code in agentidp_shared::Code::ALL {
+            let code = code.as_str();
+            // What follows is in the log alone, and told to nobody.
+            if code == "UNKNOWN_CLIENT" {
+                break;
+            }
+            let has_hint = refusal(GrpcCode::Unknown, Some(code)).hint().is_some();
+            assert_ne!(has_hint, OF_HTTP.contains(&code), "{code}");
         }
     }
 

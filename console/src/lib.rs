@@ -15,7 +15,10 @@ mod audit_text;
 mod backoff;
 mod clock;
 mod command_line;
+mod complete;
 mod duration;
+mod login;
+mod manual;
 mod secret_file;
 mod text;
 mod tui;
@@ -30,8 +33,12 @@ use crate::error::Error;
 /// Runs the program with the arguments of the process, and gives its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    let args = Args::parse();
-    let result = runtime().and_then(|runtime| {
+    if let Some(code) = complete::respond() {
+        return code;
+    }
+    let args = login::resolve(Args::parse());
+    let result = args.and_then(|args| Ok((args, runtime()?)));
+    let result = result.and_then(|(args, runtime)| {
         let result = runtime.block_on(run(args));
         // A prompt or a terminal that hangs must not keep the program from ending.
         runtime.shutdown_background();

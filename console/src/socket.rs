@@ -15,6 +15,7 @@ pub const DEV: &str = "./.agentidp/operator.sock";
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SocketChoice {
     named: Option<PathBuf>,
+    is_read_only: bool,
 }
 
 impl SocketChoice {
@@ -23,7 +24,23 @@ impl SocketChoice {
     pub fn new(named: Option<PathBuf>) -> Self {
         Self {
             named: named.filter(|path| !path.as_os_str().is_empty()),
+            is_read_only: false,
         }
+    }
+
+    /// The same, with clients that refuse to change anything when `is_read_only`.
+    #[must_use]
+    pub fn read_only(self, is_read_only: bool) -> Self {
+        Self {
+            is_read_only,
+            ..self
+        }
+    }
+
+    /// Whether clients refuse to change anything.
+    #[must_use]
+    pub const fn is_read_only(&self) -> bool {
+        self.is_read_only
     }
 
     /// The path to connect to. Looked for anew at each call, because a daemon may start later.

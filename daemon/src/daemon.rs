@@ -19,7 +19,7 @@ use crate::crypto::Sealer;
 use crate::http;
 use crate::lifecycle::Notifier;
 use crate::listeners::Listeners;
-use crate::rpc::{self, About, Operators, StoreWork};
+use crate::rpc::{self, About, Certified, Operators, StoreWork};
 use crate::scrape;
 use crate::service::tier::TierLimits;
 use crate::service::{Service, Settings, Tiers, init};
@@ -220,6 +220,7 @@ impl Daemon {
             about: About {
                 started_at: service.begun_at(),
                 http_address,
+                certificate: certificate.clone().map(|it| it as _),
             },
             service: Arc::new(service),
             store,
@@ -399,6 +400,12 @@ impl Checkpoints {
         if tokio::time::timeout(LAST_DELIVERY, all).await.is_err() {
             tracing::warn!("the last checkpoint may not have got off the machine");
         }
+    }
+}
+
+impl Certified for http::Certificate {
+    fn validity(&self) -> Option<(i64, i64)> {
+        self.validity()
     }
 }
 

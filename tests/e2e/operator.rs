@@ -231,6 +231,19 @@ fn the_output_of_a_command_can_be_cut_off() {
 }
 
 #[test]
+fn an_output_that_takes_no_more_is_a_failure() {
+    let daemon = TestDaemon::start();
+    daemon.organization("acme");
+    let mut command = std::process::Command::new("sh");
+    command.env("AGENTIDP_SOCKET", &daemon.installation.config.socket);
+    command.env("AGENTIDP", agentidp_tests::agentidp());
+    command.args(["-c", r#"exec "$AGENTIDP" org list > /dev/full"#]);
+    let finished = agentidp_tests::Process::spawn(command).wait();
+    assert_eq!(finished.code(), Some(1), "{}", finished.stderr);
+    assert!(finished.stderr.contains("make room"), "{}", finished.stderr);
+}
+
+#[test]
 fn text_from_outside_is_inert_in_tables() {
     let daemon = TestDaemon::start();
     daemon.organization("acme");

@@ -57,10 +57,26 @@ impl TestConsole {
     }
 
     fn spawn(socket: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::spawn_program(&agentidp(), socket, arguments, environment)
+    }
+
+    /// Starts another program in a terminal, such as one that leads to the console by a detour.
+    #[must_use]
+    pub fn by_way_of(program: &Path, arguments: &[&str]) -> Self {
+        let environment = &[("TERM", "xterm-256color")];
+        Self::spawn_program(program, Path::new(""), arguments, environment)
+    }
+
+    fn spawn_program(
+        program: &Path,
+        socket: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let terminal = native_pty_system()
             .openpty(size(24, 80))
             .expect("a pseudo-terminal");
-        let mut command = CommandBuilder::new(agentidp());
+        let mut command = CommandBuilder::new(program);
         command.args(arguments);
         command.env("AGENTIDP_SOCKET", socket);
         command.cwd("/");

@@ -17,6 +17,22 @@ pub fn is_root_to_test(what: &str) -> bool {
     false
 }
 
+/// Whether `program` can be run. When not, says on standard error that `what` is not tested, and
+/// fails where `CI=true` promises that everything is.
+#[must_use]
+pub fn is_there_to_test(program: &str, what: &str) -> bool {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = std::env::split_paths(&folders)
+        .chain(["/usr/sbin".into()])
+        .any(|folder| folder.join(program).is_file());
+    if !is_there {
+        let message = format!("not tested, because {program} is not installed: {what}");
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "{message}");
+        let _ = writeln!(std::io::stderr(), "{message}");
+    }
+    is_there
+}
+
 /// A user that every Debian has.
 #[must_use]
 pub fn user(name: &str) -> User {

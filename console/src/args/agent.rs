@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 
-use super::{Consent, Limit, Revision};
-use crate::duration;
+use agentidp_shared::{AgentStatus, AgentType, DeploymentEnv};
+
+use super::{Consent, DryRun, Limit, Revision, Watch};
+use crate::{complete, duration};
 
 const FILTER_HELP: &str = "\
 A filter is key=value and key!=value, apart by spaces; several values of a key by commas. The
@@ -47,7 +49,11 @@ Examples:
     /// Shows one agent
     Show {
         /// The agent's id or e-mail
+        #[arg(add = complete::agents())]
         agent: String,
+        /// Once or for ever.
+        #[command(flatten)]
+        watch: Watch,
     },
     /// Changes an agent's record
     #[command(after_help = "\
@@ -94,14 +100,14 @@ Examples:
 #[derive(Debug, ClapArgs)]
 pub struct RegisterArgs {
     /// Id or name of its organization
-    #[arg(long, value_name = "ORG")]
+    #[arg(long, value_name = "ORG", add = complete::organizations())]
     pub org: String,
     /// Its e-mail, unique in the installation
     #[arg(long)]
     pub email: String,
     /// What it does: screener, classifier, orchestrator, extractor, summarizer, router, monitor
     /// or custom
-    #[arg(long = "type", value_name = "TYPE")]
+    #[arg(long = "type", value_name = "TYPE", add = complete::words(AgentType::ALL, AgentType::as_str))]
     pub agent_type: String,
     /// Its version, such as 1.0.0
     #[arg(long)]
@@ -113,7 +119,7 @@ pub struct RegisterArgs {
     #[arg(long)]
     pub owner: String,
     /// Where it runs: development, staging or production
-    #[arg(long)]
+    #[arg(long, add = complete::words(DeploymentEnv::ALL, DeploymentEnv::as_str))]
     pub env: String,
     /// A resource it may ask tokens for; may be repeated. None: the issuer's default
     #[arg(long = "audience", value_name = "URI")]
@@ -121,6 +127,9 @@ pub struct RegisterArgs {
     /// A note about it; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = name_and_value)]
     pub metadata: Vec<(String, String)>,
+    /// Do it or not.
+    #[command(flatten)]
+    pub dry: DryRun,
 }
 
 /// Which agents to register at once.
@@ -129,7 +138,7 @@ pub struct RegisterManyArgs {
     /// The file; - for standard input
     pub file: PathBuf,
     /// Id or name of their organization
-    #[arg(long, value_name = "ORG")]
+    #[arg(long, value_name = "ORG", add = complete::organizations())]
     pub org: String,
     /// Only look whether the lines are in order
     #[arg(long)]
@@ -140,9 +149,10 @@ pub struct RegisterManyArgs {
 #[derive(Debug, ClapArgs)]
 pub struct UpdateArgs {
     /// The agent's id or e-mail
+    #[arg(add = complete::agents())]
     pub agent: String,
     /// What it does
-    #[arg(long = "type", value_name = "TYPE")]
+    #[arg(long = "type", value_name = "TYPE", add = complete::words(AgentType::ALL, AgentType::as_str))]
     pub agent_type: Option<String>,
     /// Its version
     #[arg(long)]
@@ -154,7 +164,7 @@ pub struct UpdateArgs {
     #[arg(long)]
     pub owner: Option<String>,
     /// Where it runs
-    #[arg(long)]
+    #[arg(long, add = complete::words(DeploymentEnv::ALL, DeploymentEnv::as_str))]
     pub env: Option<String>,
     /// A resource it may ask tokens for; may be repeated, and replaces all that it has
     #[arg(long = "audience", value_name = "URI")]
@@ -171,6 +181,9 @@ pub struct UpdateArgs {
     /// Revision.
     #[command(flatten)]
     pub revision: Revision,
+    /// Do it or not.
+    #[command(flatten)]
+    pub dry: DryRun,
 }
 
 /// Which agents to list, and in which order.
@@ -188,25 +201,28 @@ pub struct AgentListArgs {
     /// How many.
     #[command(flatten)]
     pub limit: Limit,
+    /// Once or for ever.
+    #[command(flatten)]
+    pub watch: Watch,
 }
 
 /// Which agents. A `!` before the values of an option means those without them.
 #[derive(Debug, Default, ClapArgs)]
 pub struct FilterArgs {
     /// Only those of this organization, by id or name
-    #[arg(long, value_name = "ORG")]
+    #[arg(long, value_name = "ORG", add = complete::organizations())]
     pub org: Option<String>,
     /// Only those of this status; several by commas, !revoked for all others [default: !archived]
-    #[arg(long)]
+    #[arg(long, add = complete::words(AgentStatus::ALL, AgentStatus::as_str))]
     pub status: Option<String>,
     /// Only those that this owner answers for; several by commas, ! for all others
     #[arg(long)]
     pub owner: Option<String>,
     /// Only those of this type; several by commas, ! for all others
-    #[arg(long = "type", value_name = "TYPE")]
+    #[arg(long = "type", value_name = "TYPE", add = complete::words(AgentType::ALL, AgentType::as_str))]
     pub agent_type: Option<String>,
     /// Only those that run there; several by commas, ! for all others
-    #[arg(long)]
+    #[arg(long, add = complete::words(DeploymentEnv::ALL, DeploymentEnv::as_str))]
     pub env: Option<String>,
     /// Only those that may be granted this scope
     #[arg(long, value_name = "SCOPE")]
@@ -252,7 +268,11 @@ pub enum Direction {
 #[derive(Debug, ClapArgs)]
 pub struct BulkArgs {
     /// The agent's id or e-mail
-    #[arg(required_unless_present = "filter", conflicts_with = "filter")]
+    #[arg(
+        required_unless_present = "filter",
+        conflicts_with = "filter",
+        add = complete::agents()
+    )]
     pub agent: Option<String>,
     /// All agents that this filter lets through, such as 'owner=billing status!=revoked'
     #[arg(long, value_name = "FILTER", conflicts_with = "rev")]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::Subcommand;
 
-use super::{Consent, Revision};
-use crate::duration;
+use super::{Consent, DryRun, Revision, Watch};
+use crate::{complete, duration};
 
 /// What `credential` can do.
 #[derive(Debug, Subcommand)]
@@ -22,6 +22,7 @@ Examples:
   agentidp credential issue screener-001@acme.example --public-key screener.jwk")]
     Issue {
         /// The agent's id or e-mail
+        #[arg(add = complete::agents())]
         agent: String,
         /// How long it is accepted, such as 90d or 1h30m [default: until it is revoked]
         #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
@@ -32,6 +33,9 @@ Examples:
         /// Write the secret to this new file (mode 0600) and do not show it
         #[arg(long, value_name = "FILE", conflicts_with = "public_key")]
         secret_out: Option<PathBuf>,
+        /// Do it or not.
+        #[command(flatten)]
+        dry: DryRun,
     },
     /// Issues a successor; the old credential is accepted until its grace is over
     #[command(after_help = "\
@@ -53,6 +57,9 @@ Examples:
         /// Write the secret to this new file (mode 0600) and do not show it
         #[arg(long, value_name = "FILE", conflicts_with = "public_key")]
         secret_out: Option<PathBuf>,
+        /// Do it or not.
+        #[command(flatten)]
+        dry: DryRun,
     },
     /// Cuts a credential off, and the tokens it got, for good
     #[command(after_help = "\
@@ -64,15 +71,25 @@ Example:
         /// Reason and consent.
         #[command(flatten)]
         consent: Consent,
+        /// Do it or not.
+        #[command(flatten)]
+        dry: DryRun,
     },
     /// Lists an agent's credentials, newest first, with when and how often each was used
     List {
         /// The agent's id or e-mail
+        #[arg(add = complete::agents())]
         agent: String,
+        /// Once or for ever.
+        #[command(flatten)]
+        watch: Watch,
     },
     /// Shows one credential
     Show {
         /// The credential's id
         credential: String,
+        /// Once or for ever.
+        #[command(flatten)]
+        watch: Watch,
     },
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use clap::Subcommand;
 
-use super::{Consent, Limit, Revision};
-use crate::duration;
+use super::{Consent, DryRun, Limit, Revision, Watch};
+use crate::{complete, duration};
 
 /// What `org` can do.
 #[derive(Debug, Subcommand)]
@@ -17,17 +17,27 @@ pub enum OrgCommand {
         /// What it may have, by the name that the configuration gives it [default: as configured]
         #[arg(long)]
         tier: Option<String>,
+        /// Do it or not.
+        #[command(flatten)]
+        dry: DryRun,
     },
     /// Lists organizations, newest first
     List {
         /// How many.
         #[command(flatten)]
         limit: Limit,
+        /// Once or for ever.
+        #[command(flatten)]
+        watch: Watch,
     },
     /// Shows one organization
     Show {
         /// The organization's id or name
+        #[arg(add = complete::organizations())]
         organization: String,
+        /// Once or for ever.
+        #[command(flatten)]
+        watch: Watch,
     },
     /// Changes what an organization may have, or how old its credentials may become
     #[command(after_help = "\
@@ -37,6 +47,7 @@ Examples:
   agentidp org update acme --max-credential-age none")]
     Update {
         /// The organization's id or name
+        #[arg(add = complete::organizations())]
         organization: String,
         /// What it may have, by the name that the configuration gives it
         #[arg(long, required_unless_present = "max_credential_age")]
@@ -47,6 +58,9 @@ Examples:
         /// Revision.
         #[command(flatten)]
         revision: Revision,
+        /// Do it or not.
+        #[command(flatten)]
+        dry: DryRun,
     },
     /// Suspends an organization: none of its agents gets a token, and those they have are dead
     #[command(after_help = "\
@@ -54,14 +68,19 @@ Example:
   agentidp org suspend acme --reason 'contract ended' --yes")]
     Suspend {
         /// The organization's id or name
+        #[arg(add = complete::organizations())]
         organization: String,
         /// Reason and consent.
         #[command(flatten)]
         consent: Consent,
+        /// Do it or not.
+        #[command(flatten)]
+        dry: DryRun,
     },
     /// Lets the agents of a suspended organization ask for tokens again
     Resume {
         /// The organization's id or name
+        #[arg(add = complete::organizations())]
         organization: String,
         /// Why, for the audit log
         #[arg(long, value_name = "TEXT")]
@@ -69,6 +88,9 @@ Example:
         /// Revision.
         #[command(flatten)]
         revision: Revision,
+        /// Do it or not.
+        #[command(flatten)]
+        dry: DryRun,
         /// Accepted for symmetry: resuming never asks
         #[arg(short, long)]
         yes: bool,

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand};
 
-use super::Consent;
+use super::{Consent, DryRun};
+use crate::complete;
 
 /// What `token` can do.
 #[derive(Debug, Subcommand)]
@@ -44,6 +45,9 @@ pub struct RevokeTokenArgs {
     /// Why, for the audit log; asked for on a terminal
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
+    /// Do it or not.
+    #[command(flatten)]
+    pub dry: DryRun,
     /// Do it without asking
     #[arg(short, long)]
     pub yes: bool,
@@ -71,12 +75,12 @@ pub struct WhichTokens {
     #[arg(long)]
     pub jti: Option<String>,
     /// All that were issued to this agent, by id or e-mail
-    #[arg(long)]
+    #[arg(long, add = complete::agents())]
     pub agent: Option<String>,
     /// All that were issued for this credential, by id
     #[arg(long)]
     pub credential: Option<String>,
     /// All that were issued to agents of this organization, by id or name
-    #[arg(long)]
+    #[arg(long, add = complete::organizations())]
     pub org: Option<String>,
 }

@@ -13,14 +13,15 @@ use crate::args::{
     AgentCommand, AgentListArgs, Consent, Direction, EndingArgs, FilterArgs, PlainArgs,
     RegisterArgs, Sort, UpdateArgs,
 };
-use crate::client::{AgentQuery, Client};
+use crate::client::{AgentQuery, Client, ListedAgent, Page};
 use crate::clock;
 use crate::error::Error;
 use crate::text::{inert, thousands};
 
 use super::agent_many::{self, Many};
 use super::output::Output;
-use super::{consent, pages, tell};
+use super::watch::{self, Look, Shape};
+use super::{consent, dry, pages, tell};
 
 pub(super) async fn run(
     command: AgentCommand,
@@ -29,18 +30,35 @@ pub(super) async fn run(
 ) -> Result<(), Error> {
     match command {
         AgentCommand::Register(args) => {
+            let is_dry = args.dry.dry_run;
             let request = registration(args)?;
-            let registered = connect().await?.register(request).await?;
+            let client = connect().await?;
+            if is_dry {
+                return dry::registration(request, &client).await;
+            }
+            let registered = client.register(request).await?;
             output.one(&registered.record)?;
             tell(&format!("registered (audit {})", registered.audit_seq));
             Ok(())
         }
         AgentCommand::RegisterMany(args) => agent_many::register(args, connect, output).await,
         AgentCommand::List(args) => list(args, &connect().await?, output).await,
-        AgentCommand::Show { agent } => output.one(&connect().await?.agent(agent).await?),
+        AgentCommand::Show { agent, watch } => {
+            let client = connect().await?;
+            let Some(interval) = watch.watch else {
+                return output.one(&client.agent(agent).await?);
+            };
+            let look = async |client: &Client| Ok(Look::one(client.agent(agent.clone()).await?));
+            watch::run(interval, Shape::One, &client, output, look).await
+        }
         AgentCommand::Update(args) => {
+            let is_dry = args.dry.dry_run;
             let request = update(args)?;
-            let updated = connect().await?.update_agent(request).await?;
+            let client = connect().await?;
+            if is_dry {
+                return dry::update(&request, &client, output).await;
+            }
+            let updated = client.update_agent(request).await?;
             output.one(&updated.record)?;
             tell(&format!(
                 "revision {} (audit {})",
@@ -134,25 +152,45 @@ async fn list(
             .order
             .map_or(is_usually_ascending, |it| it == Direction::Asc),
     };
+    let limit = args.limit.limit;
+    if let Some(interval) = args.watch.watch {
+        let look = async |client: &Client| {
+            let mut total = None;
+            let fetch = fetch(client, &query, &mut total);
+            let (records, _) = pages::collect(limit.min(watch::MOST), fetch).await?;
+            let note = total.map(in_all);
+            Ok(Look { records, note })
+        };
+        return watch::run(interval, Shape::List, client, output, look).await;
+    }
     let mut total = None;
-    pages::print(
-        args.limit.limit,
-        output,
-        async |size, token: Option<String>| {
-            let page = client
-                .agents(query.clone(), size, token.unwrap_or_default())
-                .await?;
-            total = page.total;
-            Ok(page)
-        },
-    )
-    .await?;
-    match total {
-        Some(1) => tell("1 agent in all"),
-        Some(total) => tell(&format!("{} agents in all", thousands(total))),
-        None => {}
+    pages::print(limit, output, fetch(client, &query, &mut total)).await?;
+    if let Some(total) = total {
+        tell(&in_all(total));
     }
     Ok(())
+}
+
+/// Fetches pages, and notes how many there are in all.
+fn fetch(
+    client: &Client,
+    query: &AgentQuery,
+    total: &mut Option<u64>,
+) -> impl AsyncFnMut(u32, Option<String>) -> Result<Page<ListedAgent>, Error> {
+    async |size, token: Option<String>| {
+        let page = client
+            .agents(query.clone(), size, token.unwrap_or_default())
+            .await?;
+        *total = page.total;
+        Ok(page)
+    }
+}
+
+fn in_all(total: u64) -> String {
+    match total {
+        1 => "1 agent in all".to_owned(),
+        total => format!("{} agents in all", thousands(total)),
+    }
 }
 
 /// The filter that the options of a list stand for.
@@ -221,7 +259,8 @@ async fn end(
         return many.make(&connect().await?, output).await;
     };
     if bulk.dry_run {
-        return tell_what_would_be(transition, agent, &connect().await?, output).await;
+        let seen = consent.revision.seen();
+        return dry::transition(transition, agent, seen, &connect().await?, output).await;
     }
     let what = match transition {
         Transition::Suspend => "Suspend",
@@ -260,7 +299,8 @@ async fn plain(
         return many.make(&connect().await?, output).await;
     };
     if args.bulk.dry_run {
-        return tell_what_would_be(transition, agent, &connect().await?, output).await;
+        let seen = args.revision.seen();
+        return dry::transition(transition, agent, seen, &connect().await?, output).await;
     }
     let change = Change {
         transition,
@@ -269,25 +309,6 @@ async fn plain(
         revision: args.revision.seen(),
     };
     change.make(&connect().await?, output).await
-}
-
-/// Shows an agent, and tells what the transition would make of it.
-async fn tell_what_would_be(
-    transition: Transition,
-    agent: String,
-    client: &Client,
-    output: &mut Output<impl Write>,
-) -> Result<(), Error> {
-    let agent = client.agent(agent).await?;
-    output.one(&agent)?;
-    match agent.status.after(transition) {
-        Ok(status) if status == agent.status => {
-            tell(&format!("it is {status} already: nothing would be done"));
-        }
-        Ok(status) => tell(&format!("it would be {status}; nothing was done")),
-        Err(error) => tell(&format!("it would be refused: {error}")),
-    }
-    Ok(())
 }
 
 struct Change {

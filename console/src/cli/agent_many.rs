@@ -41,19 +41,6 @@ struct Line {
 }
 
 impl Line {
-    /// Whether the daemon would take it, as far as that can be known here.
-    fn check(&self) -> Result<Email, FieldError> {
-        let email = self.email.parse()?;
-        let _: AgentType = self.agent_type.parse()?;
-        let _ = parse_version(&self.version)?;
-        let _ = convert::capabilities(self.capabilities.clone())?;
-        let _: Owner = self.owner.parse()?;
-        let _: DeploymentEnv = self.deployment_env.parse()?;
-        let _ = convert::audiences(self.audiences.clone())?;
-        let _ = convert::metadata(self.metadata.clone())?;
-        Ok(email)
-    }
-
     fn into_request(self) -> v1::RegisterAgentRequest {
         v1::RegisterAgentRequest {
             organization: String::new(),
@@ -67,6 +54,19 @@ impl Line {
             metadata: self.metadata,
         }
     }
+}
+
+/// Whether the daemon would take a registration, as far as that can be known here.
+pub(super) fn check(request: &v1::RegisterAgentRequest) -> Result<Email, FieldError> {
+    let email = request.email.parse()?;
+    let _: AgentType = request.agent_type.parse()?;
+    let _ = parse_version(&request.version)?;
+    let _ = convert::capabilities(request.capabilities.clone())?;
+    let _: Owner = request.owner.parse()?;
+    let _: DeploymentEnv = request.deployment_env.parse()?;
+    let _ = convert::audiences(request.audiences.clone())?;
+    let _ = convert::metadata(request.metadata.clone())?;
+    Ok(email)
 }
 
 /// Registrations that go into one request, and the lines that they stand on.
@@ -143,13 +143,12 @@ fn batches(file: &mut impl BufRead) -> Result<Vec<Batch>, Error> {
         if text.trim().is_empty() {
             continue;
         }
-        let line = parse(&text, number, &mut emails).map_err(|rule| {
+        let request = parse(&text, number, &mut emails).map_err(|rule| {
             Error::usage(
                 format!("line {number}: {rule}"),
                 "nothing was registered: put the line right and repeat",
             )
         })?;
-        let request = line.into_request();
         let room = |batch: &&mut Batch| {
             batch.agents.len() < AT_ONCE && batch.bytes + text.len() <= BYTES_AT_ONCE
         };
@@ -171,14 +170,19 @@ fn batches(file: &mut impl BufRead) -> Result<Vec<Batch>, Error> {
 }
 
 /// Reads and checks the line `number`; `emails` has the lines on which the e-mails before it stand.
-fn parse(text: &str, number: usize, emails: &mut HashMap<Email, usize>) -> Result<Line, String> {
+fn parse(
+    text: &str,
+    number: usize,
+    emails: &mut HashMap<Email, usize>,
+) -> Result<v1::RegisterAgentRequest, String> {
     if !(text.trim().starts_with('{') && text.trim().ends_with('}')) {
         return Err("must be one JSON object a line: jq -c '.[]' makes that of an array, and jq -c . of objects over several lines".to_owned());
     }
     let line: Line = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    let email = line.check().map_err(|error| error.to_string())?;
+    let request = line.into_request();
+    let email = check(&request).map_err(|error| error.to_string())?;
     match emails.insert(email, number) {
-        None => Ok(line),
+        None => Ok(request),
         Some(first) => Err(format!("email: stands on line {first} already")),
     }
 }

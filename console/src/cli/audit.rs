@@ -13,7 +13,7 @@ use tonic::Streaming;
 use crate::args::{AuditCommand, AuditFilterArgs, Format};
 use crate::backoff::Backoff;
 use crate::client::{Client, Page};
-use crate::error::Error;
+use crate::error::{Error, Refusal};
 use crate::socket::SocketChoice;
 use crate::text::{fit, inert};
 
@@ -46,6 +46,16 @@ pub(super) async fn run(
                 })
             })
             .await
+        }
+        AuditCommand::Show { seq } => {
+            let client = Client::connect(socket).await?;
+            let after = Some(seq.saturating_add(1));
+            let filter = v1::AuditFilter::default();
+            let answer = client.audit_page(1, after, filter).await?;
+            let entry = answer.entries.iter().find(|it| it.seq == seq);
+            // It may also be another organization's, which is the same to this operator.
+            let entry = entry.ok_or_else(|| not_found(seq))?;
+            output.one(&AuditLine::new(entry))
         }
         AuditCommand::Tail { from, filter } => {
             if output.format() == Format::Json {
@@ -96,6 +106,15 @@ pub(super) async fn run(
         }
         AuditCommand::Verify { file, key } => verify::run(&file, &key, output),
     }
+}
+
+fn not_found(seq: u64) -> Error {
+    Error::Refused(Refusal {
+        grpc: tonic::Code::NotFound,
+        code: None,
+        message: format!("there is no entry {seq} for you to see"),
+        request_id: None,
+    })
 }
 
 fn wire_filter(args: AuditFilterArgs) -> v1::AuditFilter {
@@ -204,7 +223,13 @@ impl Record for AuditLine {
     }
 
     fn fields(&self) -> Vec<(&'static str, String)> {
-        vec![("entry", self.stored.clone())]
+        let names = ["seq", "time", "outcome", "action", "actor", "details"];
+        let mut fields: Vec<_> = match &self.entry {
+            Some(_) => names.into_iter().zip(self.cells()).collect(),
+            None => Vec::new(),
+        };
+        fields.push(("entry", self.stored.clone()));
+        fields
     }
 
     fn json(&self) -> Result<String, Error> {

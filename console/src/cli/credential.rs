@@ -17,7 +17,8 @@ use crate::secret_file::SecretFile;
 use crate::text::{inert, thousands};
 
 use super::output::{Output, Record};
-use super::{consent, tell};
+use super::watch::{self, Look, Shape};
+use super::{consent, dry, tell};
 
 /// The longest JWK that is read; the daemon takes less.
 const MAX_KEY: u64 = 64 << 10;
@@ -35,9 +36,13 @@ pub(super) async fn run(
             expires_in,
             public_key,
             secret_out,
+            dry,
         } => {
             let key = public_key.map(|path| read_key(&path)).transpose()?;
             let client = connect().await?;
+            if dry.dry_run {
+                return dry::issue(agent, &client, output).await;
+            }
             let file = secret_file(secret_out)?;
             let issued = client
                 .issue_credential(agent, expires_in, key.unwrap_or_default())
@@ -50,10 +55,14 @@ pub(super) async fn run(
             public_key,
             revision,
             secret_out,
+            dry,
         } => {
             check_id(&credential)?;
             let key = public_key.map(|path| read_key(&path)).transpose()?;
             let client = connect().await?;
+            if dry.dry_run {
+                return dry::rotation(credential, grace, revision, &client, output).await;
+            }
             let file = secret_file(secret_out)?;
             let issued = client
                 .rotate_credential(credential, grace, key.unwrap_or_default(), revision.seen())
@@ -64,12 +73,22 @@ pub(super) async fn run(
         CredentialCommand::Revoke {
             credential,
             consent: args,
+            dry,
         } => {
             check_id(&credential)?;
             let client = connect().await?;
             let current = client.credential(credential.clone()).await?;
             if let Some(warning) = still_used(&current, clock::now()) {
                 tell(&warning);
+            }
+            if dry.dry_run {
+                output.one(&current)?;
+                dry::check_revision(args.revision.seen(), current.revision)?;
+                dry::would(match current.status {
+                    CredentialStatus::Revoked => "it is revoked already",
+                    _ => "it would be revoked for good, and the tokens that it got would be dead",
+                });
+                return Ok(());
             }
             let question = format!("Revoke credential {} for good?", inert(&credential));
             let reason = consent::obtain(&args, &question)?;
@@ -80,15 +99,28 @@ pub(super) async fn run(
             tell(&format!("revoked (audit {})", revoked.audit_seq));
             Ok(())
         }
-        CredentialCommand::List { agent } => {
-            let credentials = connect().await?.credentials(agent).await?;
-            let mut list = output.list()?;
-            list.page(&credentials)?;
-            list.end()
+        CredentialCommand::List { agent, watch } => {
+            let client = connect().await?;
+            let Some(interval) = watch.watch else {
+                return output.all(&client.credentials(agent).await?);
+            };
+            let look = async |client: &Client| {
+                Ok(Look {
+                    records: client.credentials(agent.clone()).await?,
+                    note: None,
+                })
+            };
+            watch::run(interval, Shape::List, &client, output, look).await
         }
-        CredentialCommand::Show { credential } => {
+        CredentialCommand::Show { credential, watch } => {
             check_id(&credential)?;
-            output.one(&connect().await?.credential(credential).await?)
+            let client = connect().await?;
+            let Some(interval) = watch.watch else {
+                return output.one(&client.credential(credential).await?);
+            };
+            let look =
+                async |client: &Client| Ok(Look::one(client.credential(credential.clone()).await?));
+            watch::run(interval, Shape::One, &client, output, look).await
         }
     }
 }

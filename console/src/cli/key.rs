@@ -8,12 +8,13 @@ use serde::Serialize;
 use crate::args::{KeyCommand, KeyRotateArgs};
 use crate::client::{Client, RotatedKeys};
 use crate::duration;
-use crate::error::Error;
+use crate::error::{Error, Refusal};
 use crate::text::inert;
 
 use super::output::{Output, Record};
 use super::record::moment;
-use super::{consent, tell};
+use super::watch::{self, Look, Shape};
+use super::{consent, dry, tell};
 
 pub(super) async fn run(
     command: KeyCommand,
@@ -21,14 +22,45 @@ pub(super) async fn run(
     output: &mut Output<impl Write>,
 ) -> Result<(), Error> {
     match command {
-        KeyCommand::List => {
-            let keys = connect().await?.keys().await?;
-            let mut list = output.list()?;
-            list.page(&keys)?;
-            list.end()
+        KeyCommand::List { watch } => {
+            let client = connect().await?;
+            let Some(interval) = watch.watch else {
+                return output.all(&client.keys().await?);
+            };
+            let look = async |client: &Client| {
+                Ok(Look {
+                    records: client.keys().await?,
+                    note: None,
+                })
+            };
+            watch::run(interval, Shape::List, &client, output, look).await
+        }
+        KeyCommand::Show { kid, watch } => {
+            let client = connect().await?;
+            let find = async |client: &Client| {
+                let keys = client.keys().await?;
+                keys.into_iter()
+                    .find(|it| it.key.kid == kid)
+                    .ok_or_else(|| not_found(&kid))
+            };
+            let Some(interval) = watch.watch else {
+                return output.one(&find(&client).await?);
+            };
+            let look = async |client: &Client| Ok(Look::one(find(client).await?));
+            watch::run(interval, Shape::One, &client, output, look).await
         }
         KeyCommand::Rotate(args) => rotate(args, connect, output).await,
     }
+}
+
+/// That no signing key has this kid, as the daemon says it.
+fn not_found(kid: &str) -> Error {
+    Error::Refused(Refusal {
+        grpc: tonic::Code::NotFound,
+        code: Some("KEY_NOT_FOUND".to_owned()),
+        message: format!("no signing key has the kid {}", inert(kid)),
+        request_id: None,
+    })
 }
 
 async fn rotate(
@@ -36,6 +68,9 @@ async fn rotate(
     connect: impl AsyncFnOnce() -> Result<Client, Error>,
     output: &mut Output<impl Write>,
 ) -> Result<(), Error> {
+    if args.dry.dry_run {
+        return tell_of_rotation(&args, &connect().await?, output).await;
+    }
     let reason = consent::reason(args.reason.as_deref(), args.yes)?;
     let client = connect().await?;
     if !args.yes {
@@ -50,17 +85,37 @@ async fn rotate(
     Ok(())
 }
 
+/// Shows the keys that a rotation would be about, and tells what would become of them.
+async fn tell_of_rotation(
+    args: &KeyRotateArgs,
+    client: &Client,
+    output: &mut Output<impl Write>,
+) -> Result<(), Error> {
+    let mut keys = client.keys().await?;
+    keys.retain(|it| match (&args.kid, args.emergency) {
+        (Some(kid), _) => it.key.kid == *kid,
+        (None, true) => it.key.state.is_published(),
+        (None, false) => it.key.state == KeyState::Active,
+    });
+    if let (Some(kid), true) = (&args.kid, keys.is_empty()) {
+        return Err(not_found(kid));
+    }
+    output.all(&keys)?;
+    dry::would(if args.emergency {
+        "these would leave the JWKS at once, and a new key would sign; the tokens that they signed \
+         would be dead"
+    } else {
+        "this one would be replaced by a new key, which is published ten minutes before it signs"
+    });
+    Ok(())
+}
+
 /// What is about to happen, and the name that has to be typed for it: that of the key that it
 /// happens to, as short as the screens show it.
 fn question(args: &KeyRotateArgs, keys: &[ScheduledKey]) -> Result<(String, String), Error> {
     let find = |wanted: &dyn Fn(&ScheduledKey) -> bool| keys.iter().find(|key| wanted(key));
     let concerned = match &args.kid {
-        Some(kid) => find(&|it| it.key.kid == *kid).ok_or_else(|| {
-            Error::usage(
-                format!("no signing key has the kid {}", inert(kid)),
-                "give the whole kid: agentidp key list",
-            )
-        })?,
+        Some(kid) => find(&|it| it.key.kid == *kid).ok_or_else(|| not_found(kid))?,
         None => find(&|it| it.key.state == KeyState::Active)
             .ok_or_else(|| Error::usage("no key signs now", "look at agentidp key list"))?,
     };
@@ -153,6 +208,7 @@ mod tests {
     use agentidp_shared::{NextChange, SigningAlgorithm, SigningKey, Timestamp};
 
     use super::*;
+    use crate::args::DryRun;
 
     fn key(kid: &str, state: KeyState, next: Option<KeyState>) -> ScheduledKey {
         let time = Timestamp::from_millis(1_800_000_000_000);
@@ -175,6 +231,7 @@ mod tests {
             emergency,
             kid: kid.map(str::to_owned),
             reason: None,
+            dry: DryRun::default(),
             yes: false,
         }
     }

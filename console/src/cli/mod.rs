@@ -8,6 +8,8 @@ mod agent_many;
 mod audit;
 mod consent;
 mod credential;
+mod diagnose;
+mod dry;
 mod export;
 mod key;
 mod org;
@@ -17,14 +19,15 @@ mod status;
 mod store;
 mod token;
 mod verify;
+mod watch;
 
 use std::io::{self, Write};
 
-use clap::CommandFactory as _;
-
-use crate::args::{Args, Command, Format};
+use crate::args::{Command, Format};
 use crate::client::Client;
+use crate::complete;
 use crate::error::Error;
+use crate::manual;
 use crate::socket::SocketChoice;
 
 use self::output::Output;
@@ -46,19 +49,11 @@ pub async fn run(command: Command, format: Format, socket: &SocketChoice) -> Res
         Command::Audit(command) => audit::run(command, socket, &mut output).await,
         Command::Key(command) => key::run(command, connect, &mut output).await,
         Command::Store(command) => store::run(command, connect, &mut output).await,
-        Command::Status => status::run(&connect().await?, &mut output).await,
-        Command::Completions { shell } => completions(shell),
+        Command::Status(args) => status::run(args, &connect().await?, &mut output).await,
+        Command::Diagnose => diagnose::run(socket, &mut output).await,
+        Command::Completions { shell } => complete::print_script(shell),
+        Command::Man { out } => manual::write(out.as_deref()),
     }
-}
-
-fn completions(shell: clap_complete::Shell) -> Result<(), Error> {
-    // Generated into memory first: the generator panics when it cannot write.
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Args::command(), "agentidp", &mut script);
-    io::stdout()
-        .lock()
-        .write_all(&script)
-        .map_err(Error::output)
 }
 
 /// Tells a person something on the standard error output.

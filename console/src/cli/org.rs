@@ -3,15 +3,16 @@
 use std::io::Write;
 use std::time::Duration;
 
-use agentidp_shared::Organization;
+use agentidp_shared::{FieldError, Organization, OrganizationName};
 
-use crate::args::{AgeLimit, OrgCommand};
+use crate::args::{AgeLimit, Limit, OrgCommand, Revision, Watch};
 use crate::client::{Changed, Client};
 use crate::error::Error;
 use crate::text::inert;
 
 use super::output::Output;
-use super::{consent, pages, tell};
+use super::watch::{self, Look, Shape};
+use super::{consent, dry, pages, tell};
 
 pub(super) async fn run(
     command: OrgCommand,
@@ -19,8 +20,11 @@ pub(super) async fn run(
     output: &mut Output<impl Write>,
 ) -> Result<(), Error> {
     let changed = match command {
-        OrgCommand::Create { name, tier } => {
+        OrgCommand::Create { name, tier, dry } => {
             let client = connect().await?;
+            if dry.dry_run {
+                return tell_of_creation(name, &client).await;
+            }
             let created = client
                 .create_organization(name, tier.unwrap_or_default())
                 .await?;
@@ -28,27 +32,39 @@ pub(super) async fn run(
             tell(&format!("created (audit {})", created.audit_seq));
             return Ok(());
         }
-        OrgCommand::List { limit } => {
-            let client = connect().await?;
-            return pages::print(limit.limit, output, async |size, token: Option<String>| {
-                client.organizations(size, token.unwrap_or_default()).await
-            })
-            .await;
+        OrgCommand::List { limit, watch } => {
+            return list(limit, watch, &connect().await?, output).await;
         }
-        OrgCommand::Show { organization } => {
-            return output.one(&connect().await?.organization(organization).await?);
+        OrgCommand::Show {
+            organization,
+            watch,
+        } => {
+            let client = connect().await?;
+            let Some(interval) = watch.watch else {
+                return output.one(&client.organization(organization).await?);
+            };
+            let look = async |client: &Client| {
+                let organization = client.organization(organization.clone()).await?;
+                Ok(Look::one(organization))
+            };
+            return watch::run(interval, Shape::One, &client, output, look).await;
         }
         OrgCommand::Update {
             organization,
             tier,
             max_credential_age,
             revision,
+            dry,
         } => {
             let age = max_credential_age.map(|age| match age {
                 AgeLimit::Of(age) => age,
                 AgeLimit::None => Duration::ZERO,
             });
             let client = connect().await?;
+            if dry.dry_run {
+                let what = "its limits would be changed";
+                return tell_of_change(organization, what, revision, &client, output).await;
+            }
             client
                 .update_organization(organization, tier, age, revision.seen())
                 .await?
@@ -56,7 +72,13 @@ pub(super) async fn run(
         OrgCommand::Suspend {
             organization,
             consent,
+            dry,
         } => {
+            if dry.dry_run {
+                let what = "it would be suspended, and none of its agents would get a token";
+                let client = connect().await?;
+                return tell_of_change(organization, what, consent.revision, &client, output).await;
+            }
             let question = format!("Suspend {} and all its agents?", inert(&organization));
             let reason = consent::obtain(&consent, &question)?;
             let client = connect().await?;
@@ -68,9 +90,14 @@ pub(super) async fn run(
             organization,
             reason,
             revision,
+            dry,
             yes: _,
         } => {
             let client = connect().await?;
+            if dry.dry_run {
+                let what = "it would be active, and its agents could ask for tokens again";
+                return tell_of_change(organization, what, revision, &client, output).await;
+            }
             client
                 .set_organization_suspended(
                     false,
@@ -82,6 +109,55 @@ pub(super) async fn run(
         }
     };
     answer(&changed, output)
+}
+
+async fn list(
+    limit: Limit,
+    watch: Watch,
+    client: &Client,
+    output: &mut Output<impl Write>,
+) -> Result<(), Error> {
+    let fetch = async |size, token: Option<String>| {
+        client.organizations(size, token.unwrap_or_default()).await
+    };
+    let Some(interval) = watch.watch else {
+        return pages::print(limit.limit, output, fetch).await;
+    };
+    let limit = limit.limit.min(watch::MOST);
+    let look = async |_: &Client| {
+        let (records, has_more) = pages::collect(limit, fetch).await?;
+        let note = has_more.then(|| format!("there are more than {limit}"));
+        Ok(Look { records, note })
+    };
+    watch::run(interval, Shape::List, client, output, look).await
+}
+
+/// Tells whether an organization could be created.
+async fn tell_of_creation(name: String, client: &Client) -> Result<(), Error> {
+    let name: OrganizationName = name
+        .parse()
+        .map_err(|rule: FieldError| Error::usage(rule.to_string(), "choose another name"))?;
+    if dry::if_found(client.organization(name.to_string()).await)?.is_some() {
+        let why = format!("there is an organization {name} already");
+        return Err(dry::refused("ALREADY_EXISTS", why));
+    }
+    dry::would(&format!("the organization {name} would be created"));
+    Ok(())
+}
+
+/// Shows an organization as it is, and tells what would be made of it.
+async fn tell_of_change(
+    organization: String,
+    what: &str,
+    revision: Revision,
+    client: &Client,
+    output: &mut Output<impl Write>,
+) -> Result<(), Error> {
+    let organization = client.organization(organization).await?;
+    output.one(&organization)?;
+    dry::check_revision(revision.seen(), organization.revision)?;
+    dry::would(what);
+    Ok(())
 }
 
 fn answer(changed: &Changed<Organization>, output: &mut Output<impl Write>) -> Result<(), Error> {

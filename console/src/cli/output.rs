@@ -76,6 +76,17 @@ impl<W: Write> Output<W> {
         self.flush()
     }
 
+    /// Prints a list that is there as a whole.
+    ///
+    /// # Errors
+    ///
+    /// When the output takes no more.
+    pub fn all<T: Record>(&mut self, records: &[T]) -> Result<(), Error> {
+        let mut list = self.list()?;
+        list.page(records)?;
+        list.end()
+    }
+
     /// Begins a list.
     ///
     /// # Errors

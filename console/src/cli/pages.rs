@@ -42,6 +42,28 @@ where
     }
 }
 
+/// Fetches up to `limit` records, for what is shown at once. Whether there are more stands beside them.
+pub(super) async fn collect<T, F>(limit: u64, mut fetch: F) -> Result<(Vec<T>, bool), Error>
+where
+    F: AsyncFnMut(u32, Option<String>) -> Result<Page<T>, Error>,
+{
+    let mut items: Vec<T> = Vec::new();
+    let mut next = None;
+    loop {
+        let left = limit.saturating_sub(items.len() as u64);
+        let page = fetch(size(left), next).await?;
+        items.extend(page.items);
+        let has_all = items.len() as u64 >= limit;
+        match page.next {
+            Some(token) if !has_all => next = Some(token),
+            more => {
+                items.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+                return Ok((items, more.is_some()));
+            }
+        }
+    }
+}
+
 fn size(left: u64) -> u32 {
     u32::try_from(left).map_or(MAX_PAGE, |left| left.min(MAX_PAGE))
 }

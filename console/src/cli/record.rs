@@ -6,6 +6,26 @@ use crate::client::ListedAgent;
 use crate::duration;
 
 use super::output::Record;
+use super::watch::Watched;
+
+macro_rules! watched {
+    ($($record:ty => $key:expr),+ $(,)?) => {
+        $(impl Watched for $record {
+            fn key(&self) -> String {
+                let key: fn(&Self) -> String = $key;
+                key(self)
+            }
+        })+
+    };
+}
+
+watched! {
+    Organization => |it| it.id.to_string(),
+    Agent => |it| it.id.to_string(),
+    ListedAgent => |it| it.agent.id.to_string(),
+    Credential => |it| it.id.to_string(),
+    ScheduledKey => |it| it.key.kid.clone(),
+}
 
 /// A moment to the second, as tables show it.
 pub(super) fn moment(time: Timestamp) -> String {
@@ -222,5 +242,63 @@ impl Record for ScheduledKey {
 
     fn fields(&self) -> Vec<(&'static str, String)> {
         Self::HEADINGS.iter().copied().zip(self.cells()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::output::Output;
+    use super::*;
+    use crate::args::Format;
+
+    const ID: &str = "0193f2c4-0000-7000-8000-000000000001";
+    const TIME: &str = "2026-11-21T04:43:34.120Z";
+
+    fn agent() -> Agent {
+        let agent = json!({
+            "id": ID, "organization_id": ID, "email": "a@acme.example", "agent_type": "screener",
+            "version": "1.0.0", "capabilities": ["resume:read", "resume:write"], "owner": "team-a",
+            "deployment_env": "production", "status": "active", "audiences": [],
+            "metadata": {"note": "\u{1b}[31mred"}, "created_at": TIME, "updated_at": TIME,
+            "last_auth_at": null, "tokens_revoked_until": null, "revision": 3,
+        });
+        serde_json::from_value(agent).unwrap()
+    }
+
+    fn credential() -> Credential {
+        let credential = json!({
+            "id": ID, "agent_id": ID, "organization_id": ID, "kind": "client_secret",
+            "status": "retiring", "created_at": TIME, "expires_at": null, "retires_at": TIME,
+            "last_used_at": TIME, "use_count": 1204, "public_key": null,
+            "tokens_revoked_until": null, "revision": 2,
+        });
+        serde_json::from_value(credential).unwrap()
+    }
+
+    /// The record in a list and alone, as people see it, and as programs do.
+    fn shown<T: Record>(record: T) -> String {
+        let records = [record];
+        let mut bytes = Vec::new();
+        for format in [Format::Table, Format::Ndjson] {
+            Output::new(format, &mut bytes).all(&records).unwrap();
+        }
+        Output::new(Format::Table, &mut bytes)
+            .one(&records[0])
+            .unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn records_are_shown_as_they_were_looked_at() {
+        let listed = ListedAgent {
+            agent: agent(),
+            credentials: 2,
+            expires_at: Some(TIME.parse().unwrap()),
+        };
+        insta::assert_snapshot!("agent_of_a_list", shown(listed));
+        insta::assert_snapshot!("agent", shown(agent()));
+        insta::assert_snapshot!("credential", shown(credential()));
     }
 }

@@ -2,15 +2,42 @@
 
 use std::io::Write;
 
+use crate::args::Watch;
 use crate::client::{CheckpointStatus, Client, DaemonStatus, StoreStatus, Work};
 use crate::duration;
 use crate::error::Error;
 use crate::text::thousands;
 
 use super::output::{Output, Record};
+use super::watch::{self, Look, Shape, Watched};
 
-pub(super) async fn run(client: &Client, output: &mut Output<impl Write>) -> Result<(), Error> {
-    output.one(&client.status().await?)
+pub(super) async fn run(
+    args: Watch,
+    client: &Client,
+    output: &mut Output<impl Write>,
+) -> Result<(), Error> {
+    let Some(interval) = args.watch else {
+        return output.one(&client.status().await?);
+    };
+    watch::run(interval, Shape::One, client, output, async |client| {
+        Ok(Look::one(client.status().await?))
+    })
+    .await
+}
+
+impl Watched for DaemonStatus {
+    fn key(&self) -> String {
+        String::new()
+    }
+
+    fn face(&self) -> Result<String, Error> {
+        // That time goes by is no change.
+        let still = Self {
+            time: self.started_at,
+            ..self.clone()
+        };
+        still.json()
+    }
 }
 
 impl Record for DaemonStatus {
@@ -36,7 +63,7 @@ impl Record for DaemonStatus {
             Some(ids) if ids.is_empty() => ", for no organization that there is".to_owned(),
             Some(ids) => format!(", for {} only", ids.join(" ")),
         };
-        vec![
+        let mut fields = vec![
             ("ready", ready),
             ("version", self.version.clone()),
             ("issuer", self.issuer.clone()),
@@ -71,7 +98,16 @@ impl Record for DaemonStatus {
                     caller.name, caller.uid, caller.role
                 ),
             ),
-        ]
+        ];
+        if let Some(certificate) = self.certificate {
+            let until = certificate.not_after.to_string();
+            fields.push(("certificate", format!("until {until}")));
+        }
+        if let Some(disk) = self.disk {
+            let (free, total) = (thousands(disk.free_bytes), thousands(disk.total_bytes));
+            fields.push(("disk", format!("{free} bytes free of {total}")));
+        }
+        fields
     }
 }
 

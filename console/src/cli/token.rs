@@ -7,13 +7,13 @@ use std::path::Path;
 use agentidp_proto::v1;
 use zeroize::Zeroizing;
 
-use crate::args::{RevokeTokenArgs, TokenCommand};
+use crate::args::{RevokeTokenArgs, TokenCommand, WhichTokens};
 use crate::client::{Client, InspectedToken, RevokedTokens};
 use crate::error::Error;
 use crate::text::inert;
 
 use super::output::{Output, Record};
-use super::{consent, tell};
+use super::{consent, dry, tell};
 
 /// The longest token that is read.
 const MAX_TOKEN: u64 = 64 << 10;
@@ -40,6 +40,9 @@ async fn revoke(
 ) -> Result<(), Error> {
     let agreed = args.consent();
     let which = args.which;
+    if args.dry.dry_run {
+        return tell_of_revocation(which, &connect().await?, output).await;
+    }
     let revoked = if which.file.is_some() || which.jti.is_some() {
         // Read before anything is asked: standard input is the token's then.
         let token = which.file.as_deref().map(read).transpose()?;
@@ -69,6 +72,35 @@ async fn revoke(
         "revoked (audit {}); resource servers that verify by JWKS alone accept it until it expires",
         revoked.audit_seq
     ));
+    Ok(())
+}
+
+/// Shows the token, or whose tokens, would be revoked.
+async fn tell_of_revocation(
+    which: WhichTokens,
+    client: &Client,
+    output: &mut Output<impl Write>,
+) -> Result<(), Error> {
+    if let Some(file) = which.file {
+        let token = read(&file)?;
+        let token = client.inspect_token(token.to_string()).await?;
+        output.one(&token)?;
+        if token.claims.is_none() {
+            let why = "it is no token of this server";
+            return Err(dry::refused("INVALID_TOKEN", why));
+        }
+    } else if let Some(jti) = which.jti {
+        // Tokens are not stored: whether there is one of this id, nobody knows.
+        dry::would(&format!("the token {} would be revoked", inert(&jti)));
+        return Ok(());
+    } else if let Some(agent) = which.agent {
+        output.one(&client.agent(agent).await?)?;
+    } else if let Some(credential) = which.credential {
+        output.one(&client.credential(credential).await?)?;
+    } else if let Some(organization) = which.org {
+        output.one(&client.organization(organization).await?)?;
+    }
+    dry::would("what was issued until now would be revoked for good");
     Ok(())
 }
 

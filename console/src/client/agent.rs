@@ -7,10 +7,10 @@ use agentidp_proto::v1::transition_many_agents_response as wire;
 use agentidp_shared::agent::Transition;
 use agentidp_shared::{Agent, Credential, CredentialStatus, FieldError, Timestamp};
 use serde::Serialize;
-use tonic::transport::Channel;
 use tonic::{Request, Streaming};
 
-use super::{Changed, Client, MAX_ANSWER, Page, call, changed, page};
+use super::guard::Harmless;
+use super::{Changed, Client, MAX_ANSWER, Page, Transport, call, changed, page};
 use crate::error::Error;
 
 /// Which agents to list, and in which order.
@@ -149,8 +149,9 @@ pub(crate) const fn word(transition: Transition) -> &'static str {
 }
 
 impl Client {
-    fn agent_service(&self) -> AgentServiceClient<Channel> {
-        AgentServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER)
+    fn agent_service(&self) -> AgentServiceClient<Transport> {
+        AgentServiceClient::with_interceptor(self.channel.clone(), self.guard)
+            .max_decoding_message_size(MAX_ANSWER)
     }
 
     /// Registers an agent.
@@ -260,13 +261,16 @@ impl Client {
     /// See [`Error`].
     pub async fn transition_many(&self, bulk: Bulk) -> Result<BulkProgress, Error> {
         // Finding the agents, and moving them, may take longer than any other call.
-        let request = Request::new(v1::TransitionManyAgentsRequest {
+        let mut request = Request::new(v1::TransitionManyAgentsRequest {
             filter: Some(bulk.filter),
             transition: word(bulk.transition).to_owned(),
             reason: bulk.reason,
             dry_run: bulk.is_dry_run,
             expected: bulk.expected,
         });
+        if bulk.is_dry_run {
+            request.extensions_mut().insert(Harmless);
+        }
         let answer = self.agent_service().transition_many(request).await?;
         Ok(BulkProgress(answer.into_inner()))
     }

@@ -3,15 +3,15 @@
 use agentidp_proto::v1;
 use agentidp_proto::v1::audit_service_client::AuditServiceClient;
 use agentidp_shared::merkle::VerifierKey;
-use tonic::transport::Channel;
 use tonic::{Request, Streaming};
 
-use super::{Client, MAX_ANSWER, call};
+use super::{Client, MAX_ANSWER, Transport, call};
 use crate::error::Error;
 
 impl Client {
-    fn audit_service(&self) -> AuditServiceClient<Channel> {
-        AuditServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER)
+    fn audit_service(&self) -> AuditServiceClient<Transport> {
+        AuditServiceClient::with_interceptor(self.channel.clone(), self.guard)
+            .max_decoding_message_size(MAX_ANSWER)
     }
 
     /// Lists audit entries, newest first, from before `before` on.

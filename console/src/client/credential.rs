@@ -5,10 +5,9 @@ use std::time::Duration;
 use agentidp_proto::v1;
 use agentidp_proto::v1::credential_service_client::CredentialServiceClient;
 use agentidp_shared::{Credential, FieldError};
-use tonic::transport::Channel;
 use zeroize::Zeroizing;
 
-use super::{Changed, Client, MAX_ANSWER, call, changed, records, wire_duration};
+use super::{Changed, Client, MAX_ANSWER, Transport, call, changed, records, wire_duration};
 use crate::error::Error;
 
 /// A credential that has just been issued; its secret is shown this once.
@@ -27,8 +26,9 @@ pub struct Issued {
 }
 
 impl Client {
-    fn credential_service(&self) -> CredentialServiceClient<Channel> {
-        CredentialServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER)
+    fn credential_service(&self) -> CredentialServiceClient<Transport> {
+        CredentialServiceClient::with_interceptor(self.channel.clone(), self.guard)
+            .max_decoding_message_size(MAX_ANSWER)
     }
 
     /// Issues a client secret, or a credential for the public key that `public_key_jwk` is.

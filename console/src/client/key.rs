@@ -6,9 +6,8 @@ use agentidp_proto::convert::to_domain_duration;
 use agentidp_proto::v1;
 use agentidp_proto::v1::signing_key_service_client::SigningKeyServiceClient;
 use agentidp_shared::{FieldError, ScheduledKey};
-use tonic::transport::Channel;
 
-use super::{Changed, Client, call, changed, records};
+use super::{Changed, Client, Transport, call, changed, records};
 use crate::error::Error;
 
 /// The signing keys after a rotation.
@@ -25,8 +24,8 @@ pub struct RotatedKeys {
 }
 
 impl Client {
-    fn signing_key_service(&self) -> SigningKeyServiceClient<Channel> {
-        SigningKeyServiceClient::new(self.channel.clone())
+    fn signing_key_service(&self) -> SigningKeyServiceClient<Transport> {
+        SigningKeyServiceClient::with_interceptor(self.channel.clone(), self.guard)
     }
 
     /// Lists signing keys, newest first.

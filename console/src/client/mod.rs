@@ -5,6 +5,7 @@
 mod agent;
 mod audit;
 mod credential;
+mod guard;
 mod key;
 mod organization;
 mod status;
@@ -15,7 +16,7 @@ pub use self::agent::{AgentQuery, Bulk, BulkProgress, ListedAgent, Refused};
 pub use self::credential::Issued;
 pub use self::key::RotatedKeys;
 pub use self::status::{
-    Caller, Check, CheckpointStatus, DaemonStatus, Delivery, StoreStatus, Work,
+    Caller, Certificate, Check, CheckpointStatus, DaemonStatus, Delivery, Disk, StoreStatus, Work,
 };
 pub use self::token::{InspectedToken, RevokedTokens, TokenClaims};
 
@@ -28,8 +29,10 @@ use agentidp_shared::FieldError;
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tonic::Request;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 
+use self::guard::Guard;
 use crate::error::Error;
 use crate::socket::SocketChoice;
 
@@ -42,10 +45,14 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// The most bytes of one answer: a page of agents with all the metadata they may have.
 const MAX_ANSWER: usize = 64 << 20;
 
+/// What calls go through: the connection, and before it the guard of read-only mode.
+type Transport = InterceptedService<Channel, Guard>;
+
 /// A connection to the daemon. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Client {
     channel: Channel,
+    guard: Guard,
     socket: PathBuf,
 }
 
@@ -103,7 +110,14 @@ impl Client {
                 why: format!("{} does not speak gRPC ({error})", socket.display()),
                 hint: "check that the socket is the daemon's operator socket".to_owned(),
             })?;
-        Ok(Self { channel, socket })
+        let guard = Guard {
+            is_read_only: choice.is_read_only(),
+        };
+        Ok(Self {
+            channel,
+            guard,
+            socket,
+        })
     }
 
     /// The socket that the connection goes through.
@@ -112,13 +126,19 @@ impl Client {
         &self.socket
     }
 
+    /// Whether it refuses to change anything.
+    #[must_use]
+    pub const fn is_read_only(&self) -> bool {
+        self.guard.is_read_only
+    }
+
     /// Tells the daemon's state and who the caller is to it.
     ///
     /// # Errors
     ///
     /// See [`Error`], as for every call.
     pub async fn status(&self) -> Result<DaemonStatus, Error> {
-        let answer = StatusServiceClient::new(self.channel.clone())
+        let answer = StatusServiceClient::with_interceptor(self.channel.clone(), self.guard)
             .get(call(v1::GetStatusRequest {}))
             .await?
             .into_inner();

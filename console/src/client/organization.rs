@@ -5,14 +5,14 @@ use std::time::Duration;
 use agentidp_proto::v1;
 use agentidp_proto::v1::organization_service_client::OrganizationServiceClient;
 use agentidp_shared::Organization;
-use tonic::transport::Channel;
 
-use super::{Changed, Client, MAX_ANSWER, Page, call, changed, page, wire_duration};
+use super::{Changed, Client, MAX_ANSWER, Page, Transport, call, changed, page, wire_duration};
 use crate::error::Error;
 
 impl Client {
-    fn organization_service(&self) -> OrganizationServiceClient<Channel> {
-        OrganizationServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER)
+    fn organization_service(&self) -> OrganizationServiceClient<Transport> {
+        OrganizationServiceClient::with_interceptor(self.channel.clone(), self.guard)
+            .max_decoding_message_size(MAX_ANSWER)
     }
 
     /// Creates an organization, of the default tier when `tier` is empty.

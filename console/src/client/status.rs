@@ -29,8 +29,32 @@ pub struct DaemonStatus {
     pub store: StoreStatus,
     /// The checkpoints of its audit log.
     pub checkpoints: CheckpointStatus,
+    /// The certificate of its own TLS; none: it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Certificate>,
+    /// The disk that the store is on; none: it does not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk: Option<Disk>,
     /// Who the caller is.
     pub caller: Caller,
+}
+
+/// From when on and until when a certificate holds.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Certificate {
+    /// From then on.
+    pub not_before: Timestamp,
+    /// Until then.
+    pub not_after: Timestamp,
+}
+
+/// The room on a disk, in bytes.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Disk {
+    /// What the daemon may still fill.
+    pub free_bytes: u64,
+    /// All that there is.
+    pub total_bytes: u64,
 }
 
 /// The state of the daemon's store.
@@ -149,6 +173,12 @@ impl TryFrom<v1::Status> for DaemonStatus {
             time.map(to_domain_timestamp)
                 .ok_or(FieldError::new(field, "must be present"))
         };
+        let certificate = it.certificate.map(|it| {
+            Ok::<_, FieldError>(Certificate {
+                not_before: time(it.not_before, "not_before")?,
+                not_after: time(it.not_after, "not_after")?,
+            })
+        });
         let store = it.store.unwrap_or_default();
         let checkpoints = it.checkpoints.unwrap_or_default();
         let delivery = |it: v1::status::Delivery| Delivery {
@@ -193,6 +223,11 @@ impl TryFrom<v1::Status> for DaemonStatus {
                 failure: checkpoints.failure,
                 deliveries: checkpoints.deliveries.into_iter().map(delivery).collect(),
             },
+            certificate: certificate.transpose()?,
+            disk: it.disk.map(|it| Disk {
+                free_bytes: it.free_bytes,
+                total_bytes: it.total_bytes,
+            }),
             caller: Caller {
                 uid: caller.uid,
                 name: caller.name,

@@ -5,9 +5,8 @@ use agentidp_proto::v1;
 use agentidp_proto::v1::token_service_client::TokenServiceClient;
 use agentidp_shared::Timestamp;
 use serde::Serialize;
-use tonic::transport::Channel;
 
-use super::{Client, call};
+use super::{Client, Transport, call};
 use crate::error::Error;
 
 /// What a token is.
@@ -64,8 +63,8 @@ impl From<v1::TokenChange> for RevokedTokens {
 }
 
 impl Client {
-    fn token_service(&self) -> TokenServiceClient<Channel> {
-        TokenServiceClient::new(self.channel.clone())
+    fn token_service(&self) -> TokenServiceClient<Transport> {
+        TokenServiceClient::with_interceptor(self.channel.clone(), self.guard)
     }
 
     /// Tells what a token is, and whether it counts.

@@ -123,6 +123,8 @@ pub(crate) fn status(role: &str) -> DaemonStatus {
         http_address: "127.0.0.1:8420".to_owned(),
         signing_key: "kid".to_owned(),
         checkpoints: CheckpointStatus::default(),
+        certificate: None,
+        disk: None,
         store: StoreStatus {
             id: "0193f2c0-0000-7000-8000-0000000000aa".to_owned(),
             path: "/var/lib/agentidp".to_owned(),

@@ -73,6 +73,18 @@ impl Certificate {
         }
     }
 
+    /// From when on and until when it holds, in seconds since 1970 (RFC 5280, section 4.1.2.5); `None` when it
+    /// cannot be read.
+    pub(crate) fn validity(&self) -> Option<(i64, i64)> {
+        let current = self.current.0.load();
+        let (_, certificate) = x509_parser::parse_x509_certificate(current.cert.first()?).ok()?;
+        let validity = certificate.validity();
+        Some((
+            validity.not_before.timestamp(),
+            validity.not_after.timestamp(),
+        ))
+    }
+
     /// What speaks TLS with it: 1.3 and 1.2, and over them HTTP/2 or HTTP/1.1.
     ///
     /// # Errors

@@ -39,7 +39,7 @@ use tonic::transport::Server;
 
 use crate::service::{Caller, Service, ServiceError};
 pub(crate) use policy::Operators;
-pub(crate) use state::About;
+pub(crate) use state::{About, Certified};
 pub(crate) use store::StoreWork;
 
 /// How long an idle connection is left alone before it is asked whether it lives, and how long that

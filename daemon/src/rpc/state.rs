@@ -22,6 +22,25 @@ pub(crate) struct About {
     pub(crate) started_at: Timestamp,
     /// Where agents find it.
     pub(crate) http_address: SocketAddr,
+    /// What it proves itself to them with, if it speaks TLS itself.
+    pub(crate) certificate: Option<Arc<dyn Certified>>,
+}
+
+/// Something that has a certificate.
+pub(crate) trait Certified: std::fmt::Debug + Send + Sync {
+    /// From when on and until when it holds, in seconds since 1970; `None` when that cannot be read.
+    fn validity(&self) -> Option<(i64, i64)>;
+}
+
+impl About {
+    fn certificate(&self) -> Option<v1::status::Certificate> {
+        let (not_before, not_after) = self.certificate.as_ref()?.validity()?;
+        let time = |secs: i64| timestamp(Timestamp::from_millis(secs.saturating_mul(1_000)));
+        Some(v1::status::Certificate {
+            not_before: Some(time(not_before)),
+            not_after: Some(time(not_after)),
+        })
+    }
 }
 
 pub(super) struct Adapter {
@@ -108,6 +127,16 @@ impl StatusService for Adapter {
             }),
             caller,
             http_address: self.about.http_address.to_string(),
+            certificate: self.about.certificate(),
+            disk: self
+                .service
+                .store()
+                .space()
+                .ok()
+                .map(|it| v1::status::Disk {
+                    free_bytes: it.free,
+                    total_bytes: it.total,
+                }),
             signing_key: self.service.keyring().active().kid().to_owned(),
             checkpoints: Some(self.checkpoints(store.head_failure)),
         }))

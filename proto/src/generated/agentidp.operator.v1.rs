@@ -821,6 +821,12 @@ pub struct Status {
     pub signing_key: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "11")]
     pub checkpoints: ::core::option::Option<status::Checkpoints>,
+    /// of its own TLS; absent: it has none
+    #[prost(message, optional, tag = "20")]
+    pub certificate: ::core::option::Option<status::Certificate>,
+    /// the one that the store is on; absent: it does not answer
+    #[prost(message, optional, tag = "21")]
+    pub disk: ::core::option::Option<status::Disk>,
 }
 /// Nested message and enum types in `Status`.
 pub mod status {
@@ -909,6 +915,21 @@ pub mod status {
         /// why the newest did not get there
         #[prost(string, tag = "3")]
         pub failure: ::prost::alloc::string::String,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Certificate {
+        #[prost(message, optional, tag = "1")]
+        pub not_before: ::core::option::Option<::prost_types::Timestamp>,
+        #[prost(message, optional, tag = "2")]
+        pub not_after: ::core::option::Option<::prost_types::Timestamp>,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Disk {
+        /// what the daemon may still fill
+        #[prost(uint64, tag = "1")]
+        pub free_bytes: u64,
+        #[prost(uint64, tag = "2")]
+        pub total_bytes: u64,
     }
     /// Who the caller is to the daemon.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

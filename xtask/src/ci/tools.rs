@@ -16,11 +16,16 @@ use nix::unistd::geteuid;
 use crate::project;
 
 /// Debian's packages that the checks need, each with a command that succeeds once it is there.
-const DEBIAN: [(&str, &[&str]); 4] = [
+const DEBIAN: [(&str, &[&str]); 9] = [
     ("curl", &["curl", "--version"]),
+    ("fish", &["fish", "--version"]),
+    ("mandoc", &["sh", "-c", "command -v mandoc"]),
+    ("openssh-server", &["/usr/sbin/sshd", "-V"]),
     ("python3-venv", &["python3", "-c", "import ensurepip, venv"]),
+    ("sudo", &["sudo", "--version"]),
     ("systemd", &["systemd-analyze", "--version"]),
     ("tmux", &["tmux", "-V"]),
+    ("zsh", &["zsh", "--version"]),
 ];
 
 /// Cargo's subcommands that the checks need, with the packages on PyPI that hold them prebuilt.

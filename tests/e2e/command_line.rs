@@ -1,0 +1,235 @@
+//! `--watch`, `--dry-run` and `--read-only`, against a real daemon.
+
+use agentidp_tests::{Cli, Registration, TestConsole, TestDaemon};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+fn daemon() -> TestDaemon {
+    let daemon = TestDaemon::start();
+    daemon.organization("acme");
+    daemon
+}
+
+/// The number of the last audit entry of something that was done.
+fn last_entry(cli: &Cli) -> Value {
+    let list = "audit list --outcome success --limit 1 -o ndjson".split(' ');
+    cli.ndjson(&list.collect::<Vec<_>>())[0]["seq"].clone()
+}
+
+/// Waits for a line of NDJSON with this value under this name.
+fn wait_for(process: &agentidp_tests::Process, name: &str, value: &str) {
+    process.wait_for_line(&format!("{name} {value}"), |line| {
+        let record: Value = serde_json::from_str(line).ok()?;
+        (record[name] == value).then_some(())
+    });
+}
+
+#[test]
+fn a_watched_list_tells_what_is_new_what_changed_and_what_left() {
+    let daemon = daemon();
+    daemon.register(&Registration::new("a@acme.example"));
+    daemon.register(&Registration::new("b@acme.example"));
+    let watch = ["agent", "list", "--status", "active", "--watch=1s"];
+    // No terminal: lines of NDJSON, though none were asked for.
+    let watching = daemon.cli().spawn(&watch);
+    wait_for(&watching, "email", "b@acme.example");
+    let gone = daemon.change("suspend", "a@acme.example");
+    wait_for(&watching, "gone", gone["id"].as_str().unwrap());
+
+    // The daemon may go away and come back.
+    let installation = daemon.kill();
+    watching.wait_for("a word on the daemon", |seen| {
+        let said = String::from_utf8_lossy(&seen.stderr);
+        said.contains("waiting for it").then_some(())
+    });
+    let daemon = installation.start();
+    daemon.register(&Registration::new("c@acme.example"));
+    wait_for(&watching, "email", "c@acme.example");
+
+    watching.signal(Signal::SIGINT);
+    let finished = watching.wait();
+    assert_eq!(finished.code(), Some(0), "{}", finished.stderr);
+    assert_eq!(
+        finished.stdout.lines().count(),
+        4,
+        "b, a, gone a, c, and nothing twice: {}",
+        finished.stdout
+    );
+}
+
+#[test]
+fn a_watched_record_is_drawn_when_it_is_another_and_the_terminal_is_left_as_it_was() {
+    let daemon = daemon();
+    daemon.register(&Registration::new("a@acme.example"));
+    let socket = &daemon.installation.config.socket;
+    let show = ["agent", "show", "a@acme.example", "--watch=1s"];
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        let mut console = TestConsole::command(socket, &show);
+        console.wait_until("active", |it| {
+            it.contains("status") && it.contains(" active")
+        });
+        daemon.change("suspend", "a@acme.example");
+        console.wait_for("suspended");
+        console.signal(signal);
+        let restored = console.wait_for_end();
+        assert!(restored.status.success(), "{signal}");
+        let written = String::from_utf8_lossy(&restored.written).into_owned();
+        let frames = written.matches("\u{1b}[H").count();
+        assert_eq!(frames, 2, "one a state, whatever time went by: {written:?}");
+        let _ = daemon
+            .cli()
+            .run(&["agent", "resume", "a@acme.example"])
+            .ok();
+    }
+}
+
+#[test]
+fn what_cannot_be_watched_is_refused() {
+    let daemon = daemon();
+    for (code, words) in [
+        (2, "agent list --watch -o json"),
+        (2, "agent list --watch=0s"),
+        (2, "audit list --watch"),
+        (3, "agent show nobody@acme.example --watch"),
+        (3, "key show nothing --watch"),
+    ] {
+        let words: Vec<_> = words.split(' ').collect();
+        let output = daemon.cli().run(&words).failing_with(code);
+        assert!(output.stdout().is_empty(), "{words:?}");
+    }
+    let away = Cli::new(std::path::Path::new("/nowhere.sock"));
+    let _ = away.run(&["status", "--watch"]).failing_with(6);
+}
+
+#[test]
+fn a_dry_run_does_nothing_and_ends_as_the_thing_itself_would() {
+    let daemon = daemon();
+    let client = daemon.enrol(&Registration::new("a@acme.example"));
+    daemon.register(&Registration::new("ended@acme.example"));
+    daemon.change("decommission", "ended@acme.example");
+    let revoked = daemon.issue("a@acme.example", &[]).credential;
+    let reason = ["--reason", "the test says so", "--yes"];
+    let cli = daemon.cli();
+    let _ = cli.run(&[&["credential", "revoke", &revoked][..], &reason].concat());
+    let before = last_entry(&cli);
+    let own = client.credential.as_str();
+    let register = |email: &str, version: &str| {
+        format!(
+            "agent register --org acme --email {email} --type screener --version {version} \
+             --capability resume:read --owner me --env production"
+        )
+    };
+    for (code, words) in [
+        (0, "org create globex".to_owned()),
+        (5, "org create acme".to_owned()),
+        (2, "org create No_Slug".to_owned()),
+        (0, "org update acme --tier unlimited".to_owned()),
+        (5, "org update acme --tier unlimited --rev 9".to_owned()),
+        (0, "org suspend acme".to_owned()),
+        (0, "org resume acme".to_owned()),
+        (3, "org suspend nowhere".to_owned()),
+        (0, register("b@acme.example", "1.0.0")),
+        (5, register("a@acme.example", "1.0.0")),
+        (2, register("b@acme.example", "one")),
+        (0, "agent update a@acme.example --owner other".to_owned()),
+        (
+            5,
+            "agent update ended@acme.example --owner other".to_owned(),
+        ),
+        (0, "agent suspend a@acme.example".to_owned()),
+        (5, "agent suspend a@acme.example --rev 9".to_owned()),
+        (5, "agent suspend ended@acme.example".to_owned()),
+        (5, "agent archive a@acme.example".to_owned()),
+        (0, "credential issue a@acme.example".to_owned()),
+        (5, "credential issue ended@acme.example".to_owned()),
+        (0, format!("credential rotate {own} --grace 0s")),
+        (5, format!("credential rotate {revoked}")),
+        (0, format!("credential revoke {own}")),
+        (5, format!("credential revoke {own} --rev 9")),
+        (0, "token revoke --agent a@acme.example".to_owned()),
+        (3, "token revoke --agent nobody@acme.example".to_owned()),
+        (0, "key rotate".to_owned()),
+        (0, "key rotate --emergency".to_owned()),
+        (3, "key rotate --emergency --kid nothing".to_owned()),
+    ] {
+        let words: Vec<_> = words.split(' ').chain(["--dry-run"]).collect();
+        let output = cli.run(&words).failing_with(code);
+        let says = output.stderr();
+        assert!(
+            code != 0 || says.contains("nothing was done"),
+            "{words:?}: {says}"
+        );
+        assert!(
+            code != 5 || says.contains("it would be refused"),
+            "{words:?}: {says}"
+        );
+    }
+    assert_eq!(last_entry(&cli), before, "something was done");
+    assert_eq!(client.token(&[]).status, 200);
+}
+
+#[test]
+fn in_read_only_mode_nothing_is_changed_whoever_asks() {
+    let daemon = daemon();
+    let client = daemon.enrol(&Registration::new("a@acme.example"));
+    let own = client.credential.as_str();
+    let cli = daemon.cli();
+    let before = last_entry(&cli);
+    let file = daemon.installation.directory().join("s.secret");
+    let file = file.to_str().unwrap();
+    for words in [
+        "org create globex".to_owned(),
+        "org suspend acme --reason test --yes".to_owned(),
+        "agent suspend a@acme.example --reason test --yes".to_owned(),
+        "agent suspend --filter owner=team-a --reason test --yes".to_owned(),
+        "agent update a@acme.example --owner other".to_owned(),
+        format!("credential issue a@acme.example --secret-out {file}"),
+        format!("credential rotate {own}"),
+        format!("credential revoke {own} --reason test --yes"),
+        "token revoke --agent a@acme.example --reason test --yes".to_owned(),
+        "key rotate --reason test --yes".to_owned(),
+    ] {
+        let words: Vec<_> = words.split(' ').chain(["--read-only"]).collect();
+        let output = cli.run(&words).failing_with(4);
+        let says = output.stderr();
+        assert!(says.contains("READ_ONLY"), "{words:?}: {says}");
+        assert!(says.contains("without --read-only"), "{words:?}: {says}");
+    }
+    assert!(!std::path::Path::new(file).exists());
+    assert_eq!(last_entry(&cli), before, "something was done");
+
+    let by_variable = cli.by_way_of(&["env", "AGENTIDP_READ_ONLY=1"]);
+    let _ = by_variable
+        .run(&["org", "create", "globex"])
+        .failing_with(4);
+    for words in [
+        "agent list",
+        "agent show a@acme.example",
+        "credential list a@acme.example",
+        "key list",
+        "org list",
+        "status",
+        "audit list",
+        "agent suspend --filter owner=team-a --dry-run",
+    ] {
+        let words: Vec<_> = words.split(' ').collect();
+        let _ = by_variable.run(&words).ok();
+    }
+    let off = daemon.cli().by_way_of(&["env", "AGENTIDP_READ_ONLY=0"]);
+    let _ = off.run(&["org", "create", "globex"]).ok();
+}
+
+#[test]
+fn an_entry_and_a_key_are_shown_alone() {
+    let daemon = daemon();
+    let cli = daemon.cli();
+    let entries = cli.ndjson(&["audit", "list", "-o", "ndjson"]);
+    let seq = entries[1]["seq"].to_string();
+    let shown = cli.json(&["audit", "show", &seq, "-o", "json"]);
+    assert_eq!(shown, entries[1]);
+    let _ = cli.run(&["audit", "show", "99999"]).failing_with(3);
+    let keys = cli.ndjson(&["key", "list", "-o", "ndjson"]);
+    let kid = keys[0]["kid"].as_str().unwrap();
+    assert_eq!(cli.json(&["key", "show", kid, "-o", "json"]), keys[0]);
+    let _ = cli.run(&["key", "show", "nothing"]).failing_with(3);
+}
