@@ -12,8 +12,8 @@ use xtask::signals::Interrupt;
 use crate::Common;
 use crate::disk::{Disk, Knife};
 use crate::load::Crowd;
-use crate::oracle::{Oracle, Power};
 use crate::oracle::verify::Depth;
+use crate::oracle::{Oracle, Power};
 use crate::random::Random;
 use crate::running::Running;
 use crate::site::{Site, succeed};
@@ -32,9 +32,9 @@ const LONG: u64 = 10;
 pub(crate) struct Arguments {
     /// How many times the daemon is ended
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
-    cycles: u64,
+    pub(crate) cycles: u64,
     #[command(flatten)]
-    common: Common,
+    pub(crate) common: Common,
 }
 
 /// How the daemon is ended.
@@ -143,21 +143,24 @@ impl Cycles {
             self.keep()?;
             running = self.site.start().await?;
             self.start = running.ready_after();
-            let is_deep =
-                self.counts.ends.is_multiple_of(DEEP) || self.counts.ends == cycles;
+            let is_deep = self.counts.ends.is_multiple_of(DEEP) || self.counts.ends == cycles;
             let depth = if is_deep { Depth::All } else { Depth::New };
             let mut random = self.random.fork(1_000 + self.counts.ends);
             self.oracle
                 .verify(&running, crowd.reader(), depth, &mut random)
                 .await
-                .with_context(|| format!("after {}", running.stderr_text()))?;
+                .with_context(|| format!("after the restart{}", running.said()))?;
             if told.elapsed() > Duration::from_secs(5) {
                 told = Instant::now();
                 self.tell();
             }
         }
         let status = running.stop().await?;
-        ensure!(status.success(), "the last stop: {status}{}", running.said());
+        ensure!(
+            status.success(),
+            "the last stop: {status}{}",
+            running.said()
+        );
         match self.site.complaints()? {
             Some(complaints) => anyhow::bail!(complaints),
             None => Ok(()),
@@ -272,7 +275,10 @@ impl Cycles {
             Err(_) => println!(
                 "{}: FAILED; {summary}\n  the store: {}\n  as it was before the last start: {}\n  what the daemons wrote: {}",
                 self.kind.name(),
-                self.site.disk().display(),
+                self.disk
+                    .as_ref()
+                    .map_or(self.site.disk(), Disk::image)
+                    .display(),
                 self.kept().display(),
                 self.site.stderr().display()
             ),

@@ -15,6 +15,8 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, ensure};
 use nix::unistd::geteuid;
+use xtask::daemon::private_folder;
+use xtask::project::target;
 
 use crate::random::Random;
 use crate::site::succeed;
@@ -38,6 +40,24 @@ sys.stdout.write('ready\\n')
 sys.stdout.flush()
 sys.stdin.readline()
 fcntl.ioctl(folder, 0x8004587d, struct.pack('I', 2))";
+
+/// Finds out whether this machine can do it.
+///
+/// # Errors
+///
+/// Why it cannot.
+pub(crate) fn try_out() -> anyhow::Result<()> {
+    let folder = target().join(format!("torture/try-{}", std::process::id()));
+    private_folder(&folder.join("disk"))?;
+    let tried = || -> anyhow::Result<()> {
+        let mut disk = Disk::make(folder.join("disk.ext4"), &folder.join("disk"))?;
+        disk.knife()?.cut()?;
+        disk.unmount()
+    };
+    let outcome = tried();
+    fs::remove_dir_all(&folder)?;
+    outcome
+}
 
 /// An ext4 in a file. It is unmounted when this is dropped.
 #[derive(Debug)]
@@ -68,6 +88,11 @@ impl Disk {
         Ok(disk)
     }
 
+    /// The file that it is in.
+    pub(crate) fn image(&self) -> &Path {
+        &self.image
+    }
+
     /// Mounts it, with options drawn by chance, and names these.
     pub(crate) fn mount_anyhow(&mut self, random: &mut Random) -> anyhow::Result<&'static str> {
         let options = random.one_of(&OPTIONS).copied().unwrap_or("defaults");
@@ -82,8 +107,7 @@ impl Disk {
             .arg(format!("loop,{options}"))
             .arg(&self.image)
             .arg(&self.folder);
-        succeed(&mut command)
-            .context("this machine does not mount a file system from a file")?;
+        succeed(&mut command).context("this machine does not mount a file system from a file")?;
         self.is_mounted = true;
         Ok(())
     }

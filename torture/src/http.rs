@@ -170,7 +170,8 @@ fn parse(received: &[u8]) -> anyhow::Result<Option<Answer>> {
     let body = if body.is_empty() {
         Value::Null
     } else {
-        serde_json::from_slice(body).with_context(|| format!("an answer that is no JSON:\n{head}"))?
+        serde_json::from_slice(body)
+            .with_context(|| format!("an answer that is no JSON:\n{head}"))?
     };
     Ok(Some(Answer::Status(status.parse()?, body)))
 }

@@ -4,6 +4,7 @@
 //! - [`oracle`] keeps what was acknowledged, outside of the daemon, and verifies it.
 //! - [`load`] asks for everything that operators and agents ask for.
 //! - [`cycles`] lets the two meet, and ends the daemon again and again: by a signal, or by a cut of power.
+//! - [`record`] cuts the power where no file system can be mounted, in what a scripted run has recorded.
 //! - [`faults`] makes single calls of the daemon to its store fail.
 //!
 //! A new kind of torture is a new subcommand; a new operation belongs into [`load`], and what it is known
@@ -15,6 +16,7 @@
     reason = "findings and figures are printed to the terminal"
 )]
 
+mod base;
 mod cycles;
 mod disk;
 mod faults;
@@ -23,7 +25,9 @@ mod load;
 mod operator;
 mod oracle;
 mod random;
+mod record;
 mod running;
+mod script;
 mod site;
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -49,8 +53,10 @@ enum Torture {
     /// A cut of power at a random moment under the same load: what was not synced is gone.
     ///
     /// The store is on an ext4 of its own, mounted from a file and shut down without flushing its journal
-    /// (`EXT4_IOC_SHUTDOWN`), with mount options that differ from cut to cut. Needs root.
-    Power(cycles::Arguments),
+    /// (`EXT4_IOC_SHUTDOWN`), with mount options that differ from cut to cut. This needs root. Where it cannot
+    /// be done, or with --recorded, a scripted run is recorded by strace instead, and what cuts could have
+    /// left is made of that: before and after each sync, with nothing, some or all of what was not synced.
+    Power(PowerArguments),
     /// EIO and ENOSPC at every call that writes to the store, and SIGKILL at every storage call of a start.
     ///
     /// strace lets one call of a scripted run fail; then the next start has to succeed, and nothing that
@@ -86,11 +92,33 @@ impl Common {
     }
 }
 
+/// Runs power cuts.
+#[derive(Args)]
+struct PowerArguments {
+    /// Do not mount anything: cut the power in a recorded run
+    #[arg(long)]
+    recorded: bool,
+    #[command(flatten)]
+    cycles: cycles::Arguments,
+}
+
+async fn power(arguments: &PowerArguments) -> anyhow::Result<()> {
+    let cycles = &arguments.cycles;
+    if !arguments.recorded {
+        match disk::try_out() {
+            Ok(()) => return cycles::run(cycles::Kind::Power, cycles).await,
+            Err(error) => println!("power: in a recorded run, because {error:#}"),
+        }
+    }
+    let common = &cycles.common;
+    record::run(cycles.cycles, common.profile(), common.seed()).await
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let outcome = match Torture::parse() {
         Torture::Kill(arguments) => cycles::run(cycles::Kind::Kill, &arguments).await,
-        Torture::Power(arguments) => cycles::run(cycles::Kind::Power, &arguments).await,
+        Torture::Power(arguments) => power(&arguments).await,
         Torture::Faults(arguments) => faults::run(&arguments).await,
     };
     match outcome {

@@ -127,8 +127,7 @@ impl Operator {
 
     /// The audit entries from number `from` to the last there is, each with its number.
     pub(crate) async fn entries(&self, from: u64) -> anyhow::Result<Vec<v1::AuditEntry>> {
-        let mut client =
-            AuditServiceClient::new(self.0.clone()).max_decoding_message_size(MESSAGE);
+        let mut client = AuditServiceClient::new(self.0.clone()).max_decoding_message_size(MESSAGE);
         let mut stream = answer(client.tail(v1::TailAuditRequest {
             from: Some(from),
             ..v1::TailAuditRequest::default()

@@ -1,6 +1,6 @@
 //! Random choices that a seed repeats.
 
-/// A generator of random numbers: SplitMix64, which is enough to make choices by.
+/// A generator of random numbers: `SplitMix64`, which is enough to make choices by.
 #[derive(Debug, Clone)]
 pub(crate) struct Random(u64);
 
@@ -51,7 +51,10 @@ impl Random {
         let mut bytes = [0; N];
         for chunk in bytes.chunks_mut(8) {
             let drawn = self.next().to_le_bytes();
-            chunk.iter_mut().zip(drawn).for_each(|(to, from)| *to = from);
+            chunk
+                .iter_mut()
+                .zip(drawn)
+                .for_each(|(to, from)| *to = from);
         }
         bytes
     }

@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use xtask::project::typed;
 
@@ -33,6 +33,8 @@ pub(crate) struct Running {
     started: Instant,
     ready_after: Option<Duration>,
     address: Option<SocketAddr>,
+    /// Whether nothing is left of it: its number may be another's by then.
+    is_over: bool,
 }
 
 impl Running {
@@ -53,6 +55,7 @@ impl Running {
             started: Instant::now(),
             ready_after: None,
             address: None,
+            is_over: false,
         })
     }
 
@@ -105,25 +108,36 @@ impl Running {
     }
 
     /// The process id of what was started.
-    pub(crate) fn pid(&self) -> anyhow::Result<Pid> {
+    fn pid(&self) -> anyhow::Result<Pid> {
         Ok(Pid::from_raw(i32::try_from(self.child.id())?))
     }
 
     /// Kills it, and everything that it started, and waits until nothing of it is left.
     pub(crate) fn kill(&mut self) -> anyhow::Result<ExitStatus> {
-        if let Some(status) = self.child.try_wait()? {
-            return Ok(status);
+        if self.is_over {
+            return Ok(self.child.wait()?);
         }
-        killpg(self.pid()?, Signal::SIGKILL)?;
-        Ok(self.child.wait()?)
+        let group = self.pid()?;
+        if self.child.try_wait()?.is_none() {
+            killpg(group, Signal::SIGKILL)?;
+        }
+        let status = self.child.wait()?;
+        // A tracer may be gone before the traced is, who is then not our child.
+        let end = Instant::now() + STOP;
+        while killpg(group, Signal::SIGKILL).is_ok() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.is_over = true;
+        Ok(status)
     }
 
     /// Ends it as the service manager would, and says how it ended.
     pub(crate) async fn stop(&mut self) -> anyhow::Result<ExitStatus> {
-        kill(self.pid()?, Signal::SIGTERM)?;
-        self.wait(STOP).await?.with_context(|| {
-            format!("agentidpd does not end when it is asked to{}", self.said())
-        })
+        // A tracer lets it pass.
+        killpg(self.pid()?, Signal::SIGTERM)?;
+        self.wait(STOP)
+            .await?
+            .with_context(|| format!("agentidpd does not end when it is asked to{}", self.said()))
     }
 
     /// Waits for its end; `None` when it does not come in time.

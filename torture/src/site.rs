@@ -90,6 +90,11 @@ impl Site {
         self.folder.join("stderr")
     }
 
+    /// Removes the key-encryption key, so that a new store gets one of its own.
+    pub(crate) fn remove_key(&self) -> anyhow::Result<()> {
+        Ok(fs::remove_file(self.key())?)
+    }
+
     fn key(&self) -> PathBuf {
         self.folder.join("key-encryption-key")
     }

@@ -4,6 +4,7 @@
 //! comes to is known. Tokens are asked for by everyone for everything, also while it is suspended or
 //! revoked: the order of the log tells whether one was given that must not have been.
 
+pub(crate) mod calls;
 pub(crate) mod hand;
 mod tenants;
 mod tokens;
@@ -68,7 +69,11 @@ impl Crowd {
             hand.create_organization(name).await?.context(NOT_MADE)?;
             let reader = format!("reader@{name}.example");
             let capability = "tokens:read";
-            readers.push(hand.enrol(name, &reader, capability).await?.context(NOT_MADE)?);
+            readers.push(
+                hand.enrol(name, &reader, capability)
+                    .await?
+                    .context(NOT_MADE)?,
+            );
             for number in 0..STEADY {
                 let email = format!("steady-{number}@{name}.example");
                 let client = hand.enrol(name, &email, "resume:read").await?;
@@ -114,8 +119,7 @@ impl Crowd {
         let random = self.random.fork(self.rounds);
         let mut tasks = JoinSet::new();
         for (number, mut walker) in (100..).zip(std::mem::take(&mut self.walkers)) {
-            let mut hand =
-                Hand::new(running, &self.oracle, random.fork(number), tolerates).await?;
+            let mut hand = Hand::new(running, &self.oracle, random.fork(number), tolerates).await?;
             tasks.spawn(async move {
                 while walker.step(&mut hand).await? == Flow::Goes {}
                 Ok(Back::Walker(walker))

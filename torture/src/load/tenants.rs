@@ -4,7 +4,8 @@ use agentidp_proto::v1;
 use agentidp_shared::Action;
 
 use super::Flow;
-use super::hand::{Hand, IssuedTo};
+use super::calls::IssuedTo;
+use super::hand::Hand;
 use crate::http::Client;
 use crate::operator::Operator;
 

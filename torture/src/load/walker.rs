@@ -4,7 +4,8 @@ use agentidp_proto::v1;
 use agentidp_shared::Action;
 
 use super::Flow;
-use super::hand::{Hand, IssuedTo};
+use super::calls::IssuedTo;
+use super::hand::Hand;
 use crate::http::Client;
 use crate::operator::Operator;
 
@@ -130,13 +131,13 @@ impl Mine {
             Status::Suspended if drawn < 30 => self.ask(hand, false).await,
             Status::Suspended => {
                 let done = hand.move_agent(&self.id, Action::AgentResume).await?;
-                self.status_after(done, Status::Active)
+                Ok(self.status_after(done, Status::Active))
             }
             Status::Active => match drawn {
                 0..40 => hand.update(&self.id, format!("1.0.{count}")).await,
                 40..55 => {
                     let done = hand.move_agent(&self.id, Action::AgentSuspend).await?;
-                    if self.status_after(done, Status::Suspended)?.is_none() {
+                    if self.status_after(done, Status::Suspended).is_none() {
                         return Ok(None);
                     }
                     self.ask(hand, false).await
@@ -150,11 +151,11 @@ impl Mine {
         }
     }
 
-    fn status_after(&mut self, done: Option<()>, status: Status) -> anyhow::Result<Option<()>> {
+    const fn status_after(&mut self, done: Option<()>, status: Status) -> Option<()> {
         if done.is_some() {
             self.status = status;
         }
-        Ok(done)
+        done
     }
 
     /// Asks for a token with one of its credentials.
@@ -177,7 +178,7 @@ impl Mine {
             Action::AgentDecommission
         };
         let done = hand.move_agent(&self.id, action).await?;
-        if self.status_after(done, Status::Ended)?.is_none() {
+        if self.status_after(done, Status::Ended).is_none() {
             return Ok(None);
         }
         self.ask(hand, false).await

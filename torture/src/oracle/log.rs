@@ -27,7 +27,7 @@ pub(crate) enum Standing {
 }
 
 /// What the log has said so far.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(crate) struct Log {
     /// A hash of each entry, so that one that is changed later is found.
     pub(crate) digests: Vec<u64>,
@@ -85,7 +85,12 @@ impl Ledger {
             let text = || String::from_utf8_lossy(&stored.json).into_owned();
             let entry: Entry = serde_json::from_slice(&stored.json)
                 .with_context(|| format!("entry {}: {}", stored.seq, text()))?;
-            ensure!(entry.seq == stored.seq, "not entry {}: {}", stored.seq, text());
+            ensure!(
+                entry.seq == stored.seq,
+                "not entry {}: {}",
+                stored.seq,
+                text()
+            );
             self.read_entry(&entry)
                 .with_context(|| format!("entry {}: {}", stored.seq, text()))?;
         }
@@ -141,7 +146,9 @@ impl Ledger {
         let agent: AgentId = entry.actor.id.as_deref().context("no client")?.parse()?;
         let jti = entry.jti.context("a token without jti")?;
         let credential = entry.credential_id.context("a token without credential")?;
-        let organization = entry.organization_id.context("a token of no organization")?;
+        let organization = entry
+            .organization_id
+            .context("a token of no organization")?;
         ensure!(
             self.log.issued.insert(jti, agent).is_none(),
             "this token was issued twice"
@@ -249,7 +256,9 @@ impl Ledger {
         }
         for jti in std::mem::take(&mut self.fresh_tokens) {
             if !self.log.issued.contains_key(&jti) {
-                wrong.push(format!("lost: token {jti} was given out and is not in the log"));
+                wrong.push(format!(
+                    "lost: token {jti} was given out and is not in the log"
+                ));
             }
         }
         self.unanswered.clear();
@@ -259,5 +268,145 @@ impl Ledger {
             }
         }
         wrong
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use agentidp_proto::v1;
+    use agentidp_shared::{Action, RequestId, Timestamp};
+    use serde_json::{Value, json};
+
+    use super::super::{Intent, Ledger, Operation, Outcome, Wants};
+    use super::HashMap;
+
+    const AGENT: &str = "01890a5d-ac96-7b7c-8f0a-000000000001";
+    const ORGANIZATION: &str = "01890a5d-ac96-7b7c-8f0a-000000000002";
+    const CREDENTIAL: &str = "01890a5d-ac96-7b7c-8f0a-000000000003";
+    const TOKEN: &str = "01890a5d-ac96-7b7c-8f0a-000000000004";
+
+    fn request() -> RequestId {
+        RequestId::new(Timestamp::from_millis(1), [1; 10])
+    }
+
+    /// A ledger with one operation.
+    fn ledger(outcome: Outcome) -> Ledger {
+        let intent = Intent {
+            action: Action::AgentSuspend,
+            target: Some(AGENT.to_owned()),
+            wants: Wants::Status("suspended"),
+        };
+        let mut ledger = Ledger::default();
+        ledger
+            .operations
+            .insert(request(), Operation { intent, outcome });
+        ledger.fresh.push(request());
+        ledger
+    }
+
+    fn made(seq: u64, action: &str, kind: &str, id: &str, revision: u64) -> Value {
+        json!({
+            "v": 1, "seq": seq, "time": "2026-11-21T00:00:00.000Z", "action": action,
+            "organization_id": ORGANIZATION, "actor": {"kind": "system", "via": "internal"},
+            "target": {"kind": kind, "id": id, "revision": revision}, "outcome": "success",
+        })
+    }
+
+    fn suspension(seq: u64) -> Value {
+        let mut entry = made(seq, "agent.suspend", "agent", AGENT, 2);
+        entry["actor"] = json!({"kind": "operator", "id": "0", "via": "socket"});
+        entry["request_id"] = json!(request().to_string());
+        entry
+    }
+
+    fn token(seq: u64) -> Value {
+        let mut entry = made(seq, "token.issue", "token", TOKEN, 0);
+        entry["target"] = Value::Null;
+        entry["actor"] = json!({"kind": "agent", "id": AGENT, "via": "http"});
+        entry["credential_id"] = json!(CREDENTIAL);
+        entry["jti"] = json!(TOKEN);
+        entry
+    }
+
+    fn log(entries: &[Value]) -> Vec<v1::AuditEntry> {
+        let stored = |entry: &Value| v1::AuditEntry {
+            seq: entry["seq"].as_u64().unwrap(),
+            json: entry.to_string().into_bytes(),
+        };
+        entries.iter().map(stored).collect()
+    }
+
+    fn registered() -> Vec<Value> {
+        vec![
+            made(0, "organization.create", "organization", ORGANIZATION, 1),
+            made(1, "agent.register", "agent", AGENT, 1),
+            made(2, "credential.issue", "credential", CREDENTIAL, 1),
+        ]
+    }
+
+    fn told(ledger: &mut Ledger, entries: &[Value]) -> String {
+        let read = ledger.read_log(0, &log(entries));
+        read.err()
+            .map(|error| format!("{error:#}"))
+            .unwrap_or_default()
+    }
+
+    fn acknowledged(seq: u64) -> Outcome {
+        Outcome::Acknowledged {
+            seq,
+            records: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_was_acknowledged_and_is_not_in_the_log_is_lost() {
+        let mut ledger = ledger(acknowledged(3));
+        assert_eq!(told(&mut ledger, &registered()), "");
+        let wrong = ledger.settle_all(&HashMap::new());
+        assert!(wrong[0].starts_with("lost: "), "{wrong:?}");
+    }
+
+    #[test]
+    fn what_was_under_way_may_be_there_until_a_restart_found_that_it_is_not() {
+        let mut entries = registered();
+        entries.push(suspension(3));
+        assert_eq!(told(&mut ledger(Outcome::Unknown), &entries), "");
+
+        let mut ledger = ledger(Outcome::Unknown);
+        assert_eq!(told(&mut ledger, &registered()), "");
+        assert_eq!(ledger.settle_all(&HashMap::new()), Vec::<String>::new());
+        assert!(told(&mut ledger, &entries).contains("a phantom"));
+    }
+
+    #[test]
+    fn what_nobody_asked_for_is_a_phantom() {
+        let mut entries = registered();
+        entries.push(suspension(3));
+        assert!(told(&mut Ledger::default(), &entries).contains("a phantom"));
+        assert!(told(&mut ledger(Outcome::Nothing), &entries).contains("a phantom"));
+        let mut entries = registered();
+        entries.push(token(3));
+        assert!(told(&mut Ledger::default(), &entries).contains("a phantom"));
+    }
+
+    #[test]
+    fn a_token_after_the_suspension_of_its_agent_is_found() {
+        let mut entries = registered();
+        entries.extend([suspension(3), token(4)]);
+        let mut ledger = ledger(acknowledged(3));
+        ledger.unanswered.insert(AGENT.parse().unwrap(), 1);
+        let told = told(&mut ledger, &entries);
+        assert!(told.contains("whose agent is Some(Bad)"), "{told}");
+    }
+
+    #[test]
+    fn an_entry_that_is_changed_or_gone_is_found() {
+        let mut ledger = ledger(Outcome::Unknown);
+        let mut entries = registered();
+        assert_eq!(told(&mut ledger, &entries), "");
+        entries[1]["time"] = json!("2026-11-21T00:00:00.001Z");
+        assert!(told(&mut ledger, &entries).contains("not the one that it was"));
+        entries.truncate(1);
+        assert!(told(&mut ledger, &entries).contains("ends at entry 1"));
     }
 }

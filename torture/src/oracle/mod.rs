@@ -80,7 +80,7 @@ pub(crate) enum Outcome {
 }
 
 /// An operation on the operators' socket.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Operation {
     pub(crate) intent: Intent,
     pub(crate) outcome: Outcome,
@@ -132,7 +132,7 @@ impl Figures {
     }
 }
 
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(crate) struct Ledger {
     pub(crate) operations: HashMap<RequestId, Operation>,
     /// Those of them that the log has not been held against yet.
@@ -172,16 +172,57 @@ pub(crate) enum Power {
     Off,
 }
 
+/// What was known when, in microseconds since 1970.
+pub(crate) type History = Vec<(i64, Ledger)>;
+
 /// The ledger, shared by everyone who makes load.
 #[derive(Default)]
 pub(crate) struct Oracle {
     ledger: Mutex<Ledger>,
     power: AtomicU8,
+    history: Mutex<Option<History>>,
 }
 
 impl Oracle {
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One that knows this.
+    pub(crate) fn of(ledger: Ledger) -> Self {
+        Self {
+            ledger: Mutex::new(ledger),
+            ..Self::default()
+        }
+    }
+
+    /// Another one that knows the same.
+    pub(crate) fn copy(&self) -> Self {
+        Self::of(self.ledger().clone())
+    }
+
+    /// From here on remembers after each change what it knew.
+    pub(crate) fn begin_history(&self) {
+        *self.history() = Some(History::new());
+    }
+
+    /// Ends that, and gives it.
+    pub(crate) fn end_history(&self) -> History {
+        self.history().take().unwrap_or_default()
+    }
+
+    fn history(&self) -> MutexGuard<'_, Option<History>> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes something.
+    fn note<T>(&self, note: impl FnOnce(&mut Ledger) -> T) -> T {
+        let mut ledger = self.ledger();
+        let noted = note(&mut ledger);
+        if let Some(history) = self.history().as_mut() {
+            history.push((now(), ledger.clone()));
+        }
+        noted
     }
 
     /// Notes how far a cut of power has got.
@@ -210,71 +251,73 @@ impl Oracle {
 
     /// Notes an operation before it is asked for, and names its request.
     pub(crate) fn begin(&self, random: &mut Random, intent: Intent) -> RequestId {
-        let mut ledger = self.ledger();
-        let id = loop {
-            let bytes = random.bytes();
-            if ledger.ids.insert(bytes) {
-                // The time in it says nothing: runs with the same seed have the same ids.
-                break RequestId::new(Timestamp::from_millis(1_800_000_000_000), bytes);
-            }
-        };
-        let outcome = Outcome::Unknown;
-        ledger
-            .operations
-            .insert(id, Operation { intent, outcome });
-        ledger.fresh.push(id);
-        id
+        self.note(|ledger| {
+            let id = loop {
+                let bytes = random.bytes();
+                if ledger.ids.insert(bytes) {
+                    // The time in it says nothing: runs with the same seed have the same ids.
+                    break RequestId::new(Timestamp::from_millis(1_800_000_000_000), bytes);
+                }
+            };
+            let outcome = Outcome::Unknown;
+            ledger.operations.insert(id, Operation { intent, outcome });
+            ledger.fresh.push(id);
+            id
+        })
     }
 
     /// Notes what came of an operation.
     pub(crate) fn settle(&self, id: RequestId, outcome: Outcome) {
-        let mut ledger = self.ledger();
-        match outcome {
-            Outcome::Acknowledged { .. } => ledger.figures.changes += 1,
-            Outcome::Unknown => ledger.figures.unknown += 1,
-            Outcome::Found | Outcome::Nothing => {}
-        }
-        if let Some(operation) = ledger.operations.get_mut(&id) {
-            operation.outcome = outcome;
-        }
+        self.note(|ledger| {
+            match outcome {
+                Outcome::Acknowledged { .. } => ledger.figures.changes += 1,
+                Outcome::Unknown => ledger.figures.unknown += 1,
+                Outcome::Found | Outcome::Nothing => {}
+            }
+            if let Some(operation) = ledger.operations.get_mut(&id) {
+                operation.outcome = outcome;
+            }
+        });
     }
 
     /// Notes a secret that was acknowledged.
     pub(crate) fn knows(&self, client: Client) {
-        let mut ledger = self.ledger();
-        ledger.secrets.push(client.credential);
-        ledger.clients.insert(client.credential, client);
+        self.note(|ledger| {
+            ledger.secrets.push(client.credential);
+            ledger.clients.insert(client.credential, client);
+        });
     }
 
     /// Notes that a token is asked for.
     pub(crate) fn asks(&self, client: &Client) {
-        *self.ledger().unanswered.entry(client.id).or_default() += 1;
+        self.note(|ledger| *ledger.unanswered.entry(client.id).or_default() += 1);
     }
 
     /// Notes that a request for a token was answered, with a token or without.
     pub(crate) fn answered(&self, client: &Client, token: Option<&Token>, random: &mut Random) {
-        let mut ledger = self.ledger();
-        if let Some(count) = ledger.unanswered.get_mut(&client.id) {
-            *count -= 1;
-        }
-        let Some(token) = token else {
-            ledger.figures.refusals += 1;
-            return;
-        };
-        ledger.figures.tokens += 1;
-        let held = Held {
-            agent: client.id,
-            credential: client.credential,
-            text: Some(token.text.clone()),
-        };
-        ledger.tokens.insert(token.jti, held);
-        ledger.fresh_tokens.push(token.jti);
-        ledger.remember(token.jti, random);
+        self.note(|ledger| {
+            if let Some(count) = ledger.unanswered.get_mut(&client.id) {
+                *count -= 1;
+            }
+            let Some(token) = token else {
+                ledger.figures.refusals += 1;
+                return;
+            };
+            ledger.figures.tokens += 1;
+            let held = Held {
+                agent: client.id,
+                credential: client.credential,
+                text: Some(token.text.clone()),
+            };
+            ledger.tokens.insert(token.jti, held);
+            ledger.fresh_tokens.push(token.jti);
+            ledger.remember(token.jti, random);
+        });
     }
 
     /// Notes that a request for a token has no answer.
     pub(crate) fn unanswered(&self) {
-        self.ledger().figures.unknown += 1;
+        self.note(|ledger| ledger.figures.unknown += 1);
     }
 
     /// Some token that nobody has asked to be revoked yet; now somebody has.
@@ -283,21 +326,23 @@ impl Oracle {
         random: &mut Random,
         may_be: impl Fn(&Held) -> bool,
     ) -> Option<(TokenId, String, Held)> {
-        let mut ledger = self.ledger();
-        let jti = *random.one_of(&ledger.remembered)?;
-        let held = ledger.tokens.get(&jti).filter(|held| may_be(held))?.clone();
-        if ledger.revocations.contains_key(&jti) {
-            return None;
-        }
-        ledger.revocations.insert(jti, false);
-        Some((jti, held.text.clone()?, held))
+        self.note(|ledger| {
+            let jti = *random.one_of(&ledger.remembered)?;
+            let held = ledger.tokens.get(&jti).filter(|held| may_be(held))?.clone();
+            if ledger.revocations.contains_key(&jti) {
+                return None;
+            }
+            ledger.revocations.insert(jti, false);
+            Some((jti, held.text.clone()?, held))
+        })
     }
 
     /// Notes that the revocation of a token was acknowledged.
     pub(crate) fn revoked(&self, jti: TokenId) {
-        let mut ledger = self.ledger();
-        ledger.revocations.insert(jti, true);
-        ledger.figures.revocations += 1;
+        self.note(|ledger| {
+            ledger.revocations.insert(jti, true);
+            ledger.figures.revocations += 1;
+        });
     }
 
     /// One of the secrets that were acknowledged last, whatever became of its credential since.
@@ -307,6 +352,16 @@ impl Oracle {
         let id = *random.one_of(ledger.secrets.get(newest..)?)?;
         ledger.clients.get(&id).cloned()
     }
+}
+
+/// The time, as strace tells it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it is held against the times of another program"
+)]
+fn now() -> i64 {
+    let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    time.map_or(0, |time| i64::try_from(time.as_micros()).unwrap_or(0))
 }
 
 impl Ledger {

@@ -86,9 +86,9 @@ impl Record {
             (Wants::Name(name), Self::Organization(it)) => it.name == *name,
             (Wants::Email(email), Self::Agent(it)) => it.email == *email,
             (Wants::Version(version), Self::Agent(it)) => it.version == *version,
-            (Wants::MaxAge(seconds), Self::Organization(it)) => {
-                it.max_credential_age.is_some_and(|age| age.seconds == *seconds)
-            }
+            (Wants::MaxAge(seconds), Self::Organization(it)) => it
+                .max_credential_age
+                .is_some_and(|age| age.seconds == *seconds),
             (Wants::Of(agent), Self::Credential(it)) => it.agent_id == *agent,
             // Of a rotation with a time of grace there is the old one, too, and of an agent that has
             // ended the credentials that ended with it.

@@ -16,9 +16,12 @@ use nix::unistd::geteuid;
 use crate::project;
 
 /// Debian's packages that the checks need, each with a command that succeeds once it is there.
-const DEBIAN: [(&str, &[&str]); 4] = [
+const DEBIAN: [(&str, &[&str]); 7] = [
     ("curl", &["curl", "--version"]),
+    ("e2fsprogs", &["mkfs.ext4", "-V"]),
+    ("mount", &["mount", "--version"]),
     ("python3-venv", &["python3", "-c", "import ensurepip, venv"]),
+    ("strace", &["strace", "--version"]),
     ("systemd", &["systemd-analyze", "--version"]),
     ("tmux", &["tmux", "-V"]),
 ];
