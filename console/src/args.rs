@@ -298,27 +298,6 @@ pub struct AuditFilterArgs {
     pub org: Option<String>,
 }
 
-/// What `key` can do.
-#[derive(Debug, Subcommand)]
-pub enum KeyCommand {
-    /// Lists signing keys, newest first, with what happens to each next
-    List,
-    /// Replaces the key that signs; the new one is published before it signs
-    #[command(after_help = "\
-The new key signs ten minutes after it was made, when no copy of the JWKS is older than it. The one
-before it stays published until the last token that it signed has expired. Asked twice, the answer
-is the key that is on its way already.
-
-In an emergency the compromised keys leave the JWKS at once, and a new key signs at once: the tokens
-that they signed are dead, and copies of the JWKS may be wrong for five minutes.
-
-Examples:
-  agentidp key rotate --reason 'yearly' --yes
-  agentidp key rotate --emergency --reason 'the store was copied' --yes
-  agentidp key rotate --emergency --kid KID --reason 'leaked' --yes")]
-    Rotate(KeyRotateArgs),
-}
-
 /// `agentidp store`.
 #[derive(Debug, Subcommand)]
 pub enum StoreCommand {
@@ -331,23 +310,6 @@ With the daemon stopped, `agentidpd store check` does the same and names each fi
     #[command(after_help = "\
 For that time both are on the disk. `agentidp status` tells how far it is, and how large the index is.")]
     Compact,
-}
-
-/// How to replace signing keys.
-#[derive(Debug, ClapArgs)]
-pub struct KeyRotateArgs {
-    /// Keys are compromised: withdraw them now, and sign with a new one
-    #[arg(long)]
-    pub emergency: bool,
-    /// The one key that is compromised [default: every key in the JWKS]
-    #[arg(long, requires = "emergency", allow_hyphen_values = true)]
-    pub kid: Option<String>,
-    /// Why, for the audit log; asked for on a terminal
-    #[arg(long, value_name = "TEXT")]
-    pub reason: Option<String>,
-    /// Do it without asking
-    #[arg(short, long)]
-    pub yes: bool,
 }
 
 #[cfg(test)]

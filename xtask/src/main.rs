@@ -12,6 +12,7 @@
 mod bench;
 mod ci;
 mod dev;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -37,6 +38,9 @@ enum Chore {
     /// Measure the release build.
     #[command(disable_help_flag = true)]
     Bench(bench::Arguments),
+    /// Kill the daemon, cut its power and fail its disk, and find out whether anything was lost.
+    #[command(disable_help_flag = true)]
+    Torture(torture::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -55,5 +59,6 @@ fn run(chore: &Chore) -> anyhow::Result<()> {
         Chore::Ci => ci::run(),
         Chore::Clients => ci::clients(),
         Chore::Bench(arguments) => bench::run(arguments),
+        Chore::Torture(arguments) => torture::run(arguments),
     }
 }

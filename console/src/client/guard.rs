@@ -9,7 +9,17 @@ use tonic::service::Interceptor;
 use tonic::{GrpcMethod, Request, Status};
 
 /// The calls that change nothing, by their names, which mean the same in every service.
-const READS: &[&str] = &["Get", "List", "Inspect", "Tail"];
+const READS: &[&str] = &[
+    "Get",
+    "GetCheckpoint",
+    "GetKey",
+    "Export",
+    "Inspect",
+    "List",
+    "Prove",
+    "ProveConsistency",
+    "Tail",
+];
 
 /// Marks a request that changes nothing, though its call can.
 #[derive(Debug, Clone, Copy)]

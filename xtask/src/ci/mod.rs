@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::project;
+use crate::project::{self, Profile};
 
 /// Runs all checks and stops at the first that fails.
 pub(crate) fn run() -> anyhow::Result<()> {
@@ -28,6 +28,14 @@ pub(crate) fn run() -> anyhow::Result<()> {
     })?;
     // The end-to-end tests start these programs; nextest builds only what it links.
     report.step("programs", || cargo("build --workspace --bins"))?;
+    // A part of what `cargo xtask torture` does for as long as one likes.
+    for words in [
+        "kill --cycles 30",
+        "power --cycles 12",
+        "faults --cycles 40",
+    ] {
+        report.step(&format!("torture {words}"), || torture(words))?;
+    }
     report.announce("tests");
     cargo("nextest run --workspace")
 }
@@ -40,6 +48,16 @@ pub(crate) fn clients() -> anyhow::Result<()> {
 /// Runs cargo with these words.
 fn checked(path: &OsString, words: &str) -> anyhow::Result<()> {
     project::succeed(&mut command(path, words))
+}
+
+/// Runs the torture that was built with the other programs.
+fn torture(words: &str) -> anyhow::Result<()> {
+    let program = project::program(Profile::Debug, "agentidp-torture");
+    project::succeed(
+        Command::new(program)
+            .args(words.split(' '))
+            .stdin(Stdio::null()),
+    )
 }
 
 /// Cargo with these words, the project's tools within reach and nothing to read.

@@ -16,12 +16,15 @@ use nix::unistd::geteuid;
 use crate::project;
 
 /// Debian's packages that the checks need, each with a command that succeeds once it is there.
-const DEBIAN: [(&str, &[&str]); 9] = [
+const DEBIAN: [(&str, &[&str]); 12] = [
     ("curl", &["curl", "--version"]),
+    ("e2fsprogs", &["mkfs.ext4", "-V"]),
     ("fish", &["fish", "--version"]),
     ("mandoc", &["sh", "-c", "command -v mandoc"]),
+    ("mount", &["mount", "--version"]),
     ("openssh-server", &["/usr/sbin/sshd", "-V"]),
     ("python3-venv", &["python3", "-c", "import ensurepip, venv"]),
+    ("strace", &["strace", "--version"]),
     ("sudo", &["sudo", "--version"]),
     ("systemd", &["systemd-analyze", "--version"]),
     ("tmux", &["tmux", "-V"]),

@@ -111,7 +111,7 @@ pub(crate) enum OpenError {
         cause: String,
     },
     /// The operating system refused.
-    #[error("{}: {cause}", path.display())]
+    #[error("{}: {cause}; the store is left as it was: see to its disk and to who may write there, then start again", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -130,7 +130,9 @@ pub(crate) enum OpenError {
     #[error("it was interrupted")]
     Interrupted,
     /// The index failed.
-    #[error(transparent)]
+    #[error(
+        "{0}; nothing is lost, for the journal has it all: see to the store's disk, then start again"
+    )]
     Index(#[from] ReadError),
     /// The first commit cannot be made.
     #[error(transparent)]

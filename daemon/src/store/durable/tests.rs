@@ -584,6 +584,19 @@ fn a_newer_format_is_refused_untouched() {
 }
 
 #[test]
+fn a_disk_that_refuses_is_named_with_its_reason_and_what_to_do() {
+    let root = tempfile::tempdir().unwrap();
+    let options = create(root.path());
+    let identity = options.path.join("store.json");
+    fs::remove_file(&identity).unwrap();
+    fs::create_dir(&identity).unwrap();
+    let said = open_error(&options);
+    let begin = format!("{}: Is a directory (os error 21); ", identity.display());
+    assert!(said.starts_with(&begin), "{said}");
+    assert!(said.ends_with("then start again"), "{said}");
+}
+
+#[test]
 fn a_store_of_a_pre_release_is_refused_untouched_and_says_what_to_do() {
     let root = tempfile::tempdir().unwrap();
     let options = create(root.path());
