@@ -32,6 +32,11 @@ impl Notifier {
     }
 
     /// The daemon is still starting, and does `what`.
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        clippy::unused_self,
+        reason = "it is a method like its neighbours, which others use as such"
+    )]
     pub(crate) fn starting(&self, what: &str) {
         notify(&[
             NotifyState::ExtendTimeoutUsec(START_MORE),

@@ -154,6 +154,7 @@ fn every_setting_has_a_variable_that_stands_above_the_file() {
         ),
         ("AGENTIDP_STORE_PATH", "/p"),
         ("AGENTIDP_STORE_HEAD_FILE", "/h"),
+        ("AGENTIDP_STORE_CHECK_EVERY", "2d"),
         ("AGENTIDP_AUDIT_CHECKPOINT_FILE", "/c"),
         ("AGENTIDP_AUDIT_CHECKPOINT_COMMAND", r#"["/bin/send", "x"]"#),
         ("AGENTIDP_KEYS_ALGORITHM", "RS256"),

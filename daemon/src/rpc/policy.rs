@@ -369,13 +369,13 @@ mod tests {
                 "GetCheckpoint",
                 "ProveConsistency",
                 "Export",
-                "Check",
+                "Health/Check",
                 "Watch",
                 "ServerReflectionInfo",
             ];
-            let is_read = reads
-                .iter()
-                .any(|name| rule.path.ends_with(&format!("/{name}")));
+            let is_read = reads.iter().any(|name| {
+                rule.path.ends_with(&format!("/{name}")) || rule.path.ends_with(&format!(".{name}"))
+            });
             assert_eq!(rule.role == Role::Auditor, is_read, "{}", rule.path);
         }
     }

@@ -137,40 +137,35 @@ fn upkeep(upkeep: &Upkeep, registry: &mut Registry) {
         Unit::Bytes,
         ConstGauge::new(upkeep.index_bytes),
     );
-    if upkeep.content_bytes > 0 {
-        registry.register_with_unit(
-            "agentidp_store_index_content",
-            "About how many bytes of the index are of use",
-            Unit::Bytes,
-            ConstGauge::new(upkeep.content_bytes),
-        );
-    }
-    // Before the first check there is no series: zero would mean that nothing is wrong.
-    if let Some(checked) = &upkeep.checked {
-        registry.register(
-            "agentidp_store_check_findings",
-            "Things that the last check of the whole store found not to be as they should",
-            ConstGauge::new(checked.findings),
-        );
-        registry.register_with_unit(
-            "agentidp_store_check_time",
-            "When the last check of the whole store began, since 1970-01-01 UTC",
-            Unit::Seconds,
-            ConstGauge::new(checked.time.as_secs()),
-        );
-    }
-    if let Some(step) = upkeep.checking {
-        registry.register(
-            "agentidp_store_check_stage_done",
-            "How much of its present stage a check of the whole store has done",
-            ConstGauge::new(step.done),
-        );
-        registry.register(
-            "agentidp_store_check_stage_of",
-            "How much there is to do in that stage",
-            ConstGauge::new(step.of),
-        );
-    }
+    registry.register_with_unit(
+        "agentidp_store_index_content",
+        "About how many bytes of the index are of use; 0 while that is not known",
+        Unit::Bytes,
+        ConstGauge::new(upkeep.content_bytes),
+    );
+    let checked = upkeep.checked.as_ref();
+    registry.register(
+        "agentidp_store_check_findings",
+        "Things that the last check of the whole store found not to be as they should",
+        ConstGauge::new(checked.map_or(0, |it| it.findings)),
+    );
+    registry.register_with_unit(
+        "agentidp_store_check_time",
+        "When the last check of the whole store began, since 1970-01-01 UTC; 0 before the first",
+        Unit::Seconds,
+        ConstGauge::new(checked.map_or(0, |it| it.time.as_secs())),
+    );
+    let (done, of) = upkeep.checking.map_or((0, 0), |step| (step.done, step.of));
+    registry.register(
+        "agentidp_store_check_stage_done",
+        "How much of its present stage a check of the whole store has done",
+        ConstGauge::new(done),
+    );
+    registry.register(
+        "agentidp_store_check_stage_of",
+        "How much there is to do in that stage; 0 while no check is made",
+        ConstGauge::new(of),
+    );
 }
 
 fn caches(service: &Service, registry: &mut Registry) {

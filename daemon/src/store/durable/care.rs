@@ -19,7 +19,7 @@ use crate::store::ReadError;
 pub(crate) type Trial = fn(&Path) -> io::Result<Command>;
 
 /// How long a trial may take at least.
-const TRIAL: Duration = Duration::from_secs(60);
+const TRIAL: Duration = Duration::from_mins(1);
 /// How many bytes a second a disk reads that is slow.
 const SLOW_DISK: u64 = 8 * 1_024 * 1_024;
 /// The longest time between two looks at whether a trial has ended.

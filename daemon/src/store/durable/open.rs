@@ -420,7 +420,7 @@ impl Opening<'_> {
     fn up_to_date(&self, mark: Option<Mark>) -> Result<State, OpenError> {
         let folder = self.layout.index();
         match mark {
-            Some(mark) => match self.from_index(&folder, &mark) {
+            Some(mark) => match self.with_index(&folder, &mark) {
                 Ok(state) => return Ok(state),
                 Err(Unusable::Because(cause)) => {
                     tracing::error!(%cause, "the index cannot be used, and is made anew from the journal");
@@ -462,7 +462,7 @@ impl Opening<'_> {
     }
 
     /// The state of the index that `mark` belongs to, brought up to date.
-    fn from_index(&self, folder: &Path, mark: &Mark) -> Result<State, Unusable> {
+    fn with_index(&self, folder: &Path, mark: &Mark) -> Result<State, Unusable> {
         let end = &self.end.position;
         if mark.frame > end.frame + 1 || mark.open_seq > end.entries {
             return Err(because(

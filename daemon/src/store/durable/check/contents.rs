@@ -117,7 +117,7 @@ impl Check<'_> {
             let (name, id) = found?;
             let owner = index.get(&[&[places::ORGANIZATION], id.as_slice()].concat())?;
             let owner = owner.and_then(|stored| stored.record.into_organization());
-            if !owner.is_some_and(|owner| owner.name.as_str().as_bytes() == name) {
+            if owner.is_none_or(|owner| owner.name.as_str().as_bytes() != name) {
                 let name = String::from_utf8_lossy(&name).into_owned();
                 let problem = "the name is that of no organization".to_owned();
                 self.report
@@ -242,12 +242,7 @@ impl Check<'_> {
     }
 
     /// Every full tile of the log's tree is there.
-    pub(super) fn tiles(
-        &mut self,
-        index: &Index,
-        expected: &Expected,
-        bounds: &Bounds,
-    ) -> Result<(), OpenError> {
+    pub(super) fn tiles(&mut self, index: &Index, expected: &Expected, bounds: &Bounds) {
         let full = expected.tiles.iter();
         for tile in full.take_while(|tile| tile.end <= bounds.bundled) {
             let (level, place) = tile.place;
@@ -259,7 +254,6 @@ impl Check<'_> {
                     .add(Finding::new(Part::Index, "tile", Some(id), problem));
             }
         }
-        Ok(())
     }
 }
 

@@ -124,9 +124,8 @@ fn files(root: &Path) -> Vec<PathBuf> {
 /// What became of a flip.
 fn outcome(root: &Path, before: &str) -> &'static str {
     let options = options(root);
-    let report = match check(&options) {
-        Ok(report) => report,
-        Err(_) => return "named by the check, which could not go on",
+    let Ok(report) = check(&options) else {
+        return "named by the check, which could not go on";
     };
     let is_sound = report.is_sound();
     let store = match JournaledStore::open(&options) {
@@ -181,7 +180,7 @@ fn outcome_in_child(root: &Path) -> Result<String, String> {
         .map_err(|_error| String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-/// Numbers that look like chance and are the same every time (SplitMix64).
+/// Numbers that look like chance and are the same every time (`SplitMix64`).
 struct Random(u64);
 
 impl Random {
