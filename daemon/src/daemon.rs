@@ -23,7 +23,7 @@ use crate::rpc::{self, About, Certified, Operators, StoreWork};
 use crate::scrape;
 use crate::service::tier::TierLimits;
 use crate::service::{Service, Settings, Tiers, init};
-use crate::sink::Sink;
+use crate::sink::{Checkpoints, Sink};
 use crate::store::durable::{JournaledStore, StoreOptions};
 use crate::store::{Commit, Store};
 use crate::upkeep;
@@ -31,8 +31,6 @@ use crate::upkeep;
 /// How long requests under way are waited for when the daemon is to end. With what comes after it
 /// the daemon ends within ten seconds.
 const DRAIN: Duration = Duration::from_secs(7);
-/// How long the last checkpoint may take to get off the machine.
-const LAST_DELIVERY: Duration = Duration::from_secs(2);
 /// How often what waits for its time is looked at.
 const TICK: Duration = Duration::from_secs(5);
 /// How often credentials are looked through for those that are old or about to expire.
@@ -360,46 +358,6 @@ impl Daemon {
             );
         }
         Ok(())
-    }
-}
-
-/// What signs checkpoints of the audit log, and what carries them off the machine. It lives longer than
-/// the other parts: the last checkpoint is of the entry that says that the daemon ended.
-struct Checkpoints {
-    signing: JoinSet<()>,
-    delivering: JoinSet<()>,
-    end_of_signing: CancellationToken,
-    end_of_delivering: CancellationToken,
-}
-
-impl Checkpoints {
-    fn start(service: &Arc<Service>, sinks: Vec<Sink>) -> Self {
-        let end_of_signing = CancellationToken::new();
-        let mut signing = JoinSet::new();
-        let (signer, end) = (Arc::clone(service), end_of_signing.clone());
-        signing.spawn(async move { signer.keep_checkpoints(end).await });
-        let end_of_delivering = CancellationToken::new();
-        let mut delivering = JoinSet::new();
-        for sink in sinks {
-            delivering.spawn(sink.run(Arc::clone(service), end_of_delivering.clone()));
-        }
-        Self {
-            signing,
-            delivering,
-            end_of_signing,
-            end_of_delivering,
-        }
-    }
-
-    /// Signs the last one, and gives it a moment to get off the machine.
-    async fn finish(mut self) {
-        self.end_of_signing.cancel();
-        while self.signing.join_next().await.is_some() {}
-        self.end_of_delivering.cancel();
-        let all = async { while self.delivering.join_next().await.is_some() {} };
-        if tokio::time::timeout(LAST_DELIVERY, all).await.is_err() {
-            tracing::warn!("the last checkpoint may not have got off the machine");
-        }
     }
 }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::service::Service;
@@ -21,6 +22,8 @@ use crate::service::Service;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long after a failure it is tried again when there is no newer checkpoint.
 const AGAIN: Duration = Duration::from_secs(30);
+/// How long the last checkpoint may take to get off the machine.
+const LAST_DELIVERY: Duration = Duration::from_secs(2);
 /// What a command finds in its environment: nothing of the daemon's own, which may hold secrets.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -141,6 +144,47 @@ async fn run(command: &[String], note: &[u8]) -> io::Result<()> {
         Ok(())
     } else {
         Err(io::Error::other(format!("it ended with {status}")))
+    }
+}
+
+/// What signs checkpoints of the audit log, and what carries them off the machine. It lives longer than
+/// the other parts: the last checkpoint is of the entry that says that the daemon ended.
+pub(crate) struct Checkpoints {
+    signing: JoinSet<()>,
+    delivering: JoinSet<()>,
+    end_of_signing: CancellationToken,
+    end_of_delivering: CancellationToken,
+}
+
+impl Checkpoints {
+    /// Starts it, with these ways off the machine.
+    pub(crate) fn start(service: &Arc<Service>, sinks: Vec<Sink>) -> Self {
+        let end_of_signing = CancellationToken::new();
+        let mut signing = JoinSet::new();
+        let (signer, end) = (Arc::clone(service), end_of_signing.clone());
+        signing.spawn(async move { signer.keep_checkpoints(end).await });
+        let end_of_delivering = CancellationToken::new();
+        let mut delivering = JoinSet::new();
+        for sink in sinks {
+            delivering.spawn(sink.run(Arc::clone(service), end_of_delivering.clone()));
+        }
+        Self {
+            signing,
+            delivering,
+            end_of_signing,
+            end_of_delivering,
+        }
+    }
+
+    /// Signs the last one, and gives it a moment to get off the machine.
+    pub(crate) async fn finish(mut self) {
+        self.end_of_signing.cancel();
+        while self.signing.join_next().await.is_some() {}
+        self.end_of_delivering.cancel();
+        let all = async { while self.delivering.join_next().await.is_some() {} };
+        if tokio::time::timeout(LAST_DELIVERY, all).await.is_err() {
+            tracing::warn!("the last checkpoint may not have got off the machine");
+        }
     }
 }
 

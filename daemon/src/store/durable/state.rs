@@ -3,7 +3,7 @@
 use std::hash::Hash;
 use std::sync::Arc;
 
-use agentidp_shared::merkle::{Edge, Grown, NodeHash, root};
+use agentidp_shared::merkle::Edge;
 use agentidp_shared::{
     Agent, AgentId, CredentialId, Entry, Organization, OrganizationId, StoreId, Timestamp,
 };
@@ -18,7 +18,6 @@ use super::index::Index;
 use super::journal::Position;
 use super::places;
 use super::progress::Progress;
-use super::tiles::unproved;
 use super::usage::{Issued, UsageKey, Uses};
 use crate::metrics::store::StoreMetrics;
 use crate::store::query::first_expiry;
@@ -182,16 +181,6 @@ impl State {
         Ok(())
     }
 
-    /// Appends an entry to the tree.
-    fn grow(&self, tree: &mut Edge, entry: &[u8]) -> Read<()> {
-        let mut full = Vec::new();
-        tree.push(NodeHash::of_leaf(entry), |level, index, hashes| {
-            full.push((level, index, hashes.to_vec()));
-        });
-        full.iter()
-            .try_for_each(|(level, index, hashes)| self.index.put_tile(*level, *index, hashes))
-    }
-
     /// Notes in memory what a record has become that is in the index already.
     fn note(&self, record: &Record, is_new: bool, seq: u64) -> Read<()> {
         match record {
@@ -306,17 +295,6 @@ impl State {
             cache.records.put(id, Arc::clone(&found));
         }
         Ok(Some(found))
-    }
-
-    /// The root of the tree over the first `size` entries.
-    ///
-    /// # Errors
-    ///
-    /// When there are not as many, or the index lacks something of the tree.
-    pub(super) fn root_of(&self, size: u64) -> Read<NodeHash> {
-        let edge = &self.tree.lock();
-        let full = &self.index;
-        root(&Grown { full, edge }, size).map_err(unproved)
     }
 
     /// The entries of the bundle that `seq` is in, as far as they are durable.
