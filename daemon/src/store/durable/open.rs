@@ -133,10 +133,17 @@ pub(crate) enum OpenError {
     #[error(
         "{0}; nothing is lost, for the journal has it all: see to the store's disk, then start again"
     )]
-    Index(#[from] ReadError),
+    Index(ReadError),
     /// The first commit cannot be made.
     #[error(transparent)]
     First(#[from] CommitError),
+}
+
+// Not `#[from]`, which makes it a source as well: it would be told twice.
+impl From<ReadError> for OpenError {
+    fn from(error: ReadError) -> Self {
+        Self::Index(error)
+    }
 }
 
 impl OpenError {
