@@ -10,6 +10,7 @@ mod organization;
 mod status;
 mod token;
 
+pub(crate) use self::agent::word;
 pub use self::agent::{AgentQuery, Bulk, BulkProgress, ListedAgent, Refused};
 pub use self::credential::Issued;
 pub use self::key::RotatedKeys;

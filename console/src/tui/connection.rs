@@ -7,6 +7,7 @@ use agentidp_proto::v1::tail_audit_response::Event as TailEvent;
 use agentidp_proto::v1::{AuditFilter, TailAuditResponse};
 use agentidp_shared::AgentId;
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 
 use crate::backoff::Backoff;
 use crate::client::{Client, ListedAgent, MAX_PAGE};
@@ -14,6 +15,8 @@ use crate::error::Error;
 use crate::socket::SocketChoice;
 
 use super::event::{Change, ChangeDone, ChangeResult, Command, DetailData, NetEvent, Welcome};
+use super::many;
+use super::stakes;
 use super::state::agents::PAGE;
 use super::state::audit::{AuditEntry, AuditRow};
 
@@ -36,6 +39,8 @@ pub(crate) struct Connection {
     next: Option<u64>,
     /// The store that `next` is a place in.
     store: String,
+    /// The change of many that is under way.
+    bulk: Option<AbortHandle>,
 }
 
 /// The console is gone: there is nobody left to tell.
@@ -53,6 +58,7 @@ impl Connection {
             events,
             next: None,
             store: String::new(),
+            bulk: None,
         }
     }
 
@@ -90,8 +96,9 @@ impl Connection {
                 () = &mut sleep => return Ok(()),
                 command = self.commands.recv() => {
                     let command = command.ok_or(Gone)?;
-                    let answer = failure(command, "not connected".to_owned());
-                    self.events.send(answer).await.map_err(|_gone| Gone)?;
+                    if let Some(answer) = failure(command, "not connected".to_owned()) {
+                        self.events.send(answer).await.map_err(|_gone| Gone)?;
+                    }
                 }
             }
         }
@@ -115,6 +122,15 @@ impl Connection {
         loop {
             tokio::select! {
                 command = self.commands.recv() => match command {
+                    Some(Command::StopBulk) => {
+                        if let Some(bulk) = self.bulk.take() {
+                            bulk.abort();
+                        }
+                    }
+                    Some(Command::Bulk(order)) => {
+                        let work = many::run(client.clone(), *order, self.events.clone());
+                        self.bulk = Some(tokio::spawn(work).abort_handle());
+                    }
                     Some(command) => serve(client.clone(), command, self.events.clone()),
                     None => return Ok(Gone),
                 },
@@ -202,14 +218,15 @@ fn rows(entries: &[agentidp_proto::v1::AuditEntry]) -> Vec<AuditRow> {
 /// is under way has an answer, and the operator is owed it.
 fn serve(client: Client, command: Command, events: mpsc::Sender<NetEvent>) {
     tokio::spawn(async move {
-        let answer = answer(&client, command).await;
-        // When the console is gone, nobody waits for the answer.
-        let _ = events.send(answer).await;
+        if let Some(answer) = answer(&client, command).await {
+            // When the console is gone, nobody waits for the answer.
+            let _ = events.send(answer).await;
+        }
     });
 }
 
-async fn answer(client: &Client, command: Command) -> NetEvent {
-    match command {
+async fn answer(client: &Client, command: Command) -> Option<NetEvent> {
+    Some(match command {
         Command::Agents {
             ticket,
             page,
@@ -233,12 +250,18 @@ async fn answer(client: &Client, command: Command) -> NetEvent {
             let outcome = make(client, change.clone()).await.map_err(sentence);
             NetEvent::Changed(Box::new(ChangeResult { change, outcome }))
         }
-    }
+        Command::Stakes(id) => {
+            let stakes = stakes::read(client, id).await;
+            NetEvent::Stakes(id, stakes.map(Box::new).map_err(sentence))
+        }
+        // These are not answered but done.
+        Command::Bulk(_) | Command::StopBulk => return None,
+    })
 }
 
 /// The answer to a command that cannot be carried out.
-fn failure(command: Command, why: String) -> NetEvent {
-    match command {
+fn failure(command: Command, why: String) -> Option<NetEvent> {
+    Some(match command {
         Command::Agents { ticket, page, .. } => NetEvent::Agents {
             ticket,
             page,
@@ -251,7 +274,15 @@ fn failure(command: Command, why: String) -> NetEvent {
             change,
             outcome: Err(why),
         })),
-    }
+        Command::Bulk(order) => NetEvent::Bulk {
+            ticket: order.ticket,
+            sums: Box::default(),
+            over: Some(Err(why)),
+            moved: Vec::new(),
+        },
+        Command::Stakes(id) => NetEvent::Stakes(id, Err(why)),
+        Command::StopBulk => return None,
+    })
 }
 
 /// An agent with what its row shows.
@@ -322,7 +353,7 @@ async fn make(client: &Client, change: Change) -> Result<ChangeDone, Error> {
 
 /// An error as one sentence for the message line.
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn sentence(error: Error) -> String {
+pub(super) fn sentence(error: Error) -> String {
     match error.hint() {
         Some(hint) => format!("{error}; {hint}"),
         None => error.to_string(),

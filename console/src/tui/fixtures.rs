@@ -9,13 +9,16 @@ use agentidp_shared::{
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use zeroize::Zeroizing;
 
-use crate::client::{Caller, Changed, DaemonStatus, Issued, ListedAgent, Page, StoreStatus};
+use crate::client::{
+    Caller, Changed, DaemonStatus, Issued, ListedAgent, Page, Refused, StoreStatus,
+};
 
 use super::event::{
-    Change, ChangeDone, ChangeResult, Command, DetailData, Effect, Event, NetEvent, Welcome,
+    Change, ChangeDone, ChangeResult, Command, DetailData, Effect, Event, NetEvent, Stakes, Welcome,
 };
 use super::state::State;
 use super::state::audit::{AuditEntry, AuditRow};
+use super::state::bulk::Sums;
 use super::style::Palette;
 use super::update::update;
 
@@ -197,6 +200,23 @@ pub(crate) fn history() -> Vec<AuditRow> {
             r#","code":"SCOPE_NOT_ALLOWED","scope":"ledger:write""#,
         ),
     ]
+}
+
+/// Of four agents two would move, one is there already, and one cannot.
+pub(crate) fn sums() -> Sums {
+    let mut sums = Sums {
+        matched: 4,
+        done: 2,
+        unchanged: 1,
+        ..Sums::default()
+    };
+    sums.refuse([Refused {
+        agent_id: agent_id(4).to_string(),
+        email: "refund-bot@acme.example".to_owned(),
+        code: "INVALID_STATE".to_owned(),
+        message: "the agent is revoked, which is for good".to_owned(),
+    }]);
+    sums
 }
 
 pub(crate) fn keys() -> Vec<ScheduledKey> {
@@ -389,6 +409,32 @@ impl World {
                 audit_seq: 88_413,
             })),
         })));
+    }
+
+    /// What hangs on agent 1: two live tokens of its first credential and one of its second.
+    pub(crate) fn stakes(&mut self) {
+        let (one, two) = (credential_id(1), credential_id(2));
+        let addresses = ["10.4.2.9".to_owned(), "10.4.2.11".to_owned()];
+        self.net(NetEvent::Stakes(
+            agent_id(1),
+            Ok(Box::new(Stakes {
+                tokens: [(one, 2), (two, 1)].into(),
+                addresses: [(one, addresses.into())].into(),
+                is_more: false,
+                accepted: vec![one, two],
+            })),
+        ));
+    }
+
+    /// The daemon tells how far the change of many is.
+    pub(crate) fn bulk(&mut self, sums: Sums, over: Option<Result<(), String>>) {
+        let ticket = self.state.bulk_ticket;
+        self.net(NetEvent::Bulk {
+            ticket,
+            sums: Box::new(sums),
+            over,
+            moved: Vec::new(),
+        });
     }
 
     pub(crate) fn issued(&mut self) {

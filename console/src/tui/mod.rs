@@ -13,6 +13,8 @@ mod connection;
 mod event;
 mod input;
 mod keys;
+mod many;
+mod stakes;
 mod state;
 mod style;
 mod terminal;
@@ -205,6 +207,11 @@ impl Console {
                 Effect::Redraw => self.terminal.reset()?,
                 Effect::Stop => self.stop()?,
                 Effect::Copy(secret) => self.copy(secret),
+                Effect::Export(path, text) => {
+                    let result = export(&path, &text).map(|()| path);
+                    let result = result.map_err(|error| error.to_string());
+                    drop(self.own_events.send(Event::Exported(result)));
+                }
                 Effect::WriteSecret(path, secret) => {
                     let result = write_secret(&path, &secret).map(|()| path);
                     let result = result.map_err(|error| error.to_string());
@@ -332,6 +339,15 @@ fn translate(event: TerminalEvent) -> Option<Event> {
         TerminalEvent::Resize(width, height) => Some(Event::Resize(width, height)),
         _ => None,
     }
+}
+
+/// Writes a text to a file that was not there: what is there is never overwritten.
+fn export(path: &Path, text: &str) -> Result<(), Error> {
+    use std::io::Write as _;
+    let what = format!("cannot write {}", path.display());
+    std::fs::File::create_new(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(Error::io(what))
 }
 
 fn write_secret(path: &Path, secret: &str) -> Result<(), Error> {

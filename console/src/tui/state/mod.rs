@@ -3,21 +3,26 @@
 
 pub(crate) mod agents;
 pub(crate) mod audit;
+pub(crate) mod bulk;
 pub(crate) mod confirm;
 pub(crate) mod detail;
 pub(crate) mod dialog;
 pub(crate) mod filter;
+pub(crate) mod log;
+pub(crate) mod marks;
+pub(crate) mod times;
 
 use std::time::Duration;
 
 use agentidp_shared::agent::Transition;
 use agentidp_shared::{AgentId, Organization, Role, ScheduledKey, Timestamp};
+use jiff::tz::TimeZone;
 use tui_input::Input;
 
 use crate::client::DaemonStatus;
 
 use super::event::Change;
-use super::keys::Place;
+use super::keys::{KeyMap, Place};
 use super::style::Palette;
 
 use self::agents::Agents;
@@ -25,6 +30,9 @@ use self::audit::Audit;
 use self::detail::Detail;
 use self::dialog::Dialog;
 use self::filter::Filter;
+use self::log::CommandLog;
+use self::marks::Pinned;
+use self::times::{Clock, Times};
 
 /// The smallest terminal that shows everything.
 pub(crate) const SMALLEST: (u16, u16) = (80, 24);
@@ -51,14 +59,24 @@ pub(crate) struct State {
     pub(crate) keys: Keys,
     pub(crate) dialog: Option<Dialog>,
     pub(crate) prompt: Option<Prompt>,
-    /// Whether the actions are being chosen from.
-    pub(crate) is_menu_open: bool,
+    /// The actions that are being chosen from.
+    pub(crate) menu: Option<Menu>,
     pub(crate) message: Option<Message>,
     pub(crate) undo: Option<Undo>,
     /// The undo that was asked for last: it is not offered to be undone.
-    pub(crate) undoing: Option<Change>,
-    /// Whether times are shown as ages.
-    pub(crate) shows_ages: bool,
+    pub(crate) undoing: Option<Undoing>,
+    /// The number of the last change of many.
+    pub(crate) bulk_ticket: u64,
+    /// What was done here.
+    pub(crate) log: CommandLog,
+    /// How times are shown in lists, and in the audit log.
+    pub(crate) times: Times,
+    pub(crate) audit_times: Times,
+    /// The zone that the operator's environment names.
+    pub(crate) zone: TimeZone,
+    pub(crate) key_map: KeyMap,
+    /// Whether this console asks for no change.
+    pub(crate) is_read_only: bool,
     /// Whether the clock is shown. It writes to the terminal each second, so it is asked for.
     pub(crate) shows_clock: bool,
 }
@@ -94,6 +112,13 @@ pub(crate) struct Keys {
     pub(crate) failed: Option<String>,
 }
 
+impl Keys {
+    /// The selected key.
+    pub(crate) fn selected(&self) -> Option<&ScheduledKey> {
+        self.rows.as_ref()?.get(self.selected)
+    }
+}
+
 /// A line that is being typed below the screen.
 #[derive(Debug)]
 pub(crate) struct Prompt {
@@ -115,16 +140,32 @@ pub(crate) struct Message {
     pub(crate) text: String,
 }
 
+/// What the actions are to be done to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Menu {
+    /// The agent that is selected or open.
+    One,
+    /// The marked agents.
+    Marked,
+    /// All that the filter lets through.
+    All,
+}
+
 /// A change that can be taken back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Undo {
     /// What takes it back.
     pub(crate) transition: Transition,
-    pub(crate) agent: AgentId,
-    pub(crate) email: String,
-    /// The revision that the change led to: a later change of someone else stays.
-    pub(crate) revision: u64,
+    /// The agents at the revisions that the change led to: a later change of someone else stays.
+    pub(crate) agents: Vec<Pinned>,
     pub(crate) until: Timestamp,
+}
+
+/// An undo that is under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Undoing {
+    One(Change),
+    Many(u64),
 }
 
 impl State {
@@ -145,11 +186,17 @@ impl State {
             keys: Keys::default(),
             dialog: None,
             prompt: None,
-            is_menu_open: false,
+            menu: None,
             message: None,
             undo: None,
             undoing: None,
-            shows_ages: true,
+            bulk_ticket: 0,
+            log: CommandLog::default(),
+            times: Times::Age,
+            audit_times: Times::Utc,
+            zone: TimeZone::UTC,
+            key_map: KeyMap::default(),
+            is_read_only: false,
             shows_clock: false,
         }
     }
@@ -160,7 +207,7 @@ impl State {
             Screen::Agents => &[Place::Agents, Place::List, Place::Anywhere],
             Screen::Detail => &[Place::Detail, Place::List, Place::Anywhere],
             Screen::Audit => &[Place::Audit, Place::List, Place::Anywhere],
-            Screen::Keys => &[Place::List, Place::Anywhere],
+            Screen::Keys => &[Place::Keys, Place::List, Place::Anywhere],
             Screen::Health | Screen::Credentials | Screen::Approvals => &[Place::Anywhere],
         }
     }
@@ -180,8 +227,19 @@ impl State {
         usize::from(self.size.1.saturating_sub(around)).max(1)
     }
 
+    /// What time it is, and where.
+    pub(crate) fn clock(&self) -> Clock {
+        Clock {
+            now: self.now,
+            zone: self.zone.clone(),
+        }
+    }
+
     /// Why a change cannot be asked for now; none when it can.
     pub(crate) fn why_read_only(&self) -> Option<String> {
+        if self.is_read_only {
+            return Some("this console is read-only".to_owned());
+        }
         match &self.link {
             Link::Live => {}
             Link::Connecting(_) => return Some("not connected yet".to_owned()),

@@ -2,9 +2,10 @@
 
 use crate::tui::event::{Command, Effect};
 use crate::tui::keys::Deed;
+use crate::tui::state::agents::Order;
 use crate::tui::state::audit::AuditRow;
 use crate::tui::state::detail::{Detail, Tab};
-use crate::tui::state::dialog::{Dialog, EntryDialog};
+use crate::tui::state::dialog::{Dialog, Reader};
 use crate::tui::state::{Link, Screen, State};
 
 /// Does what a list's key asks for.
@@ -15,15 +16,29 @@ pub(super) fn perform(state: &mut State, deed: Deed) -> Vec<Effect> {
         Deed::Up => step(state, -1),
         Deed::PageDown => step(state, half),
         Deed::PageUp => step(state, -half),
+        Deed::Top if state.screen == Screen::Agents => {
+            let height = state.list_height();
+            state.agents.go_first(height);
+        }
+        Deed::Bottom if state.screen == Screen::Agents => {
+            let height = state.list_height();
+            state.agents.go_last(height);
+        }
         Deed::Top => step(state, isize::MIN),
         Deed::Bottom => step(state, isize::MAX),
+        Deed::Mark | Deed::Range | Deed::Unmark => mark(state, deed),
+        Deed::Sort => reorder(state, state.agents.order.next()),
+        Deed::Reverse => reorder(state, state.agents.order.reversed()),
         Deed::Open => return open(state),
         Deed::Reload => return reload(state),
-        Deed::NextTab => {
+        Deed::NextTab | Deed::TabBefore => {
             if let Some(detail) = &mut state.detail {
-                detail.tab = match detail.tab {
-                    Tab::Credentials => Tab::Audit,
-                    Tab::Audit => Tab::Credentials,
+                detail.tab = match (detail.tab, deed) {
+                    (Tab::Credentials, Deed::NextTab) | (Tab::Audit, Deed::TabBefore) => {
+                        Tab::Grants
+                    }
+                    (Tab::Grants, Deed::NextTab) | (Tab::Credentials, _) => Tab::Audit,
+                    _ => Tab::Credentials,
                 };
             }
         }
@@ -33,6 +48,25 @@ pub(super) fn perform(state: &mut State, deed: Deed) -> Vec<Effect> {
         _ => {}
     }
     Vec::new()
+}
+
+fn mark(state: &mut State, deed: Deed) {
+    let height = state.list_height();
+    let result = match deed {
+        Deed::Mark => state.agents.mark(height),
+        Deed::Range => state.agents.mark_range(),
+        _ => {
+            state.agents.marks.clear();
+            Ok(())
+        }
+    };
+    if let Err(why) = result {
+        state.complain(why);
+    }
+}
+
+fn reorder(state: &mut State, order: Order) {
+    state.agents.reorder(order);
 }
 
 fn step(state: &mut State, by: isize) {
@@ -112,11 +146,7 @@ fn open(state: &mut State) -> Vec<Effect> {
                 && detail.tab == Tab::Audit
                 && let Some(entry) = detail.entries.get(detail.entry)
             {
-                state.dialog = Some(Dialog::Entry(Box::new(EntryDialog {
-                    entry: entry.clone(),
-                    top: 0,
-                    was_following: false,
-                })));
+                state.dialog = Some(Dialog::Reader(Box::new(Reader::entry(entry))));
             }
         }
         Screen::Audit => {
@@ -127,11 +157,9 @@ fn open(state: &mut State) -> Vec<Effect> {
                 .iter()
                 .find(|row| Some(row.seq()) == state.audit.selected);
             if let Some(AuditRow::Entry(entry)) = row {
-                state.dialog = Some(Dialog::Entry(Box::new(EntryDialog {
-                    entry: (**entry).clone(),
-                    top: 0,
-                    was_following,
-                })));
+                let mut reader = Reader::entry(entry);
+                reader.was_following = was_following;
+                state.dialog = Some(Dialog::Reader(Box::new(reader)));
             } else if was_following {
                 state.audit.follow();
             }

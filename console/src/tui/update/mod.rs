@@ -2,10 +2,12 @@
 //! next and what is to be done. It does no I/O, so a test is a list of events.
 
 mod actions;
+mod bulk;
 mod confirm;
 mod lists;
 mod network;
 mod prompt;
+mod records;
 mod secret;
 
 pub(crate) use self::actions::menu;
@@ -16,9 +18,9 @@ use tui_input::Input;
 
 use super::event::{Command, Effect, Event};
 use super::input;
-use super::keys::{self, Deed};
+use super::keys::Deed;
 use super::state::agents::Want;
-use super::state::dialog::{Dialog, EntryDialog, Help};
+use super::state::dialog::{Dialog, Help, Reader};
 use super::state::{Link, Prompt, PromptKind, Screen, State};
 
 /// Takes in `event`, which happened at `now`.
@@ -43,6 +45,13 @@ pub(crate) fn update(state: &mut State, now: Timestamp, event: Event) -> Vec<Eff
         }
         Event::Copied(result) => {
             secret::copied(state, result);
+            Vec::new()
+        }
+        Event::Exported(result) => {
+            match result {
+                Ok(path) => state.say(format!("written to {}", path.display())),
+                Err(error) => state.complain(error),
+            }
             Vec::new()
         }
         Event::Terminate => vec![Effect::Quit],
@@ -91,7 +100,11 @@ fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
     match &mut state.dialog {
         Some(Dialog::Confirm(_)) => return confirm::press(state, key),
         Some(Dialog::Secret(_)) => return secret::press(state, key),
-        Some(Dialog::Entry(_) | Dialog::Help(_)) => {
+        Some(Dialog::Bulk(_)) => return bulk::press(state, key),
+        Some(Dialog::Reader(reader)) if key.code == KeyCode::Char('y') => {
+            return vec![Effect::Copy(reader.copied.clone().into())];
+        }
+        Some(Dialog::Reader(_) | Dialog::Help(_)) => {
             read(state, key);
             return Vec::new();
         }
@@ -100,10 +113,10 @@ fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
     if state.prompt.is_some() {
         return prompt::press(state, key);
     }
-    if state.is_menu_open {
+    if state.menu.is_some() {
         return actions::choose(state, key);
     }
-    match keys::find(state.places(), key) {
+    match state.key_map.find(state.places(), key) {
         Some(deed) => perform(state, deed),
         None => Vec::new(),
     }
@@ -132,14 +145,30 @@ fn perform(state: &mut State, deed: Deed) -> Vec<Effect> {
             let more = if text.is_empty() { "" } else { " " };
             ask_for(state, PromptKind::Filter, text + more);
         }
-        Deed::Help => state.dialog = Some(Dialog::Help(Help::new(state.places()))),
+        Deed::Help => {
+            let help = Help::new(state.places(), &state.key_map);
+            state.dialog = Some(Dialog::Help(help));
+        }
+        Deed::CommandLog => {
+            let reader = Reader::text("What was done here", &state.log.text());
+            state.dialog = Some(Dialog::Reader(Box::new(reader)));
+        }
         Deed::Back => back(state),
         Deed::Cancel => state.say(":q quits, esc goes back"),
         Deed::Redraw => return vec![Effect::Redraw],
         Deed::Stop => return vec![Effect::Stop],
         Deed::Undo => return actions::undo(state),
         Deed::Menu => actions::open_menu(state),
-        Deed::Time => state.shows_ages = !state.shows_ages,
+        Deed::MenuOfAll => actions::open_menu_of_all(state),
+        Deed::Time if state.screen == Screen::Audit => {
+            state.audit_times = state.audit_times.next();
+        }
+        Deed::Time => {
+            state.times = state.times.next();
+            state.say(format!("times: {}", state.times.word()));
+        }
+        Deed::Copy => return records::copy(state),
+        Deed::Json => records::show(state),
         _ => return lists::perform(state, deed),
     }
     Vec::new()
@@ -168,6 +197,7 @@ fn back(state: &mut State) {
         return;
     }
     match state.screen {
+        Screen::Agents if state.agents.marks.anchor.take().is_some() => {}
         Screen::Agents if !state.agents.filter.text.is_empty() => {
             state.restart_agents(super::state::filter::Filter::default());
         }
@@ -182,13 +212,14 @@ fn back(state: &mut State) {
 fn paste(state: &mut State, text: &str) {
     match &mut state.dialog {
         Some(Dialog::Confirm(_)) => confirm::refuse_paste(state),
+        Some(Dialog::Bulk(_)) => bulk::refuse_paste(state),
         Some(Dialog::Secret(dialog)) => {
             if let Some(path) = &mut dialog.path {
                 input::paste(path, text);
             }
         }
         Some(Dialog::Help(help)) if help.is_typing => input::paste(&mut help.filter, text),
-        Some(Dialog::Help(_) | Dialog::Entry(_)) => {}
+        Some(Dialog::Help(_) | Dialog::Reader(_)) => {}
         None => match &mut state.prompt {
             Some(prompt) => input::paste(&mut prompt.input, text),
             // A paste is text: where there is no line to put it in, it does nothing.
@@ -209,8 +240,8 @@ fn read(state: &mut State, key: KeyEvent) {
         _ => false,
     };
     if is_close {
-        if let Some(Dialog::Entry(entry)) = &state.dialog
-            && entry.was_following
+        if let Some(Dialog::Reader(reader)) = &state.dialog
+            && reader.was_following
         {
             state.audit.follow();
         }
@@ -218,9 +249,9 @@ fn read(state: &mut State, key: KeyEvent) {
         return;
     }
     let (top, last) = match &mut state.dialog {
-        Some(Dialog::Entry(dialog)) => {
+        Some(Dialog::Reader(dialog)) => {
             let rows = dialog.rows(size).len();
-            let last = rows.saturating_sub(EntryDialog::height(size));
+            let last = rows.saturating_sub(Reader::height(size));
             (&mut dialog.top, last)
         }
         Some(Dialog::Help(help)) => {

@@ -3,11 +3,14 @@
 use agentidp_shared::agent::Transition;
 use agentidp_shared::{Action, ActorKind, AgentId, Entry, Outcome, TargetKind};
 
+use super::bulk;
 use crate::client::ListedAgent;
 use crate::tui::event::{Change, ChangeDone, ChangeResult, Command, Effect, NetEvent, Welcome};
 use crate::tui::state::audit::{AuditEntry, AuditRow};
 use crate::tui::state::dialog::{Dialog, SecretDialog};
-use crate::tui::state::{Link, Screen, State, UNDO, Undo};
+use crate::tui::state::log::Asked;
+use crate::tui::state::marks::Pinned;
+use crate::tui::state::{Link, Screen, State, UNDO, Undo, Undoing};
 
 /// Takes in what the connection tells.
 pub(super) fn take_in(state: &mut State, event: NetEvent) -> Vec<Effect> {
@@ -69,6 +72,20 @@ pub(super) fn take_in(state: &mut State, event: NetEvent) -> Vec<Effect> {
         }
         NetEvent::Keys(Err(why)) => state.keys.failed = Some(why),
         NetEvent::Changed(result) => changed(state, *result),
+        NetEvent::Bulk {
+            ticket,
+            sums,
+            over,
+            moved,
+        } => bulk::progressed(state, ticket, *sums, over, &moved),
+        NetEvent::Stakes(id, result) => {
+            if let Some(Dialog::Confirm(confirm)) = &mut state.dialog
+                && confirm.agent.id == id
+                && confirm.has_stakes()
+            {
+                confirm.stakes = Some(result);
+            }
+        }
         NetEvent::Audit(row) => return audit(state, row),
     }
     Vec::new()
@@ -92,6 +109,7 @@ fn connected(state: &mut State, welcome: Welcome) -> Vec<Effect> {
     if is_other_store {
         let filter = state.agents.filter.clone();
         state.restart_agents(filter);
+        state.agents.marks.clear();
         state.detail = None;
         state.keys.rows = None;
         state.undo = None;
@@ -128,10 +146,12 @@ fn lost(state: &mut State, why: String) {
 }
 
 fn changed(state: &mut State, result: ChangeResult) {
-    let is_undo = state.undoing.as_ref() == Some(&result.change);
+    let is_undo = state.undoing == Some(Undoing::One(result.change.clone()));
     if is_undo {
         state.undoing = None;
     }
+    let ending = result.outcome.as_ref().map(|_| ()).map_err(Clone::clone);
+    state.log.end(&Asked::Change(result.change.clone()), ending);
     let done = match result.outcome {
         Ok(done) => done,
         Err(why) => {
@@ -169,9 +189,7 @@ fn changed(state: &mut State, result: ChangeResult) {
             };
             state.undo = opposite.map(|transition| Undo {
                 transition,
-                agent: agent.id,
-                email: agent.email.to_string(),
-                revision: agent.revision,
+                agents: vec![Pinned::new(&agent)],
                 until: state.now.plus(UNDO),
             });
             if let Some(detail) = &mut state.detail
@@ -205,7 +223,7 @@ fn changed(state: &mut State, result: ChangeResult) {
                 issued, email, state.now,
             ))));
             state.prompt = None;
-            state.is_menu_open = false;
+            state.menu = None;
         }
     }
 }

@@ -45,7 +45,7 @@ fn command(state: &mut State, text: &str) -> Vec<Effect> {
         "audit" => Screen::Audit,
         "keys" => Screen::Keys,
         "help" => {
-            state.dialog = Some(Dialog::Help(Help::new(state.places())));
+            state.dialog = Some(Dialog::Help(Help::new(state.places(), &state.key_map)));
             return Vec::new();
         }
         "clock" => {

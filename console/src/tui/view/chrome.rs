@@ -6,7 +6,6 @@ use ratatui::style::Style;
 
 use crate::duration;
 use crate::text::{fit, inert, thousands, width, wrap};
-use crate::tui::keys;
 use crate::tui::state::{Link, PromptKind, Screen, State};
 use crate::tui::style::{faint, heading};
 
@@ -79,10 +78,14 @@ fn agents_crumbs(state: &State, canvas: &mut Canvas<'_>) {
     let (known, is_complete) = agents.extent();
     let known = thousands(known as u64);
     let count = match (agents.total, is_complete, agents.loaded().next()) {
-        (_, true, _) => known,
-        (Some(total), false, Some(_)) => format!("{known}/{}", thousands(total)),
+        (Some(total), ..) => thousands(total),
+        (None, true, _) => known,
         (None, false, Some(_)) => format!("{known}+"),
-        (_, false, None) => String::new(),
+        (None, false, None) => String::new(),
+    };
+    let count = match agents.of {
+        Some(of) if !agents.filter.pairs.is_empty() => format!("{count}/{}", thousands(of)),
+        _ => count,
     };
     let x = canvas.text(1, 1, "Agents ", heading());
     let mut x = canvas.text(x, 1, &count, Style::new());
@@ -101,8 +104,22 @@ fn agents_crumbs(state: &State, canvas: &mut Canvas<'_>) {
             Style::new(),
         );
     }
+    if agents.has_new {
+        x = canvas.text(x + 2, 1, "new ones: ^r", canvas.palette.warn());
+    }
     if agents.loading.is_some() {
-        canvas.text(x + 2, 1, "loading", faint());
+        x = canvas.text(x + 2, 1, "loading", faint());
+    }
+    let marked = match agents.marks.len() {
+        0 => String::new(),
+        count => format!("{} marked   ", thousands(count as u64)),
+    };
+    let right = format!("{marked}sort:{}", agents.order.label());
+    let end = canvas.area().width.saturating_sub(1);
+    if x + cells(right.len()) < end {
+        canvas.right(end, 1, &right, Style::new());
+    } else if !marked.is_empty() {
+        canvas.right(end, 1, &format!("  {}", marked.trim_end()), Style::new());
     }
 }
 
@@ -135,7 +152,7 @@ fn audit_crumbs(state: &State, canvas: &mut Canvas<'_>) {
             canvas.palette.warn(),
         );
     }
-    canvas.text(x + 2, 1, "UTC", faint());
+    canvas.text(x + 2, 1, state.audit_times.word(), faint());
 }
 
 /// The three lines at the bottom.
@@ -145,8 +162,8 @@ pub(super) fn footer(state: &State, canvas: &mut Canvas<'_>) {
     message(state, canvas, area.height.saturating_sub(2));
     let mut x = 1;
     let y = area.height.saturating_sub(1);
-    for binding in keys::hints(state.places()) {
-        let key = binding.label.split(' ').next().unwrap_or_default();
+    for binding in state.key_map.hints(state.places()) {
+        let key = binding.first_key();
         let end = cells(key.len() + binding.hint.len() + 1);
         if x + end > area.width {
             break;
@@ -164,8 +181,13 @@ fn message(state: &State, canvas: &mut Canvas<'_>, y: u16) {
     let mut end = canvas.area().width.saturating_sub(1);
     if let Some(undo) = &state.undo {
         let left = undo.until.since(state.now).as_millis().div_ceil(1_000);
-        let local = undo.email.split('@').next().unwrap_or_default();
-        let local = fit(local, UNDO_NAME);
+        let name = match undo.agents.as_slice() {
+            [agent] => {
+                let local = agent.email.split('@').next().unwrap_or_default();
+                format!("{}@..", fit(local, UNDO_NAME).trim_end())
+            }
+            many => format!("{} agents", many.len()),
+        };
         let verb = match undo.transition {
             Transition::Suspend => "suspend",
             Transition::Resume => "resume",
@@ -173,7 +195,7 @@ fn message(state: &State, canvas: &mut Canvas<'_>, y: u16) {
             Transition::Decommission => "decommission",
             Transition::Archive => "archive",
         };
-        let text = format!("U {verb} {}@..  {left}s", local.trim_end());
+        let text = format!("U {verb} {name}  {left}s");
         canvas.right(end, y, &text, canvas.palette.key());
         end = end.saturating_sub(cells(width(&text)) + 2);
     }

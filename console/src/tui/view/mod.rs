@@ -2,14 +2,15 @@
 
 mod agents;
 mod audit;
+mod bulk;
 mod canvas;
 mod chrome;
 mod confirm;
 mod detail;
-mod entry;
 mod help;
 mod keys;
 mod menu;
+mod reader;
 mod secret;
 
 use ratatui::buffer::Buffer;
@@ -42,15 +43,16 @@ pub(crate) fn render(state: &State, buffer: &mut Buffer) -> Option<Position> {
     }
     chrome::footer(state, &mut canvas);
     let cursor = chrome::prompt(state, &mut canvas);
-    if state.is_menu_open {
+    if state.menu.is_some() {
         menu::render(state, &mut canvas);
     }
     match &state.dialog {
         None => cursor,
         Some(Dialog::Confirm(confirm)) => confirm::render(confirm, &mut canvas),
         Some(Dialog::Secret(dialog)) => secret::render(dialog, state.now, &mut canvas),
-        Some(Dialog::Entry(dialog)) => {
-            entry::render(dialog, &mut canvas);
+        Some(Dialog::Bulk(bulk)) => bulk::render(bulk, &mut canvas),
+        Some(Dialog::Reader(dialog)) => {
+            reader::render(dialog, &mut canvas);
             None
         }
         Some(Dialog::Help(help)) => help::render(help, &mut canvas),

@@ -10,6 +10,7 @@ use ratatui::style::Modifier;
 use super::render;
 use crate::tui::event::{Change, Event, NetEvent};
 use crate::tui::fixtures::{SECRET, World, agent_id, credential, keys};
+use crate::tui::keys::KeyMap;
 use crate::tui::state::State;
 use crate::tui::state::audit::{AuditEntry, AuditRow};
 use crate::tui::state::dialog::{Help, HelpLine};
@@ -44,11 +45,13 @@ fn text(state: &State) -> String {
         .collect()
 }
 
-/// A snapshot on the smallest terminal, and on one with room.
+/// A snapshot on the smallest terminal, and on ones with room.
 fn snapshot(name: &str, world: &mut World) {
     insta::assert_snapshot!(format!("{name}_80x24"), screen(&world.state));
     world.event(Event::Resize(120, 40));
     insta::assert_snapshot!(format!("{name}_120x40"), screen(&world.state));
+    world.event(Event::Resize(200, 60));
+    insta::assert_snapshot!(format!("{name}_200x60"), screen(&world.state));
     world.event(Event::Resize(80, 24));
 }
 
@@ -104,7 +107,10 @@ fn a_long_name_does_not_run_into_the_tabs() {
     let email = format!("{}@acme.example", "n".repeat(60));
     world.state.detail.as_mut().unwrap().agent.email = email.parse().unwrap();
     let shown = text(&world.state);
-    assert!(shown.contains("nnn.. [Credentials]  Audit "), "{shown}");
+    assert!(
+        shown.contains("nnn.. [Credentials]  Grants   Audit "),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -136,10 +142,89 @@ fn a_credential_that_is_revoked_has_no_end_to_come() {
     );
 }
 
+/// The style of the first cell of `text` on the screen.
+fn style_of(state: &State, text: &str) -> ratatui::style::Style {
+    let buffer = buffer(state);
+    let width = usize::from(buffer.area.width);
+    let cells: Vec<_> = buffer.content().iter().collect();
+    let lines = cells.chunks(width);
+    for line in lines {
+        let shown: String = line.iter().map(|it| it.symbol()).collect();
+        if let Some(at) = shown.find(text) {
+            let before = shown[..at].chars().count();
+            return line[before].style();
+        }
+    }
+    panic!("{text} is not on the screen");
+}
+
+#[test]
+fn marked_agents_and_a_range() {
+    let mut world = World::live();
+    world.keys(&["space", "v", "j"]);
+    world.key("s");
+    world.page(0, crate::tui::fixtures::agents(), None);
+    snapshot("marked", &mut world);
+    let style = style_of(&world.state, "+  invoice-matcher");
+    assert_eq!(style.fg, Some(ratatui::style::Color::Cyan));
+    world.key("a");
+    insta::assert_snapshot!("menu_of_many_80x24", screen(&world.state));
+    world.key("x");
+    world.wait(250);
+    world.type_text("host broken into");
+    snapshot("bulk_marked", &mut world);
+    let style = style_of(&world.state, "Revoke (locked)");
+    assert!(style.add_modifier.contains(Modifier::DIM));
+}
+
+#[test]
+fn all_that_a_filter_lets_through() {
+    let mut world = World::live();
+    world.key("/");
+    world.type_text("owner=billing");
+    world.key("enter");
+    world.page(0, crate::tui::fixtures::agents(), None);
+    world.keys(&["A", "s"]);
+    insta::assert_snapshot!("bulk_counting_80x24", screen(&world.state));
+    world.bulk(crate::tui::fixtures::sums(), Some(Ok(())));
+    snapshot("bulk_filter", &mut world);
+    let style = style_of(&world.state, "  refund-bot@acme.example");
+    assert_eq!(style.fg, Some(ratatui::style::Color::Yellow));
+}
+
+#[test]
+fn one_agent_s_grants() {
+    let mut world = World::in_detail();
+    world.key("tab");
+    snapshot("grants", &mut world);
+}
+
+#[test]
+fn a_record_is_read_as_json() {
+    let mut world = World::in_detail();
+    world.key("e");
+    snapshot("json", &mut world);
+}
+
+#[test]
+fn what_was_done_is_read_as_command_lines() {
+    let mut world = World::live();
+    world.key("@");
+    assert!(text(&world.state).contains("Nothing was done"));
+    world.key("esc");
+    world.dialog("s");
+    world.type_text("leak");
+    world.keys(&["enter", "y"]);
+    let change = world.change().unwrap();
+    world.changed_agent(change, AgentStatus::Suspended, 42);
+    world.key("@");
+    insta::assert_snapshot!("command_log_80x24", screen(&world.state));
+}
+
 #[test]
 fn one_agent_s_audit() {
     let mut world = World::in_detail();
-    world.key("tab");
+    world.keys(&["tab", "tab"]);
     insta::assert_snapshot!("detail_audit_80x24", screen(&world.state));
 }
 
@@ -187,7 +272,11 @@ fn confirming_what_is_for_good() {
     world.type_text("leaked in CI log 4412");
     world.key("tab");
     world.type_text("83c0");
+    insta::assert_snapshot!("revoke_credential_reading_80x24", screen(&world.state));
+    world.stakes();
     snapshot("revoke_credential", &mut world);
+    let style = style_of(&world.state, "IRREVERSIBLE");
+    assert!(style.add_modifier.contains(Modifier::BOLD));
 }
 
 #[test]
@@ -308,7 +397,7 @@ fn no_message_of_ours_is_cut_on_the_smallest_terminal() {
 
 #[test]
 fn no_line_of_the_help_is_cut_on_the_smallest_terminal() {
-    for line in Help::new(&[]).lines() {
+    for line in Help::new(&[], &KeyMap::default()).lines() {
         if let HelpLine::Key(key, what) = line {
             assert!(key.len() <= 21, "{key}");
             assert!(what.len() <= 51, "{what}");
