@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::client::{AgentQuery, Changed, DaemonStatus, Issued, ListedAgent, Page};
 
+use super::run::Output;
 use super::state::audit::AuditRow;
 use super::state::bulk::{Many, Sums};
 
@@ -29,6 +30,8 @@ pub(crate) enum Event {
     Net(NetEvent),
     /// A secret was written to a file, or could not be.
     SecretWritten(Result<PathBuf, String>),
+    /// A command of the command line ended: its number, and with what.
+    Ran(u64, Box<Output>),
     /// A text was written to a file, or could not be.
     Exported(Result<PathBuf, String>),
     /// A secret or an id was handed to the clipboard, or could not be: how.
@@ -190,6 +193,10 @@ pub(crate) enum Effect {
     Copy(Zeroizing<String>),
     /// Write a secret to a new file.
     WriteSecret(PathBuf, Zeroizing<String>),
+    /// Run a command of the command line, by its number.
+    Run(u64, Vec<String>),
+    /// End the command that runs.
+    StopRun,
     /// Write a text to a new file.
     Export(PathBuf, String),
 }

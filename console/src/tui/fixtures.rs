@@ -333,6 +333,8 @@ impl World {
             "tab" => (KeyCode::Tab, KeyModifiers::NONE),
             "backtab" => (KeyCode::BackTab, KeyModifiers::SHIFT),
             "space" => (KeyCode::Char(' '), KeyModifiers::NONE),
+            "up" => (KeyCode::Up, KeyModifiers::NONE),
+            "down" => (KeyCode::Down, KeyModifiers::NONE),
             _ => match name.strip_prefix('^') {
                 Some(c) if !c.is_empty() => (
                     KeyCode::Char(c.chars().next().unwrap()),

@@ -9,17 +9,20 @@
 //! A new screen is a variant of `state::Screen`, a file in `view`, and its keys in `keys`.
 
 mod clipboard;
+mod completion;
 mod connection;
 mod event;
 mod input;
 mod keys;
 mod many;
+mod run;
 mod stakes;
 mod state;
 mod style;
 mod terminal;
 mod update;
 mod view;
+mod words;
 
 #[cfg(test)]
 mod fixtures;
@@ -32,6 +35,7 @@ use crossterm::event::{Event as TerminalEvent, EventStream, KeyEventKind};
 use futures_util::StreamExt as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 use zeroize::Zeroizing;
 
@@ -93,6 +97,7 @@ pub(crate) async fn run(socket: SocketChoice) -> Result<(), Error> {
         commands,
         own_events,
         multiplexer: Multiplexer::choose(env("TMUX").as_deref(), env("STY").as_deref()),
+        running: None,
         is_dirty: true,
         next_frame: Instant::now(),
         back_at: None,
@@ -126,6 +131,8 @@ struct Console {
     /// For what the loop itself set going.
     own_events: mpsc::UnboundedSender<Event>,
     multiplexer: Multiplexer,
+    /// The command of the command line that runs.
+    running: Option<AbortHandle>,
     is_dirty: bool,
     next_frame: Instant,
     /// The program asked to be stopped, and the terminal is the shell's. It is taken again when
@@ -207,6 +214,12 @@ impl Console {
                 Effect::Redraw => self.terminal.reset()?,
                 Effect::Stop => self.stop()?,
                 Effect::Copy(secret) => self.copy(secret),
+                Effect::Run(number, words) => self.run_command(number, words),
+                Effect::StopRun => {
+                    if let Some(running) = self.running.take() {
+                        running.abort();
+                    }
+                }
                 Effect::Export(path, text) => {
                     let result = export(&path, &text).map(|()| path);
                     let result = result.map_err(|error| error.to_string());
@@ -220,6 +233,17 @@ impl Console {
             }
         }
         Ok(Course::GoOn)
+    }
+
+    /// Runs a command of the command line beside the screen.
+    fn run_command(&mut self, number: u64, words: Vec<String>) {
+        let events = self.own_events.clone();
+        let socket = self.state.socket_path.clone();
+        let running = tokio::spawn(async move {
+            let output = run::run(words, &socket).await;
+            drop(events.send(Event::Ran(number, Box::new(output))));
+        });
+        self.running = Some(running.abort_handle());
     }
 
     /// A secret is painted over before the cells move: a terminal may push what it clears into a

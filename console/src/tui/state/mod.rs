@@ -21,6 +21,7 @@ use tui_input::Input;
 
 use crate::client::DaemonStatus;
 
+use super::completion::{Completion, Known};
 use super::event::Change;
 use super::keys::{KeyMap, Place};
 use super::style::Palette;
@@ -69,6 +70,11 @@ pub(crate) struct State {
     pub(crate) bulk_ticket: u64,
     /// What was done here.
     pub(crate) log: CommandLog,
+    /// The commands that were typed, oldest first.
+    pub(crate) history: Vec<String>,
+    /// The command of the command line that runs: its number, and the line.
+    pub(crate) running: Option<(u64, String)>,
+    pub(crate) runs: u64,
     /// How times are shown in lists, and in the audit log.
     pub(crate) times: Times,
     pub(crate) audit_times: Times,
@@ -124,6 +130,10 @@ impl Keys {
 pub(crate) struct Prompt {
     pub(crate) kind: PromptKind,
     pub(crate) input: Input,
+    /// What it may go on with, while Tab goes through it.
+    pub(crate) completion: Option<Completion>,
+    /// The line of before that is shown, counted from the newest; and what was typed instead.
+    pub(crate) recalled: Option<(usize, String)>,
 }
 
 /// What the line is for.
@@ -131,6 +141,10 @@ pub(crate) struct Prompt {
 pub(crate) enum PromptKind {
     Command,
     Filter,
+    /// A text to look for in the audit log.
+    Search,
+    /// The file to write what is shown to.
+    Export,
 }
 
 /// A sentence for the operator, about what was last done.
@@ -192,6 +206,9 @@ impl State {
             undoing: None,
             bulk_ticket: 0,
             log: CommandLog::default(),
+            history: Vec::new(),
+            running: None,
+            runs: 0,
             times: Times::Age,
             audit_times: Times::Utc,
             zone: TimeZone::UTC,
@@ -273,6 +290,20 @@ impl State {
             || format!("agent {}", crate::audit_text::short_id(id)),
             |agent| agent.email.to_string(),
         )
+    }
+
+    /// The names of records that are known here, for whoever types one.
+    pub(crate) fn known(&self) -> Known {
+        let agents = self.agents.loaded().map(|it| it.agent.email.to_string());
+        let organizations = self.organizations.iter().map(|it| it.name.to_string());
+        let of_detail = self.detail.iter().flat_map(|it| &it.credentials).flatten();
+        let keys = self.keys.rows.iter().flatten();
+        Known {
+            agents: agents.collect(),
+            organizations: organizations.collect(),
+            credentials: of_detail.map(|it| it.id.to_string()).collect(),
+            keys: keys.map(|it| it.key.kid.clone()).collect(),
+        }
     }
 
     /// Whether a secret can be read on the screen.

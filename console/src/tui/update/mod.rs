@@ -3,6 +3,7 @@
 
 mod actions;
 mod bulk;
+mod command;
 mod confirm;
 mod lists;
 mod network;
@@ -45,6 +46,10 @@ pub(crate) fn update(state: &mut State, now: Timestamp, event: Event) -> Vec<Eff
         }
         Event::Copied(result) => {
             secret::copied(state, result);
+            Vec::new()
+        }
+        Event::Ran(number, output) => {
+            command::ran(state, number, &output);
             Vec::new()
         }
         Event::Exported(result) => {
@@ -149,11 +154,9 @@ fn perform(state: &mut State, deed: Deed) -> Vec<Effect> {
             let help = Help::new(state.places(), &state.key_map);
             state.dialog = Some(Dialog::Help(help));
         }
-        Deed::CommandLog => {
-            let reader = Reader::text("What was done here", &state.log.text());
-            state.dialog = Some(Dialog::Reader(Box::new(reader)));
-        }
+        Deed::CommandLog => command::show_log(state),
         Deed::Back => back(state),
+        Deed::Cancel if state.running.is_some() => return command::stop(state),
         Deed::Cancel => state.say(":q quits, esc goes back"),
         Deed::Redraw => return vec![Effect::Redraw],
         Deed::Stop => return vec![Effect::Stop],
@@ -188,6 +191,8 @@ fn ask_for(state: &mut State, kind: PromptKind, text: String) {
     state.prompt = Some(Prompt {
         kind,
         input: Input::new(text),
+        completion: None,
+        recalled: None,
     });
 }
 

@@ -3,6 +3,7 @@
 use agentidp_shared::AgentStatus::{Active, Suspended};
 use agentidp_shared::agent::Transition;
 
+mod commands;
 mod many;
 
 use crate::tui::event::{Change, Command, Effect, Event, NetEvent};

@@ -6,8 +6,9 @@ use ratatui::style::Style;
 
 use crate::duration;
 use crate::text::{fit, inert, thousands, width, wrap};
+use crate::tui::completion::Completion;
 use crate::tui::state::{Link, PromptKind, Screen, State};
-use crate::tui::style::{faint, heading};
+use crate::tui::style::{faint, focus, heading};
 
 use super::canvas::{Canvas, cells};
 use super::detail;
@@ -234,6 +235,28 @@ fn message(state: &State, canvas: &mut Canvas<'_>, y: u16) {
     canvas.text(1, top, word, style);
 }
 
+/// What the line may go on with, in one line around the one that stands in it.
+fn candidates(completion: &Completion, canvas: &mut Canvas<'_>, y: u16) {
+    let area = canvas.area();
+    canvas.text(0, y, &" ".repeat(usize::from(area.width)), Style::reset());
+    // Some before the one that was chosen, so that one sees where one is.
+    let from = completion.at.unwrap_or(0).saturating_sub(1);
+    let mut x = 1;
+    for (index, candidate) in completion.candidates.iter().enumerate().skip(from) {
+        let width = cells(width(&inert(candidate)));
+        if x + width + 4 > area.width {
+            canvas.text(x, y, "..", faint());
+            break;
+        }
+        let style = if completion.at == Some(index) {
+            focus()
+        } else {
+            Style::new()
+        };
+        x = canvas.text(x, y, candidate, style) + 2;
+    }
+}
+
 /// The line that is being typed, over the hints; gives where its cursor is.
 pub(super) fn prompt(state: &State, canvas: &mut Canvas<'_>) -> Option<Position> {
     let prompt = state.prompt.as_ref()?;
@@ -243,7 +266,12 @@ pub(super) fn prompt(state: &State, canvas: &mut Canvas<'_>) -> Option<Position>
     let sign = match prompt.kind {
         PromptKind::Command => ":",
         PromptKind::Filter => "/",
+        PromptKind::Search => "search: ",
+        PromptKind::Export => "write to a new file: ",
     };
+    if let Some(completion) = &prompt.completion {
+        candidates(completion, canvas, y.saturating_sub(1));
+    }
     let x = canvas.text(1, y, sign, canvas.palette.key());
     Some(canvas.input(x, y, area.width.saturating_sub(x + 1), &prompt.input))
 }

@@ -207,6 +207,17 @@ fn a_record_is_read_as_json() {
 }
 
 #[test]
+fn what_a_command_may_go_on_with() {
+    let mut world = World::live();
+    world.key(":");
+    world.type_text("agent show inv");
+    world.keys(&["tab", "tab"]);
+    snapshot("completion", &mut world);
+    let style = style_of(&world.state, "invoice-matcher@acme.example  invoice-poster");
+    assert!(style.add_modifier.contains(Modifier::REVERSED));
+}
+
+#[test]
 fn what_was_done_is_read_as_command_lines() {
     let mut world = World::live();
     world.key("@");
