@@ -3,6 +3,7 @@
 mod agent;
 mod credential;
 mod organization;
+mod screen;
 mod token;
 
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ pub use self::agent::{
 };
 pub use self::credential::CredentialCommand;
 pub use self::organization::{AgeLimit, OrgCommand};
+pub use self::screen::ScreenArgs;
 pub use self::token::{RevokeTokenArgs, TokenCommand, WhichTokens};
 
 use crate::socket::SocketChoice;
@@ -53,6 +55,10 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 not permitted,
 pub struct Args {
     #[command(flatten)]
     socket: SocketArgs,
+
+    /// The full-screen console.
+    #[command(flatten)]
+    pub screen: ScreenArgs,
 
     /// How to answer
     #[arg(

@@ -14,11 +14,14 @@ use crate::client::{Client, ListedAgent, MAX_PAGE};
 use crate::error::Error;
 use crate::socket::SocketChoice;
 
-use super::event::{Change, ChangeDone, ChangeResult, Command, DetailData, NetEvent, Welcome};
+use super::event::{
+    Change, ChangeDone, ChangeResult, Command, DetailData, HealthData, NetEvent, Welcome,
+};
 use super::many;
 use super::stakes;
 use super::state::agents::PAGE;
 use super::state::audit::{AuditEntry, AuditRow};
+use super::state::credentials;
 
 /// How many entries of the log's end are read at first.
 const HISTORY: u32 = 500;
@@ -246,6 +249,18 @@ async fn answer(client: &Client, command: Command) -> Option<NetEvent> {
             NetEvent::Detail(id, detail.map(Box::new).map_err(sentence))
         }
         Command::Keys => NetEvent::Keys(client.keys().await.map_err(sentence)),
+        Command::Credentials {
+            ticket,
+            kind,
+            token,
+        } => {
+            let page = client.review_credentials(kind.word(), credentials::PAGE, token);
+            NetEvent::Credentials(ticket, page.await.map_err(sentence))
+        }
+        Command::Health => {
+            let health = health(client).await;
+            NetEvent::Health(health.map(Box::new).map_err(sentence))
+        }
         Command::Change(change) => {
             let outcome = make(client, change.clone()).await.map_err(sentence);
             NetEvent::Changed(Box::new(ChangeResult { change, outcome }))
@@ -270,6 +285,8 @@ fn failure(command: Command, why: String) -> Option<NetEvent> {
         Command::Agent(_) => NetEvent::Agent(Err(why)),
         Command::Detail(id) => NetEvent::Detail(id, Err(why)),
         Command::Keys => NetEvent::Keys(Err(why)),
+        Command::Credentials { ticket, .. } => NetEvent::Credentials(ticket, Err(why)),
+        Command::Health => NetEvent::Health(Err(why)),
         Command::Change(change) => NetEvent::Changed(Box::new(ChangeResult {
             change,
             outcome: Err(why),
@@ -282,6 +299,16 @@ fn failure(command: Command, why: String) -> Option<NetEvent> {
         },
         Command::Stakes(id) => NetEvent::Stakes(id, Err(why)),
         Command::StopBulk => return None,
+    })
+}
+
+async fn health(client: &Client) -> Result<HealthData, Error> {
+    let (status, counts, keys) =
+        tokio::try_join!(client.status(), client.count_agents(), client.keys())?;
+    Ok(HealthData {
+        status,
+        counts,
+        keys,
     })
 }
 

@@ -9,11 +9,14 @@ use crossterm::event::KeyEvent;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-use crate::client::{AgentQuery, Changed, DaemonStatus, Issued, ListedAgent, Page};
+use crate::client::{
+    AgentCounts, AgentQuery, Changed, DaemonStatus, Issued, ListedAgent, Page, ReviewedCredential,
+};
 
 use super::run::Output;
 use super::state::audit::AuditRow;
 use super::state::bulk::{Many, Sums};
+use super::state::credentials::Kind;
 
 /// Something that happened.
 #[derive(Debug)]
@@ -57,6 +60,10 @@ pub(crate) enum NetEvent {
     Agent(Result<Box<ListedAgent>, String>),
     /// An agent with all that its screen shows.
     Detail(AgentId, Result<Box<DetailData>, String>),
+    /// Credentials that somebody should look after: which list, and a page of it.
+    Credentials(u64, Result<Page<ReviewedCredential>, String>),
+    /// How the daemon is.
+    Health(Result<Box<HealthData>, String>),
     /// The signing keys.
     Keys(Result<Vec<ScheduledKey>, String>),
     /// A change was made, or refused.
@@ -92,6 +99,14 @@ pub(crate) struct DetailData {
     pub(crate) credentials: Vec<Credential>,
     /// Oldest first.
     pub(crate) entries: Vec<AuditRow>,
+}
+
+/// How the daemon is.
+#[derive(Debug)]
+pub(crate) struct HealthData {
+    pub(crate) status: DaemonStatus,
+    pub(crate) counts: AgentCounts,
+    pub(crate) keys: Vec<ScheduledKey>,
 }
 
 /// What hangs on an agent's credentials: what a change that ends them would hit.
@@ -171,6 +186,12 @@ pub(crate) enum Command {
     Agent(AgentId),
     Detail(AgentId),
     Keys,
+    Credentials {
+        ticket: u64,
+        kind: Kind,
+        token: String,
+    },
+    Health,
     Change(Change),
     Bulk(Box<BulkOrder>),
     /// Stops the change of many that is under way; what was done stays.

@@ -10,11 +10,13 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use zeroize::Zeroizing;
 
 use crate::client::{
-    Caller, Changed, DaemonStatus, Issued, ListedAgent, Page, Refused, StoreStatus,
+    AgentCounts, Caller, Changed, DaemonStatus, Issued, ListedAgent, Page, Refused,
+    ReviewedCredential, StoreStatus,
 };
 
 use super::event::{
-    Change, ChangeDone, ChangeResult, Command, DetailData, Effect, Event, NetEvent, Stakes, Welcome,
+    Change, ChangeDone, ChangeResult, Command, DetailData, Effect, Event, HealthData, NetEvent,
+    Stakes, Welcome,
 };
 use super::state::State;
 use super::state::audit::{AuditEntry, AuditRow};
@@ -219,6 +221,34 @@ pub(crate) fn sums() -> Sums {
     sums
 }
 
+/// Credential `number` of agent 1, in a list of those to look after.
+pub(crate) fn reviewed(number: u8) -> ReviewedCredential {
+    ReviewedCredential {
+        credential: credential(number, CredentialStatus::Active),
+        agent_email: "invoice-matcher@acme.example".to_owned(),
+        owner: "billing".to_owned(),
+    }
+}
+
+/// A daemon that is well.
+pub(crate) fn health() -> HealthData {
+    let counts = [
+        ("active", 11_902),
+        ("suspended", 61),
+        ("revoked", 106),
+        ("decommissioned", 0),
+        ("archived", 3),
+    ];
+    HealthData {
+        status: status("operator"),
+        counts: AgentCounts {
+            by_status: counts.map(|(it, count)| (it.to_owned(), count)).into(),
+            expiring: 412,
+        },
+        keys: keys(),
+    }
+}
+
 pub(crate) fn keys() -> Vec<ScheduledKey> {
     let key = SigningKey {
         kid: "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs".to_owned(),
@@ -251,7 +281,7 @@ impl World {
     /// Not connected yet.
     pub(crate) fn fresh() -> Self {
         Self {
-            state: State::new(now(), (80, 24), Palette::Sixteen),
+            state: State::new(now(), (80, 24), Palette::SIXTEEN),
             now: now(),
             effects: Vec::new(),
         }

@@ -16,6 +16,8 @@ pub(crate) enum Place {
     Agents,
     /// In one agent's screen.
     Detail,
+    /// In the screen of the daemon's health.
+    Health,
     /// In the list of credentials.
     Credentials,
     /// In the audit log.
@@ -25,7 +27,8 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
+        Self::Health,
         Self::Agents,
         Self::Detail,
         Self::Credentials,
@@ -42,6 +45,7 @@ impl Place {
             Self::List => "Lists",
             Self::Agents => "Agents",
             Self::Detail => "One agent",
+            Self::Health => "Health",
             Self::Credentials => "Credentials",
             Self::Audit => "Audit",
             Self::Keys => "Signing keys",
@@ -55,6 +59,7 @@ impl Place {
             Self::List => "list",
             Self::Agents => "agents",
             Self::Detail => "agent",
+            Self::Health => "health",
             Self::Credentials => "credentials",
             Self::Audit => "audit",
             Self::Keys => "keys",
@@ -180,6 +185,7 @@ const ROWS: &[Row] = rows! {
     Detail: Time, "t", "times as age, local or UTC", "time";
     Detail: Copy, "y", "copy the id of what is selected", "copy";
     Detail: Json, "e", "the record as JSON", "json";
+    Health: Reload, "^r", "ask the daemon again", "";
     Credentials: Open, "enter", "open the credential's agent", "open";
     Credentials: NextKind, "tab", "expiring, retiring and still used, never used", "next";
     Credentials: Time, "t", "times as age, local or UTC", "time";

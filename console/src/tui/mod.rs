@@ -16,6 +16,7 @@ mod input;
 mod keys;
 mod many;
 mod run;
+mod settings;
 mod stakes;
 mod state;
 mod style;
@@ -39,6 +40,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 use zeroize::Zeroizing;
 
+use crate::args::ScreenArgs;
 use crate::clock;
 use crate::error::Error;
 use crate::secret_file::SecretFile;
@@ -47,8 +49,8 @@ use crate::socket::SocketChoice;
 use self::clipboard::Multiplexer;
 use self::connection::Connection;
 use self::event::{Command, Effect, Event, NetEvent};
-use self::state::State;
-use self::style::Palette;
+use self::settings::Settings;
+use self::state::{Demo, State};
 use self::terminal::Terminal;
 
 /// The shortest time between two frames.
@@ -65,15 +67,20 @@ const BATCH: usize = 512;
 /// # Errors
 ///
 /// [`Error::Usage`] without a terminal that can show it; [`Error::Io`] when the terminal fails.
-pub(crate) async fn run(socket: SocketChoice) -> Result<(), Error> {
-    let env = |name| std::env::var(name).ok();
+pub(crate) async fn run(socket: SocketChoice, args: ScreenArgs) -> Result<(), Error> {
+    let env = |name: &str| std::env::var(name).ok();
     let term = env("TERM").unwrap_or_default();
     let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
     check(&term, is_terminal)?;
+    let settings = Settings::read(&args, env)?;
     let failed = || Error::io("the terminal fails");
     let (width, height) = crossterm::terminal::size().map_err(failed())?;
-    let palette = Palette::choose(env("NO_COLOR").as_deref(), &term);
-    let state = State::new(clock::now(), (width, height), palette);
+    let mut state = State::new(clock::now(), (width, height), settings.palette);
+    state.key_map = settings.key_map;
+    state.is_read_only = settings.is_read_only;
+    state.shows_clock = settings.shows_clock;
+    state.demo = settings.shows_keys.then(Demo::default);
+    state.zone = jiff::tz::TimeZone::system();
 
     let (commands, command_queue) = mpsc::unbounded_channel();
     // Bounded: a terminal that is slow holds the stream back, and the daemon names the gap.

@@ -29,6 +29,7 @@ pub(crate) mod listed;
 mod live;
 pub(crate) mod organization;
 pub(crate) mod reach;
+pub(crate) mod review;
 pub(crate) mod revocation;
 pub(crate) mod tier;
 pub(crate) mod token;

@@ -24,6 +24,7 @@ use crate::store::model::ModelStore;
 mod ageing;
 mod bulk;
 mod power;
+mod review;
 mod tokens;
 
 /// A clock that stands until it is moved.

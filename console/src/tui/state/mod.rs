@@ -5,17 +5,20 @@ pub(crate) mod agents;
 pub(crate) mod audit;
 pub(crate) mod bulk;
 pub(crate) mod confirm;
+pub(crate) mod credentials;
 pub(crate) mod detail;
 pub(crate) mod dialog;
 pub(crate) mod filter;
+pub(crate) mod health;
 pub(crate) mod log;
 pub(crate) mod marks;
 pub(crate) mod times;
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use agentidp_shared::agent::Transition;
-use agentidp_shared::{AgentId, Organization, Role, ScheduledKey, Timestamp};
+use agentidp_shared::{AgentId, CredentialId, Organization, Role, ScheduledKey, Timestamp};
 use jiff::tz::TimeZone;
 use tui_input::Input;
 
@@ -28,9 +31,11 @@ use super::style::Palette;
 
 use self::agents::Agents;
 use self::audit::Audit;
+use self::credentials::Credentials;
 use self::detail::Detail;
 use self::dialog::Dialog;
 use self::filter::Filter;
+use self::health::Health;
 use self::log::CommandLog;
 use self::marks::Pinned;
 use self::times::{Clock, Times};
@@ -57,6 +62,12 @@ pub(crate) struct State {
     pub(crate) agents: Agents,
     pub(crate) detail: Option<Detail>,
     pub(crate) audit: Audit,
+    pub(crate) credentials: Credentials,
+    pub(crate) health: Health,
+    /// The agent that is to be opened once it is known, at this credential.
+    pub(crate) opening: Option<(AgentId, CredentialId)>,
+    /// The keys that were pressed last, when they are to be seen.
+    pub(crate) demo: Option<Demo>,
     pub(crate) keys: Keys,
     pub(crate) dialog: Option<Dialog>,
     pub(crate) prompt: Option<Prompt>,
@@ -154,6 +165,34 @@ pub(crate) struct Message {
     pub(crate) text: String,
 }
 
+/// The keys that were pressed last, for whoever looks on.
+#[derive(Debug, Default)]
+pub(crate) struct Demo(VecDeque<(String, Timestamp)>);
+
+impl Demo {
+    /// How many keys are shown, and for how long.
+    const KEYS: usize = 12;
+    const SHOWN: Duration = Duration::from_secs(3);
+
+    /// Notes a key.
+    pub(crate) fn press(&mut self, key: String, now: Timestamp) {
+        self.0.push_back((key, now));
+        if self.0.len() > Self::KEYS {
+            self.0.pop_front();
+        }
+    }
+
+    /// Lets go of what was shown for long enough.
+    pub(crate) fn pass(&mut self, now: Timestamp) {
+        self.0.retain(|(_, at)| now.since(*at) < Self::SHOWN);
+    }
+
+    /// The keys, oldest first.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(key, _)| key.as_str())
+    }
+}
+
 /// What the actions are to be done to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Menu {
@@ -197,6 +236,10 @@ impl State {
             agents: Agents::default(),
             detail: None,
             audit: Audit::default(),
+            credentials: Credentials::default(),
+            health: Health::default(),
+            opening: None,
+            demo: None,
             keys: Keys::default(),
             dialog: None,
             prompt: None,
@@ -225,7 +268,9 @@ impl State {
             Screen::Detail => &[Place::Detail, Place::List, Place::Anywhere],
             Screen::Audit => &[Place::Audit, Place::List, Place::Anywhere],
             Screen::Keys => &[Place::Keys, Place::List, Place::Anywhere],
-            Screen::Health | Screen::Credentials | Screen::Approvals => &[Place::Anywhere],
+            Screen::Credentials => &[Place::Credentials, Place::List, Place::Anywhere],
+            Screen::Health => &[Place::Health, Place::Anywhere],
+            Screen::Approvals => &[Place::Anywhere],
         }
     }
 

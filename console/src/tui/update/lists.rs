@@ -42,6 +42,7 @@ pub(super) fn perform(state: &mut State, deed: Deed) -> Vec<Effect> {
                 };
             }
         }
+        Deed::NextKind => state.credentials.restart(true),
         Deed::Freeze if state.audit.is_frozen() => state.audit.follow(),
         Deed::Freeze => freeze(state),
         Deed::Follow => state.audit.follow(),
@@ -88,7 +89,8 @@ fn step(state: &mut State, by: isize) {
             state.keys.selected = to.min(last.saturating_sub(1));
         }
         Screen::Audit => step_audit(state, by),
-        Screen::Health | Screen::Credentials | Screen::Approvals => {}
+        Screen::Credentials => state.credentials.step(by, height),
+        Screen::Health | Screen::Approvals => {}
     }
 }
 
@@ -119,7 +121,19 @@ fn step_audit(state: &mut State, by: isize) {
     state.audit.top = state.audit.top.clamp(lowest, to);
 }
 
-fn freeze(state: &mut State) {
+/// Moves the cursor to an entry of the frozen log.
+pub(super) fn show_entry(state: &mut State, seq: u64) {
+    let shown = shown(state);
+    let Some(to) = shown.iter().position(|it| *it == seq) else {
+        return;
+    };
+    state.audit.selected = Some(seq);
+    let lowest = to.saturating_sub(state.list_height().saturating_sub(1));
+    state.audit.top = state.audit.top.clamp(lowest, to);
+}
+
+/// Stops the log at what is there now.
+pub(super) fn freeze(state: &mut State) {
     if state.audit.is_frozen() {
         return;
     }
@@ -140,6 +154,13 @@ fn open(state: &mut State) -> Vec<Effect> {
             state.screen = Screen::Detail;
             state.message = None;
             return load_detail(state, id);
+        }
+        Screen::Credentials => {
+            if let Some(reviewed) = state.credentials.selected() {
+                let agent = reviewed.credential.agent_id;
+                state.opening = Some((agent, reviewed.credential.id));
+                return vec![Effect::Send(Command::Detail(agent))];
+            }
         }
         Screen::Detail => {
             if let Some(detail) = &state.detail
@@ -195,6 +216,11 @@ fn reload(state: &mut State) -> Vec<Effect> {
             None => Vec::new(),
         },
         Screen::Keys => vec![Effect::Send(Command::Keys)],
+        Screen::Health => super::ask_for_health(state),
+        Screen::Credentials => {
+            state.credentials.restart(false);
+            Vec::new()
+        }
         _ => Vec::new(),
     }
 }

@@ -9,6 +9,7 @@ mod lists;
 mod network;
 mod prompt;
 mod records;
+mod search;
 mod secret;
 
 pub(crate) use self::actions::menu;
@@ -19,16 +20,22 @@ use tui_input::Input;
 
 use super::event::{Command, Effect, Event};
 use super::input;
-use super::keys::Deed;
+use super::keys::{Deed, pressed};
 use super::state::agents::Want;
 use super::state::dialog::{Dialog, Help, Reader};
+use super::state::health::EVERY;
 use super::state::{Link, Prompt, PromptKind, Screen, State};
 
 /// Takes in `event`, which happened at `now`.
 pub(crate) fn update(state: &mut State, now: Timestamp, event: Event) -> Vec<Effect> {
     state.now = now;
     let mut effects = match event {
-        Event::Key(key) => press(state, key),
+        Event::Key(key) => {
+            if let Some(demo) = &mut state.demo {
+                demo.press(pressed(key), now);
+            }
+            press(state, key)
+        }
         Event::Paste(text) => {
             paste(state, &text);
             Vec::new()
@@ -75,8 +82,38 @@ pub(crate) fn update(state: &mut State, now: Timestamp, event: Event) -> Vec<Eff
                 .map(|id| Effect::Send(Command::Agent(id))),
         );
         effects.extend(first.map(|want| ask(state, want)));
+        effects.extend(follow_screen(state, height));
+    }
+    if let Some(demo) = &mut state.demo {
+        demo.pass(now);
     }
     effects
+}
+
+/// What the screen that is shown asks for by itself.
+fn follow_screen(state: &mut State, height: usize) -> Vec<Effect> {
+    match state.screen {
+        Screen::Credentials => {
+            let (ticket, kind) = (state.credentials.ticket, state.credentials.kind);
+            let token = state.credentials.want(height);
+            let ask = token.map(|token| {
+                Effect::Send(Command::Credentials {
+                    ticket,
+                    kind,
+                    token,
+                })
+            });
+            ask.into_iter().collect()
+        }
+        Screen::Health => {
+            let is_due = |asked| state.now.since(asked) >= EVERY;
+            if state.health.asked.is_none_or(is_due) {
+                return ask_for_health(state);
+            }
+            Vec::new()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// Notes that a page of agents is on its way.
@@ -170,6 +207,14 @@ fn perform(state: &mut State, deed: Deed) -> Vec<Effect> {
             state.times = state.times.next();
             state.say(format!("times: {}", state.times.word()));
         }
+        Deed::Search => ask_for(state, PromptKind::Search, state.audit.search.clone()),
+        Deed::NextMatch => search::go(state, true),
+        Deed::MatchBefore => search::go(state, false),
+        Deed::Export => {
+            let day = state.now.to_string();
+            let time: String = day.chars().filter(char::is_ascii_digit).take(14).collect();
+            ask_for(state, PromptKind::Export, format!("audit-{time}.ndjson"));
+        }
         Deed::Copy => return records::copy(state),
         Deed::Json => records::show(state),
         _ => return lists::perform(state, deed),
@@ -181,10 +226,21 @@ fn perform(state: &mut State, deed: Deed) -> Vec<Effect> {
 fn open_screen(state: &mut State, screen: Screen) -> Vec<Effect> {
     state.screen = screen;
     state.message = None;
-    if screen == Screen::Keys && state.link == Link::Live {
-        return vec![Effect::Send(Command::Keys)];
+    if state.link != Link::Live {
+        return Vec::new();
+    }
+    match screen {
+        Screen::Keys => return vec![Effect::Send(Command::Keys)],
+        Screen::Health => return ask_for_health(state),
+        Screen::Credentials => state.credentials.restart(false),
+        _ => {}
     }
     Vec::new()
+}
+
+fn ask_for_health(state: &mut State) -> Vec<Effect> {
+    state.health.asked = Some(state.now);
+    vec![Effect::Send(Command::Health)]
 }
 
 fn ask_for(state: &mut State, kind: PromptKind, text: String) {

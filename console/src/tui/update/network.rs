@@ -7,6 +7,7 @@ use super::bulk;
 use crate::client::ListedAgent;
 use crate::tui::event::{Change, ChangeDone, ChangeResult, Command, Effect, NetEvent, Welcome};
 use crate::tui::state::audit::{AuditEntry, AuditRow};
+use crate::tui::state::detail::Detail;
 use crate::tui::state::dialog::{Dialog, SecretDialog};
 use crate::tui::state::log::Asked;
 use crate::tui::state::marks::Pinned;
@@ -50,6 +51,17 @@ pub(super) fn take_in(state: &mut State, event: NetEvent) -> Vec<Effect> {
             state.agents.settle(height);
         }
         NetEvent::Detail(id, result) => {
+            if let Some((_, credential)) = state.opening.take_if(|(agent, _)| *agent == id) {
+                match &result {
+                    Ok(data) => {
+                        let mut detail = Detail::new(data.agent.clone());
+                        detail.selected = Some(credential);
+                        state.detail = Some(detail);
+                        state.screen = Screen::Detail;
+                    }
+                    Err(why) => state.complain(why.clone()),
+                }
+            }
             let Some(detail) = state.detail.as_mut().filter(|it| it.agent.id == id) else {
                 return Vec::new();
             };
@@ -66,6 +78,22 @@ pub(super) fn take_in(state: &mut State, event: NetEvent) -> Vec<Effect> {
                 return read_detail_again(state, id);
             }
         }
+        NetEvent::Credentials(ticket, result) if ticket == state.credentials.ticket => match result
+        {
+            Ok(page) => state.credentials.arrived(page),
+            Err(why) => {
+                state.credentials.is_loading = false;
+                state.credentials.failed = Some(why);
+            }
+        },
+        NetEvent::Credentials(..) => {}
+        NetEvent::Health(Ok(health)) => {
+            state.status = Some(health.status);
+            state.health.counts = Some(health.counts);
+            state.health.failed = None;
+            state.keys.rows = Some(health.keys);
+        }
+        NetEvent::Health(Err(why)) => state.health.failed = Some(why),
         NetEvent::Keys(Ok(rows)) => {
             state.keys.rows = Some(rows);
             state.keys.failed = None;
@@ -127,8 +155,11 @@ fn connected(state: &mut State, welcome: Welcome) -> Vec<Effect> {
     if let Some(id) = state.detail.as_ref().map(|detail| detail.agent.id) {
         effects.extend(read_detail_again(state, id));
     }
-    if state.screen == Screen::Keys {
-        effects.push(Effect::Send(Command::Keys));
+    match state.screen {
+        Screen::Keys => effects.push(Effect::Send(Command::Keys)),
+        Screen::Health => effects.push(Effect::Send(Command::Health)),
+        Screen::Credentials => state.credentials.restart(false),
+        _ => {}
     }
     effects
 }
@@ -253,6 +284,7 @@ fn follow_entry(state: &mut State, row: &AuditEntry) -> Vec<Effect> {
     let Some(entry) = &row.entry else {
         return Vec::new();
     };
+    state.health.rates.note(entry, state.now);
     let shown = state.detail.as_ref().map(|detail| detail.agent.id);
     let concerns_shown = shown.is_some_and(|id| entry.concerns_agent(id));
     if let Some(detail) = &mut state.detail

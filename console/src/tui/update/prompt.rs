@@ -3,7 +3,7 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use tui_input::Input;
 
-use super::command;
+use super::{command, search};
 use crate::tui::event::Effect;
 use crate::tui::state::filter::Filter;
 use crate::tui::state::{PromptKind, Screen, State, agents, audit};
@@ -42,7 +42,9 @@ pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
     match kind {
         PromptKind::Command => return command::perform(state, &text),
         PromptKind::Filter => filter(state, &text),
-        PromptKind::Search | PromptKind::Export => {}
+        PromptKind::Search => search::begin(state, &text),
+        PromptKind::Export if text.is_empty() => {}
+        PromptKind::Export => return search::export(state, &text),
     }
     Vec::new()
 }

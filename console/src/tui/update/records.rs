@@ -28,7 +28,11 @@ pub(super) fn copy(state: &mut State) -> Vec<Effect> {
                 _ => None,
             }
         }
-        Screen::Health | Screen::Credentials | Screen::Approvals => None,
+        Screen::Credentials => state
+            .credentials
+            .selected()
+            .map(|it| it.credential.id.to_string()),
+        Screen::Health | Screen::Approvals => None,
     };
     match text {
         Some(text) => vec![Effect::Copy(text.into())],
@@ -59,7 +63,11 @@ pub(super) fn show(state: &mut State) {
             .keys
             .selected()
             .map(|it| (format!("Signing key {}", it.key.kid), json(&it.key))),
-        Screen::Audit | Screen::Health | Screen::Credentials | Screen::Approvals => None,
+        Screen::Credentials => state.credentials.selected().map(|it| {
+            let id = it.credential.id;
+            (format!("Credential {id}"), json(it))
+        }),
+        Screen::Audit | Screen::Health | Screen::Approvals => None,
     };
     match shown {
         Some((title, json)) => {

@@ -4,6 +4,7 @@ use agentidp_shared::AgentStatus::{Active, Suspended};
 use agentidp_shared::agent::Transition;
 
 mod commands;
+mod looking;
 mod many;
 
 use crate::tui::event::{Change, Command, Effect, Event, NetEvent};

@@ -146,7 +146,11 @@ fn cells(
 }
 
 /// How long the first of an agent's credentials is still accepted; what is near stands out.
-fn expiry(state: &State, canvas: &Canvas<'_>, time: Option<Timestamp>) -> (String, Style) {
+pub(super) fn expiry(
+    state: &State,
+    canvas: &Canvas<'_>,
+    time: Option<Timestamp>,
+) -> (String, Style) {
     match time {
         None => ("-".to_owned(), Style::new()),
         Some(time) if time <= state.now => ("over".to_owned(), canvas.palette.bad()),

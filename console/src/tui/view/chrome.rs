@@ -11,7 +11,7 @@ use crate::tui::state::{Link, PromptKind, Screen, State};
 use crate::tui::style::{faint, focus, heading};
 
 use super::canvas::{Canvas, cells};
-use super::detail;
+use super::{credentials, detail, health};
 
 /// How many lines a message may take.
 const MESSAGE_LINES: usize = 3;
@@ -39,7 +39,12 @@ pub(super) fn header(state: &State, canvas: &mut Canvas<'_>) {
     };
     let badge = format!("{badge}{clock}");
     let who = state.status.as_ref().map_or_else(String::new, |status| {
-        format!("{} {}  ", status.caller.name, status.caller.role)
+        let role = if state.is_read_only {
+            "read-only"
+        } else {
+            status.caller.role.as_str()
+        };
+        format!("{} {role}  ", status.caller.name)
     });
     let end = columns.saturating_sub(1);
     canvas.right(end, 0, &badge, style);
@@ -62,8 +67,8 @@ fn crumbs(state: &State, canvas: &mut Canvas<'_>) {
             }
         }
         Screen::Audit => audit_crumbs(state, canvas),
-        Screen::Health => title(canvas, "Health"),
-        Screen::Credentials => title(canvas, "Credentials"),
+        Screen::Health => health::crumbs(state, canvas),
+        Screen::Credentials => credentials::crumbs(state, canvas),
         Screen::Approvals => title(canvas, "Approvals"),
         Screen::Keys => title(canvas, "Signing keys"),
     }
@@ -153,7 +158,29 @@ fn audit_crumbs(state: &State, canvas: &mut Canvas<'_>) {
             canvas.palette.warn(),
         );
     }
-    canvas.text(x + 2, 1, state.audit_times.word(), faint());
+    x = canvas.text(x + 2, 1, state.audit_times.word(), faint());
+    if !audit.search.is_empty() {
+        let text = format!("search: {}", audit.search);
+        canvas.text(x + 2, 1, &text, canvas.palette.key());
+    }
+}
+
+/// The keys that were pressed last, over the rule at the bottom, for whoever looks on.
+pub(super) fn demo(state: &State, canvas: &mut Canvas<'_>) {
+    let Some(demo) = &state.demo else {
+        return;
+    };
+    let area = canvas.area();
+    let keys: Vec<_> = demo.keys().map(|key| format!(" {key} ")).collect();
+    let text = keys.join("");
+    if !text.is_empty() {
+        canvas.right(
+            area.width.saturating_sub(1),
+            area.height.saturating_sub(3),
+            &text,
+            focus(),
+        );
+    }
 }
 
 /// The three lines at the bottom.
@@ -172,7 +199,7 @@ pub(super) fn footer(state: &State, canvas: &mut Canvas<'_>) {
         x = canvas.text(x, y, key, canvas.palette.key());
         x = canvas.text(x + 1, y, binding.hint, Style::new()) + 2;
     }
-    let screens = "2 agents 5 audit 6 keys";
+    let screens = "1 health 2 agents 3 credentials 5 audit 6 keys";
     if x + cells(screens.len()) + 1 < area.width {
         canvas.right(area.width.saturating_sub(1), y, screens, faint());
     }

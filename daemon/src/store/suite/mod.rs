@@ -53,7 +53,7 @@ macro_rules! every_store {
 
 pub(crate) use every_store;
 
-fn at(millis: i64) -> Timestamp {
+pub(crate) fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
