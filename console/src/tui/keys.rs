@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::KeyEvent;
+
+use super::key_name::{Key, label, parse, plain};
 
 /// Where a key is pressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,9 +115,6 @@ pub(crate) enum Deed {
     MatchBefore,
     Export,
 }
-
-/// A key with what is held down beside it.
-type Key = (KeyCode, KeyModifiers);
 
 /// One row of the table.
 #[derive(Debug, Clone)]
@@ -354,73 +353,6 @@ impl KeyMap {
     }
 }
 
-/// A key without what terminals tell or do not: that a capital needed the shift key.
-fn plain(key: KeyEvent) -> Key {
-    (
-        key.code,
-        key.modifiers & (KeyModifiers::CONTROL | KeyModifiers::ALT),
-    )
-}
-
-/// The keys that are written as words.
-const NAMED: &[(&str, KeyCode)] = &[
-    ("enter", KeyCode::Enter),
-    ("esc", KeyCode::Esc),
-    ("tab", KeyCode::Tab),
-    ("backtab", KeyCode::BackTab),
-    ("space", KeyCode::Char(' ')),
-    ("backspace", KeyCode::Backspace),
-    ("del", KeyCode::Delete),
-    ("up", KeyCode::Up),
-    ("down", KeyCode::Down),
-    ("left", KeyCode::Left),
-    ("right", KeyCode::Right),
-    ("home", KeyCode::Home),
-    ("end", KeyCode::End),
-    ("pgup", KeyCode::PageUp),
-    ("pgdn", KeyCode::PageDown),
-];
-
-/// Reads a key as it is written.
-fn parse(text: &str) -> Option<Key> {
-    if let Some((_, code)) = NAMED.iter().find(|(name, _)| *name == text) {
-        return Some((*code, KeyModifiers::NONE));
-    }
-    let number = text.strip_prefix('f').and_then(|it| it.parse().ok());
-    if let Some(number @ 1..=12) = number {
-        return Some((KeyCode::F(number), KeyModifiers::NONE));
-    }
-    let (rest, modifiers) = match text.strip_prefix('^') {
-        Some(rest) if !rest.is_empty() => (rest, KeyModifiers::CONTROL),
-        _ => (text, KeyModifiers::NONE),
-    };
-    let mut characters = rest.chars();
-    match (characters.next(), characters.next()) {
-        (Some(c), None) if !crate::text::is_active(c) => Some((KeyCode::Char(c), modifiers)),
-        _ => None,
-    }
-}
-
-/// How a key is written.
-fn label((code, modifiers): Key) -> String {
-    let text = match (code, NAMED.iter().find(|(_, it)| *it == code)) {
-        (_, Some((name, _))) => (*name).to_owned(),
-        (KeyCode::Char(c), None) => c.to_string(),
-        (KeyCode::F(number), None) => format!("f{number}"),
-        _ => return String::new(),
-    };
-    if modifiers.contains(KeyModifiers::CONTROL) {
-        format!("^{text}")
-    } else {
-        text
-    }
-}
-
-/// How a pressed key is written; empty for one that has no name here.
-pub(crate) fn pressed(key: KeyEvent) -> String {
-    label(plain(key))
-}
-
 /// `PageDown` as `page-down`.
 fn kebab(name: &str) -> String {
     let mut text = String::new();
@@ -435,6 +367,8 @@ fn kebab(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use crossterm::event::{KeyCode, KeyModifiers};
+
     use super::*;
 
     fn file(place: &str, name: &str, keys: &[&str]) -> Result<KeyMap, String> {

@@ -13,6 +13,7 @@ mod completion;
 mod connection;
 mod event;
 mod input;
+mod key_name;
 mod keys;
 mod many;
 mod run;

@@ -12,6 +12,7 @@ pub(crate) mod filter;
 pub(crate) mod health;
 pub(crate) mod log;
 pub(crate) mod marks;
+pub(crate) mod order;
 pub(crate) mod times;
 
 use std::collections::VecDeque;

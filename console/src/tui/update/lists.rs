@@ -2,10 +2,10 @@
 
 use crate::tui::event::{Command, Effect};
 use crate::tui::keys::Deed;
-use crate::tui::state::agents::Order;
 use crate::tui::state::audit::AuditRow;
 use crate::tui::state::detail::{Detail, Tab};
 use crate::tui::state::dialog::{Dialog, Reader};
+use crate::tui::state::order::Order;
 use crate::tui::state::{Link, Screen, State};
 
 /// Does what a list's key asks for.

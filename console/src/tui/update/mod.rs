@@ -20,7 +20,8 @@ use tui_input::Input;
 
 use super::event::{Command, Effect, Event};
 use super::input;
-use super::keys::{Deed, pressed};
+use super::key_name::pressed;
+use super::keys::Deed;
 use super::state::agents::Want;
 use super::state::dialog::{Dialog, Help, Reader};
 use super::state::health::EVERY;

@@ -8,7 +8,7 @@ use ratatui::style::Style;
 
 use crate::client::ListedAgent;
 use crate::duration;
-use crate::tui::state::agents::{By, Order};
+use crate::tui::state::order::{By, Order};
 use crate::tui::state::{Link, State};
 use crate::tui::style::{agent_symbol, faint, heading};
 
