@@ -34,13 +34,11 @@ pub(super) fn copy(state: &mut State) -> Vec<Effect> {
             .map(|it| it.credential.id.to_string()),
         Screen::Health | Screen::Approvals => None,
     };
-    match text {
-        Some(text) => vec![Effect::Copy(text.into())],
-        None => {
-            state.say("nothing is selected");
-            Vec::new()
-        }
-    }
+    let Some(text) = text else {
+        state.say("nothing is selected");
+        return Vec::new();
+    };
+    vec![Effect::Copy(text.into())]
 }
 
 /// Shows the record of what is selected as JSON.

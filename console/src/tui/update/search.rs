@@ -46,18 +46,13 @@ fn find(state: &mut State, is_down: bool, is_here_too: bool) {
             .rev()
             .find(|row| is_before(row) && has(row))
     };
-    let found = found.map(AuditRow::seq);
-    match found {
-        Some(seq) => {
-            state.message = None;
-            lists::show_entry(state, seq);
-        }
-        None => {
-            let way = if is_down { "below" } else { "above" };
-            let text = state.audit.search.clone();
-            state.say(format!("no entry {way} has {text}"));
-        }
-    }
+    let Some(seq) = found.map(AuditRow::seq) else {
+        let way = if is_down { "below" } else { "above" };
+        let text = state.audit.search.clone();
+        return state.say(format!("no entry {way} has {text}"));
+    };
+    state.message = None;
+    lists::show_entry(state, seq);
 }
 
 /// What is shown, as NDJSON, to be written to a new file.

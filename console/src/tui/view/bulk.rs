@@ -81,7 +81,7 @@ fn subject(bulk: &Bulk) -> String {
 /// What it comes to; gives the line after it.
 fn sums(bulk: &Bulk, canvas: &mut Canvas<'_>, place: Rect) -> u16 {
     let sums = &bulk.sums;
-    let number = |count| thousands(count);
+    let number = thousands;
     let mut y = place.y;
     let text = match bulk.stage {
         Stage::Counting => format!("counting: {} so far", number(sums.matched)),
