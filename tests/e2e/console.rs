@@ -311,7 +311,7 @@ fn many_agents_are_suspended_after_their_count_and_a_typed_command_is_answered()
     console.wait_for("3 of 3 agents done");
     assert_eq!(client.token(&[]).status, 401);
     console.press("\r:agent list --status suspended -o json\r");
-    console.wait_for(&client.id);
+    console.wait_for("\"status\": \"suspended\"");
     console.press("q:q\r");
     assert!(console.wait_for_end().status.success());
 }

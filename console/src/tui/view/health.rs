@@ -29,7 +29,7 @@ pub(super) fn crumbs(state: &State, canvas: &mut Canvas<'_>) {
     let Some(status) = &state.status else {
         return;
     };
-    let store = if status.ready { "rw" } else { "not writable" };
+    let store = if status.ready { "rw" } else { "ro" };
     let ten = state.health.rates.entries_in_ten_seconds(state.now);
     let text = format!(
         "daemon {}  up {}   store {store}   stream {}.{}/s   gaps {}",
