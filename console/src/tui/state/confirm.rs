@@ -368,7 +368,7 @@ impl Confirm {
             let by = by
                 .iter()
                 .map(|(id, count)| format!("{count} by {}", short_id(&id.to_string())));
-            text.push_str(&format!(" ({})", by.collect::<Vec<_>>().join(", ")));
+            text.extend([format!(" ({})", by.collect::<Vec<_>>().join(", "))]);
         }
         if count > 0 {
             text.push('.');
@@ -382,19 +382,19 @@ impl Confirm {
         match addresses.len() {
             0 => text.push_str(" Not used in 24h."),
             1 => text.push_str(" Used in 24h from 1 address"),
-            count => text.push_str(&format!(" Used in 24h from {count} addresses")),
+            count => text.extend([format!(" Used in 24h from {count} addresses")]),
         }
         if !addresses.is_empty() {
             let some: Vec<_> = addresses.iter().take(2).map(|it| it.as_str()).collect();
             let rest = if addresses.len() > 2 { ", .." } else { "" };
-            text.push_str(&format!(" ({}{rest}).", some.join(", ")));
+            text.extend([format!(" ({}{rest}).", some.join(", "))]);
         }
         if let Some(credential) = &self.credential {
             let others = stakes.accepted.iter().filter(|id| **id != credential.id);
             match others.count() {
                 0 => text.push_str(" No replacement exists."),
                 1 => text.push_str(" 1 other credential is accepted."),
-                count => text.push_str(&format!(" {count} other credentials are accepted.")),
+                count => text.extend([format!(" {count} other credentials are accepted.")]),
             }
         }
         text

@@ -82,10 +82,10 @@ impl CommandLog {
                 Ending::Failed(_) => "FAILED",
             };
             for line in &logged.lines {
-                text.push_str(&format!("{time}Z {ending:<6} {line}\n"));
+                text.extend([format!("{time}Z {ending:<6} {line}\n")]);
             }
             if let Ending::Failed(why) = &logged.ending {
-                text.push_str(&format!("                 {why}\n"));
+                text.extend([format!("                 {why}\n")]);
             }
         }
         if text.is_empty() {

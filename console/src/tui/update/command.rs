@@ -188,7 +188,7 @@ pub(super) fn ran(state: &mut State, number: u64, output: &Output) {
     }
     if !output.is_done {
         let code = output.code.map_or_else(String::new, |it| format!(" {it}"));
-        text.push_str(&format!("\n\nexit code{code}"));
+        text.extend([format!("\n\nexit code{code}")]);
     }
     if text.is_empty() {
         "done".clone_into(&mut text);

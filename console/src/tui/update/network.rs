@@ -4,7 +4,7 @@ use agentidp_shared::agent::Transition;
 use agentidp_shared::{Action, ActorKind, AgentId, Entry, Outcome, TargetKind};
 
 use super::bulk;
-use crate::client::ListedAgent;
+use crate::client::{ListedAgent, Page, ReviewedCredential};
 use crate::tui::event::{Change, ChangeDone, ChangeResult, Command, Effect, NetEvent, Welcome};
 use crate::tui::state::audit::{AuditEntry, AuditRow};
 use crate::tui::state::detail::Detail;
@@ -37,8 +37,6 @@ pub(super) fn take_in(state: &mut State, event: NetEvent) -> Vec<Effect> {
                 }
             }
         }
-        // What could not be read stays as it was; the next change or connection asks again.
-        NetEvent::Agent(Err(_)) => {}
         NetEvent::Agent(Ok(listed)) => {
             if let Some(detail) = &mut state.detail
                 && detail.agent.id == listed.agent.id
@@ -78,15 +76,12 @@ pub(super) fn take_in(state: &mut State, event: NetEvent) -> Vec<Effect> {
                 return read_detail_again(state, id);
             }
         }
-        NetEvent::Credentials(ticket, result) if ticket == state.credentials.ticket => match result
-        {
-            Ok(page) => state.credentials.arrived(page),
-            Err(why) => {
-                state.credentials.is_loading = false;
-                state.credentials.failed = Some(why);
-            }
-        },
-        NetEvent::Credentials(..) => {}
+        NetEvent::Credentials(ticket, result) if ticket == state.credentials.ticket => {
+            credentials(state, result);
+        }
+        // What could not be read stays as it was; the next change or connection asks again. And a
+        // list that is not shown any more is of no use.
+        NetEvent::Agent(Err(_)) | NetEvent::Credentials(..) => {}
         NetEvent::Health(Ok(health)) => {
             state.status = Some(health.status);
             state.health.counts = Some(health.counts);
@@ -117,6 +112,16 @@ pub(super) fn take_in(state: &mut State, event: NetEvent) -> Vec<Effect> {
         NetEvent::Audit(row) => return audit(state, row),
     }
     Vec::new()
+}
+
+fn credentials(state: &mut State, result: Result<Page<ReviewedCredential>, String>) {
+    match result {
+        Ok(page) => state.credentials.arrived(page),
+        Err(why) => {
+            state.credentials.is_loading = false;
+            state.credentials.failed = Some(why);
+        }
+    }
 }
 
 fn connected(state: &mut State, welcome: Welcome) -> Vec<Effect> {

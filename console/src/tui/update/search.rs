@@ -63,7 +63,7 @@ pub(super) fn export(state: &State, path: &str) -> Vec<Effect> {
             AuditRow::Entry(entry) => text.push_str(&entry.json),
             // As the command line writes it.
             AuditRow::Gap { from, to } => {
-                text.push_str(&format!("{{\"gap\":{{\"from\":{from},\"to\":{to}}}}}"));
+                text.extend([format!("{{\"gap\":{{\"from\":{from},\"to\":{to}}}}}")]);
             }
         }
         text.push('\n');

@@ -208,8 +208,8 @@ fn grants(state: &State, canvas: &mut Canvas<'_>, detail: &Detail, list: Rect) {
         ("audience", text, time)
     });
     let default = agent.audiences.is_empty().then(|| {
-        let last = issued().next().map(|it| it.time);
-        ("audience", "the issuer's default".to_owned(), last)
+        let newest = issued().next().map(|it| it.time);
+        ("audience", "the issuer's default".to_owned(), newest)
     });
     let columns = [
         ("GRANT", 9),
