@@ -5,6 +5,7 @@ mod common;
 mod credential;
 mod key;
 mod organization;
+mod screen;
 mod token;
 
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub use self::common::{Consent, DryRun, Limit, Revision, Watch};
 pub use self::credential::CredentialCommand;
 pub use self::key::{KeyCommand, KeyRotateArgs};
 pub use self::organization::{AgeLimit, OrgCommand};
+pub use self::screen::ScreenArgs;
 pub use self::token::{RevokeTokenArgs, TokenCommand, WhichTokens};
 
 use crate::complete;
@@ -63,6 +65,10 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 not permitted,
 pub struct Args {
     #[command(flatten)]
     socket: SocketArgs,
+
+    /// The full-screen console.
+    #[command(flatten)]
+    pub screen: ScreenArgs,
 
     /// How to answer
     #[arg(

@@ -1,6 +1,44 @@
 //! The command lines that do what the screens do, so that every dialog can name its own.
 
+use agentidp_shared::agent::Transition;
+
+use crate::client::word;
 use crate::text::shell_word;
+
+/// Whether a transition has to be given a reason.
+const fn needs_reason(transition: Transition) -> bool {
+    !matches!(transition, Transition::Resume | Transition::Archive)
+}
+
+/// The line that moves one agent.
+pub(crate) fn transition(
+    transition: Transition,
+    email: &str,
+    revision: u64,
+    reason: &str,
+) -> String {
+    let line = CommandLine::new(&format!("agent {}", word(transition)), email).revision(revision);
+    with_reason(line, transition, reason).into_text()
+}
+
+/// The line that moves all agents that a filter lets through.
+pub(crate) fn transition_many(transition: Transition, filter: &str, reason: &str) -> String {
+    let mut line = CommandLine(format!("agentidp agent {}", word(transition)));
+    line.option("--filter", &shell_word(filter));
+    let needs_yes = !needs_reason(transition);
+    let line = with_reason(line, transition, reason);
+    if needs_yes { line.yes() } else { line }.into_text()
+}
+
+fn with_reason(line: CommandLine, transition: Transition, reason: &str) -> CommandLine {
+    if needs_reason(transition) {
+        line.reason(reason).yes()
+    } else if reason.is_empty() {
+        line
+    } else {
+        line.reason(reason)
+    }
+}
 
 /// A command line under construction.
 #[derive(Debug, Clone)]

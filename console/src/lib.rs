@@ -54,7 +54,7 @@ async fn run(args: Args) -> Result<(), Error> {
     let socket = args.socket();
     match args.command {
         Some(command) => cli::run(command, args.output, &socket).await,
-        None => tui::run(socket).await,
+        None => tui::run(socket, args.screen).await,
     }
 }
 

@@ -292,3 +292,26 @@ fn a_hang_up_ends_the_console_and_leaves_the_terminal_as_it_was() {
     console.signal(Signal::SIGHUP);
     let _ = console.wait_for_end();
 }
+
+#[test]
+fn many_agents_are_suspended_after_their_count_and_a_typed_command_is_answered() {
+    let daemon = DevDaemon::start();
+    let (emails, client) = demo(&daemon);
+    assert_eq!(client.token(&[]).status, 200);
+    let mut console = TestConsole::start(&daemon.socket());
+    console.wait_for(short(&emails[0]));
+    console.press("/owner=demo-team\r");
+    console.wait_for("3/3");
+    console.press("As");
+    console.wait_for("of 3 agents 3 would change");
+    console.press_until("i", "Reason   i");
+    console.press("ncident\r3\t\t");
+    console.wait_for("[ Suspend ]");
+    console.press("\r");
+    console.wait_for("3 of 3 agents done");
+    assert_eq!(client.token(&[]).status, 401);
+    console.press("\r:agent list --status suspended -o json\r");
+    console.wait_for("\"status\": \"suspended\"");
+    console.press("q:q\r");
+    assert!(console.wait_for_end().status.success());
+}

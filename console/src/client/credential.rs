@@ -5,9 +5,12 @@ use std::time::Duration;
 use agentidp_proto::v1;
 use agentidp_proto::v1::credential_service_client::CredentialServiceClient;
 use agentidp_shared::{Credential, FieldError};
+use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::{Changed, Client, MAX_ANSWER, Transport, call, changed, records, wire_duration};
+use super::{
+    Changed, Client, MAX_ANSWER, Page, Transport, call, changed, page, records, wire_duration,
+};
 use crate::error::Error;
 
 /// A credential that has just been issued; its secret is shown this once.
@@ -23,6 +26,33 @@ pub struct Issued {
     pub client_secret: Zeroizing<String>,
     /// The entry's place in the log.
     pub audit_seq: u64,
+}
+
+/// A credential with whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReviewedCredential {
+    /// The record.
+    #[serde(flatten)]
+    pub credential: Credential,
+    /// Its agent's.
+    pub agent_email: String,
+    /// Its agent's.
+    pub owner: String,
+}
+
+impl TryFrom<v1::ReviewedCredential> for ReviewedCredential {
+    type Error = FieldError;
+
+    fn try_from(it: v1::ReviewedCredential) -> Result<Self, FieldError> {
+        let credential = it
+            .credential
+            .ok_or(FieldError::new("credential", "must be present"))?;
+        Ok(Self {
+            credential: credential.try_into()?,
+            agent_email: it.agent_email,
+            owner: it.owner,
+        })
+    }
 }
 
 impl Client {
@@ -114,6 +144,31 @@ impl Client {
             .await?
             .into_inner();
         records(answer.credentials)
+    }
+
+    /// Lists credentials of all agents that somebody should look after: `expiring`,
+    /// `retiring_used` or `never_used`.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub async fn review_credentials(
+        &self,
+        kind: &str,
+        limit: u32,
+        page_token: String,
+    ) -> Result<Page<ReviewedCredential>, Error> {
+        let answer = self
+            .credential_service()
+            .review(call(v1::ReviewCredentialsRequest {
+                kind: kind.to_owned(),
+                within: None,
+                limit,
+                page_token,
+            }))
+            .await?
+            .into_inner();
+        page(answer.credentials, answer.next_page_token)
     }
 
     /// Shows one credential.

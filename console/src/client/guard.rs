@@ -10,6 +10,7 @@ use tonic::{GrpcMethod, Request, Status};
 
 /// The calls that change nothing, by their names, which mean the same in every service.
 const READS: &[&str] = &[
+    "Count",
     "Get",
     "GetCheckpoint",
     "GetKey",
@@ -18,6 +19,7 @@ const READS: &[&str] = &[
     "List",
     "Prove",
     "ProveConsistency",
+    "Review",
     "Tail",
 ];
 

@@ -12,8 +12,9 @@ mod status;
 mod store;
 mod token;
 
+pub(crate) use self::agent::word;
 pub use self::agent::{AgentQuery, Bulk, BulkProgress, ListedAgent, Refused};
-pub use self::credential::Issued;
+pub use self::credential::{Issued, ReviewedCredential};
 pub use self::key::RotatedKeys;
 pub use self::status::{
     Caller, Certificate, Check, CheckpointStatus, DaemonStatus, Delivery, Disk, StoreStatus, Work,
@@ -144,6 +145,31 @@ impl Client {
             .into_inner();
         answer.try_into().map_err(Error::Answer)
     }
+
+    /// Counts the agents that there are for the caller.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub async fn count_agents(&self) -> Result<AgentCounts, Error> {
+        let answer = StatusServiceClient::new(self.channel.clone())
+            .count(call(v1::CountRequest {}))
+            .await?
+            .into_inner();
+        Ok(AgentCounts {
+            by_status: answer.agents.into_iter().collect(),
+            expiring: answer.expiring,
+        })
+    }
+}
+
+/// How many agents there are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AgentCounts {
+    /// By status.
+    pub by_status: std::collections::BTreeMap<String, u64>,
+    /// With a credential that expires within seven days.
+    pub expiring: u64,
 }
 
 /// Why the socket could not be connected to, and what to do about it.

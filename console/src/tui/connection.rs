@@ -7,15 +7,21 @@ use agentidp_proto::v1::tail_audit_response::Event as TailEvent;
 use agentidp_proto::v1::{AuditFilter, TailAuditResponse};
 use agentidp_shared::AgentId;
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 
 use crate::backoff::Backoff;
 use crate::client::{Client, ListedAgent, MAX_PAGE};
 use crate::error::Error;
 use crate::socket::SocketChoice;
 
-use super::event::{Change, ChangeDone, ChangeResult, Command, DetailData, NetEvent, Welcome};
+use super::event::{
+    Change, ChangeDone, ChangeResult, Command, DetailData, HealthData, NetEvent, Welcome,
+};
+use super::many;
+use super::stakes;
 use super::state::agents::PAGE;
 use super::state::audit::{AuditEntry, AuditRow};
+use super::state::credentials;
 
 /// How many entries of the log's end are read at first.
 const HISTORY: u32 = 500;
@@ -36,6 +42,8 @@ pub(crate) struct Connection {
     next: Option<u64>,
     /// The store that `next` is a place in.
     store: String,
+    /// The change of many that is under way.
+    bulk: Option<AbortHandle>,
 }
 
 /// The console is gone: there is nobody left to tell.
@@ -53,6 +61,7 @@ impl Connection {
             events,
             next: None,
             store: String::new(),
+            bulk: None,
         }
     }
 
@@ -90,8 +99,9 @@ impl Connection {
                 () = &mut sleep => return Ok(()),
                 command = self.commands.recv() => {
                     let command = command.ok_or(Gone)?;
-                    let answer = failure(command, "not connected".to_owned());
-                    self.events.send(answer).await.map_err(|_gone| Gone)?;
+                    if let Some(answer) = failure(command, "not connected".to_owned()) {
+                        self.events.send(answer).await.map_err(|_gone| Gone)?;
+                    }
                 }
             }
         }
@@ -115,6 +125,15 @@ impl Connection {
         loop {
             tokio::select! {
                 command = self.commands.recv() => match command {
+                    Some(Command::StopBulk) => {
+                        if let Some(bulk) = self.bulk.take() {
+                            bulk.abort();
+                        }
+                    }
+                    Some(Command::Bulk(order)) => {
+                        let work = many::run(client.clone(), *order, self.events.clone());
+                        self.bulk = Some(tokio::spawn(work).abort_handle());
+                    }
                     Some(command) => serve(client.clone(), command, self.events.clone()),
                     None => return Ok(Gone),
                 },
@@ -202,14 +221,15 @@ fn rows(entries: &[agentidp_proto::v1::AuditEntry]) -> Vec<AuditRow> {
 /// is under way has an answer, and the operator is owed it.
 fn serve(client: Client, command: Command, events: mpsc::Sender<NetEvent>) {
     tokio::spawn(async move {
-        let answer = answer(&client, command).await;
-        // When the console is gone, nobody waits for the answer.
-        let _ = events.send(answer).await;
+        if let Some(answer) = answer(&client, command).await {
+            // When the console is gone, nobody waits for the answer.
+            let _ = events.send(answer).await;
+        }
     });
 }
 
-async fn answer(client: &Client, command: Command) -> NetEvent {
-    match command {
+async fn answer(client: &Client, command: Command) -> Option<NetEvent> {
+    Some(match command {
         Command::Agents {
             ticket,
             page,
@@ -229,16 +249,34 @@ async fn answer(client: &Client, command: Command) -> NetEvent {
             NetEvent::Detail(id, detail.map(Box::new).map_err(sentence))
         }
         Command::Keys => NetEvent::Keys(client.keys().await.map_err(sentence)),
+        Command::Credentials {
+            ticket,
+            kind,
+            token,
+        } => {
+            let page = client.review_credentials(kind.word(), credentials::PAGE, token);
+            NetEvent::Credentials(ticket, page.await.map_err(sentence))
+        }
+        Command::Health => {
+            let health = health(client).await;
+            NetEvent::Health(health.map(Box::new).map_err(sentence))
+        }
         Command::Change(change) => {
             let outcome = make(client, change.clone()).await.map_err(sentence);
             NetEvent::Changed(Box::new(ChangeResult { change, outcome }))
         }
-    }
+        Command::Stakes(id) => {
+            let stakes = stakes::read(client, id).await;
+            NetEvent::Stakes(id, stakes.map(Box::new).map_err(sentence))
+        }
+        // These are not answered but done.
+        Command::Bulk(_) | Command::StopBulk => return None,
+    })
 }
 
 /// The answer to a command that cannot be carried out.
-fn failure(command: Command, why: String) -> NetEvent {
-    match command {
+fn failure(command: Command, why: String) -> Option<NetEvent> {
+    Some(match command {
         Command::Agents { ticket, page, .. } => NetEvent::Agents {
             ticket,
             page,
@@ -247,11 +285,31 @@ fn failure(command: Command, why: String) -> NetEvent {
         Command::Agent(_) => NetEvent::Agent(Err(why)),
         Command::Detail(id) => NetEvent::Detail(id, Err(why)),
         Command::Keys => NetEvent::Keys(Err(why)),
+        Command::Credentials { ticket, .. } => NetEvent::Credentials(ticket, Err(why)),
+        Command::Health => NetEvent::Health(Err(why)),
         Command::Change(change) => NetEvent::Changed(Box::new(ChangeResult {
             change,
             outcome: Err(why),
         })),
-    }
+        Command::Bulk(order) => NetEvent::Bulk {
+            ticket: order.ticket,
+            sums: Box::default(),
+            over: Some(Err(why)),
+            moved: Vec::new(),
+        },
+        Command::Stakes(id) => NetEvent::Stakes(id, Err(why)),
+        Command::StopBulk => return None,
+    })
+}
+
+async fn health(client: &Client) -> Result<HealthData, Error> {
+    let (status, counts, keys) =
+        tokio::try_join!(client.status(), client.count_agents(), client.keys())?;
+    Ok(HealthData {
+        status,
+        counts,
+        keys,
+    })
 }
 
 /// An agent with what its row shows.
@@ -322,7 +380,7 @@ async fn make(client: &Client, change: Change) -> Result<ChangeDone, Error> {
 
 /// An error as one sentence for the message line.
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn sentence(error: Error) -> String {
+pub(super) fn sentence(error: Error) -> String {
     match error.hint() {
         Some(hint) => format!("{error}; {hint}"),
         None => error.to_string(),

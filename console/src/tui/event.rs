@@ -1,5 +1,6 @@
 //! What the console reacts to, and what it asks to be done: the two faces of the reducer.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use agentidp_shared::agent::Transition;
@@ -8,9 +9,14 @@ use crossterm::event::KeyEvent;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-use crate::client::{AgentQuery, Changed, DaemonStatus, Issued, ListedAgent, Page};
+use crate::client::{
+    AgentCounts, AgentQuery, Changed, DaemonStatus, Issued, ListedAgent, Page, ReviewedCredential,
+};
 
+use super::run::Output;
 use super::state::audit::AuditRow;
+use super::state::bulk::{Many, Sums};
+use super::state::credentials::Kind;
 
 /// Something that happened.
 #[derive(Debug)]
@@ -27,7 +33,11 @@ pub(crate) enum Event {
     Net(NetEvent),
     /// A secret was written to a file, or could not be.
     SecretWritten(Result<PathBuf, String>),
-    /// A secret was handed to the clipboard, or could not be: how.
+    /// A command of the command line ended: its number, and with what.
+    Ran(u64, Box<Output>),
+    /// A text was written to a file, or could not be.
+    Exported(Result<PathBuf, String>),
+    /// A secret or an id was handed to the clipboard, or could not be: how.
     Copied(Result<&'static str, String>),
     /// The system asks the program to end.
     Terminate,
@@ -50,10 +60,24 @@ pub(crate) enum NetEvent {
     Agent(Result<Box<ListedAgent>, String>),
     /// An agent with all that its screen shows.
     Detail(AgentId, Result<Box<DetailData>, String>),
+    /// Credentials that somebody should look after: which list, and a page of it.
+    Credentials(u64, Result<Page<ReviewedCredential>, String>),
+    /// How the daemon is.
+    Health(Result<Box<HealthData>, String>),
     /// The signing keys.
     Keys(Result<Vec<ScheduledKey>, String>),
     /// A change was made, or refused.
     Changed(Box<ChangeResult>),
+    /// How far a change of many is: which, what it came to so far, and when it is over, how.
+    Bulk {
+        ticket: u64,
+        sums: Box<Sums>,
+        over: Option<Result<(), String>>,
+        /// Those that were moved, with their revisions after it, where that is known.
+        moved: Vec<(AgentId, u64)>,
+    },
+    /// What hangs on an agent and its credentials.
+    Stakes(AgentId, Result<Box<Stakes>, String>),
     /// The log went on.
     Audit(AuditRow),
 }
@@ -75,6 +99,39 @@ pub(crate) struct DetailData {
     pub(crate) credentials: Vec<Credential>,
     /// Oldest first.
     pub(crate) entries: Vec<AuditRow>,
+}
+
+/// How the daemon is.
+#[derive(Debug)]
+pub(crate) struct HealthData {
+    pub(crate) status: DaemonStatus,
+    pub(crate) counts: AgentCounts,
+    pub(crate) keys: Vec<ScheduledKey>,
+}
+
+/// What hangs on an agent's credentials: what a change that ends them would hit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Stakes {
+    /// Tokens that were issued and have not expired, by the credential that proved the agent.
+    pub(crate) tokens: BTreeMap<CredentialId, u64>,
+    /// Where the credentials were used from lately.
+    pub(crate) addresses: BTreeMap<CredentialId, BTreeSet<String>>,
+    /// The log was not read to its end: there may be more of both.
+    pub(crate) is_more: bool,
+    /// The credentials that are accepted now.
+    pub(crate) accepted: Vec<CredentialId>,
+}
+
+/// A change of many agents, as the connection is asked for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BulkOrder {
+    pub(crate) ticket: u64,
+    pub(crate) transition: Transition,
+    pub(crate) reason: String,
+    pub(crate) many: Many,
+    /// How many agents are meant; the daemon refuses another number.
+    pub(crate) expected: Option<u64>,
+    pub(crate) is_dry_run: bool,
 }
 
 /// A change that an operator confirmed, with what it was pinned to.
@@ -129,7 +186,17 @@ pub(crate) enum Command {
     Agent(AgentId),
     Detail(AgentId),
     Keys,
+    Credentials {
+        ticket: u64,
+        kind: Kind,
+        token: String,
+    },
+    Health,
     Change(Change),
+    Bulk(Box<BulkOrder>),
+    /// Stops the change of many that is under way; what was done stays.
+    StopBulk,
+    Stakes(AgentId),
 }
 
 /// What the reducer asks to be done.
@@ -147,4 +214,10 @@ pub(crate) enum Effect {
     Copy(Zeroizing<String>),
     /// Write a secret to a new file.
     WriteSecret(PathBuf, Zeroizing<String>),
+    /// Run a command of the command line, by its number.
+    Run(u64, Vec<String>),
+    /// End the command that runs.
+    StopRun,
+    /// Write a text to a new file.
+    Export(PathBuf, String),
 }

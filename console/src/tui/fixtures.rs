@@ -10,14 +10,17 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use zeroize::Zeroizing;
 
 use crate::client::{
-    Caller, Changed, CheckpointStatus, DaemonStatus, Issued, ListedAgent, Page, StoreStatus,
+    AgentCounts, Caller, Changed, CheckpointStatus, DaemonStatus, Issued, ListedAgent, Page, Refused,
+    ReviewedCredential, StoreStatus,
 };
 
 use super::event::{
-    Change, ChangeDone, ChangeResult, Command, DetailData, Effect, Event, NetEvent, Welcome,
+    Change, ChangeDone, ChangeResult, Command, DetailData, Effect, Event, HealthData, NetEvent,
+    Stakes, Welcome,
 };
 use super::state::State;
 use super::state::audit::{AuditEntry, AuditRow};
+use super::state::bulk::Sums;
 use super::style::Palette;
 use super::update::update;
 
@@ -210,6 +213,51 @@ pub(crate) fn history() -> Vec<AuditRow> {
     ]
 }
 
+/// Of four agents two would move, one is there already, and one cannot.
+pub(crate) fn sums() -> Sums {
+    let mut sums = Sums {
+        matched: 4,
+        done: 2,
+        unchanged: 1,
+        ..Sums::default()
+    };
+    sums.refuse([Refused {
+        agent_id: agent_id(4).to_string(),
+        email: "refund-bot@acme.example".to_owned(),
+        code: "INVALID_STATE".to_owned(),
+        message: "the agent is revoked, which is for good".to_owned(),
+    }]);
+    sums
+}
+
+/// Credential `number` of agent 1, in a list of those to look after.
+pub(crate) fn reviewed(number: u8) -> ReviewedCredential {
+    ReviewedCredential {
+        credential: credential(number, CredentialStatus::Active),
+        agent_email: "invoice-matcher@acme.example".to_owned(),
+        owner: "billing".to_owned(),
+    }
+}
+
+/// A daemon that is well.
+pub(crate) fn health() -> HealthData {
+    let counts = [
+        ("active", 11_902),
+        ("suspended", 61),
+        ("revoked", 106),
+        ("decommissioned", 0),
+        ("archived", 3),
+    ];
+    HealthData {
+        status: status("operator"),
+        counts: AgentCounts {
+            by_status: counts.map(|(it, count)| (it.to_owned(), count)).into(),
+            expiring: 412,
+        },
+        keys: keys(),
+    }
+}
+
 pub(crate) fn keys() -> Vec<ScheduledKey> {
     let key = SigningKey {
         kid: "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs".to_owned(),
@@ -242,7 +290,7 @@ impl World {
     /// Not connected yet.
     pub(crate) fn fresh() -> Self {
         Self {
-            state: State::new(now(), (80, 24), Palette::Sixteen),
+            state: State::new(now(), (80, 24), Palette::SIXTEEN),
             now: now(),
             effects: Vec::new(),
         }
@@ -324,6 +372,8 @@ impl World {
             "tab" => (KeyCode::Tab, KeyModifiers::NONE),
             "backtab" => (KeyCode::BackTab, KeyModifiers::SHIFT),
             "space" => (KeyCode::Char(' '), KeyModifiers::NONE),
+            "up" => (KeyCode::Up, KeyModifiers::NONE),
+            "down" => (KeyCode::Down, KeyModifiers::NONE),
             _ => match name.strip_prefix('^') {
                 Some(c) if !c.is_empty() => (
                     KeyCode::Char(c.chars().next().unwrap()),
@@ -400,6 +450,32 @@ impl World {
                 audit_seq: 88_413,
             })),
         })));
+    }
+
+    /// What hangs on agent 1: two live tokens of its first credential and one of its second.
+    pub(crate) fn stakes(&mut self) {
+        let (one, two) = (credential_id(1), credential_id(2));
+        let addresses = ["10.4.2.9".to_owned(), "10.4.2.11".to_owned()];
+        self.net(NetEvent::Stakes(
+            agent_id(1),
+            Ok(Box::new(Stakes {
+                tokens: [(one, 2), (two, 1)].into(),
+                addresses: [(one, addresses.into())].into(),
+                is_more: false,
+                accepted: vec![one, two],
+            })),
+        ));
+    }
+
+    /// The daemon tells how far the change of many is.
+    pub(crate) fn bulk(&mut self, sums: Sums, over: Option<Result<(), String>>) {
+        let ticket = self.state.bulk_ticket;
+        self.net(NetEvent::Bulk {
+            ticket,
+            sums: Box::new(sums),
+            over,
+            moved: Vec::new(),
+        });
     }
 
     pub(crate) fn issued(&mut self) {

@@ -1,7 +1,11 @@
-//! Which key does what. Help, the hint line and the dispatch are all made from this one table, so
-//! a key that works is a key that is explained.
+//! Which key does what. Help, the hint line and the dispatch are all made from one table, so a key
+//! that works is a key that is explained. A file may bind other keys to what the table has.
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use std::collections::BTreeMap;
+
+use crossterm::event::KeyEvent;
+
+use super::key_name::{Key, label, parse, plain};
 
 /// Where a key is pressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,11 +18,28 @@ pub(crate) enum Place {
     Agents,
     /// In one agent's screen.
     Detail,
+    /// In the screen of the daemon's health.
+    Health,
+    /// In the list of credentials.
+    Credentials,
     /// In the audit log.
     Audit,
+    /// In the list of signing keys.
+    Keys,
 }
 
 impl Place {
+    const ALL: [Self; 8] = [
+        Self::Health,
+        Self::Agents,
+        Self::Detail,
+        Self::Credentials,
+        Self::Audit,
+        Self::Keys,
+        Self::List,
+        Self::Anywhere,
+    ];
+
     /// Its name in the help.
     pub(crate) const fn title(self) -> &'static str {
         match self {
@@ -26,7 +47,24 @@ impl Place {
             Self::List => "Lists",
             Self::Agents => "Agents",
             Self::Detail => "One agent",
+            Self::Health => "Health",
+            Self::Credentials => "Credentials",
             Self::Audit => "Audit",
+            Self::Keys => "Signing keys",
+        }
+    }
+
+    /// Its name in a file of keys.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Anywhere => "anywhere",
+            Self::List => "list",
+            Self::Agents => "agents",
+            Self::Detail => "agent",
+            Self::Health => "health",
+            Self::Credentials => "credentials",
+            Self::Audit => "audit",
+            Self::Keys => "keys",
         }
     }
 }
@@ -41,6 +79,7 @@ pub(crate) enum Deed {
     Audit,
     Keys,
     CommandLine,
+    CommandLog,
     Filter,
     Help,
     Back,
@@ -56,37 +95,67 @@ pub(crate) enum Deed {
     PageUp,
     Open,
     Menu,
+    MenuOfAll,
+    Mark,
+    Range,
+    Unmark,
+    Sort,
+    Reverse,
     Reload,
     Time,
+    Copy,
+    Json,
     NextTab,
+    TabBefore,
+    NextKind,
     Freeze,
     Follow,
+    Search,
+    NextMatch,
+    MatchBefore,
+    Export,
 }
 
 /// One row of the table.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Binding {
     pub(crate) place: Place,
-    keys: &'static [(KeyCode, KeyModifiers)],
+    keys: Vec<Key>,
     /// How the keys are written.
-    pub(crate) label: &'static str,
+    pub(crate) label: String,
     pub(crate) deed: Deed,
+    /// What a file calls it.
+    pub(crate) name: String,
     /// What it does, in the help.
     pub(crate) help: &'static str,
     /// What it does, in the hint line; empty: not there.
     pub(crate) hint: &'static str,
 }
 
-const NONE: KeyModifiers = KeyModifiers::NONE;
-const CTRL: KeyModifiers = KeyModifiers::CONTROL;
+impl Binding {
+    /// The key that is written first.
+    pub(crate) fn first_key(&self) -> &str {
+        self.label.split(' ').next().unwrap_or_default()
+    }
+}
 
-macro_rules! bindings {
-    ($( $place:ident: $deed:ident, $label:literal [$(($code:expr, $modifiers:expr)),+], $help:literal, $hint:literal; )+) => {
-        &[$( Binding {
+/// A row as it is written below.
+struct Row {
+    place: Place,
+    deed: Deed,
+    name: &'static str,
+    keys: &'static str,
+    help: &'static str,
+    hint: &'static str,
+}
+
+macro_rules! rows {
+    ($( $place:ident: $deed:ident, $keys:literal, $help:literal, $hint:literal; )+) => {
+        &[$( Row {
             place: Place::$place,
-            keys: &[$(($code, $modifiers)),+],
-            label: $label,
             deed: Deed::$deed,
+            name: stringify!($deed),
+            keys: $keys,
             help: $help,
             hint: $hint,
         } ),+]
@@ -95,101 +164,265 @@ macro_rules! bindings {
 
 /// The table.
 #[rustfmt::skip]
-pub(crate) const BINDINGS: &[Binding] = bindings! {
-    Agents: Open, "enter" [(KeyCode::Enter, NONE)], "open the agent", "open";
-    Agents: Menu, "a" [(KeyCode::Char('a'), NONE)], "actions on the agent", "actions";
-    Agents: Filter, "/" [(KeyCode::Char('/'), NONE)], "filter: status=X owner=X org=X, a word, !word", "filter";
-    Agents: Time, "t" [(KeyCode::Char('t'), NONE)], "times as age or in UTC", "";
-    Detail: Menu, "a" [(KeyCode::Char('a'), NONE)], "actions on the agent and the credential", "actions";
-    Detail: NextTab, "tab" [(KeyCode::Tab, NONE), (KeyCode::BackTab, NONE)], "credentials or audit", "next";
-    Detail: Open, "enter" [(KeyCode::Enter, NONE)], "open the audit entry", "";
-    Detail: Time, "t" [(KeyCode::Char('t'), NONE)], "times as age or in UTC", "";
-    Audit: Follow, "f" [(KeyCode::Char('f'), NONE)], "follow the log", "follow";
-    Audit: Freeze, "p" [(KeyCode::Char('p'), NONE)], "freeze what is shown, or follow again", "freeze";
-    Audit: Filter, "/" [(KeyCode::Char('/'), NONE)], "filter: action=X outcome=X agent=X, a word, !word", "filter";
-    Audit: Open, "enter" [(KeyCode::Enter, NONE)], "open the entry", "open";
-    List: Down, "j down" [(KeyCode::Char('j'), NONE), (KeyCode::Down, NONE)], "next row", "";
-    List: Up, "k up" [(KeyCode::Char('k'), NONE), (KeyCode::Up, NONE)], "row before", "";
-    List: Top, "g home" [(KeyCode::Char('g'), NONE), (KeyCode::Home, NONE)], "first row", "";
-    List: Bottom, "G end" [(KeyCode::Char('G'), NONE), (KeyCode::End, NONE)], "last row", "";
-    List: PageDown, "^d pgdn" [(KeyCode::Char('d'), CTRL), (KeyCode::PageDown, NONE)], "half a screen down", "";
-    List: PageUp, "^u pgup" [(KeyCode::Char('u'), CTRL), (KeyCode::PageUp, NONE)], "half a screen up", "";
-    List: Reload, "^r" [(KeyCode::Char('r'), CTRL)], "read everything again", "";
-    Anywhere: Undo, "U" [(KeyCode::Char('U'), NONE)], "undo the last suspend or resume", "";
-    Anywhere: Back, "esc q" [(KeyCode::Esc, NONE), (KeyCode::Char('q'), NONE)], "back", "";
-    Anywhere: CommandLine, ":" [(KeyCode::Char(':'), NONE)], "command: :q quits", "cmd";
-    Anywhere: Help, "?" [(KeyCode::Char('?'), NONE)], "this help", "help";
-    Anywhere: Health, "1" [(KeyCode::Char('1'), NONE)], "health", "";
-    Anywhere: Agents, "2" [(KeyCode::Char('2'), NONE)], "agents", "";
-    Anywhere: Credentials, "3" [(KeyCode::Char('3'), NONE)], "credentials", "";
-    Anywhere: Approvals, "4" [(KeyCode::Char('4'), NONE)], "approvals", "";
-    Anywhere: Audit, "5" [(KeyCode::Char('5'), NONE)], "audit", "";
-    Anywhere: Keys, "6" [(KeyCode::Char('6'), NONE)], "signing keys", "";
-    Anywhere: Cancel, "^c" [(KeyCode::Char('c'), CTRL)], "cancel the thing at hand", "";
-    Anywhere: Redraw, "^l" [(KeyCode::Char('l'), CTRL)], "draw the screen anew", "";
-    Anywhere: Stop, "^z" [(KeyCode::Char('z'), CTRL)], "stop; fg comes back", "";
+const ROWS: &[Row] = rows! {
+    Agents: Open, "enter", "open the agent", "open";
+    Agents: Menu, "a", "actions on the agent, or on those marked", "actions";
+    Agents: MenuOfAll, "A", "actions on all that the filter lets through", "";
+    Agents: Filter, "/", "filter: see Filter of agents below", "filter";
+    Agents: Mark, "space", "mark, or take the mark away", "mark";
+    Agents: Range, "v", "begin a range here; again: mark it", "";
+    Agents: Unmark, "u", "take all marks away", "";
+    Agents: Sort, "s", "sort by the next: created email last_auth expires", "sort";
+    Agents: Reverse, "S", "the other way round", "";
+    Agents: Time, "t", "times as age, local or UTC", "";
+    Agents: Copy, "y", "copy the agent's id", "";
+    Agents: Json, "e", "the agent's record as JSON", "";
+    Detail: Menu, "a", "actions on the agent and the credential", "actions";
+    Detail: NextTab, "tab", "credentials, grants, audit", "next";
+    Detail: TabBefore, "backtab", "the tab before", "";
+    Detail: Open, "enter", "open the audit entry", "";
+    Detail: Time, "t", "times as age, local or UTC", "time";
+    Detail: Copy, "y", "copy the id of what is selected", "copy";
+    Detail: Json, "e", "the record as JSON", "json";
+    Health: Reload, "^r", "ask the daemon again", "";
+    Credentials: Open, "enter", "open the credential's agent", "open";
+    Credentials: NextKind, "tab", "expiring, retiring and still used, never used", "next";
+    Credentials: Time, "t", "times as age, local or UTC", "time";
+    Credentials: Copy, "y", "copy the credential's id", "copy";
+    Credentials: Json, "e", "the credential's record as JSON", "json";
+    Audit: Follow, "f", "follow the log", "follow";
+    Audit: Freeze, "p", "freeze what is shown, or follow again", "freeze";
+    Audit: Filter, "/", "filter: action=X outcome=X agent=X, a word, !word", "filter";
+    Audit: Search, "s", "search for a text in what is shown", "search";
+    Audit: NextMatch, "n", "the next that has the text, downwards", "";
+    Audit: MatchBefore, "N", "the one before it, upwards", "";
+    Audit: Open, "enter", "open the entry", "open";
+    Audit: Time, "t", "times in UTC, local or as age", "";
+    Audit: Copy, "y", "copy the entry as it is stored", "";
+    Audit: Export, "w", "write what is shown to a file, as NDJSON", "";
+    Keys: Time, "t", "times as age, local or UTC", "time";
+    Keys: Copy, "y", "copy the key's kid", "copy";
+    Keys: Json, "e", "the key's record as JSON", "json";
+    List: Down, "j down", "next row", "";
+    List: Up, "k up", "row before", "";
+    List: Top, "g home", "first row", "";
+    List: Bottom, "G end", "last row", "";
+    List: PageDown, "^d pgdn", "half a screen down", "";
+    List: PageUp, "^u pgup", "half a screen up", "";
+    List: Reload, "^r", "read everything again", "";
+    Anywhere: Undo, "U", "undo the last suspend or resume", "";
+    Anywhere: Back, "esc q", "back", "";
+    Anywhere: CommandLine, ":", "command: see Commands below", "cmd";
+    Anywhere: CommandLog, "@", "what was done here, as command lines", "";
+    Anywhere: Help, "?", "this help", "help";
+    Anywhere: Health, "1", "health", "";
+    Anywhere: Agents, "2", "agents", "";
+    Anywhere: Credentials, "3", "credentials of all agents", "";
+    Anywhere: Approvals, "4", "approvals", "";
+    Anywhere: Audit, "5", "audit", "";
+    Anywhere: Keys, "6", "signing keys", "";
+    Anywhere: Cancel, "^c", "cancel the thing at hand", "";
+    Anywhere: Redraw, "^l", "draw the screen anew", "";
+    Anywhere: Stop, "^z", "stop; fg comes back", "";
 };
 
-/// What `key` asks for in the first of `places` that knows it.
-pub(crate) fn find(places: &[Place], key: KeyEvent) -> Option<Deed> {
-    // A terminal may or may not say that a capital needed the shift key.
-    let modifiers = key.modifiers & (KeyModifiers::CONTROL | KeyModifiers::ALT);
-    places.iter().find_map(|place| {
-        BINDINGS
-            .iter()
-            .filter(|binding| binding.place == *place)
-            .find(|binding| binding.keys.contains(&(key.code, modifiers)))
-            .map(|binding| binding.deed)
-    })
+/// The keys that are in force.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyMap(Vec<Binding>);
+
+impl Default for KeyMap {
+    fn default() -> Self {
+        Self(ROWS.iter().map(binding).collect())
+    }
 }
 
-/// The bindings of `places` that stand in the hint line.
-pub(crate) fn hints(places: &[Place]) -> impl Iterator<Item = &'static Binding> {
-    places.iter().flat_map(|place| {
-        BINDINGS
+fn binding(row: &Row) -> Binding {
+    Binding {
+        place: row.place,
+        keys: row.keys.split(' ').filter_map(parse).collect(),
+        label: row.keys.to_owned(),
+        deed: row.deed,
+        name: kebab(row.name),
+        help: row.help,
+        hint: row.hint,
+    }
+}
+
+impl KeyMap {
+    /// Every binding, in the order of the table.
+    pub(crate) fn bindings(&self) -> &[Binding] {
+        &self.0
+    }
+
+    /// What `key` asks for in the first of `places` that knows it.
+    pub(crate) fn find(&self, places: &[Place], key: KeyEvent) -> Option<Deed> {
+        let key = plain(key);
+        places.iter().find_map(|place| {
+            self.0
+                .iter()
+                .filter(|binding| binding.place == *place)
+                .find(|binding| binding.keys.contains(&key))
+                .map(|binding| binding.deed)
+        })
+    }
+
+    /// The bindings of `places` that stand in the hint line.
+    pub(crate) fn hints(&self, places: &[Place]) -> impl Iterator<Item = &Binding> {
+        places.iter().flat_map(|place| {
+            self.0
+                .iter()
+                .filter(move |binding| binding.place == *place && !binding.hint.is_empty())
+        })
+    }
+
+    /// Binds other keys, as a file has them: by place, and in it by what they do.
+    pub(crate) fn rebind(
+        &mut self,
+        file: &BTreeMap<String, BTreeMap<String, Vec<String>>>,
+    ) -> Result<(), String> {
+        for (place, deeds) in file {
+            let Some(place) = Place::ALL.into_iter().find(|it| it.word() == place) else {
+                let places = Place::ALL.map(Place::word).join(", ");
+                return Err(format!("there is no place {place}: use one of {places}"));
+            };
+            for (name, keys) in deeds {
+                self.bind(place, name, keys)?;
+            }
+        }
+        self.check()
+    }
+
+    fn bind(&mut self, place: Place, name: &str, keys: &[String]) -> Result<(), String> {
+        let of_place = || self.0.iter().filter(|it| it.place == place);
+        let Some(at) = self
+            .0
             .iter()
-            .filter(move |binding| binding.place == *place && !binding.hint.is_empty())
-    })
+            .position(|it| it.place == place && it.name == name)
+        else {
+            let names: Vec<_> = of_place().map(|it| it.name.as_str()).collect();
+            return Err(format!(
+                "{} has no {name}: it has {}",
+                place.word(),
+                names.join(", ")
+            ));
+        };
+        let mut parsed = Vec::new();
+        for key in keys {
+            let known = parse(key).ok_or_else(|| {
+                format!("{key} is no key: a character, ^x, enter, esc, tab, space, up, f5, ...")
+            })?;
+            parsed.push(known);
+        }
+        if let Some(binding) = self.0.get_mut(at) {
+            binding.keys = parsed;
+            binding.label = keys.join(" ");
+        }
+        Ok(())
+    }
+
+    /// No key may mean two things where both can be meant, and there has to be a way back.
+    fn check(&self) -> Result<(), String> {
+        for (index, one) in self.0.iter().enumerate() {
+            for other in self.0.iter().skip(index + 1) {
+                let is_outer = |it: &Binding| matches!(it.place, Place::List | Place::Anywhere);
+                let meet = one.place == other.place || is_outer(one) || is_outer(other);
+                if meet
+                    && one.deed != other.deed
+                    && let Some(key) = one.keys.iter().find(|key| other.keys.contains(key))
+                {
+                    return Err(format!(
+                        "{} means {} ({}) and {} ({})",
+                        label(*key),
+                        one.name,
+                        one.place.word(),
+                        other.name,
+                        other.place.word()
+                    ));
+                }
+            }
+        }
+        let needed = [Deed::CommandLine, Deed::Back, Deed::Help];
+        match self
+            .0
+            .iter()
+            .find(|it| needed.contains(&it.deed) && it.keys.is_empty())
+        {
+            Some(lost) => Err(format!("{} needs a key", lost.name)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// `PageDown` as `page-down`.
+fn kebab(name: &str) -> String {
+    let mut text = String::new();
+    for c in name.chars() {
+        if c.is_uppercase() && !text.is_empty() {
+            text.push('-');
+        }
+        text.extend(c.to_lowercase());
+    }
+    text
 }
 
 #[cfg(test)]
 mod tests {
+    use crossterm::event::{KeyCode, KeyModifiers};
+
     use super::*;
 
-    #[test]
-    fn no_key_means_two_things_in_one_place() {
-        for (index, one) in BINDINGS.iter().enumerate() {
-            for other in BINDINGS.iter().skip(index + 1) {
-                let is_shared =
-                    one.place == other.place && one.keys.iter().any(|key| other.keys.contains(key));
-                assert!(!is_shared, "{} in {:?}", one.label, one.place);
-            }
-        }
+    fn file(place: &str, name: &str, keys: &[&str]) -> Result<KeyMap, String> {
+        let keys = keys.iter().map(ToString::to_string).collect();
+        let deeds = BTreeMap::from([(name.to_owned(), keys)]);
+        let mut map = KeyMap::default();
+        map.rebind(&BTreeMap::from([(place.to_owned(), deeds)]))?;
+        Ok(map)
     }
 
     #[test]
-    fn a_screen_key_shadows_no_list_or_global_key() {
-        for one in BINDINGS {
-            for other in BINDINGS {
-                let outer = matches!(other.place, Place::List | Place::Anywhere);
-                if outer && one.place != other.place && one.deed != other.deed {
-                    assert!(
-                        !one.keys.iter().any(|key| other.keys.contains(key)),
-                        "{} of {:?}",
-                        one.label,
-                        one.place
-                    );
-                }
+    fn every_key_of_the_table_is_one_and_none_means_two_things() {
+        for row in ROWS {
+            for key in row.keys.split(' ') {
+                let parsed = parse(key).unwrap_or_else(|| panic!("{key}"));
+                assert_eq!(label(parsed), key);
             }
         }
+        KeyMap::default().check().unwrap();
     }
 
     #[test]
     fn keys_that_multiplexers_use_are_left_alone() {
-        for binding in BINDINGS {
+        for binding in KeyMap::default().bindings() {
             for taken in ['a', 'b'] {
-                assert!(!binding.keys.contains(&(KeyCode::Char(taken), CTRL)));
+                let key = (KeyCode::Char(taken), KeyModifiers::CONTROL);
+                assert!(!binding.keys.contains(&key));
             }
+        }
+    }
+
+    #[test]
+    fn a_file_binds_other_keys_and_the_help_says_so() {
+        let map = file("list", "page-down", &["f5", "^n"]).unwrap();
+        let key = KeyEvent::new(KeyCode::Char('n'), KeyModifiers::CONTROL);
+        assert_eq!(map.find(&[Place::List], key), Some(Deed::PageDown));
+        let old = KeyEvent::new(KeyCode::PageDown, KeyModifiers::NONE);
+        assert_eq!(map.find(&[Place::List], old), None);
+        let is_there = |it: &Binding| it.deed == Deed::PageDown && it.label == "f5 ^n";
+        assert!(map.bindings().iter().any(is_there));
+    }
+
+    #[test]
+    fn a_file_that_would_make_a_key_mean_two_things_is_refused() {
+        for (place, name, keys, part) in [
+            ("list", "down", &["a"][..], "means"),
+            ("agents", "sort", &["a"], "means"),
+            ("nowhere", "down", &["j"], "no place"),
+            ("list", "fly", &["j"], "has no fly"),
+            ("list", "down", &["ctrl-j"], "no key"),
+            ("anywhere", "command-line", &[], "needs a key"),
+        ] {
+            let error = file(place, name, keys).unwrap_err();
+            assert!(error.contains(part), "{error}");
         }
     }
 }

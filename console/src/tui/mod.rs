@@ -9,15 +9,22 @@
 //! A new screen is a variant of `state::Screen`, a file in `view`, and its keys in `keys`.
 
 mod clipboard;
+mod completion;
 mod connection;
 mod event;
 mod input;
+mod key_name;
 mod keys;
+mod many;
+mod run;
+mod settings;
+mod stakes;
 mod state;
 mod style;
 mod terminal;
 mod update;
 mod view;
+mod words;
 
 #[cfg(test)]
 mod fixtures;
@@ -30,9 +37,11 @@ use crossterm::event::{Event as TerminalEvent, EventStream, KeyEventKind};
 use futures_util::StreamExt as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 use zeroize::Zeroizing;
 
+use crate::args::ScreenArgs;
 use crate::clock;
 use crate::error::Error;
 use crate::secret_file::SecretFile;
@@ -41,8 +50,8 @@ use crate::socket::SocketChoice;
 use self::clipboard::Multiplexer;
 use self::connection::Connection;
 use self::event::{Command, Effect, Event, NetEvent};
-use self::state::State;
-use self::style::Palette;
+use self::settings::Settings;
+use self::state::{Demo, State};
 use self::terminal::Terminal;
 
 /// The shortest time between two frames.
@@ -59,15 +68,20 @@ const BATCH: usize = 512;
 /// # Errors
 ///
 /// [`Error::Usage`] without a terminal that can show it; [`Error::Io`] when the terminal fails.
-pub(crate) async fn run(socket: SocketChoice) -> Result<(), Error> {
-    let env = |name| std::env::var(name).ok();
+pub(crate) async fn run(socket: SocketChoice, args: ScreenArgs) -> Result<(), Error> {
+    let env = |name: &str| std::env::var(name).ok();
     let term = env("TERM").unwrap_or_default();
     let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
     check(&term, is_terminal)?;
+    let settings = Settings::read(&args, env)?;
     let failed = || Error::io("the terminal fails");
     let (width, height) = crossterm::terminal::size().map_err(failed())?;
-    let palette = Palette::choose(env("NO_COLOR").as_deref(), &term);
-    let state = State::new(clock::now(), (width, height), palette);
+    let mut state = State::new(clock::now(), (width, height), settings.palette);
+    state.key_map = settings.key_map;
+    state.is_read_only = settings.is_read_only;
+    state.shows_clock = settings.shows_clock;
+    state.demo = settings.shows_keys.then(Demo::default);
+    state.zone = jiff::tz::TimeZone::system();
 
     let (commands, command_queue) = mpsc::unbounded_channel();
     // Bounded: a terminal that is slow holds the stream back, and the daemon names the gap.
@@ -91,6 +105,7 @@ pub(crate) async fn run(socket: SocketChoice) -> Result<(), Error> {
         commands,
         own_events,
         multiplexer: Multiplexer::choose(env("TMUX").as_deref(), env("STY").as_deref()),
+        running: None,
         is_dirty: true,
         next_frame: Instant::now(),
         back_at: None,
@@ -124,6 +139,8 @@ struct Console {
     /// For what the loop itself set going.
     own_events: mpsc::UnboundedSender<Event>,
     multiplexer: Multiplexer,
+    /// The command of the command line that runs.
+    running: Option<AbortHandle>,
     is_dirty: bool,
     next_frame: Instant,
     /// The program asked to be stopped, and the terminal is the shell's. It is taken again when
@@ -205,6 +222,17 @@ impl Console {
                 Effect::Redraw => self.terminal.reset()?,
                 Effect::Stop => self.stop()?,
                 Effect::Copy(secret) => self.copy(secret),
+                Effect::Run(number, words) => self.run_command(number, words),
+                Effect::StopRun => {
+                    if let Some(running) = self.running.take() {
+                        running.abort();
+                    }
+                }
+                Effect::Export(path, text) => {
+                    let result = export(&path, &text).map(|()| path);
+                    let result = result.map_err(|error| error.to_string());
+                    drop(self.own_events.send(Event::Exported(result)));
+                }
                 Effect::WriteSecret(path, secret) => {
                     let result = write_secret(&path, &secret).map(|()| path);
                     let result = result.map_err(|error| error.to_string());
@@ -213,6 +241,17 @@ impl Console {
             }
         }
         Ok(Course::GoOn)
+    }
+
+    /// Runs a command of the command line beside the screen.
+    fn run_command(&mut self, number: u64, words: Vec<String>) {
+        let events = self.own_events.clone();
+        let socket = self.state.socket_path.clone();
+        let running = tokio::spawn(async move {
+            let output = run::run(words, &socket).await;
+            drop(events.send(Event::Ran(number, Box::new(output))));
+        });
+        self.running = Some(running.abort_handle());
     }
 
     /// A secret is painted over before the cells move: a terminal may push what it clears into a
@@ -332,6 +371,15 @@ fn translate(event: TerminalEvent) -> Option<Event> {
         TerminalEvent::Resize(width, height) => Some(Event::Resize(width, height)),
         _ => None,
     }
+}
+
+/// Writes a text to a file that was not there: what is there is never overwritten.
+fn export(path: &Path, text: &str) -> Result<(), Error> {
+    use std::io::Write as _;
+    let what = format!("cannot write {}", path.display());
+    std::fs::File::create_new(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(Error::io(what))
 }
 
 fn write_secret(path: &Path, secret: &str) -> Result<(), Error> {

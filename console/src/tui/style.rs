@@ -6,13 +6,54 @@ use ratatui::style::{Color, Modifier, Style};
 /// Which styles the terminal can show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Palette {
-    /// The sixteen colours that every colour terminal has.
-    Sixteen,
+    /// These colours.
+    Colours(Colours),
     /// Attributes only: `NO_COLOR` is set, or the terminal knows no colours.
     Mono,
 }
 
+/// What stands out, and in which colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Colours {
+    pub(crate) good: Color,
+    pub(crate) warn: Color,
+    pub(crate) bad: Color,
+    pub(crate) key: Color,
+}
+
+impl Colours {
+    /// Of the sixteen that every colour terminal has.
+    pub(crate) const SIXTEEN: Self = Self {
+        good: Color::Green,
+        warn: Color::Yellow,
+        bad: Color::Red,
+        key: Color::Cyan,
+    };
+
+    /// Of those sixteen, told apart also by those who do not tell red from green.
+    pub(crate) const SAFE: Self = Self {
+        good: Color::LightBlue,
+        warn: Color::Yellow,
+        bad: Color::LightMagenta,
+        key: Color::White,
+    };
+
+    /// The colour of a name in a file.
+    pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut Color> {
+        match name {
+            "good" => Some(&mut self.good),
+            "warn" => Some(&mut self.warn),
+            "bad" => Some(&mut self.bad),
+            "key" => Some(&mut self.key),
+            _ => None,
+        }
+    }
+}
+
 impl Palette {
+    /// The sixteen colours that every colour terminal has.
+    pub(crate) const SIXTEEN: Self = Self::Colours(Colours::SIXTEEN);
+
     /// Chosen from the environment: `NO_COLOR` (<https://no-color.org>) and `TERM`.
     pub(crate) fn choose(no_color: Option<&str>, term: &str) -> Self {
         let is_mono = no_color.is_some_and(|value| !value.is_empty())
@@ -20,34 +61,34 @@ impl Palette {
             || term.starts_with("vt2")
             || term.ends_with("-mono")
             || term.ends_with("-m");
-        if is_mono { Self::Mono } else { Self::Sixteen }
+        if is_mono { Self::Mono } else { Self::SIXTEEN }
     }
 
-    fn color(self, color: Color, otherwise: Modifier) -> Style {
+    fn color(self, color: fn(Colours) -> Color, otherwise: Modifier) -> Style {
         match self {
-            Self::Sixteen => Style::new().fg(color),
+            Self::Colours(colours) => Style::new().fg(color(colours)),
             Self::Mono => Style::new().add_modifier(otherwise),
         }
     }
 
     /// Something good.
     pub(crate) fn good(self) -> Style {
-        self.color(Color::Green, Modifier::empty())
+        self.color(|it| it.good, Modifier::empty())
     }
 
     /// Something to look at.
     pub(crate) fn warn(self) -> Style {
-        self.color(Color::Yellow, Modifier::BOLD)
+        self.color(|it| it.warn, Modifier::BOLD)
     }
 
     /// Something bad.
     pub(crate) fn bad(self) -> Style {
-        self.color(Color::Red, Modifier::BOLD)
+        self.color(|it| it.bad, Modifier::BOLD)
     }
 
     /// What can be pressed.
     pub(crate) fn key(self) -> Style {
-        self.color(Color::Cyan, Modifier::BOLD)
+        self.color(|it| it.key, Modifier::BOLD)
     }
 
     /// Of an agent's status.
@@ -141,13 +182,13 @@ mod tests {
     #[test]
     fn colour_is_left_out_where_it_is_not_wanted() {
         for (no_color, term, palette) in [
-            (None, "xterm-256color", Palette::Sixteen),
-            (Some(""), "xterm", Palette::Sixteen),
+            (None, "xterm-256color", Palette::SIXTEEN),
+            (Some(""), "xterm", Palette::SIXTEEN),
             (Some("1"), "xterm", Palette::Mono),
             (None, "vt100", Palette::Mono),
             (None, "vt220", Palette::Mono),
             (None, "xterm-mono", Palette::Mono),
-            (None, "linux", Palette::Sixteen),
+            (None, "linux", Palette::SIXTEEN),
         ] {
             assert_eq!(
                 Palette::choose(no_color, term),

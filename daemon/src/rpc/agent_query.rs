@@ -109,7 +109,8 @@ pub(super) fn token(query: &AgentQuery, position: &AgentPosition) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-fn position(
+/// The position that a token of a list in this order stands for.
+pub(super) fn position(
     token: &str,
     order: AgentOrder,
     is_descending: bool,

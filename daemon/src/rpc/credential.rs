@@ -8,8 +8,9 @@ use agentidp_shared::PublicKey;
 use tonic::{Request, Response, Status};
 
 use super::error::{invalid, status};
-use super::{caller, duration, present, reason};
+use super::{agent_query, caller, duration, page_size, present, reason};
 use crate::service::credential::{Issued, Proof, Rotation, public_key};
+use crate::service::review::Concern;
 use crate::service::{Service, ServiceError};
 
 pub(super) struct Adapter(pub(super) Arc<Service>);
@@ -98,6 +99,37 @@ impl CredentialService for Adapter {
             .map_err(|error| status(&error))?;
         Ok(Response::new(v1::ListCredentialsResponse {
             credentials: credentials.into_iter().map(Into::into).collect(),
+        }))
+    }
+
+    async fn review(
+        &self,
+        request: Request<v1::ReviewCredentialsRequest>,
+    ) -> Result<Response<v1::ReviewCredentialsResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let within = duration(request.within, "within").map_err(invalid)?;
+        let concern = Concern::parse(&request.kind, within).map_err(invalid)?;
+        let limit = page_size(request.limit);
+        let query = concern.query(self.0.now(), limit);
+        let after = present(request.page_token)
+            .map(|token| agent_query::position(&token, query.order, query.is_descending))
+            .transpose()
+            .map_err(invalid)?;
+        let page = self.0.review_credentials(&caller, concern, after, limit);
+        let page = page.await.map_err(|error| status(&error))?;
+        let next = page.next.map(|next| agent_query::token(&query, &next));
+        let credentials = page
+            .credentials
+            .into_iter()
+            .map(|it| v1::ReviewedCredential {
+                credential: Some(it.credential.into()),
+                agent_email: it.email.to_string(),
+                owner: it.owner.to_string(),
+            });
+        Ok(Response::new(v1::ReviewCredentialsResponse {
+            credentials: credentials.collect(),
+            next_page_token: next.unwrap_or_default(),
         }))
     }
 

@@ -137,6 +137,11 @@ pub(crate) const RULES: &[Rule] = &[
         Action::CredentialShow,
     ),
     rule(
+        "/agentidp.operator.v1.CredentialService/Review",
+        Role::Auditor,
+        Action::CredentialList,
+    ),
+    rule(
         "/agentidp.operator.v1.TokenService/Inspect",
         Role::Auditor,
         Action::TokenIntrospect,
@@ -208,6 +213,11 @@ pub(crate) const RULES: &[Rule] = &[
     ),
     rule(
         "/agentidp.operator.v1.StatusService/Get",
+        Role::Auditor,
+        Action::StatusShow,
+    ),
+    rule(
+        "/agentidp.operator.v1.StatusService/Count",
         Role::Auditor,
         Action::StatusShow,
     ),
@@ -363,6 +373,8 @@ mod tests {
                 "List",
                 "Get",
                 "Inspect",
+                "Review",
+                "Count",
                 "Tail",
                 "GetKey",
                 "Prove",

@@ -10,6 +10,7 @@ use agentidp_shared::Timestamp;
 use tonic::{Request, Response, Status};
 
 use super::caller;
+use super::error::status;
 use super::peer::Peer;
 use super::policy::Operators;
 use crate::service::Service;
@@ -80,6 +81,22 @@ fn work(step: Step) -> v1::status::Work {
 
 #[tonic::async_trait]
 impl StatusService for Adapter {
+    async fn count(
+        &self,
+        request: Request<v1::CountRequest>,
+    ) -> Result<Response<v1::Counts>, Status> {
+        let caller = caller(&request)?;
+        let counts = self.service.count_agents(&caller).await;
+        let (agents, expiring) = counts.map_err(|error| status(&error))?;
+        let agents = agents
+            .into_iter()
+            .map(|(it, count)| (it.to_string(), count));
+        Ok(Response::new(v1::Counts {
+            agents: agents.collect(),
+            expiring,
+        }))
+    }
+
     async fn get(
         &self,
         request: Request<v1::GetStatusRequest>,

@@ -30,6 +30,7 @@ mod live;
 pub(crate) mod log;
 pub(crate) mod organization;
 pub(crate) mod reach;
+pub(crate) mod review;
 pub(crate) mod revocation;
 pub(crate) mod tier;
 pub(crate) mod token;

@@ -25,6 +25,7 @@ mod ageing;
 mod bulk;
 mod evidence;
 mod power;
+mod review;
 mod tokens;
 
 /// A clock that stands until it is moved.

@@ -519,6 +519,40 @@ pub struct GetCredentialRequest {
     pub credential_id: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReviewCredentialsRequest {
+    /// Why they should be looked after: `expiring` (active, the soonest first), `retiring_used`
+    /// (replaced, and used after that), `never_used` (active, the newest agents first).
+    #[prost(string, tag = "1")]
+    pub kind: ::prost::alloc::string::String,
+    /// of expiring: how soon; absent: 7 days
+    #[prost(message, optional, tag = "2")]
+    pub within: ::core::option::Option<::prost_types::Duration>,
+    /// 1 to 1000; 0: 100. An answer ends with the agent that reaches it
+    #[prost(uint32, tag = "3")]
+    pub limit: u32,
+    #[prost(string, tag = "4")]
+    pub page_token: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReviewCredentialsResponse {
+    /// may be fewer than the limit though there are more
+    #[prost(message, repeated, tag = "1")]
+    pub credentials: ::prost::alloc::vec::Vec<ReviewedCredential>,
+    /// empty: there is no more
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// A credential with whose it is.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReviewedCredential {
+    #[prost(message, optional, tag = "1")]
+    pub credential: ::core::option::Option<Credential>,
+    #[prost(string, tag = "2")]
+    pub agent_email: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub owner: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InspectTokenRequest {
     #[prost(string, tag = "1")]
     pub token: ::prost::alloc::string::String,
@@ -794,6 +828,17 @@ pub struct CompactStoreResponse {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetStatusRequest {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CountRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Counts {
+    /// by status
+    #[prost(map = "string, uint64", tag = "1")]
+    pub agents: ::std::collections::HashMap<::prost::alloc::string::String, u64>,
+    /// agents with a credential that expires within 7 days
+    #[prost(uint64, tag = "2")]
+    pub expiring: u64,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Status {
     #[prost(string, tag = "1")]
@@ -2939,6 +2984,33 @@ pub mod credential_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Lists the credentials of all agents that somebody should look after. Role: auditor.
+        pub async fn review(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReviewCredentialsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReviewCredentialsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/agentidp.operator.v1.CredentialService/Review",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("agentidp.operator.v1.CredentialService", "Review"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2992,6 +3064,14 @@ pub mod credential_service_server {
             &self,
             request: tonic::Request<super::GetCredentialRequest>,
         ) -> std::result::Result<tonic::Response<super::Credential>, tonic::Status>;
+        /// Lists the credentials of all agents that somebody should look after. Role: auditor.
+        async fn review(
+            &self,
+            request: tonic::Request<super::ReviewCredentialsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ReviewCredentialsResponse>,
+            tonic::Status,
+        >;
     }
     /// What agents prove themselves with.
     #[derive(Debug)]
@@ -3280,6 +3360,51 @@ pub mod credential_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/agentidp.operator.v1.CredentialService/Review" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReviewSvc<T: CredentialService>(pub Arc<T>);
+                    impl<
+                        T: CredentialService,
+                    > tonic::server::UnaryService<super::ReviewCredentialsRequest>
+                    for ReviewSvc<T> {
+                        type Response = super::ReviewCredentialsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReviewCredentialsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CredentialService>::review(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReviewSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -5443,6 +5568,28 @@ pub mod status_service_client {
                 .insert(GrpcMethod::new("agentidp.operator.v1.StatusService", "Get"));
             self.inner.unary(req, path, codec).await
         }
+        /// Counts agents, as far as the caller reaches. Role: auditor.
+        pub async fn count(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CountRequest>,
+        ) -> std::result::Result<tonic::Response<super::Counts>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/agentidp.operator.v1.StatusService/Count",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("agentidp.operator.v1.StatusService", "Count"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -5463,6 +5610,11 @@ pub mod status_service_server {
             &self,
             request: tonic::Request<super::GetStatusRequest>,
         ) -> std::result::Result<tonic::Response<super::Status>, tonic::Status>;
+        /// Counts agents, as far as the caller reaches. Role: auditor.
+        async fn count(
+            &self,
+            request: tonic::Request<super::CountRequest>,
+        ) -> std::result::Result<tonic::Response<super::Counts>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct StatusServiceServer<T> {
@@ -5570,6 +5722,50 @@ pub mod status_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/agentidp.operator.v1.StatusService/Count" => {
+                    #[allow(non_camel_case_types)]
+                    struct CountSvc<T: StatusService>(pub Arc<T>);
+                    impl<
+                        T: StatusService,
+                    > tonic::server::UnaryService<super::CountRequest> for CountSvc<T> {
+                        type Response = super::Counts;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CountRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as StatusService>::count(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CountSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

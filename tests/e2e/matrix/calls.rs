@@ -319,6 +319,12 @@ pub(super) const ROWS: &[Row] = &[
             credential_id: of.credential.clone(),
         })
     }),
+    row(operator!("CredentialService/Review"), Check::Public, |_| {
+        bytes(&v1::ReviewCredentialsRequest {
+            kind: "never_used".to_owned(),
+            ..v1::ReviewCredentialsRequest::default()
+        })
+    }),
     row(operator!("TokenService/Inspect"), ALWAYS, |of| {
         bytes(&v1::InspectTokenRequest {
             token: of.token.clone(),
@@ -419,6 +425,9 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row(operator!("StatusService/Get"), Check::Public, |_| {
         bytes(&v1::GetStatusRequest {})
+    }),
+    row(operator!("StatusService/Count"), Check::Public, |_| {
+        bytes(&v1::CountRequest {})
     }),
     row(STANDARD[0], Check::Public, |_| Vec::new()),
     row(STANDARD[1], Check::Public, |_| Vec::new()),

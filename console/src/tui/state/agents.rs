@@ -10,6 +10,8 @@ use crate::agent_filter;
 use crate::client::{AgentQuery, ListedAgent, Page};
 
 use super::filter::Filter;
+use super::marks::Marks;
+use super::order::{By, Order};
 
 /// How many agents a page has.
 pub(crate) const PAGE: u32 = 200;
@@ -30,10 +32,17 @@ pub(crate) const FILTER_KEYS: &[&str] = agent_filter::KEYS;
 #[derive(Debug)]
 pub(crate) struct Agents {
     pub(crate) filter: Filter,
+    pub(crate) order: Order,
+    /// The pages come from the end of the order: the daemon is asked the other way round, and the
+    /// rows are turned over.
+    is_from_end: bool,
+    pub(crate) marks: Marks,
     /// What of the filter the daemon is asked for.
     asked: v1::AgentFilter,
     /// How many agents the daemon says there are, where it does.
     pub(crate) total: Option<u64>,
+    /// How many there were when nothing was filtered, as far as that is known.
+    pub(crate) of: Option<u64>,
     pages: VecDeque<Vec<ListedAgent>>,
     /// The number of the first page that is kept.
     first: usize,
@@ -61,8 +70,12 @@ impl Default for Agents {
     fn default() -> Self {
         Self {
             filter: Filter::default(),
+            order: Order::default(),
+            is_from_end: false,
+            marks: Marks::default(),
             asked: v1::AgentFilter::default(),
             total: None,
+            of: None,
             pages: VecDeque::new(),
             first: 0,
             tokens: vec![String::new()],
@@ -97,6 +110,9 @@ impl Agents {
         *self = Self {
             filter,
             asked,
+            order: self.order,
+            marks: std::mem::take(&mut self.marks),
+            of: self.of,
             ticket: self.ticket + 1,
             selected: self.selected,
             ..Self::default()
@@ -104,17 +120,87 @@ impl Agents {
         Ok(())
     }
 
-    /// What the daemon is to give.
-    pub(crate) fn query(&self) -> AgentQuery {
-        AgentQuery {
-            filter: self.asked.clone(),
-            ..AgentQuery::default()
+    /// Forgets the rows and begins anew in another order; the selection stays by id.
+    pub(crate) fn reorder(&mut self, order: Order) {
+        self.order = order;
+        self.begin(false, self.selected);
+    }
+
+    /// Forgets the rows and begins at the one end of the order or the other.
+    fn begin(&mut self, is_from_end: bool, selected: Option<AgentId>) {
+        *self = Self {
+            filter: std::mem::take(&mut self.filter),
+            asked: std::mem::take(&mut self.asked),
+            order: self.order,
+            is_from_end,
+            marks: std::mem::take(&mut self.marks),
+            total: self.total,
+            of: self.of,
+            ticket: self.ticket + 1,
+            selected,
+            ..Self::default()
+        };
+    }
+
+    /// Goes to the first agent of all, not only of those that are kept.
+    pub(crate) fn go_first(&mut self, height: usize) {
+        if self.is_kept(false) {
+            self.select(0, height);
+        } else {
+            self.begin(false, None);
         }
     }
 
-    /// Every agent that is kept.
+    /// Goes to the last agent of all, not only of those that are kept.
+    pub(crate) fn go_last(&mut self, height: usize) {
+        if self.is_kept(true) {
+            self.select(usize::MAX, height);
+        } else {
+            self.begin(true, None);
+        }
+    }
+
+    /// Whether the first, or the last, agent of all is among those that are kept.
+    fn is_kept(&self, last: bool) -> bool {
+        if self.pages.is_empty() {
+            // Nothing came yet: what comes first is where it begins.
+            return self.is_from_end == last;
+        }
+        if self.is_from_end == last {
+            self.first == 0
+        } else {
+            self.is_complete() || self.is_full_of_others()
+        }
+    }
+
+    /// What the daemon is to give.
+    pub(crate) fn query(&self) -> AgentQuery {
+        let order = if self.order.by == By::Created {
+            String::new()
+        } else {
+            self.order.by.word().to_owned()
+        };
+        AgentQuery {
+            filter: self.asked.clone(),
+            order,
+            is_ascending: self.order.is_ascending != self.is_from_end,
+        }
+    }
+
+    /// What of the filter the daemon is asked for.
+    pub(crate) const fn asked(&self) -> &v1::AgentFilter {
+        &self.asked
+    }
+
+    /// Every agent that is kept, in the order they stand.
     pub(crate) fn loaded(&self) -> impl Iterator<Item = &ListedAgent> {
-        self.pages.iter().flatten()
+        let rows = self.pages.iter().flatten();
+        let turned = self.is_from_end.then(|| rows.clone().rev());
+        let straight = (!self.is_from_end).then_some(rows);
+        straight
+            .into_iter()
+            .flatten()
+            .chain(turned.into_iter().flatten())
     }
 
     /// The rows that pass the filter's words.
@@ -187,7 +273,48 @@ impl Agents {
             self.selected = self.id_at(self.index);
         }
         let lowest = self.index.saturating_sub(height.saturating_sub(1));
-        self.top = self.top.clamp(lowest, self.index);
+        // No screen begins so low that it ends in nothing.
+        let last_top = self.rows().count().saturating_sub(height);
+        self.top = self.top.clamp(lowest, self.index).min(last_top);
+    }
+
+    /// Marks the selected row, or takes its mark away, and goes on to the next.
+    pub(crate) fn mark(&mut self, height: usize) -> Result<(), String> {
+        let Some(agent) = self.selected().cloned() else {
+            return Ok(());
+        };
+        self.marks.toggle(&agent)?;
+        self.step(1, height);
+        Ok(())
+    }
+
+    /// Begins a range at the selected row, or marks the one that was begun.
+    pub(crate) fn mark_range(&mut self) -> Result<(), String> {
+        let range = self.range();
+        if range.is_empty() {
+            self.marks.anchor = self.selected;
+            return Ok(());
+        }
+        let rows = self.rows().map(|it| &it.agent);
+        let agents: Vec<_> = rows
+            .filter(|agent| range.contains(&agent.id))
+            .cloned()
+            .collect();
+        self.marks.anchor = None;
+        self.marks.add(&agents)
+    }
+
+    /// The rows from where a range was begun to the selected one; empty when none was.
+    pub(crate) fn range(&self) -> BTreeSet<AgentId> {
+        let (Some(anchor), Some(selected)) = (self.marks.anchor, self.selected_index()) else {
+            return BTreeSet::new();
+        };
+        let Some(anchor) = self.rows().position(|it| it.agent.id == anchor) else {
+            return BTreeSet::new();
+        };
+        let (from, to) = (anchor.min(selected), anchor.max(selected));
+        let rows = self.rows().skip(from).take(to - from + 1);
+        rows.map(|it| it.agent.id).collect()
     }
 
     /// What is missing around a screen of `height` rows; asks for one page at a time.
@@ -195,13 +322,20 @@ impl Agents {
         if self.loading.is_some() || self.failed.is_some() {
             return None;
         }
+        let is_low = self.index < height;
+        let is_high = self.index + height >= self.rows().count();
+        let (is_near_start, is_near_end) = if self.is_from_end {
+            (is_high, is_low)
+        } else {
+            (is_low, is_high)
+        };
         let page = if self.pages.is_empty() {
             self.first
         } else if self.is_full_of_others() {
             return None;
-        } else if self.index + height >= self.rows().count() && !self.is_complete() {
+        } else if is_near_end && !self.is_complete() {
             self.first + self.pages.len()
-        } else if self.index < height && self.first > 0 {
+        } else if is_near_start && self.first > 0 {
             self.first - 1
         } else {
             return None;
@@ -226,21 +360,27 @@ impl Agents {
     /// more often than [`FOLLOW`], so that a storm in the log is no storm of questions.
     pub(crate) fn want_changed(&mut self, now: Timestamp) -> (Vec<AgentId>, Option<Want>) {
         if self.followed.is_some_and(|last| now.since(last) < FOLLOW)
-            || (self.changed.is_empty() && !self.has_new)
+            || (self.changed.is_empty() && !(self.has_new && self.comes_newest_first()))
         {
             return (Vec::new(), None);
         }
         self.followed = Some(now);
         let changed = std::iter::from_fn(|| self.changed.pop_first());
         let changed: Vec<_> = changed.take(FOLLOW_AT_ONCE).collect();
-        // Where the first page is not kept, the new agents come with it.
-        self.has_new &= self.first == 0;
-        let is_free = self.has_new && self.loading.is_none();
+        // Where the first page is not kept, the new agents come with it; and in another order than
+        // that of registration they may be anywhere.
+        let is_newest_first = self.comes_newest_first();
+        self.has_new &= self.first == 0 || !is_newest_first;
+        let is_free = self.has_new && is_newest_first && self.loading.is_none();
         let first = is_free.then(|| self.ask(0)).flatten();
         if first.is_some() {
             self.has_new = false;
         }
         (changed, first)
+    }
+
+    fn comes_newest_first(&self) -> bool {
+        self.order == Order::default() && !self.is_from_end
     }
 
     fn ask(&self, page: usize) -> Option<Want> {
@@ -251,33 +391,45 @@ impl Agents {
     /// Takes in a page that came.
     pub(crate) fn arrived(&mut self, page: usize, rows: Page<ListedAgent>, height: usize) {
         self.total = rows.total;
+        if self.asked == v1::AgentFilter::default() {
+            self.of = rows.total;
+        }
         self.loading = None;
         self.failed = None;
+        // Rows may come or go before those on the screen: the selected one keeps its place there.
+        let place = self.index.saturating_sub(self.top);
+        let was_on_top = self.top == 0;
         let end = self.first + self.pages.len();
         if self.pages.is_empty() || page == end {
             self.tokens.truncate(page + 1);
             self.tokens.extend(rows.next);
             if self.pages.is_empty() {
                 self.first = page;
+                if self.is_from_end && self.selected.is_none() {
+                    self.selected = rows.items.first().map(|it| it.agent.id);
+                }
             }
             self.pages.push_back(rows.items);
-            if self.pages.len() > WINDOW
-                && let Some(dropped) = self.pages.pop_front()
-            {
+            if self.pages.len() > WINDOW {
+                self.pages.pop_front();
                 self.first += 1;
-                self.top = self.top.saturating_sub(dropped.len());
-                self.index = self.index.saturating_sub(dropped.len());
             }
         } else if page + 1 == self.first {
             self.first = page;
-            self.top += rows.items.len();
-            self.index += rows.items.len();
             self.pages.push_front(rows.items);
             if self.pages.len() > WINDOW {
                 self.pages.pop_back();
             }
         } else if (self.first..end).contains(&page) {
             self.merge(page, rows);
+            if was_on_top && self.comes_newest_first() {
+                // Who looks at the newest sees what is new.
+                self.settle(height);
+                return;
+            }
+        }
+        if let Some(index) = self.selected_index() {
+            self.top = index.saturating_sub(place);
         }
         self.settle(height);
     }
@@ -301,12 +453,11 @@ impl Agents {
         let is_empty = self.pages.iter().all(Vec::is_empty);
         let page = usize::try_from(PAGE).unwrap_or(usize::MAX);
         let is_room = self.loaded().count() + fresh.len() <= WINDOW * page;
+        if !self.comes_newest_first() {
+            // Where a new one belongs, the daemon tells when the list is read anew.
+            return;
+        }
         if is_empty || (is_known && is_room) {
-            self.top = if self.top == 0 {
-                0
-            } else {
-                self.top + fresh.len()
-            };
             if let Some(first) = self.pages.front_mut() {
                 first.splice(0..0, fresh);
             }
@@ -324,6 +475,7 @@ impl Agents {
 
     /// Takes in one agent as it is now. One that the filter lets through no more leaves the list.
     pub(crate) fn patch(&mut self, listed: ListedAgent) {
+        self.marks.patch(&listed.agent);
         let stays = self.stays(&listed.agent);
         for rows in &mut self.pages {
             if let Some(at) = rows.iter().position(|it| it.agent.id == listed.agent.id) {

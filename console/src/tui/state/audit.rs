@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use agentidp_proto::v1;
-use agentidp_shared::{Entry, Timestamp};
+use agentidp_shared::Entry;
 
 use super::filter::Filter;
 
@@ -39,9 +39,10 @@ impl AuditEntry {
         }
     }
 
-    /// When it happened, when this version can read it.
-    pub(crate) fn time(&self) -> Option<Timestamp> {
-        self.entry.as_ref().map(|entry| entry.time)
+    /// The agents that it concerns, by id.
+    pub(crate) fn agents(&self) -> Vec<String> {
+        let agents = self.entry.iter().flat_map(crate::audit_text::agents);
+        agents.collect()
     }
 }
 
@@ -61,6 +62,8 @@ pub(crate) struct Audit {
     /// Oldest first.
     rows: VecDeque<AuditRow>,
     pub(crate) filter: Filter,
+    /// The text that is looked for; empty: none.
+    pub(crate) search: String,
     /// How many rows there were when it was frozen; none while it follows.
     frozen: Option<usize>,
     /// The row that the cursor is on while frozen, by its first sequence number.
@@ -77,6 +80,7 @@ impl Audit {
         *self = Self {
             rows: rows.into(),
             filter: std::mem::take(&mut self.filter),
+            search: std::mem::take(&mut self.search),
             ..Self::default()
         };
         while self.rows.len() > KEPT {

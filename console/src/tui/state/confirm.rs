@@ -7,9 +7,9 @@ use agentidp_shared::{Agent, Credential, Timestamp};
 use tui_input::Input;
 
 use crate::audit_text::short_id;
-use crate::command_line::CommandLine;
+use crate::command_line::{CommandLine, transition};
 use crate::duration;
-use crate::tui::event::Change;
+use crate::tui::event::{Change, Stakes};
 
 /// What is to be confirmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,7 @@ pub(crate) enum Act {
     Resume,
     Revoke,
     Decommission,
+    Archive,
     Issue,
     Rotate,
     RevokeCredential,
@@ -40,6 +41,7 @@ impl Act {
             Self::Resume => "Resume",
             Self::Revoke | Self::RevokeCredential => "Revoke",
             Self::Decommission => "Decommission",
+            Self::Archive => "Archive",
             Self::Issue => "Issue",
             Self::Rotate => "Rotate",
         }
@@ -52,6 +54,7 @@ impl Act {
             Self::Resume => "Resume agent",
             Self::Revoke => "Revoke agent",
             Self::Decommission => "Decommission agent",
+            Self::Archive => "Archive agent",
             Self::Issue => "Issue client secret",
             Self::Rotate => "Rotate credential",
             Self::RevokeCredential => "Revoke credential",
@@ -62,7 +65,9 @@ impl Act {
     pub(crate) const fn tier(self) -> Tier {
         match self {
             Self::Suspend | Self::Resume | Self::Issue | Self::Rotate => Tier::Reversible,
-            Self::Revoke | Self::Decommission | Self::RevokeCredential => Tier::Irreversible,
+            Self::Revoke | Self::Decommission | Self::Archive | Self::RevokeCredential => {
+                Tier::Irreversible
+            }
         }
     }
 
@@ -82,6 +87,10 @@ impl Act {
                 "End of life: its credentials end now, for good. Its tokens introspect inactive at \
                  once; resource servers that verify by JWKS alone accept them until they expire."
             }
+            Self::Archive => {
+                "It is hidden from lists that do not ask for it, for good. Its record and its \
+                 entries in the log stay."
+            }
             Self::Issue => "A new client secret, shown once. Those it has stay as they are.",
             Self::Rotate => {
                 "A new client secret, shown once. The old one is accepted until its grace is over."
@@ -93,12 +102,14 @@ impl Act {
         }
     }
 
-    const fn transition(self) -> Option<Transition> {
+    /// The change of an agent's status that it is; none when it is about a credential.
+    pub(crate) const fn transition(self) -> Option<Transition> {
         match self {
             Self::Suspend => Some(Transition::Suspend),
             Self::Resume => Some(Transition::Resume),
             Self::Revoke => Some(Transition::Revoke),
             Self::Decommission => Some(Transition::Decommission),
+            Self::Archive => Some(Transition::Archive),
             Self::Issue | Self::Rotate | Self::RevokeCredential => None,
         }
     }
@@ -111,6 +122,7 @@ impl Act {
             Self::Revoke | Self::Decommission | Self::RevokeCredential => {
                 &[Field::Reason, Field::Typed, Field::Cancel, Field::Go]
             }
+            Self::Archive => &[Field::Typed, Field::Cancel, Field::Go],
             Self::Issue | Self::Rotate => &[Field::Period, Field::Cancel, Field::Go],
         }
     }
@@ -141,6 +153,8 @@ pub(crate) struct Confirm {
     /// It was asked for, and the answer has not come.
     pub(crate) is_sent: bool,
     pub(crate) note: Option<String>,
+    /// What hangs on it, once that is known, or why it is not.
+    pub(crate) stakes: Option<Result<Box<Stakes>, String>>,
 }
 
 impl Confirm {
@@ -157,10 +171,9 @@ impl Confirm {
             Act::Rotate => "24h",
             _ => "",
         };
-        let focus = if act.fields().contains(&Field::Reason) {
-            Field::Reason
-        } else {
-            Field::Cancel
+        let focus = match act.fields().first() {
+            Some(field @ (Field::Reason | Field::Typed)) => *field,
+            _ => Field::Cancel,
         };
         Self {
             act,
@@ -173,6 +186,7 @@ impl Confirm {
             opened,
             is_sent: false,
             note: None,
+            stakes: None,
         }
     }
 
@@ -297,31 +311,92 @@ impl Confirm {
         let period = self.period.value().trim();
         let is_period = matches!(self.parsed_period(), Ok(Some(_)));
         let period = Some(period).filter(|_| is_period);
+        if let Some(moved) = self.act.transition() {
+            return transition(moved, email, revision, reason);
+        }
         let line = match self.act {
-            Act::Suspend => CommandLine::new("agent suspend", email)
-                .revision(revision)
-                .reason(reason)
-                .yes(),
-            Act::Resume => CommandLine::new("agent resume", email).revision(revision),
-            Act::Revoke => CommandLine::new("agent revoke", email)
-                .revision(revision)
-                .reason(reason)
-                .yes(),
-            Act::Decommission => CommandLine::new("agent decommission", email)
-                .revision(revision)
-                .reason(reason)
-                .yes(),
             Act::Issue => {
                 CommandLine::new("credential issue", email).duration("--expires-in", period)
             }
             Act::Rotate => CommandLine::new("credential rotate", &id)
                 .duration("--grace", period)
                 .revision(revision),
-            Act::RevokeCredential => CommandLine::new("credential revoke", &id)
+            _ => CommandLine::new("credential revoke", &id)
                 .revision(revision)
                 .reason(reason)
                 .yes(),
         };
         line.into_text()
+    }
+
+    /// Whether it ends something that agents may be using now.
+    pub(crate) const fn has_stakes(&self) -> bool {
+        matches!(
+            self.act,
+            Act::Suspend | Act::Revoke | Act::Decommission | Act::Rotate | Act::RevokeCredential
+        )
+    }
+
+    /// What hangs on it, in a sentence or two.
+    pub(crate) fn stakes_text(&self) -> String {
+        let stakes = match &self.stakes {
+            None => return "Reading what hangs on it.".to_owned(),
+            Some(Err(why)) => return format!("What hangs on it is not known: {why}"),
+            Some(Ok(stakes)) => stakes,
+        };
+        let concerned = |id| self.credential.as_ref().is_none_or(|it| it.id == id);
+        let more = if stakes.is_more { " or more" } else { "" };
+        let by: Vec<_> = stakes
+            .tokens
+            .iter()
+            .filter(|(id, _)| concerned(**id))
+            .collect();
+        let count: u64 = by.iter().map(|(_, count)| **count).sum();
+        let mut text = match count {
+            0 => format!(
+                "No live tokens{}.",
+                if stakes.is_more {
+                    " in the entries read"
+                } else {
+                    ""
+                }
+            ),
+            1 => format!("1{more} live token"),
+            _ => format!("{count}{more} live tokens"),
+        };
+        if self.credential.is_none() && by.len() > 1 {
+            let by = by
+                .iter()
+                .map(|(id, count)| format!("{count} by {}", short_id(&id.to_string())));
+            text.extend([format!(" ({})", by.collect::<Vec<_>>().join(", "))]);
+        }
+        if count > 0 {
+            text.push('.');
+        }
+        let addresses: std::collections::BTreeSet<_> = stakes
+            .addresses
+            .iter()
+            .filter(|(id, _)| concerned(**id))
+            .flat_map(|(_, addresses)| addresses)
+            .collect();
+        match addresses.len() {
+            0 => text.push_str(" Not used in 24h."),
+            1 => text.push_str(" Used in 24h from 1 address"),
+            count => text.extend([format!(" Used in 24h from {count} addresses")]),
+        }
+        if !addresses.is_empty() {
+            let some: Vec<_> = addresses.iter().take(2).map(|it| it.as_str()).collect();
+            let rest = if addresses.len() > 2 { ", .." } else { "" };
+            text.extend([format!(" ({}{rest}).", some.join(", "))]);
+        }
+        if let Some(credential) = &self.credential {
+            let others = stakes.accepted.iter().filter(|id| **id != credential.id);
+            match others.count() {
+                0 => text.push_str(" No replacement exists."),
+                1 => text.push_str(" 1 other credential is accepted."),
+                count => text.extend([format!(" {count} other credentials are accepted.")]),
+            }
+        }
+        text
     }
 }

@@ -30,6 +30,7 @@ pub(crate) struct Detail {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tab {
     Credentials,
+    Grants,
     Audit,
 }
 
@@ -118,6 +119,8 @@ impl Detail {
     /// Moves the cursor of the tab that is shown.
     pub(crate) fn step(&mut self, by: isize) {
         match self.tab {
+            // What it may ask for is read, not chosen from.
+            Tab::Grants => {}
             Tab::Audit => {
                 let last = self.entries.len().saturating_sub(1);
                 self.entry = self.entry.saturating_add_signed(by).min(last);

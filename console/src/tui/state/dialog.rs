@@ -9,9 +9,10 @@ use zeroize::Zeroizing;
 
 use crate::client::Issued;
 use crate::text::{inert, wrap};
-use crate::tui::keys::{BINDINGS, Place};
+use crate::tui::keys::{Binding, KeyMap, Place};
 
 use super::audit::AuditEntry;
+use super::bulk::Bulk;
 use super::confirm::Confirm;
 
 /// How long keys are dropped after a dialog opens: they were typed for what was there before.
@@ -28,7 +29,8 @@ const AROUND: (u16, u16) = (8, 5);
 pub(crate) enum Dialog {
     Confirm(Box<Confirm>),
     Secret(Box<SecretDialog>),
-    Entry(Box<EntryDialog>),
+    Bulk(Box<Bulk>),
+    Reader(Box<Reader>),
     Help(Help),
 }
 
@@ -81,26 +83,48 @@ impl SecretDialog {
     }
 }
 
-/// One audit entry, in full.
+/// A text that is read: a record or an audit entry in full, what a command answered.
 #[derive(Debug)]
-pub(crate) struct EntryDialog {
-    pub(crate) entry: AuditEntry,
+pub(crate) struct Reader {
+    pub(crate) title: String,
+    lines: Vec<String>,
+    /// What `y` copies.
+    pub(crate) copied: String,
     pub(crate) top: usize,
     /// The log was followed when this opened, and is again when it closes.
     pub(crate) was_following: bool,
 }
 
-impl EntryDialog {
-    /// The entry's lines: the JSON that is stored, indented, in its own order.
-    fn lines(&self) -> Vec<String> {
-        indent(&self.entry.json)
+impl Reader {
+    /// JSON, indented, in its own order.
+    pub(crate) fn json(title: impl Into<String>, json: &str) -> Self {
+        Self {
+            lines: indent(json),
+            ..Self::text(title, json)
+        }
+    }
+
+    /// Lines as they are.
+    pub(crate) fn text(title: impl Into<String>, text: &str) -> Self {
+        Self {
+            title: title.into(),
+            lines: text.lines().map(str::to_owned).collect(),
+            copied: text.to_owned(),
+            top: 0,
+            was_following: false,
+        }
+    }
+
+    /// An audit entry as it is stored.
+    pub(crate) fn entry(entry: &AuditEntry) -> Self {
+        Self::json(format!("Audit entry {}", entry.seq), &entry.json)
     }
 
     /// The rows that its lines take on a terminal of `size`, each with its indent.
     pub(crate) fn rows(&self, size: (u16, u16)) -> Vec<(u16, String)> {
         let room = size.0.saturating_sub(AROUND.0);
         let mut rows = Vec::new();
-        for line in self.lines() {
+        for line in &self.lines {
             let text = line.trim_start();
             let indent = u16::try_from(line.len() - text.len()).unwrap_or(u16::MAX);
             let indent = indent.min(room / 2);
@@ -154,6 +178,8 @@ fn indent(json: &str) -> Vec<String> {
 pub(crate) struct Help {
     /// The place whose keys stand first: where it was asked for.
     pub(crate) first: Place,
+    /// The keys that are in force.
+    bindings: Vec<Binding>,
     pub(crate) filter: Input,
     /// Whether the filter is being typed.
     pub(crate) is_typing: bool,
@@ -162,9 +188,10 @@ pub(crate) struct Help {
 
 impl Help {
     /// The help for someone in `places`, the nearest first.
-    pub(crate) fn new(places: &[Place]) -> Self {
+    pub(crate) fn new(places: &[Place], map: &KeyMap) -> Self {
         Self {
             first: places.first().copied().unwrap_or(Place::Anywhere),
+            bindings: map.bindings().to_vec(),
             filter: Input::default(),
             is_typing: false,
             top: 0,
@@ -177,54 +204,92 @@ impl Help {
     }
 
     /// Its lines, as many as pass the filter.
-    pub(crate) fn lines(&self) -> Vec<HelpLine> {
+    pub(crate) fn lines(&self) -> Vec<HelpLine<'_>> {
         let filter = self.filter.value().trim().to_lowercase();
-        let passes =
-            |key: &str, what: &str| format!("{key} {what}").to_lowercase().contains(&filter);
+        let passes = |title: &str, key: &str, what: &str| {
+            let line = format!("{title} {key} {what}");
+            line.to_lowercase().contains(&filter)
+        };
         let mut lines = Vec::new();
         let mut title = "";
         let (first, others): (Vec<_>, Vec<_>) =
-            BINDINGS.iter().partition(|it| it.place == self.first);
+            self.bindings.iter().partition(|it| it.place == self.first);
         for binding in first.into_iter().chain(others) {
-            if !passes(binding.label, binding.help) {
+            if !passes(binding.place.title(), &binding.label, binding.help) {
                 continue;
             }
             if title != binding.place.title() {
                 title = binding.place.title();
                 lines.push(HelpLine::Title(title));
             }
-            lines.push(HelpLine::Key(binding.label, binding.help));
+            lines.push(HelpLine::Key(&binding.label, binding.help));
         }
-        let more = HELP_MORE.iter().filter(|(key, what)| passes(key, what));
-        let mut more = more.peekable();
-        if more.peek().is_some() {
-            lines.push(HelpLine::Title("More"));
+        for (title, rows) in HELP_MORE {
+            let rows = rows.iter().filter(|(key, what)| passes(title, key, what));
+            let mut rows = rows.peekable();
+            if rows.peek().is_some() {
+                lines.push(HelpLine::Title(title));
+            }
+            lines.extend(rows.map(|(key, what)| HelpLine::Key(key, what)));
         }
-        lines.extend(more.map(|(key, what)| HelpLine::Key(key, what)));
         lines
     }
 }
 
 /// A line of the help.
 #[derive(Debug)]
-pub(crate) enum HelpLine {
-    Title(&'static str),
-    Key(&'static str, &'static str),
+pub(crate) enum HelpLine<'a> {
+    Title(&'a str),
+    Key(&'a str, &'a str),
 }
 
 /// What the table of keys does not have.
-const HELP_MORE: [(&str, &str); 5] = [
-    (":q", "quit"),
-    (":agents :audit :keys", "go to a screen"),
+const HELP_MORE: &[(&str, &[(&str, &str)])] = &[
     (
-        ":clock",
-        "the clock, which writes to the terminal each second",
+        "Filter of agents",
+        &[
+            (
+                "status=active",
+                "or suspended revoked decommissioned archived",
+            ),
+            ("owner=billing,ops", "several values by commas: any of them"),
+            ("type=screener", "what the agent does"),
+            ("env=production", "or staging development"),
+            (
+                "owner!=billing",
+                "none of them: of status, owner, type, env",
+            ),
+            ("org=acme", "the organization, by name or id"),
+            ("capability=res:read", "a scope that it may be granted"),
+            ("email=scr", "how its e-mail begins"),
+            ("expires-within=7d", "a credential of it expires by then"),
+            ("text=invoice", "in e-mail, owner, capabilities, metadata"),
+            ("word  !word", "in the rows that are loaded, or not in them"),
+        ],
     ),
     (
-        "a, then a letter",
-        "actions; one that cannot be done now says why",
+        "Commands",
+        &[
+            (":q", "quit"),
+            (":health :agents ..", "go to a screen, by its name"),
+            (
+                ":agent show a@b.c",
+                "what the command line has, without agentidp",
+            ),
+            ("tab, up, down", "complete; lines from before"),
+            (":clock", "the clock, which writes each second"),
+        ],
     ),
-    ("tab, y, n, esc", "in a dialog: next field, yes, no, cancel"),
+    (
+        "Actions and dialogs",
+        &[
+            (
+                "a, then a letter",
+                "actions; one that cannot be done says why",
+            ),
+            ("tab, y, n, esc", "in a dialog: next field, yes, no, cancel"),
+        ],
+    ),
 ];
 
 #[cfg(test)]

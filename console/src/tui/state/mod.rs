@@ -3,28 +3,43 @@
 
 pub(crate) mod agents;
 pub(crate) mod audit;
+pub(crate) mod bulk;
 pub(crate) mod confirm;
+pub(crate) mod credentials;
 pub(crate) mod detail;
 pub(crate) mod dialog;
 pub(crate) mod filter;
+pub(crate) mod health;
+pub(crate) mod log;
+pub(crate) mod marks;
+pub(crate) mod order;
+pub(crate) mod times;
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use agentidp_shared::agent::Transition;
-use agentidp_shared::{AgentId, Organization, Role, ScheduledKey, Timestamp};
+use agentidp_shared::{AgentId, CredentialId, Organization, Role, ScheduledKey, Timestamp};
+use jiff::tz::TimeZone;
 use tui_input::Input;
 
 use crate::client::DaemonStatus;
 
+use super::completion::{Completion, Known};
 use super::event::Change;
-use super::keys::Place;
+use super::keys::{KeyMap, Place};
 use super::style::Palette;
 
 use self::agents::Agents;
 use self::audit::Audit;
+use self::credentials::Credentials;
 use self::detail::Detail;
 use self::dialog::Dialog;
 use self::filter::Filter;
+use self::health::Health;
+use self::log::CommandLog;
+use self::marks::Pinned;
+use self::times::{Clock, Times};
 
 /// The smallest terminal that shows everything.
 pub(crate) const SMALLEST: (u16, u16) = (80, 24);
@@ -48,17 +63,38 @@ pub(crate) struct State {
     pub(crate) agents: Agents,
     pub(crate) detail: Option<Detail>,
     pub(crate) audit: Audit,
+    pub(crate) credentials: Credentials,
+    pub(crate) health: Health,
+    /// The agent that is to be opened once it is known, at this credential.
+    pub(crate) opening: Option<(AgentId, CredentialId)>,
+    /// The keys that were pressed last, when they are to be seen.
+    pub(crate) demo: Option<Demo>,
     pub(crate) keys: Keys,
     pub(crate) dialog: Option<Dialog>,
     pub(crate) prompt: Option<Prompt>,
-    /// Whether the actions are being chosen from.
-    pub(crate) is_menu_open: bool,
+    /// The actions that are being chosen from.
+    pub(crate) menu: Option<Menu>,
     pub(crate) message: Option<Message>,
     pub(crate) undo: Option<Undo>,
     /// The undo that was asked for last: it is not offered to be undone.
-    pub(crate) undoing: Option<Change>,
-    /// Whether times are shown as ages.
-    pub(crate) shows_ages: bool,
+    pub(crate) undoing: Option<Undoing>,
+    /// The number of the last change of many.
+    pub(crate) bulk_ticket: u64,
+    /// What was done here.
+    pub(crate) log: CommandLog,
+    /// The commands that were typed, oldest first.
+    pub(crate) history: Vec<String>,
+    /// The command of the command line that runs: its number, and the line.
+    pub(crate) running: Option<(u64, String)>,
+    pub(crate) runs: u64,
+    /// How times are shown in lists, and in the audit log.
+    pub(crate) times: Times,
+    pub(crate) audit_times: Times,
+    /// The zone that the operator's environment names.
+    pub(crate) zone: TimeZone,
+    pub(crate) key_map: KeyMap,
+    /// Whether this console asks for no change.
+    pub(crate) is_read_only: bool,
     /// Whether the clock is shown. It writes to the terminal each second, so it is asked for.
     pub(crate) shows_clock: bool,
 }
@@ -94,11 +130,22 @@ pub(crate) struct Keys {
     pub(crate) failed: Option<String>,
 }
 
+impl Keys {
+    /// The selected key.
+    pub(crate) fn selected(&self) -> Option<&ScheduledKey> {
+        self.rows.as_ref()?.get(self.selected)
+    }
+}
+
 /// A line that is being typed below the screen.
 #[derive(Debug)]
 pub(crate) struct Prompt {
     pub(crate) kind: PromptKind,
     pub(crate) input: Input,
+    /// What it may go on with, while Tab goes through it.
+    pub(crate) completion: Option<Completion>,
+    /// The line of before that is shown, counted from the newest; and what was typed instead.
+    pub(crate) recalled: Option<(usize, String)>,
 }
 
 /// What the line is for.
@@ -106,6 +153,10 @@ pub(crate) struct Prompt {
 pub(crate) enum PromptKind {
     Command,
     Filter,
+    /// A text to look for in the audit log.
+    Search,
+    /// The file to write what is shown to.
+    Export,
 }
 
 /// A sentence for the operator, about what was last done.
@@ -115,16 +166,60 @@ pub(crate) struct Message {
     pub(crate) text: String,
 }
 
+/// The keys that were pressed last, for whoever looks on.
+#[derive(Debug, Default)]
+pub(crate) struct Demo(VecDeque<(String, Timestamp)>);
+
+impl Demo {
+    /// How many keys are shown, and for how long.
+    const KEYS: usize = 12;
+    const SHOWN: Duration = Duration::from_secs(3);
+
+    /// Notes a key.
+    pub(crate) fn press(&mut self, key: String, now: Timestamp) {
+        self.0.push_back((key, now));
+        if self.0.len() > Self::KEYS {
+            self.0.pop_front();
+        }
+    }
+
+    /// Lets go of what was shown for long enough.
+    pub(crate) fn pass(&mut self, now: Timestamp) {
+        self.0.retain(|(_, at)| now.since(*at) < Self::SHOWN);
+    }
+
+    /// The keys, oldest first.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(key, _)| key.as_str())
+    }
+}
+
+/// What the actions are to be done to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Menu {
+    /// The agent that is selected or open.
+    One,
+    /// The marked agents.
+    Marked,
+    /// All that the filter lets through.
+    All,
+}
+
 /// A change that can be taken back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Undo {
     /// What takes it back.
     pub(crate) transition: Transition,
-    pub(crate) agent: AgentId,
-    pub(crate) email: String,
-    /// The revision that the change led to: a later change of someone else stays.
-    pub(crate) revision: u64,
+    /// The agents at the revisions that the change led to: a later change of someone else stays.
+    pub(crate) agents: Vec<Pinned>,
     pub(crate) until: Timestamp,
+}
+
+/// An undo that is under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Undoing {
+    One(Change),
+    Many(u64),
 }
 
 impl State {
@@ -142,14 +237,27 @@ impl State {
             agents: Agents::default(),
             detail: None,
             audit: Audit::default(),
+            credentials: Credentials::default(),
+            health: Health::default(),
+            opening: None,
+            demo: None,
             keys: Keys::default(),
             dialog: None,
             prompt: None,
-            is_menu_open: false,
+            menu: None,
             message: None,
             undo: None,
             undoing: None,
-            shows_ages: true,
+            bulk_ticket: 0,
+            log: CommandLog::default(),
+            history: Vec::new(),
+            running: None,
+            runs: 0,
+            times: Times::Age,
+            audit_times: Times::Utc,
+            zone: TimeZone::UTC,
+            key_map: KeyMap::default(),
+            is_read_only: false,
             shows_clock: false,
         }
     }
@@ -160,8 +268,10 @@ impl State {
             Screen::Agents => &[Place::Agents, Place::List, Place::Anywhere],
             Screen::Detail => &[Place::Detail, Place::List, Place::Anywhere],
             Screen::Audit => &[Place::Audit, Place::List, Place::Anywhere],
-            Screen::Keys => &[Place::List, Place::Anywhere],
-            Screen::Health | Screen::Credentials | Screen::Approvals => &[Place::Anywhere],
+            Screen::Keys => &[Place::Keys, Place::List, Place::Anywhere],
+            Screen::Credentials => &[Place::Credentials, Place::List, Place::Anywhere],
+            Screen::Health => &[Place::Health, Place::Anywhere],
+            Screen::Approvals => &[Place::Anywhere],
         }
     }
 
@@ -180,8 +290,19 @@ impl State {
         usize::from(self.size.1.saturating_sub(around)).max(1)
     }
 
+    /// What time it is, and where.
+    pub(crate) fn clock(&self) -> Clock {
+        Clock {
+            now: self.now,
+            zone: self.zone.clone(),
+        }
+    }
+
     /// Why a change cannot be asked for now; none when it can.
     pub(crate) fn why_read_only(&self) -> Option<String> {
+        if self.is_read_only {
+            return Some("this console is read-only".to_owned());
+        }
         match &self.link {
             Link::Live => {}
             Link::Connecting(_) => return Some("not connected yet".to_owned()),
@@ -215,6 +336,20 @@ impl State {
             || format!("agent {}", crate::audit_text::short_id(id)),
             |agent| agent.email.to_string(),
         )
+    }
+
+    /// The names of records that are known here, for whoever types one.
+    pub(crate) fn known(&self) -> Known {
+        let agents = self.agents.loaded().map(|it| it.agent.email.to_string());
+        let organizations = self.organizations.iter().map(|it| it.name.to_string());
+        let of_detail = self.detail.iter().flat_map(|it| &it.credentials).flatten();
+        let keys = self.keys.rows.iter().flatten();
+        Known {
+            agents: agents.collect(),
+            organizations: organizations.collect(),
+            credentials: of_detail.map(|it| it.id.to_string()).collect(),
+            keys: keys.map(|it| it.key.kid.clone()).collect(),
+        }
     }
 
     /// Whether a secret can be read on the screen.

@@ -4,11 +4,15 @@ use agentidp_shared::agent::Transition;
 use agentidp_shared::{AgentStatus, CredentialKind, CredentialStatus};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use crate::tui::event::{Change, Command, Effect};
+use super::bulk;
+use crate::command_line::transition;
+use crate::tui::event::{BulkOrder, Change, Command, Effect};
+use crate::tui::state::bulk::Many;
 use crate::tui::state::confirm::{Act, Confirm};
 use crate::tui::state::detail::Tab;
 use crate::tui::state::dialog::Dialog;
-use crate::tui::state::{Screen, State};
+use crate::tui::state::log::Asked;
+use crate::tui::state::{Menu, Screen, State, Undoing};
 
 /// One line of the menu.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,8 +24,39 @@ pub(crate) struct Action {
     pub(crate) why_not: Option<String>,
 }
 
-/// The menu of the screen that is shown.
+/// The menu that is open.
 pub(crate) fn menu(state: &State) -> Vec<Action> {
+    match state.menu {
+        Some(Menu::Marked | Menu::All) => menu_of_many(state),
+        Some(Menu::One) | None => menu_of_one(state),
+    }
+}
+
+/// What can be done to many agents at once.
+fn menu_of_many(state: &State) -> Vec<Action> {
+    let read_only = state.why_read_only();
+    [
+        ('s', Act::Suspend, "suspend them"),
+        ('u', Act::Resume, "resume them"),
+        ('x', Act::Revoke, "revoke them"),
+        ('d', Act::Decommission, "decommission them"),
+        (
+            'h',
+            Act::Archive,
+            "archive them: hide those that have ended",
+        ),
+    ]
+    .map(|(key, act, label)| Action {
+        key,
+        act,
+        label,
+        why_not: read_only.clone(),
+    })
+    .into()
+}
+
+/// What can be done to the agent that is selected or open, and to its credential.
+fn menu_of_one(state: &State) -> Vec<Action> {
     let agent = match state.screen {
         Screen::Detail => state.detail.as_ref().map(|detail| &detail.agent),
         _ => state.agents.selected(),
@@ -44,19 +79,11 @@ pub(crate) fn menu(state: &State) -> Vec<Action> {
     };
     let already =
         |other: AgentStatus| (status == other).then(|| format!("the agent is {status} already"));
+    let suspended = ended().or(already(AgentStatus::Suspended));
+    let resumed = ended().or(already(AgentStatus::Active));
     let mut menu = vec![
-        action(
-            's',
-            Act::Suspend,
-            "suspend",
-            ended().or(already(AgentStatus::Suspended)),
-        ),
-        action(
-            'u',
-            Act::Resume,
-            "resume",
-            ended().or(already(AgentStatus::Active)),
-        ),
+        action('s', Act::Suspend, "suspend", suspended),
+        action('u', Act::Resume, "resume", resumed),
         action('i', Act::Issue, "issue a client secret", ended()),
     ];
     if state.screen == Screen::Detail {
@@ -71,12 +98,12 @@ pub(crate) fn menu(state: &State) -> Vec<Action> {
         menu.push(action('c', Act::RevokeCredential, label, credential.1));
     }
     menu.push(action('x', Act::Revoke, "revoke the agent", ended()));
-    menu.push(action(
-        'd',
-        Act::Decommission,
-        "decommission the agent",
-        ended(),
-    ));
+    let label = "decommission the agent";
+    menu.push(action('d', Act::Decommission, label, ended()));
+    if status.is_final() {
+        let why_not = already(AgentStatus::Archived);
+        menu.push(action('h', Act::Archive, "archive the agent", why_not));
+    }
     menu
 }
 
@@ -103,19 +130,38 @@ fn credential_actions(state: &State) -> (Option<String>, Option<String>) {
     }
 }
 
-/// Opens the menu, when there is something to act on.
+/// Opens the menu, when there is something to act on: the marked agents, or else the selected one.
 pub(super) fn open_menu(state: &mut State) {
     state.message = None;
+    let is_marked = state.screen == Screen::Agents && state.agents.marks.len() > 0;
+    state.menu = Some(if is_marked { Menu::Marked } else { Menu::One });
     if menu(state).is_empty() {
+        state.menu = None;
         state.say("no agent is selected");
+    }
+}
+
+/// Opens the menu of what can be done to all that the filter lets through.
+pub(super) fn open_menu_of_all(state: &mut State) {
+    state.message = None;
+    let filter = &state.agents.filter;
+    if !filter.words.is_empty() {
+        state.complain(
+            "words are matched in this console alone: write text=WORD, and A acts on all that match",
+        );
+    } else if filter.pairs.is_empty() {
+        state.complain("filter first: A acts on all agents that the filter lets through");
     } else {
-        state.is_menu_open = true;
+        state.menu = Some(Menu::All);
     }
 }
 
 /// A key while the menu is open.
 pub(super) fn choose(state: &mut State, key: KeyEvent) -> Vec<Effect> {
-    state.is_menu_open = false;
+    let actions = menu(state);
+    let Some(menu) = state.menu.take() else {
+        return Vec::new();
+    };
     let KeyCode::Char(c) = key.code else {
         return Vec::new();
     };
@@ -125,13 +171,25 @@ pub(super) fn choose(state: &mut State, key: KeyEvent) -> Vec<Effect> {
     {
         return Vec::new();
     }
-    let Some(action) = menu(state).into_iter().find(|it| it.key == c) else {
+    let Some(action) = actions.into_iter().find(|it| it.key == c) else {
         return Vec::new();
     };
     if let Some(why_not) = action.why_not {
         state.complain(format!("cannot {}: {why_not}", action.label));
         return Vec::new();
     }
+    match menu {
+        Menu::One => confirm_one(state, action.act),
+        Menu::Marked => bulk::open(state, action.act, Many::Marked(state.agents.marks.pinned())),
+        Menu::All => {
+            let filter = &state.agents.filter;
+            let many = Many::Filter(filter.text.clone(), Box::new(state.agents.asked().clone()));
+            bulk::open(state, action.act, many)
+        }
+    }
+}
+
+fn confirm_one(state: &mut State, act: Act) -> Vec<Effect> {
     let detail = state.detail.as_ref();
     let (agent, credential) = match state.screen {
         Screen::Detail => (
@@ -140,11 +198,16 @@ pub(super) fn choose(state: &mut State, key: KeyEvent) -> Vec<Effect> {
         ),
         _ => (state.agents.selected().cloned(), None),
     };
-    let credential =
-        credential.filter(|_| matches!(action.act, Act::Rotate | Act::RevokeCredential));
-    if let Some(agent) = agent {
-        let confirm = Confirm::new(action.act, agent, credential, state.now);
-        state.dialog = Some(Dialog::Confirm(Box::new(confirm)));
+    let credential = credential.filter(|_| matches!(act, Act::Rotate | Act::RevokeCredential));
+    let Some(agent) = agent else {
+        return Vec::new();
+    };
+    let id = agent.id;
+    let confirm = Confirm::new(act, agent, credential, state.now);
+    let has_stakes = confirm.has_stakes();
+    state.dialog = Some(Dialog::Confirm(Box::new(confirm)));
+    if has_stakes {
+        return vec![Effect::Send(Command::Stakes(id))];
     }
     Vec::new()
 }
@@ -160,17 +223,39 @@ pub(super) fn undo(state: &mut State) -> Vec<Effect> {
         state.undo = Some(undo);
         return Vec::new();
     }
-    state.say(format!("undoing the change of {}", undo.email));
     let reason = match undo.transition {
         Transition::Suspend => "undo of a resume",
         _ => "undo of a suspend",
     };
-    let change = Change::Transition {
+    if let [agent] = undo.agents.as_slice() {
+        state.say(format!("undoing the change of {}", agent.email));
+        let line = transition(undo.transition, &agent.email, agent.revision, reason);
+        let change = Change::Transition {
+            transition: undo.transition,
+            agent: agent.id,
+            reason: reason.to_owned(),
+            revision: agent.revision,
+        };
+        state.undoing = Some(Undoing::One(change.clone()));
+        let asked = Asked::Change(change.clone());
+        state.log.begin(state.now, asked, vec![line]);
+        return vec![Effect::Send(Command::Change(change))];
+    }
+    state.say(format!(
+        "undoing the change of {} agents",
+        undo.agents.len()
+    ));
+    state.bulk_ticket += 1;
+    let order = BulkOrder {
+        ticket: state.bulk_ticket,
         transition: undo.transition,
-        agent: undo.agent,
         reason: reason.to_owned(),
-        revision: undo.revision,
+        many: Many::Marked(undo.agents),
+        expected: None,
+        is_dry_run: false,
     };
-    state.undoing = Some(change.clone());
-    vec![Effect::Send(Command::Change(change))]
+    state.undoing = Some(Undoing::Many(order.ticket));
+    let asked = Asked::Bulk(order.ticket);
+    state.log.begin(state.now, asked, order.command_lines());
+    vec![Effect::Send(Command::Bulk(Box::new(order)))]
 }

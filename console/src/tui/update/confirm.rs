@@ -5,8 +5,9 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use crate::tui::event::{Command, Effect};
 use crate::tui::input;
 use crate::tui::state::State;
-use crate::tui::state::confirm::{Confirm, Field, Tier};
+use crate::tui::state::confirm::{Field, Tier};
 use crate::tui::state::dialog::{DEAF, Dialog};
+use crate::tui::state::log::Asked;
 
 /// A key while the dialog is open.
 pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
@@ -76,10 +77,6 @@ fn go(state: &mut State, why_read_only: Option<String>) -> Vec<Effect> {
     let Some(Dialog::Confirm(confirm)) = &mut state.dialog else {
         return Vec::new();
     };
-    send(confirm, why_read_only)
-}
-
-fn send(confirm: &mut Confirm, why_read_only: Option<String>) -> Vec<Effect> {
     if let Some(why) = why_read_only.or_else(|| confirm.why_locked()) {
         confirm.note = Some(why);
         return Vec::new();
@@ -88,6 +85,10 @@ fn send(confirm: &mut Confirm, why_read_only: Option<String>) -> Vec<Effect> {
         return Vec::new();
     };
     confirm.is_sent = true;
+    let asked = Asked::Change(change.clone());
+    state
+        .log
+        .begin(state.now, asked, vec![confirm.command_line()]);
     vec![Effect::Send(Command::Change(change))]
 }
 

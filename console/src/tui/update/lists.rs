@@ -4,7 +4,8 @@ use crate::tui::event::{Command, Effect};
 use crate::tui::keys::Deed;
 use crate::tui::state::audit::AuditRow;
 use crate::tui::state::detail::{Detail, Tab};
-use crate::tui::state::dialog::{Dialog, EntryDialog};
+use crate::tui::state::dialog::{Dialog, Reader};
+use crate::tui::state::order::Order;
 use crate::tui::state::{Link, Screen, State};
 
 /// Does what a list's key asks for.
@@ -15,24 +16,58 @@ pub(super) fn perform(state: &mut State, deed: Deed) -> Vec<Effect> {
         Deed::Up => step(state, -1),
         Deed::PageDown => step(state, half),
         Deed::PageUp => step(state, -half),
+        Deed::Top if state.screen == Screen::Agents => {
+            let height = state.list_height();
+            state.agents.go_first(height);
+        }
+        Deed::Bottom if state.screen == Screen::Agents => {
+            let height = state.list_height();
+            state.agents.go_last(height);
+        }
         Deed::Top => step(state, isize::MIN),
         Deed::Bottom => step(state, isize::MAX),
+        Deed::Mark | Deed::Range | Deed::Unmark => mark(state, deed),
+        Deed::Sort => reorder(state, state.agents.order.next()),
+        Deed::Reverse => reorder(state, state.agents.order.reversed()),
         Deed::Open => return open(state),
         Deed::Reload => return reload(state),
-        Deed::NextTab => {
+        Deed::NextTab | Deed::TabBefore => {
             if let Some(detail) = &mut state.detail {
-                detail.tab = match detail.tab {
-                    Tab::Credentials => Tab::Audit,
-                    Tab::Audit => Tab::Credentials,
+                detail.tab = match (detail.tab, deed) {
+                    (Tab::Credentials, Deed::NextTab) | (Tab::Audit, Deed::TabBefore) => {
+                        Tab::Grants
+                    }
+                    (Tab::Grants, Deed::NextTab) | (Tab::Credentials, _) => Tab::Audit,
+                    _ => Tab::Credentials,
                 };
             }
         }
+        Deed::NextKind => state.credentials.restart(true),
         Deed::Freeze if state.audit.is_frozen() => state.audit.follow(),
         Deed::Freeze => freeze(state),
         Deed::Follow => state.audit.follow(),
         _ => {}
     }
     Vec::new()
+}
+
+fn mark(state: &mut State, deed: Deed) {
+    let height = state.list_height();
+    let result = match deed {
+        Deed::Mark => state.agents.mark(height),
+        Deed::Range => state.agents.mark_range(),
+        _ => {
+            state.agents.marks.clear();
+            Ok(())
+        }
+    };
+    if let Err(why) = result {
+        state.complain(why);
+    }
+}
+
+fn reorder(state: &mut State, order: Order) {
+    state.agents.reorder(order);
 }
 
 fn step(state: &mut State, by: isize) {
@@ -54,7 +89,8 @@ fn step(state: &mut State, by: isize) {
             state.keys.selected = to.min(last.saturating_sub(1));
         }
         Screen::Audit => step_audit(state, by),
-        Screen::Health | Screen::Credentials | Screen::Approvals => {}
+        Screen::Credentials => state.credentials.step(by, height),
+        Screen::Health | Screen::Approvals => {}
     }
 }
 
@@ -85,7 +121,19 @@ fn step_audit(state: &mut State, by: isize) {
     state.audit.top = state.audit.top.clamp(lowest, to);
 }
 
-fn freeze(state: &mut State) {
+/// Moves the cursor to an entry of the frozen log.
+pub(super) fn show_entry(state: &mut State, seq: u64) {
+    let shown = shown(state);
+    let Some(to) = shown.iter().position(|it| *it == seq) else {
+        return;
+    };
+    state.audit.selected = Some(seq);
+    let lowest = to.saturating_sub(state.list_height().saturating_sub(1));
+    state.audit.top = state.audit.top.clamp(lowest, to);
+}
+
+/// Stops the log at what is there now.
+pub(super) fn freeze(state: &mut State) {
     if state.audit.is_frozen() {
         return;
     }
@@ -107,16 +155,19 @@ fn open(state: &mut State) -> Vec<Effect> {
             state.message = None;
             return load_detail(state, id);
         }
+        Screen::Credentials => {
+            if let Some(reviewed) = state.credentials.selected() {
+                let agent = reviewed.credential.agent_id;
+                state.opening = Some((agent, reviewed.credential.id));
+                return vec![Effect::Send(Command::Detail(agent))];
+            }
+        }
         Screen::Detail => {
             if let Some(detail) = &state.detail
                 && detail.tab == Tab::Audit
                 && let Some(entry) = detail.entries.get(detail.entry)
             {
-                state.dialog = Some(Dialog::Entry(Box::new(EntryDialog {
-                    entry: entry.clone(),
-                    top: 0,
-                    was_following: false,
-                })));
+                state.dialog = Some(Dialog::Reader(Box::new(Reader::entry(entry))));
             }
         }
         Screen::Audit => {
@@ -127,11 +178,9 @@ fn open(state: &mut State) -> Vec<Effect> {
                 .iter()
                 .find(|row| Some(row.seq()) == state.audit.selected);
             if let Some(AuditRow::Entry(entry)) = row {
-                state.dialog = Some(Dialog::Entry(Box::new(EntryDialog {
-                    entry: (**entry).clone(),
-                    top: 0,
-                    was_following,
-                })));
+                let mut reader = Reader::entry(entry);
+                reader.was_following = was_following;
+                state.dialog = Some(Dialog::Reader(Box::new(reader)));
             } else if was_following {
                 state.audit.follow();
             }
@@ -167,6 +216,11 @@ fn reload(state: &mut State) -> Vec<Effect> {
             None => Vec::new(),
         },
         Screen::Keys => vec![Effect::Send(Command::Keys)],
+        Screen::Health => super::ask_for_health(state),
+        Screen::Credentials => {
+            state.credentials.restart(false);
+            Vec::new()
+        }
         _ => Vec::new(),
     }
 }

@@ -2,10 +2,14 @@
 //! next and what is to be done. It does no I/O, so a test is a list of events.
 
 mod actions;
+mod bulk;
+mod command;
 mod confirm;
 mod lists;
 mod network;
 mod prompt;
+mod records;
+mod search;
 mod secret;
 
 pub(crate) use self::actions::menu;
@@ -16,16 +20,23 @@ use tui_input::Input;
 
 use super::event::{Command, Effect, Event};
 use super::input;
-use super::keys::{self, Deed};
+use super::key_name::pressed;
+use super::keys::Deed;
 use super::state::agents::Want;
-use super::state::dialog::{Dialog, EntryDialog, Help};
+use super::state::dialog::{Dialog, Help, Reader};
+use super::state::health::EVERY;
 use super::state::{Link, Prompt, PromptKind, Screen, State};
 
 /// Takes in `event`, which happened at `now`.
 pub(crate) fn update(state: &mut State, now: Timestamp, event: Event) -> Vec<Effect> {
     state.now = now;
     let mut effects = match event {
-        Event::Key(key) => press(state, key),
+        Event::Key(key) => {
+            if let Some(demo) = &mut state.demo {
+                demo.press(pressed(key), now);
+            }
+            press(state, key)
+        }
         Event::Paste(text) => {
             paste(state, &text);
             Vec::new()
@@ -45,6 +56,17 @@ pub(crate) fn update(state: &mut State, now: Timestamp, event: Event) -> Vec<Eff
             secret::copied(state, result);
             Vec::new()
         }
+        Event::Ran(number, output) => {
+            command::ran(state, number, &output);
+            Vec::new()
+        }
+        Event::Exported(result) => {
+            match result {
+                Ok(path) => state.say(format!("written to {}", path.display())),
+                Err(error) => state.complain(error),
+            }
+            Vec::new()
+        }
         Event::Terminate => vec![Effect::Quit],
     };
     if state.undo.as_ref().is_some_and(|undo| undo.until <= now) {
@@ -61,8 +83,38 @@ pub(crate) fn update(state: &mut State, now: Timestamp, event: Event) -> Vec<Eff
                 .map(|id| Effect::Send(Command::Agent(id))),
         );
         effects.extend(first.map(|want| ask(state, want)));
+        effects.extend(follow_screen(state, height));
+    }
+    if let Some(demo) = &mut state.demo {
+        demo.pass(now);
     }
     effects
+}
+
+/// What the screen that is shown asks for by itself.
+fn follow_screen(state: &mut State, height: usize) -> Vec<Effect> {
+    match state.screen {
+        Screen::Credentials => {
+            let (ticket, kind) = (state.credentials.ticket, state.credentials.kind);
+            let token = state.credentials.want(height);
+            let ask = token.map(|token| {
+                Effect::Send(Command::Credentials {
+                    ticket,
+                    kind,
+                    token,
+                })
+            });
+            ask.into_iter().collect()
+        }
+        Screen::Health => {
+            let is_due = |asked| state.now.since(asked) >= EVERY;
+            if state.health.asked.is_none_or(is_due) {
+                return ask_for_health(state);
+            }
+            Vec::new()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// Notes that a page of agents is on its way.
@@ -91,7 +143,11 @@ fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
     match &mut state.dialog {
         Some(Dialog::Confirm(_)) => return confirm::press(state, key),
         Some(Dialog::Secret(_)) => return secret::press(state, key),
-        Some(Dialog::Entry(_) | Dialog::Help(_)) => {
+        Some(Dialog::Bulk(_)) => return bulk::press(state, key),
+        Some(Dialog::Reader(reader)) if key.code == KeyCode::Char('y') => {
+            return vec![Effect::Copy(reader.copied.clone().into())];
+        }
+        Some(Dialog::Reader(_) | Dialog::Help(_)) => {
             read(state, key);
             return Vec::new();
         }
@@ -100,10 +156,10 @@ fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
     if state.prompt.is_some() {
         return prompt::press(state, key);
     }
-    if state.is_menu_open {
+    if state.menu.is_some() {
         return actions::choose(state, key);
     }
-    match keys::find(state.places(), key) {
+    match state.key_map.find(state.places(), key) {
         Some(deed) => perform(state, deed),
         None => Vec::new(),
     }
@@ -132,14 +188,36 @@ fn perform(state: &mut State, deed: Deed) -> Vec<Effect> {
             let more = if text.is_empty() { "" } else { " " };
             ask_for(state, PromptKind::Filter, text + more);
         }
-        Deed::Help => state.dialog = Some(Dialog::Help(Help::new(state.places()))),
+        Deed::Help => {
+            let help = Help::new(state.places(), &state.key_map);
+            state.dialog = Some(Dialog::Help(help));
+        }
+        Deed::CommandLog => command::show_log(state),
         Deed::Back => back(state),
+        Deed::Cancel if state.running.is_some() => return command::stop(state),
         Deed::Cancel => state.say(":q quits, esc goes back"),
         Deed::Redraw => return vec![Effect::Redraw],
         Deed::Stop => return vec![Effect::Stop],
         Deed::Undo => return actions::undo(state),
         Deed::Menu => actions::open_menu(state),
-        Deed::Time => state.shows_ages = !state.shows_ages,
+        Deed::MenuOfAll => actions::open_menu_of_all(state),
+        Deed::Time if state.screen == Screen::Audit => {
+            state.audit_times = state.audit_times.next();
+        }
+        Deed::Time => {
+            state.times = state.times.next();
+            state.say(format!("times: {}", state.times.word()));
+        }
+        Deed::Search => ask_for(state, PromptKind::Search, state.audit.search.clone()),
+        Deed::NextMatch => search::go(state, true),
+        Deed::MatchBefore => search::go(state, false),
+        Deed::Export => {
+            let day = state.now.to_string();
+            let time: String = day.chars().filter(char::is_ascii_digit).take(14).collect();
+            ask_for(state, PromptKind::Export, format!("audit-{time}.ndjson"));
+        }
+        Deed::Copy => return records::copy(state),
+        Deed::Json => records::show(state),
         _ => return lists::perform(state, deed),
     }
     Vec::new()
@@ -149,16 +227,29 @@ fn perform(state: &mut State, deed: Deed) -> Vec<Effect> {
 fn open_screen(state: &mut State, screen: Screen) -> Vec<Effect> {
     state.screen = screen;
     state.message = None;
-    if screen == Screen::Keys && state.link == Link::Live {
-        return vec![Effect::Send(Command::Keys)];
+    if state.link != Link::Live {
+        return Vec::new();
+    }
+    match screen {
+        Screen::Keys => return vec![Effect::Send(Command::Keys)],
+        Screen::Health => return ask_for_health(state),
+        Screen::Credentials => state.credentials.restart(false),
+        _ => {}
     }
     Vec::new()
+}
+
+fn ask_for_health(state: &mut State) -> Vec<Effect> {
+    state.health.asked = Some(state.now);
+    vec![Effect::Send(Command::Health)]
 }
 
 fn ask_for(state: &mut State, kind: PromptKind, text: String) {
     state.prompt = Some(Prompt {
         kind,
         input: Input::new(text),
+        completion: None,
+        recalled: None,
     });
 }
 
@@ -168,6 +259,7 @@ fn back(state: &mut State) {
         return;
     }
     match state.screen {
+        Screen::Agents if state.agents.marks.anchor.take().is_some() => {}
         Screen::Agents if !state.agents.filter.text.is_empty() => {
             state.restart_agents(super::state::filter::Filter::default());
         }
@@ -182,13 +274,14 @@ fn back(state: &mut State) {
 fn paste(state: &mut State, text: &str) {
     match &mut state.dialog {
         Some(Dialog::Confirm(_)) => confirm::refuse_paste(state),
+        Some(Dialog::Bulk(_)) => bulk::refuse_paste(state),
         Some(Dialog::Secret(dialog)) => {
             if let Some(path) = &mut dialog.path {
                 input::paste(path, text);
             }
         }
         Some(Dialog::Help(help)) if help.is_typing => input::paste(&mut help.filter, text),
-        Some(Dialog::Help(_) | Dialog::Entry(_)) => {}
+        Some(Dialog::Help(_) | Dialog::Reader(_)) => {}
         None => match &mut state.prompt {
             Some(prompt) => input::paste(&mut prompt.input, text),
             // A paste is text: where there is no line to put it in, it does nothing.
@@ -209,8 +302,8 @@ fn read(state: &mut State, key: KeyEvent) {
         _ => false,
     };
     if is_close {
-        if let Some(Dialog::Entry(entry)) = &state.dialog
-            && entry.was_following
+        if let Some(Dialog::Reader(reader)) = &state.dialog
+            && reader.was_following
         {
             state.audit.follow();
         }
@@ -218,9 +311,9 @@ fn read(state: &mut State, key: KeyEvent) {
         return;
     }
     let (top, last) = match &mut state.dialog {
-        Some(Dialog::Entry(dialog)) => {
+        Some(Dialog::Reader(dialog)) => {
             let rows = dialog.rows(size).len();
-            let last = rows.saturating_sub(EntryDialog::height(size));
+            let last = rows.saturating_sub(Reader::height(size));
             (&mut dialog.top, last)
         }
         Some(Dialog::Help(help)) => {

@@ -3,11 +3,15 @@
 use agentidp_shared::agent::Transition;
 use agentidp_shared::{Action, ActorKind, AgentId, Entry, Outcome, TargetKind};
 
-use crate::client::ListedAgent;
+use super::bulk;
+use crate::client::{ListedAgent, Page, ReviewedCredential};
 use crate::tui::event::{Change, ChangeDone, ChangeResult, Command, Effect, NetEvent, Welcome};
 use crate::tui::state::audit::{AuditEntry, AuditRow};
+use crate::tui::state::detail::Detail;
 use crate::tui::state::dialog::{Dialog, SecretDialog};
-use crate::tui::state::{Link, Screen, State, UNDO, Undo};
+use crate::tui::state::log::Asked;
+use crate::tui::state::marks::Pinned;
+use crate::tui::state::{Link, Screen, State, UNDO, Undo, Undoing};
 
 /// Takes in what the connection tells.
 pub(super) fn take_in(state: &mut State, event: NetEvent) -> Vec<Effect> {
@@ -33,8 +37,6 @@ pub(super) fn take_in(state: &mut State, event: NetEvent) -> Vec<Effect> {
                 }
             }
         }
-        // What could not be read stays as it was; the next change or connection asks again.
-        NetEvent::Agent(Err(_)) => {}
         NetEvent::Agent(Ok(listed)) => {
             if let Some(detail) = &mut state.detail
                 && detail.agent.id == listed.agent.id
@@ -47,6 +49,17 @@ pub(super) fn take_in(state: &mut State, event: NetEvent) -> Vec<Effect> {
             state.agents.settle(height);
         }
         NetEvent::Detail(id, result) => {
+            if let Some((_, credential)) = state.opening.take_if(|(agent, _)| *agent == id) {
+                match &result {
+                    Ok(data) => {
+                        let mut detail = Detail::new(data.agent.clone());
+                        detail.selected = Some(credential);
+                        state.detail = Some(detail);
+                        state.screen = Screen::Detail;
+                    }
+                    Err(why) => state.complain(why.clone()),
+                }
+            }
             let Some(detail) = state.detail.as_mut().filter(|it| it.agent.id == id) else {
                 return Vec::new();
             };
@@ -63,15 +76,52 @@ pub(super) fn take_in(state: &mut State, event: NetEvent) -> Vec<Effect> {
                 return read_detail_again(state, id);
             }
         }
+        NetEvent::Credentials(ticket, result) if ticket == state.credentials.ticket => {
+            credentials(state, result);
+        }
+        // What could not be read stays as it was; the next change or connection asks again. And a
+        // list that is not shown any more is of no use.
+        NetEvent::Agent(Err(_)) | NetEvent::Credentials(..) => {}
+        NetEvent::Health(Ok(health)) => {
+            state.status = Some(health.status);
+            state.health.counts = Some(health.counts);
+            state.health.failed = None;
+            state.keys.rows = Some(health.keys);
+        }
+        NetEvent::Health(Err(why)) => state.health.failed = Some(why),
         NetEvent::Keys(Ok(rows)) => {
             state.keys.rows = Some(rows);
             state.keys.failed = None;
         }
         NetEvent::Keys(Err(why)) => state.keys.failed = Some(why),
         NetEvent::Changed(result) => changed(state, *result),
+        NetEvent::Bulk {
+            ticket,
+            sums,
+            over,
+            moved,
+        } => bulk::progressed(state, ticket, *sums, over, &moved),
+        NetEvent::Stakes(id, result) => {
+            if let Some(Dialog::Confirm(confirm)) = &mut state.dialog
+                && confirm.agent.id == id
+                && confirm.has_stakes()
+            {
+                confirm.stakes = Some(result);
+            }
+        }
         NetEvent::Audit(row) => return audit(state, row),
     }
     Vec::new()
+}
+
+fn credentials(state: &mut State, result: Result<Page<ReviewedCredential>, String>) {
+    match result {
+        Ok(page) => state.credentials.arrived(page),
+        Err(why) => {
+            state.credentials.is_loading = false;
+            state.credentials.failed = Some(why);
+        }
+    }
 }
 
 fn connected(state: &mut State, welcome: Welcome) -> Vec<Effect> {
@@ -92,6 +142,7 @@ fn connected(state: &mut State, welcome: Welcome) -> Vec<Effect> {
     if is_other_store {
         let filter = state.agents.filter.clone();
         state.restart_agents(filter);
+        state.agents.marks.clear();
         state.detail = None;
         state.keys.rows = None;
         state.undo = None;
@@ -109,8 +160,11 @@ fn connected(state: &mut State, welcome: Welcome) -> Vec<Effect> {
     if let Some(id) = state.detail.as_ref().map(|detail| detail.agent.id) {
         effects.extend(read_detail_again(state, id));
     }
-    if state.screen == Screen::Keys {
-        effects.push(Effect::Send(Command::Keys));
+    match state.screen {
+        Screen::Keys => effects.push(Effect::Send(Command::Keys)),
+        Screen::Health => effects.push(Effect::Send(Command::Health)),
+        Screen::Credentials => state.credentials.restart(false),
+        _ => {}
     }
     effects
 }
@@ -128,10 +182,12 @@ fn lost(state: &mut State, why: String) {
 }
 
 fn changed(state: &mut State, result: ChangeResult) {
-    let is_undo = state.undoing.as_ref() == Some(&result.change);
+    let is_undo = state.undoing == Some(Undoing::One(result.change.clone()));
     if is_undo {
         state.undoing = None;
     }
+    let ending = result.outcome.as_ref().map(|_| ()).map_err(Clone::clone);
+    state.log.end(&Asked::Change(result.change.clone()), ending);
     let done = match result.outcome {
         Ok(done) => done,
         Err(why) => {
@@ -169,9 +225,7 @@ fn changed(state: &mut State, result: ChangeResult) {
             };
             state.undo = opposite.map(|transition| Undo {
                 transition,
-                agent: agent.id,
-                email: agent.email.to_string(),
-                revision: agent.revision,
+                agents: vec![Pinned::new(&agent)],
                 until: state.now.plus(UNDO),
             });
             if let Some(detail) = &mut state.detail
@@ -205,7 +259,7 @@ fn changed(state: &mut State, result: ChangeResult) {
                 issued, email, state.now,
             ))));
             state.prompt = None;
-            state.is_menu_open = false;
+            state.menu = None;
         }
     }
 }
@@ -235,6 +289,7 @@ fn follow_entry(state: &mut State, row: &AuditEntry) -> Vec<Effect> {
     let Some(entry) = &row.entry else {
         return Vec::new();
     };
+    state.health.rates.note(entry, state.now);
     let shown = state.detail.as_ref().map(|detail| detail.agent.id);
     let concerns_shown = shown.is_some_and(|id| entry.concerns_agent(id));
     if let Some(detail) = &mut state.detail

@@ -1,13 +1,13 @@
 //! The line below the screen: commands and filters.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use tui_input::Input;
 
-use crate::text::fit;
+use super::{command, search};
 use crate::tui::event::Effect;
-use crate::tui::input;
-use crate::tui::state::dialog::{Dialog, Help};
 use crate::tui::state::filter::Filter;
 use crate::tui::state::{PromptKind, Screen, State, agents, audit};
+use crate::tui::{completion, input};
 
 /// A key while a line is typed.
 pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
@@ -21,46 +21,80 @@ pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
         state.prompt = None;
         return Vec::new();
     }
-    if key.code != KeyCode::Enter {
-        input::edit(&mut prompt.input, key);
-        return Vec::new();
+    match key.code {
+        KeyCode::Enter => {}
+        KeyCode::Tab | KeyCode::BackTab => {
+            complete(state, key.code == KeyCode::Tab);
+            return Vec::new();
+        }
+        KeyCode::Up | KeyCode::Down => {
+            recall(state, key.code == KeyCode::Up);
+            return Vec::new();
+        }
+        _ => {
+            prompt.completion = None;
+            input::edit(&mut prompt.input, key);
+            return Vec::new();
+        }
     }
     let (kind, text) = (prompt.kind, prompt.input.value().trim().to_owned());
     state.prompt = None;
     match kind {
-        PromptKind::Command => command(state, &text),
-        PromptKind::Filter => {
-            filter(state, &text);
-            Vec::new()
-        }
+        PromptKind::Command => return command::perform(state, &text),
+        PromptKind::Filter => filter(state, &text),
+        PromptKind::Search => search::begin(state, &text),
+        PromptKind::Export if text.is_empty() => {}
+        PromptKind::Export => return search::export(state, &text),
     }
+    Vec::new()
 }
 
-fn command(state: &mut State, text: &str) -> Vec<Effect> {
-    let screen = match text {
-        "" => return Vec::new(),
-        "q" | "quit" => return vec![Effect::Quit],
-        "health" => Screen::Health,
-        "agents" => Screen::Agents,
-        "audit" => Screen::Audit,
-        "keys" => Screen::Keys,
-        "help" => {
-            state.dialog = Some(Dialog::Help(Help::new(state.places())));
-            return Vec::new();
-        }
-        "clock" => {
-            state.shows_clock = !state.shows_clock;
-            return Vec::new();
-        }
-        other => {
-            state.complain(format!(
-                "no command :{}; there are :agents :audit :keys :help :clock :q",
-                fit(other, 24).trim_end(),
-            ));
-            return Vec::new();
-        }
+/// Goes on with what is certain, and then through what is possible.
+fn complete(state: &mut State, is_forward: bool) {
+    let known = state.known();
+    let is_audit = state.screen == Screen::Audit;
+    let Some(prompt) = &mut state.prompt else {
+        return;
     };
-    super::open_screen(state, screen)
+    if let Some(completion) = &mut prompt.completion {
+        if let Some(line) = completion.turn(is_forward) {
+            prompt.input = Input::new(line);
+        }
+        return;
+    }
+    let line = prompt.input.value().to_owned();
+    let completion = match prompt.kind {
+        PromptKind::Command => completion::of_command(&line, &known),
+        PromptKind::Filter if is_audit => completion::of_filter(&line, audit::FILTER_KEYS, &known),
+        PromptKind::Filter => completion::of_filter(&line, agents::FILTER_KEYS, &known),
+        PromptKind::Search | PromptKind::Export => return,
+    };
+    prompt.input = Input::new(completion.certain(&line));
+    prompt.completion = Some(completion).filter(|it| it.candidates.len() > 1);
+}
+
+/// Goes through the commands of before.
+fn recall(state: &mut State, is_older: bool) {
+    let Some(prompt) = &mut state.prompt else {
+        return;
+    };
+    if prompt.kind != PromptKind::Command {
+        return;
+    }
+    prompt.completion = None;
+    let (at, typed) = match prompt.recalled.take() {
+        Some((at, typed)) => (Some(at), typed),
+        None => (None, prompt.input.value().to_owned()),
+    };
+    let to = match (at, is_older) {
+        (None, true) => Some(0),
+        (Some(at), true) => Some((at + 1).min(state.history.len().saturating_sub(1))),
+        (None | Some(0), false) => None,
+        (Some(at), false) => Some(at - 1),
+    };
+    let line = to.and_then(|to| state.history.iter().rev().nth(to));
+    prompt.input = Input::new(line.unwrap_or(&typed).clone());
+    prompt.recalled = to.filter(|_| line.is_some()).map(|to| (to, typed));
 }
 
 fn filter(state: &mut State, text: &str) {

@@ -3,6 +3,10 @@
 use agentidp_shared::AgentStatus::{Active, Suspended};
 use agentidp_shared::agent::Transition;
 
+mod commands;
+mod looking;
+mod many;
+
 use crate::tui::event::{Change, Command, Effect, Event, NetEvent};
 use crate::tui::fixtures::{
     World, agent, agent_id, agents, credential_id, entry_by_alice, entry_of, history, listed,
@@ -51,15 +55,23 @@ fn further_pages_are_asked_for_when_the_end_comes_near() {
     world.event(welcome("operator", Some(history())));
     world.page(0, many(1, 100), Some("t1"));
     assert!(world.sent().is_empty());
-    world.key("G");
+    for _ in 0..100 {
+        world.key("j");
+        if !world.effects.is_empty() {
+            break;
+        }
+    }
     assert!(
         matches!(world.sent()[..], [Command::Agents { page: 1, token, .. }] if token == "t1"),
         "{:?}",
         world.effects
     );
+    let selected = world.state.agents.selected;
     world.page(1, many(101, 50), None);
     assert_eq!(world.state.agents.extent(), (150, true));
-    assert_eq!(world.state.agents.selected, Some(agent_id(100)));
+    assert_eq!(world.state.agents.selected, selected);
+    world.key("G");
+    assert_eq!(world.state.agents.selected, Some(agent_id(150)));
 }
 
 #[test]
@@ -510,7 +522,7 @@ fn reading_stops_at_the_end() {
         let mut world = World::live();
         world.keys(keys);
         let top = |world: &World| match &world.state.dialog {
-            Some(Dialog::Entry(entry)) => entry.top,
+            Some(Dialog::Reader(reader)) => reader.top,
             Some(Dialog::Help(help)) => help.top,
             _ => panic!("no dialog"),
         };

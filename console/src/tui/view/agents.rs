@@ -8,6 +8,7 @@ use ratatui::style::Style;
 
 use crate::client::ListedAgent;
 use crate::duration;
+use crate::tui::state::order::{By, Order};
 use crate::tui::state::{Link, State};
 use crate::tui::style::{agent_symbol, faint, heading};
 
@@ -32,13 +33,19 @@ pub(super) fn render(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
         },
         ..body
     };
-    let columns = columns(list.width);
+    let columns = columns(list.width, state.agents.order);
     canvas.headings(3, list.y, &columns);
+    let range = state.agents.range();
     let height = usize::from(list.height.saturating_sub(1));
     let mut count = 0;
     for (row, listed) in (1..).zip(state.agents.rows().skip(state.agents.top).take(height)) {
         let y = list.y + row;
         canvas.row(3, y, &columns, &cells(state, canvas, listed, columns.len()));
+        if state.agents.marks.contains(listed.agent.id) {
+            canvas.text(0, y, "+", canvas.palette.key());
+        } else if range.contains(&listed.agent.id) {
+            canvas.text(0, y, ":", canvas.palette.key());
+        }
         if Some(listed.agent.id) == state.agents.selected {
             canvas.text(1, y, ">", Style::new());
             canvas.highlight(Rect::new(0, y, list.width.saturating_sub(1), 1));
@@ -72,7 +79,7 @@ fn empty(state: &State) -> &'static str {
 }
 
 /// The columns that there is room for; those at the end are given up first.
-fn columns(width: u16) -> Vec<Column> {
+fn columns(width: u16, order: Order) -> Vec<Column> {
     const ALL: [(&str, u16); 8] = [
         ("OWNER", 8),
         ("STATUS", 16),
@@ -98,6 +105,18 @@ fn columns(width: u16) -> Vec<Column> {
     }
     if let Some(email) = columns.first_mut() {
         email.width += room.min(22);
+    }
+    // The heading of what it is sorted by says which way.
+    for column in &mut columns {
+        column.heading = match (column.heading, order.by, order.is_ascending) {
+            ("AGENT", By::Email, true) => "AGENT^",
+            ("AGENT", By::Email, false) => "AGENTv",
+            ("LAST AUTH", By::LastAuth, true) => "LAST AUTH^",
+            ("LAST AUTH", By::LastAuth, false) => "LAST AUTHv",
+            ("EXPIRES", By::Expires, true) => "EXPIRE^",
+            ("EXPIRES", By::Expires, false) => "EXPIREv",
+            (heading, ..) => heading,
+        };
     }
     columns
 }
@@ -127,7 +146,11 @@ fn cells(
 }
 
 /// How long the first of an agent's credentials is still accepted; what is near stands out.
-fn expiry(state: &State, canvas: &Canvas<'_>, time: Option<Timestamp>) -> (String, Style) {
+pub(super) fn expiry(
+    state: &State,
+    canvas: &Canvas<'_>,
+    time: Option<Timestamp>,
+) -> (String, Style) {
     match time {
         None => ("-".to_owned(), Style::new()),
         Some(time) if time <= state.now => ("over".to_owned(), canvas.palette.bad()),
@@ -143,19 +166,12 @@ fn expiry(state: &State, canvas: &Canvas<'_>, time: Option<Timestamp>) -> (Strin
     }
 }
 
-/// A past moment: its age, or its UTC time.
+/// A past moment, as the operator wants times.
 pub(super) fn time(state: &State, time: Option<Timestamp>) -> String {
-    match time {
-        None => "never".to_owned(),
-        Some(time) if state.shows_ages => duration::short(state.now.since(time)),
-        Some(time) => {
-            // Today's time, or the day: the year is in the detail.
-            let (time, now) = (time.to_string(), state.now.to_string());
-            let is_today = time.get(..10) == now.get(..10);
-            let range = if is_today { 11..19 } else { 0..10 };
-            time.get(range).unwrap_or_default().to_owned()
-        }
-    }
+    time.map_or_else(
+        || "never".to_owned(),
+        |time| state.clock().short(state.times, time),
+    )
 }
 
 /// The selected agent, as far as the list knows it.

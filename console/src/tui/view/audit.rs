@@ -8,6 +8,7 @@ use crate::audit_text::{actor, details_with};
 use crate::text::{inert, thousands, width};
 use crate::tui::state::State;
 use crate::tui::state::audit::{AuditEntry, AuditRow};
+use crate::tui::state::times::Times;
 use crate::tui::style::faint;
 
 use super::canvas::{Canvas, cells};
@@ -59,13 +60,16 @@ pub(super) fn entry(
         canvas.text(1, y, &row.json, plain);
         return;
     };
-    let time = row.time().map(|time| time.to_string()).unwrap_or_default();
-    let (range, time_width) = if is_of_agent {
-        (5..19, 14)
+    let clock = state.clock();
+    let (time, time_width) = if is_of_agent {
+        let times = match state.times {
+            Times::Age => Times::Utc,
+            times => times,
+        };
+        (clock.day(times, entry.time), 14)
     } else {
-        (11..23, 12)
+        (clock.precise(state.audit_times, entry.time), 12)
     };
-    let time = time.get(range).unwrap_or_default().replace('T', " ");
     let outcome = match entry.outcome {
         Outcome::Success => "ok",
         Outcome::Denied => "DENIED",

@@ -6,12 +6,12 @@ use ratatui::style::Style;
 
 use crate::duration;
 use crate::text::{fit, inert, thousands, width, wrap};
-use crate::tui::keys;
+use crate::tui::completion::Completion;
 use crate::tui::state::{Link, PromptKind, Screen, State};
-use crate::tui::style::{faint, heading};
+use crate::tui::style::{faint, focus, heading};
 
 use super::canvas::{Canvas, cells};
-use super::detail;
+use super::{credentials, detail, health};
 
 /// How many lines a message may take.
 const MESSAGE_LINES: usize = 3;
@@ -39,7 +39,12 @@ pub(super) fn header(state: &State, canvas: &mut Canvas<'_>) {
     };
     let badge = format!("{badge}{clock}");
     let who = state.status.as_ref().map_or_else(String::new, |status| {
-        format!("{} {}  ", status.caller.name, status.caller.role)
+        let role = if state.is_read_only {
+            "read-only"
+        } else {
+            status.caller.role.as_str()
+        };
+        format!("{} {role}  ", status.caller.name)
     });
     let end = columns.saturating_sub(1);
     canvas.right(end, 0, &badge, style);
@@ -62,8 +67,8 @@ fn crumbs(state: &State, canvas: &mut Canvas<'_>) {
             }
         }
         Screen::Audit => audit_crumbs(state, canvas),
-        Screen::Health => title(canvas, "Health"),
-        Screen::Credentials => title(canvas, "Credentials"),
+        Screen::Health => health::crumbs(state, canvas),
+        Screen::Credentials => credentials::crumbs(state, canvas),
         Screen::Approvals => title(canvas, "Approvals"),
         Screen::Keys => title(canvas, "Signing keys"),
     }
@@ -79,10 +84,14 @@ fn agents_crumbs(state: &State, canvas: &mut Canvas<'_>) {
     let (known, is_complete) = agents.extent();
     let known = thousands(known as u64);
     let count = match (agents.total, is_complete, agents.loaded().next()) {
-        (_, true, _) => known,
-        (Some(total), false, Some(_)) => format!("{known}/{}", thousands(total)),
+        (Some(total), ..) => thousands(total),
+        (None, true, _) => known,
         (None, false, Some(_)) => format!("{known}+"),
-        (_, false, None) => String::new(),
+        (None, false, None) => String::new(),
+    };
+    let count = match agents.of {
+        Some(of) if !agents.filter.pairs.is_empty() => format!("{count}/{}", thousands(of)),
+        _ => count,
     };
     let x = canvas.text(1, 1, "Agents ", heading());
     let mut x = canvas.text(x, 1, &count, Style::new());
@@ -101,8 +110,22 @@ fn agents_crumbs(state: &State, canvas: &mut Canvas<'_>) {
             Style::new(),
         );
     }
+    if agents.has_new {
+        x = canvas.text(x + 2, 1, "new ones: ^r", canvas.palette.warn());
+    }
     if agents.loading.is_some() {
-        canvas.text(x + 2, 1, "loading", faint());
+        x = canvas.text(x + 2, 1, "loading", faint());
+    }
+    let marked = match agents.marks.len() {
+        0 => String::new(),
+        count => format!("{} marked   ", thousands(count as u64)),
+    };
+    let right = format!("{marked}sort:{}", agents.order.label());
+    let end = canvas.area().width.saturating_sub(1);
+    if x + cells(right.len()) < end {
+        canvas.right(end, 1, &right, Style::new());
+    } else if !marked.is_empty() {
+        canvas.right(end, 1, &format!("  {}", marked.trim_end()), Style::new());
     }
 }
 
@@ -135,7 +158,29 @@ fn audit_crumbs(state: &State, canvas: &mut Canvas<'_>) {
             canvas.palette.warn(),
         );
     }
-    canvas.text(x + 2, 1, "UTC", faint());
+    x = canvas.text(x + 2, 1, state.audit_times.word(), faint());
+    if !audit.search.is_empty() {
+        let text = format!("search: {}", audit.search);
+        canvas.text(x + 2, 1, &text, canvas.palette.key());
+    }
+}
+
+/// The keys that were pressed last, over the rule at the bottom, for whoever looks on.
+pub(super) fn demo(state: &State, canvas: &mut Canvas<'_>) {
+    let Some(demo) = &state.demo else {
+        return;
+    };
+    let area = canvas.area();
+    let keys: Vec<_> = demo.keys().map(|key| format!(" {key} ")).collect();
+    let text = keys.join("");
+    if !text.is_empty() {
+        canvas.right(
+            area.width.saturating_sub(1),
+            area.height.saturating_sub(3),
+            &text,
+            focus(),
+        );
+    }
 }
 
 /// The three lines at the bottom.
@@ -145,8 +190,8 @@ pub(super) fn footer(state: &State, canvas: &mut Canvas<'_>) {
     message(state, canvas, area.height.saturating_sub(2));
     let mut x = 1;
     let y = area.height.saturating_sub(1);
-    for binding in keys::hints(state.places()) {
-        let key = binding.label.split(' ').next().unwrap_or_default();
+    for binding in state.key_map.hints(state.places()) {
+        let key = binding.first_key();
         let end = cells(key.len() + binding.hint.len() + 1);
         if x + end > area.width {
             break;
@@ -154,7 +199,7 @@ pub(super) fn footer(state: &State, canvas: &mut Canvas<'_>) {
         x = canvas.text(x, y, key, canvas.palette.key());
         x = canvas.text(x + 1, y, binding.hint, Style::new()) + 2;
     }
-    let screens = "2 agents 5 audit 6 keys";
+    let screens = "1 health 2 agents 3 credentials 5 audit 6 keys";
     if x + cells(screens.len()) + 1 < area.width {
         canvas.right(area.width.saturating_sub(1), y, screens, faint());
     }
@@ -164,8 +209,13 @@ fn message(state: &State, canvas: &mut Canvas<'_>, y: u16) {
     let mut end = canvas.area().width.saturating_sub(1);
     if let Some(undo) = &state.undo {
         let left = undo.until.since(state.now).as_millis().div_ceil(1_000);
-        let local = undo.email.split('@').next().unwrap_or_default();
-        let local = fit(local, UNDO_NAME);
+        let name = match undo.agents.as_slice() {
+            [agent] => {
+                let local = agent.email.split('@').next().unwrap_or_default();
+                format!("{}@..", fit(local, UNDO_NAME).trim_end())
+            }
+            many => format!("{} agents", many.len()),
+        };
         let verb = match undo.transition {
             Transition::Suspend => "suspend",
             Transition::Resume => "resume",
@@ -173,7 +223,7 @@ fn message(state: &State, canvas: &mut Canvas<'_>, y: u16) {
             Transition::Decommission => "decommission",
             Transition::Archive => "archive",
         };
-        let text = format!("U {verb} {}@..  {left}s", local.trim_end());
+        let text = format!("U {verb} {name}  {left}s");
         canvas.right(end, y, &text, canvas.palette.key());
         end = end.saturating_sub(cells(width(&text)) + 2);
     }
@@ -212,6 +262,28 @@ fn message(state: &State, canvas: &mut Canvas<'_>, y: u16) {
     canvas.text(1, top, word, style);
 }
 
+/// What the line may go on with, in one line around the one that stands in it.
+fn candidates(completion: &Completion, canvas: &mut Canvas<'_>, y: u16) {
+    let area = canvas.area();
+    canvas.text(0, y, &" ".repeat(usize::from(area.width)), Style::reset());
+    // Some before the one that was chosen, so that one sees where one is.
+    let from = completion.at.unwrap_or(0).saturating_sub(1);
+    let mut x = 1;
+    for (index, candidate) in completion.candidates.iter().enumerate().skip(from) {
+        let width = cells(width(&inert(candidate)));
+        if x + width + 4 > area.width {
+            canvas.text(x, y, "..", faint());
+            break;
+        }
+        let style = if completion.at == Some(index) {
+            focus()
+        } else {
+            Style::new()
+        };
+        x = canvas.text(x, y, candidate, style) + 2;
+    }
+}
+
 /// The line that is being typed, over the hints; gives where its cursor is.
 pub(super) fn prompt(state: &State, canvas: &mut Canvas<'_>) -> Option<Position> {
     let prompt = state.prompt.as_ref()?;
@@ -221,7 +293,12 @@ pub(super) fn prompt(state: &State, canvas: &mut Canvas<'_>) -> Option<Position>
     let sign = match prompt.kind {
         PromptKind::Command => ":",
         PromptKind::Filter => "/",
+        PromptKind::Search => "search: ",
+        PromptKind::Export => "write to a new file: ",
     };
+    if let Some(completion) = &prompt.completion {
+        candidates(completion, canvas, y.saturating_sub(1));
+    }
     let x = canvas.text(1, y, sign, canvas.palette.key());
     Some(canvas.input(x, y, area.width.saturating_sub(x + 1), &prompt.input))
 }

@@ -25,7 +25,13 @@ pub(super) fn render(confirm: &Confirm, canvas: &mut Canvas<'_>) -> Option<Posit
         .fields()
         .iter()
         .filter(|it| label(confirm, **it).is_some());
-    let height = 10 + command_lines + cells(inputs.count());
+    let stakes = if confirm.has_stakes() {
+        wrap(&confirm.stakes_text(), usize::from(WIDTH) - 4)
+    } else {
+        Vec::new()
+    };
+    let stakes_lines = cells(stakes.len()).min(3);
+    let height = 10 + stakes_lines + command_lines + cells(inputs.count());
     let inner = canvas.window((WIDTH, height), confirm.act.title(), badge);
 
     let mut y = inner.y;
@@ -37,7 +43,12 @@ pub(super) fn render(confirm: &Confirm, canvas: &mut Canvas<'_>) -> Option<Posit
         ..inner
     };
     canvas.wrapped(place, confirm.act.consequence(), Style::new());
-    y += 4;
+    y += 3;
+    for line in stakes.iter().take(usize::from(stakes_lines)) {
+        canvas.clipped(inner.x, y, line, inner.width, heading());
+        y += 1;
+    }
+    y += 1;
 
     let mut cursor = None;
     for field in confirm.act.fields() {

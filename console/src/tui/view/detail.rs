@@ -1,6 +1,6 @@
 //! One agent's screen.
 
-use agentidp_shared::{Agent, Credential, CredentialStatus};
+use agentidp_shared::{Action, Agent, Credential, CredentialStatus, Outcome};
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
@@ -8,6 +8,7 @@ use crate::audit_text::short_id;
 use crate::duration;
 use crate::tui::state::State;
 use crate::tui::state::detail::{Detail, Tab};
+use crate::tui::state::times::Times;
 use crate::tui::style::{agent_symbol, credential_symbol, faint, heading};
 
 use super::agents::time;
@@ -29,6 +30,7 @@ pub(super) fn render(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
     );
     match detail.tab {
         Tab::Credentials => credentials(state, canvas, detail, list),
+        Tab::Grants => grants(state, canvas, detail, list),
         Tab::Audit => entries(state, canvas, detail, list),
     }
 }
@@ -36,8 +38,9 @@ pub(super) fn render(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
 /// Whose agent it is, and beside it the tabs, which a long name does not touch.
 pub(super) fn crumbs(detail: &Detail, canvas: &mut Canvas<'_>) {
     let tabs = match detail.tab {
-        Tab::Credentials => "[Credentials]  Audit ",
-        Tab::Audit => " Credentials  [Audit]",
+        Tab::Credentials => "[Credentials]  Grants   Audit ",
+        Tab::Grants => " Credentials  [Grants]  Audit ",
+        Tab::Audit => " Credentials   Grants  [Audit]",
     };
     let end = canvas.area().width.saturating_sub(1);
     canvas.right(end, 1, tabs, heading());
@@ -98,7 +101,7 @@ fn credentials(state: &State, canvas: &mut Canvas<'_>, detail: &Detail, list: Re
         ("KIND", 13),
         ("STATUS", 10),
         ("ISSUED", 17),
-        ("USED", 6),
+        ("USED", 10),
         ("ENDS", 6),
     ]
     .map(|(heading, width)| Column { heading, width });
@@ -144,8 +147,13 @@ fn credential_cells(
 ) -> Vec<(String, Style)> {
     let plain = Style::new();
     let status = credential.status_at(state.now);
-    let issued = credential.created_at.to_string();
-    let minute = issued.get(..16).unwrap_or_default().replace('T', " ");
+    // Beside its age in use, the day that it was issued on.
+    let times = match state.times {
+        Times::Age => Times::Utc,
+        times => times,
+    };
+    let issued = state.clock().minute(times, credential.created_at);
+    let zone = if times == Times::Utc { "Z" } else { "" };
     let end = match (credential.retires_at, credential.expires_at) {
         (Some(retires), Some(expires)) => Some(retires.min(expires)),
         (one, other) => one.or(other),
@@ -163,10 +171,75 @@ fn credential_cells(
             format!("{} {status}", credential_symbol(status)),
             canvas.palette.credential(status),
         ),
-        (format!("{minute}Z"), plain),
+        (format!("{issued}{zone}"), plain),
         (time(state, credential.last_used_at), plain),
         (ends, plain),
     ]
+}
+
+/// What the agent may ask for, and when it last got it, as far as its entries here tell.
+fn grants(state: &State, canvas: &mut Canvas<'_>, detail: &Detail, list: Rect) {
+    let agent = &detail.agent;
+    let issued = || {
+        let entries = detail.entries.iter().filter_map(|it| it.entry.as_ref());
+        entries.filter(|it| it.action == Action::TokenIssue && it.outcome == Outcome::Success)
+    };
+    let of_scope = |scope: &str| {
+        issued()
+            .find(|it| {
+                it.scope
+                    .iter()
+                    .flat_map(|it| it.split(' '))
+                    .any(|it| it == scope)
+            })
+            .map(|it| it.time)
+    };
+    let of_audience = |audience: &str| {
+        let found = issued().find(|it| it.audience.iter().any(|it| it == audience));
+        found.map(|it| it.time)
+    };
+    let scopes = agent
+        .capabilities
+        .iter()
+        .map(|it| ("scope", it.to_string(), of_scope(it.as_str())));
+    let audiences = agent.audiences.iter().map(|it| {
+        let text = it.to_string();
+        let time = of_audience(&text);
+        ("audience", text, time)
+    });
+    let default = agent.audiences.is_empty().then(|| {
+        let newest = issued().next().map(|it| it.time);
+        ("audience", "the issuer's default".to_owned(), newest)
+    });
+    let columns = [
+        ("GRANT", 9),
+        ("VALUE", list.width.saturating_sub(31)),
+        ("LAST", 10),
+    ]
+    .map(|(heading, width)| Column { heading, width });
+    canvas.headings(3, list.y, &columns);
+    let height = usize::from(list.height.saturating_sub(2));
+    let rows: Vec<_> = scopes.chain(audiences).chain(default).collect();
+    for (y, (kind, value, time)) in (list.y + 1..).zip(rows.iter().take(height)) {
+        let time = time.map_or_else(|| "-".to_owned(), |it| state.clock().short(state.times, it));
+        let plain = Style::new();
+        let cells = [
+            ((*kind).to_owned(), plain),
+            (value.clone(), plain),
+            (time, plain),
+        ];
+        canvas.row(3, y, &columns, &cells);
+    }
+    let more = match rows.len().saturating_sub(height) {
+        0 => String::new(),
+        more => format!("{more} more: e shows all.  "),
+    };
+    let count = detail.entries.len();
+    let text = format!(
+        "{more}LAST: in the agent's newest {count} entries; a token gets no scope but these"
+    );
+    let y = list.bottom().saturating_sub(1);
+    canvas.clipped(3, y, &text, list.width.saturating_sub(4), faint());
 }
 
 fn entries(state: &State, canvas: &mut Canvas<'_>, detail: &Detail, list: Rect) {

@@ -11,24 +11,34 @@ use super::agents::time;
 use super::canvas::{Canvas, Column};
 
 pub(super) fn render(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
+    list(state, canvas, body, true);
+}
+
+/// The list of keys; where it is the screen's own, with its cursor.
+pub(super) fn list(state: &State, canvas: &mut Canvas<'_>, body: Rect, has_cursor: bool) {
     let columns = [
-        ("KID", 43),
+        ("KID", if body.width < 120 { 27 } else { 43 }),
         ("ALG", 6),
         ("STATE", 10),
-        ("AGE", 5),
-        ("NEXT", 6),
+        ("MADE", 10),
+        ("NEXT", 16),
     ]
     .map(|(heading, width)| Column { heading, width });
     canvas.headings(2, body.y, &columns);
     let rows = state.keys.rows.as_deref().unwrap_or_default();
-    let height = usize::from(body.height.saturating_sub(1));
+    // The last line is for the whole id of the selected key.
+    let around = if has_cursor { 2 } else { 1 };
+    let height = usize::from(body.height.saturating_sub(around));
     let top = state.keys.selected.saturating_sub(height.saturating_sub(1));
     for (row, (index, scheduled)) in (1..).zip(rows.iter().enumerate().skip(top).take(height)) {
         let y = body.y + row;
         let key = &scheduled.key;
         let next = match scheduled.next {
             None => "-".to_owned(),
-            Some(next) => duration::short(next.at.since(state.now)),
+            Some(next) => {
+                let left = duration::short(next.at.since(state.now));
+                format!("{} in {left}", next.state)
+            }
         };
         let plain = Style::new();
         let cells = [
@@ -42,10 +52,15 @@ pub(super) fn render(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
             (next, plain),
         ];
         canvas.row(2, y, &columns, &cells);
-        if index == state.keys.selected {
+        if has_cursor && index == state.keys.selected {
             canvas.text(0, y, ">", plain);
             canvas.highlight(Rect::new(0, y, body.width, 1));
         }
+    }
+    if has_cursor && let Some(selected) = state.keys.selected() {
+        let y = body.bottom().saturating_sub(1);
+        let x = canvas.text(2, y, "kid  ", faint());
+        canvas.text(x, y, &selected.key.kid, Style::new());
     }
     if rows.is_empty() {
         let text = match (&state.keys.failed, &state.keys.rows) {

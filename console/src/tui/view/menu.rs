@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use crate::tui::state::State;
+use crate::tui::state::{Menu, State};
 use crate::tui::style::{faint, heading};
 use crate::tui::update::menu;
 
@@ -19,7 +19,17 @@ pub(super) fn render(state: &State, canvas: &mut Canvas<'_>) {
         canvas.text(0, y, &blank, Style::reset());
     }
     canvas.rule(top);
-    canvas.text(2, top, " Actions ", heading());
+    let title = match state.menu {
+        Some(Menu::Marked) => format!(" Actions on {} marked ", state.agents.marks.len()),
+        Some(Menu::All) => {
+            let count = state.agents.total.map_or_else(String::new, |total| {
+                format!(" the {}", crate::text::thousands(total))
+            });
+            format!(" Actions on all{count} that the filter lets through ")
+        }
+        _ => " Actions ".to_owned(),
+    };
+    canvas.text(2, top, &title, heading());
     for (row, action) in (1..).zip(&actions) {
         let y = top + row;
         let key = action.key.to_string();

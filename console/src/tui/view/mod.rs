@@ -2,14 +2,17 @@
 
 mod agents;
 mod audit;
+mod bulk;
 mod canvas;
 mod chrome;
 mod confirm;
+mod credentials;
 mod detail;
-mod entry;
+mod health;
 mod help;
 mod keys;
 mod menu;
+mod reader;
 mod secret;
 
 use ratatui::buffer::Buffer;
@@ -36,25 +39,28 @@ pub(crate) fn render(state: &State, buffer: &mut Buffer) -> Option<Position> {
         Screen::Detail => detail::render(state, &mut canvas, body),
         Screen::Audit => audit::render(state, &mut canvas, body),
         Screen::Keys => keys::render(state, &mut canvas, body),
-        Screen::Health | Screen::Credentials | Screen::Approvals => {
-            notice(state, &mut canvas, body);
-        }
+        Screen::Health => health::render(state, &mut canvas, body),
+        Screen::Credentials => credentials::render(state, &mut canvas, body),
+        Screen::Approvals => notice(&mut canvas, body),
     }
     chrome::footer(state, &mut canvas);
     let cursor = chrome::prompt(state, &mut canvas);
-    if state.is_menu_open {
+    if state.menu.is_some() {
         menu::render(state, &mut canvas);
     }
-    match &state.dialog {
+    let cursor = match &state.dialog {
         None => cursor,
         Some(Dialog::Confirm(confirm)) => confirm::render(confirm, &mut canvas),
         Some(Dialog::Secret(dialog)) => secret::render(dialog, state.now, &mut canvas),
-        Some(Dialog::Entry(dialog)) => {
-            entry::render(dialog, &mut canvas);
+        Some(Dialog::Bulk(bulk)) => bulk::render(bulk, &mut canvas),
+        Some(Dialog::Reader(dialog)) => {
+            reader::render(dialog, &mut canvas);
             None
         }
         Some(Dialog::Help(help)) => help::render(help, &mut canvas),
-    }
+    };
+    chrome::demo(state, &mut canvas);
+    cursor
 }
 
 fn too_small(state: &State, canvas: &mut Canvas<'_>) {
@@ -69,15 +75,10 @@ fn too_small(state: &State, canvas: &mut Canvas<'_>) {
     }
 }
 
-/// A screen that is not built yet says so, and what to use instead.
-fn notice(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
-    let text = match state.screen {
-        Screen::Health => "Health is not shown here yet. On the command line: agentidp status",
-        Screen::Credentials => {
-            "Credentials of all agents are not shown here yet. Open an agent (2, enter) for its own."
-        }
-        _ => "There are no approvals yet: nothing in this version needs a second operator.",
-    };
+/// Nothing asks for approval in this version, and the screen says so.
+fn notice(canvas: &mut Canvas<'_>, body: Rect) {
+    let text = "Nothing asks for approval yet: no action of this version needs a second operator. What \
+                was done, and by whom, is in the audit log (5).";
     let place = Rect::new(
         1,
         body.y + 1,

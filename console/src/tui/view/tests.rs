@@ -10,6 +10,7 @@ use ratatui::style::Modifier;
 use super::render;
 use crate::tui::event::{Change, Event, NetEvent};
 use crate::tui::fixtures::{SECRET, World, agent_id, credential, keys};
+use crate::tui::keys::KeyMap;
 use crate::tui::state::State;
 use crate::tui::state::audit::{AuditEntry, AuditRow};
 use crate::tui::state::dialog::{Help, HelpLine};
@@ -44,11 +45,13 @@ fn text(state: &State) -> String {
         .collect()
 }
 
-/// A snapshot on the smallest terminal, and on one with room.
+/// A snapshot on the smallest terminal, and on ones with room.
 fn snapshot(name: &str, world: &mut World) {
     insta::assert_snapshot!(format!("{name}_80x24"), screen(&world.state));
     world.event(Event::Resize(120, 40));
     insta::assert_snapshot!(format!("{name}_120x40"), screen(&world.state));
+    world.event(Event::Resize(200, 60));
+    insta::assert_snapshot!(format!("{name}_200x60"), screen(&world.state));
     world.event(Event::Resize(80, 24));
 }
 
@@ -104,7 +107,10 @@ fn a_long_name_does_not_run_into_the_tabs() {
     let email = format!("{}@acme.example", "n".repeat(60));
     world.state.detail.as_mut().unwrap().agent.email = email.parse().unwrap();
     let shown = text(&world.state);
-    assert!(shown.contains("nnn.. [Credentials]  Audit "), "{shown}");
+    assert!(
+        shown.contains("nnn.. [Credentials]  Grants   Audit "),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -136,10 +142,100 @@ fn a_credential_that_is_revoked_has_no_end_to_come() {
     );
 }
 
+/// The style of the first cell of `text` on the screen.
+fn style_of(state: &State, text: &str) -> ratatui::style::Style {
+    let buffer = buffer(state);
+    let width = usize::from(buffer.area.width);
+    let cells: Vec<_> = buffer.content().iter().collect();
+    let lines = cells.chunks(width);
+    for line in lines {
+        let shown: String = line.iter().map(|it| it.symbol()).collect();
+        if let Some(at) = shown.find(text) {
+            let before = shown[..at].chars().count();
+            return line[before].style();
+        }
+    }
+    panic!("{text} is not on the screen");
+}
+
+#[test]
+fn marked_agents_and_a_range() {
+    let mut world = World::live();
+    world.keys(&["space", "v", "j"]);
+    world.key("s");
+    world.page(0, crate::tui::fixtures::agents(), None);
+    snapshot("marked", &mut world);
+    let style = style_of(&world.state, "+  invoice-matcher");
+    assert_eq!(style.fg, Some(ratatui::style::Color::Cyan));
+    world.key("a");
+    insta::assert_snapshot!("menu_of_many_80x24", screen(&world.state));
+    world.key("x");
+    world.wait(250);
+    world.type_text("host broken into");
+    snapshot("bulk_marked", &mut world);
+    let style = style_of(&world.state, "Revoke (locked)");
+    assert!(style.add_modifier.contains(Modifier::DIM));
+}
+
+#[test]
+fn all_that_a_filter_lets_through() {
+    let mut world = World::live();
+    world.key("/");
+    world.type_text("owner=billing");
+    world.key("enter");
+    world.page(0, crate::tui::fixtures::agents(), None);
+    world.keys(&["A", "s"]);
+    insta::assert_snapshot!("bulk_counting_80x24", screen(&world.state));
+    world.bulk(crate::tui::fixtures::sums(), Some(Ok(())));
+    snapshot("bulk_filter", &mut world);
+    let style = style_of(&world.state, "  refund-bot@acme.example");
+    assert_eq!(style.fg, Some(ratatui::style::Color::Yellow));
+}
+
+#[test]
+fn one_agent_s_grants() {
+    let mut world = World::in_detail();
+    world.key("tab");
+    snapshot("grants", &mut world);
+}
+
+#[test]
+fn a_record_is_read_as_json() {
+    let mut world = World::in_detail();
+    world.key("e");
+    snapshot("json", &mut world);
+}
+
+#[test]
+fn what_a_command_may_go_on_with() {
+    let mut world = World::live();
+    world.key(":");
+    world.type_text("agent show inv");
+    world.keys(&["tab", "tab"]);
+    snapshot("completion", &mut world);
+    let style = style_of(&world.state, "invoice-matcher@acme.example  invoice-poster");
+    assert!(style.add_modifier.contains(Modifier::REVERSED));
+}
+
+#[test]
+fn what_was_done_is_read_as_command_lines() {
+    let mut world = World::live();
+    world.key("@");
+    assert!(text(&world.state).contains("Nothing was done"));
+    world.key("esc");
+    world.dialog("s");
+    world.type_text("leak");
+    world.keys(&["enter", "y"]);
+    let change = world.change().unwrap();
+    world.changed_agent(change, AgentStatus::Suspended, 42);
+    world.key("@");
+    insta::assert_snapshot!("command_log_80x24", screen(&world.state));
+}
+
 #[test]
 fn one_agent_s_audit() {
     let mut world = World::in_detail();
-    world.key("tab");
+    world.keys(&["tab", "tab"]);
     insta::assert_snapshot!("detail_audit_80x24", screen(&world.state));
 }
 
@@ -163,14 +259,84 @@ fn signing_keys() {
     let mut world = World::live();
     world.key("6");
     world.net(NetEvent::Keys(Ok(keys())));
-    insta::assert_snapshot!("keys_80x24", screen(&world.state));
+    snapshot("keys", &mut world);
 }
 
 #[test]
-fn a_screen_that_is_not_there_yet_says_so() {
+fn approvals_says_that_nothing_asks_for_one() {
+    let mut world = World::live();
+    world.key("4");
+    snapshot("approvals", &mut world);
+}
+
+#[test]
+fn health() {
     let mut world = World::live();
     world.key("1");
-    insta::assert_snapshot!("health_80x24", screen(&world.state));
+    world.net(NetEvent::Health(Ok(Box::new(
+        crate::tui::fixtures::health(),
+    ))));
+    for seq in 0..20 {
+        let outcome = if seq % 5 == 0 { "denied" } else { "success" };
+        let entry = crate::tui::fixtures::entry_of(seq, "token.issue", outcome, "");
+        world.net(NetEvent::Audit(entry));
+        if seq % 4 == 0 {
+            world.wait(1_000);
+        }
+    }
+    snapshot("health", &mut world);
+    let style = style_of(&world.state, "OK   daemon");
+    assert_eq!(style.fg, Some(ratatui::style::Color::Green));
+    let style = style_of(&world.state, "expiring<7d");
+    assert_eq!(style.fg, Some(ratatui::style::Color::Yellow));
+    let status = world.state.status.as_mut().unwrap();
+    status.ready = false;
+    "the disk is full".clone_into(&mut status.not_ready_reason);
+    insta::assert_snapshot!("health_not_ready_80x24", screen(&world.state));
+}
+
+#[test]
+fn credentials_of_all_agents() {
+    let mut world = World::live();
+    world.key("3");
+    let ticket = world.state.credentials.ticket;
+    let items = (1..4).map(crate::tui::fixtures::reviewed).collect();
+    let page = crate::client::Page {
+        items,
+        next: None,
+        total: None,
+    };
+    world.net(NetEvent::Credentials(ticket, Ok(page)));
+    snapshot("credentials", &mut world);
+    let style = style_of(&world.state, "* active");
+    assert!(style.add_modifier.contains(Modifier::REVERSED));
+}
+
+#[test]
+fn keys_that_are_shown_and_a_console_that_is_read_only() {
+    let mut world = World::live();
+    world.state.demo = Some(crate::tui::state::Demo::default());
+    world.state.is_read_only = true;
+    world.keys(&["j", "a"]);
+    snapshot("demo", &mut world);
+}
+
+#[test]
+fn a_text_that_is_looked_for() {
+    let mut world = World::live();
+    world.keys(&["5", "s"]);
+    world.type_text("ledger");
+    insta::assert_snapshot!("search_typed_80x24", screen(&world.state));
+    world.key("enter");
+    snapshot("search", &mut world);
+}
+
+#[test]
+fn colours_that_are_told_apart_by_all_are_used() {
+    let mut world = World::live();
+    world.state.palette = Palette::Colours(crate::tui::style::Colours::SAFE);
+    let style = style_of(&world.state, "x revoked");
+    assert_eq!(style.fg, Some(ratatui::style::Color::LightMagenta));
 }
 
 #[test]
@@ -187,7 +353,11 @@ fn confirming_what_is_for_good() {
     world.type_text("leaked in CI log 4412");
     world.key("tab");
     world.type_text("83c0");
+    insta::assert_snapshot!("revoke_credential_reading_80x24", screen(&world.state));
+    world.stakes();
     snapshot("revoke_credential", &mut world);
+    let style = style_of(&world.state, "IRREVERSIBLE");
+    assert!(style.add_modifier.contains(Modifier::BOLD));
 }
 
 #[test]
@@ -298,7 +468,7 @@ fn no_message_of_ours_is_cut_on_the_smallest_terminal() {
         let footer = footer(&world.state);
         assert!(footer.contains(why), "{footer}");
     }
-    for number in ["1", "3", "4"] {
+    for number in ["3", "4"] {
         let mut world = World::live();
         world.key(number);
         let below: String = text(&world.state).chars().skip(80).collect();
@@ -308,7 +478,7 @@ fn no_message_of_ours_is_cut_on_the_smallest_terminal() {
 
 #[test]
 fn no_line_of_the_help_is_cut_on_the_smallest_terminal() {
-    for line in Help::new(&[]).lines() {
+    for line in Help::new(&[], &KeyMap::default()).lines() {
         if let HelpLine::Key(key, what) = line {
             assert!(key.len() <= 21, "{key}");
             assert!(what.len() <= 51, "{what}");
@@ -335,7 +505,10 @@ fn a_terminal_too_small_gets_a_notice() {
 #[test]
 fn nothing_breaks_at_any_size() {
     let mut world = World::in_detail();
-    for opened in ["", "?", "5", "a", "i"] {
+    for opened in ["", "?", "5", "a", "i", "1", "3", "4", "6"] {
+        if !opened.is_empty() && world.state.dialog.is_some() {
+            world.key("esc");
+        }
         if !opened.is_empty() {
             world.key(opened);
         }

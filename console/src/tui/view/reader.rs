@@ -1,28 +1,27 @@
-//! One audit entry in full.
+//! A text that is read: a record or an audit entry in full, what a command answered.
 
 use ratatui::style::Style;
 
-use crate::tui::state::dialog::EntryDialog;
+use crate::tui::state::dialog::Reader;
 use crate::tui::style::faint;
 
 use super::canvas::Canvas;
 
-pub(super) fn render(dialog: &EntryDialog, canvas: &mut Canvas<'_>) {
+pub(super) fn render(dialog: &Reader, canvas: &mut Canvas<'_>) {
     let area = canvas.area();
     let size = (area.width.saturating_sub(4), area.height.saturating_sub(2));
-    let title = format!("Audit entry {}", dialog.entry.seq);
-    let inner = canvas.window(size, &title, "");
+    let inner = canvas.window(size, &dialog.title, "");
     let rows = dialog.rows((area.width, area.height));
-    let height = EntryDialog::height((area.width, area.height));
+    let height = Reader::height((area.width, area.height));
     let top = dialog.top.min(rows.len().saturating_sub(height));
     for (y, (indent, text)) in (inner.y..).zip(rows.iter().skip(top).take(height)) {
         canvas.text(inner.x + indent, y, text, Style::new());
     }
     let below = rows.len().saturating_sub(top + height);
     let text = match below {
-        0 => "j k move   esc close".to_owned(),
-        1 => "1 line more below   j k G move   esc close".to_owned(),
-        _ => format!("{below} lines more below   j k G move   esc close"),
+        0 => "y copy   j k move   esc close".to_owned(),
+        1 => "1 line more below   y copy   j k G move   esc close".to_owned(),
+        _ => format!("{below} lines more below   y copy   j k G move   esc close"),
     };
     canvas.text(inner.x, inner.bottom().saturating_sub(1), &text, faint());
 }

@@ -1,0 +1,113 @@
+//! Changes of many agents, as the connection makes them: those that a filter lets through by one
+//! call, and marked ones one after the other, each at the revision that was seen.
+
+use tokio::sync::mpsc;
+
+use crate::client::{Bulk, Client, Refused};
+use crate::error::Error;
+
+use super::connection::sentence;
+use super::event::{BulkOrder, NetEvent};
+use super::state::bulk::{Many, Sums};
+use super::state::marks::Pinned;
+
+/// Makes the change, and tells how far it is. It goes on for as long as it is not dropped.
+pub(super) async fn run(client: Client, order: BulkOrder, events: mpsc::Sender<NetEvent>) {
+    let teller = Teller {
+        ticket: order.ticket,
+        events,
+    };
+    match order.many.clone() {
+        Many::Marked(pinned) => marked(&client, &order, pinned, &teller).await,
+        Many::Filter(_, filter) => {
+            let bulk = Bulk {
+                filter: *filter,
+                transition: order.transition,
+                reason: order.reason.clone(),
+                is_dry_run: order.is_dry_run,
+                expected: order.expected,
+            };
+            let mut sums = Sums::default();
+            let over = filtered(&client, bulk, &mut sums, &teller).await;
+            let over = over.map_err(sentence);
+            teller.tell(&sums, Some(over), Vec::new()).await;
+        }
+    }
+}
+
+/// Tells the console how far it is.
+struct Teller {
+    ticket: u64,
+    events: mpsc::Sender<NetEvent>,
+}
+
+impl Teller {
+    async fn tell(
+        &self,
+        sums: &Sums,
+        over: Option<Result<(), String>>,
+        moved: Vec<(agentidp_shared::AgentId, u64)>,
+    ) {
+        let event = NetEvent::Bulk {
+            ticket: self.ticket,
+            sums: Box::new(sums.clone()),
+            over,
+            moved,
+        };
+        // When the console is gone, this is dropped with it.
+        let _ = self.events.send(event).await;
+    }
+}
+
+async fn filtered(
+    client: &Client,
+    bulk: Bulk,
+    sums: &mut Sums,
+    teller: &Teller,
+) -> Result<(), Error> {
+    let mut progress = client.transition_many(bulk).await?;
+    while let Some((message, refused)) = progress.next().await? {
+        sums.matched = message.matched;
+        sums.done = message.done;
+        sums.unchanged = message.unchanged;
+        sums.refuse(refused);
+        teller.tell(sums, None, Vec::new()).await;
+    }
+    Ok(())
+}
+
+async fn marked(client: &Client, order: &BulkOrder, pinned: Vec<Pinned>, teller: &Teller) {
+    let mut sums = Sums {
+        matched: pinned.len() as u64,
+        ..Sums::default()
+    };
+    let mut moved = Vec::new();
+    for agent in pinned {
+        let done = client
+            .transition(
+                order.transition,
+                agent.id.to_string(),
+                order.reason.clone(),
+                agent.revision,
+            )
+            .await;
+        match done {
+            Ok(changed) => {
+                sums.done += 1;
+                moved.push((agent.id, changed.record.revision));
+            }
+            Err(error @ Error::Unreachable { .. }) => {
+                let over = Some(Err(sentence(error)));
+                return teller.tell(&sums, over, moved).await;
+            }
+            Err(error) => sums.refuse([Refused {
+                agent_id: agent.id.to_string(),
+                email: agent.email,
+                code: String::new(),
+                message: error.to_string(),
+            }]),
+        }
+        teller.tell(&sums, None, Vec::new()).await;
+    }
+    teller.tell(&sums, Some(Ok(())), moved).await;
+}

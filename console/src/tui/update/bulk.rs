@@ -1,0 +1,198 @@
+//! The dialog that changes many agents: counted first, confirmed by the count, then watched.
+
+use agentidp_shared::AgentId;
+use agentidp_shared::agent::Transition;
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use crate::text::thousands;
+use crate::tui::event::{Command, Effect};
+use crate::tui::input;
+use crate::tui::state::bulk::{Bulk, Many, Stage, Sums};
+use crate::tui::state::confirm::{Act, Field};
+use crate::tui::state::dialog::{DEAF, Dialog};
+use crate::tui::state::log::Asked;
+use crate::tui::state::marks::Pinned;
+use crate::tui::state::{State, UNDO, Undo, Undoing};
+
+/// Opens the dialog, and has the daemon count what is not known here.
+pub(super) fn open(state: &mut State, act: Act, many: Many) -> Vec<Effect> {
+    state.bulk_ticket += 1;
+    let bulk = Bulk::new(state.bulk_ticket, act, many, state.now);
+    let effects = match (bulk.stage, bulk.order(true)) {
+        (Stage::Counting, Some(order)) => vec![Effect::Send(Command::Bulk(Box::new(order)))],
+        _ => Vec::new(),
+    };
+    state.dialog = Some(Dialog::Bulk(Box::new(bulk)));
+    effects
+}
+
+/// A key while the dialog is open.
+pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
+    let now = state.now;
+    let why_read_only = state.why_read_only();
+    let Some(Dialog::Bulk(bulk)) = &mut state.dialog else {
+        return Vec::new();
+    };
+    if now.since(bulk.opened) < DEAF {
+        return Vec::new();
+    }
+    let control = key.modifiers.contains(KeyModifiers::CONTROL);
+    if key.code == KeyCode::Esc || (control && key.code == KeyCode::Char('c')) {
+        return leave(state);
+    }
+    bulk.note = None;
+    let on_button = matches!(bulk.focus, Field::Cancel | Field::Go);
+    match key.code {
+        KeyCode::Enter if bulk.stage == Stage::Over => return leave(state),
+        KeyCode::Tab | KeyCode::Down => bulk.turn(true),
+        KeyCode::BackTab | KeyCode::Up => bulk.turn(false),
+        KeyCode::Left | KeyCode::Right if on_button => {
+            bulk.focus = match bulk.focus {
+                Field::Go => Field::Cancel,
+                _ => Field::Go,
+            };
+        }
+        KeyCode::Enter => match bulk.focus {
+            Field::Cancel => return leave(state),
+            Field::Go => return go(state, why_read_only),
+            _ => bulk.turn(true),
+        },
+        _ => {
+            if let Some(input) = bulk.input() {
+                input::edit(input, key);
+            }
+        }
+    }
+    Vec::new()
+}
+
+/// Closes the dialog; what is under way is stopped first, and its sums stay to be read.
+fn leave(state: &mut State) -> Vec<Effect> {
+    let Some(Dialog::Bulk(bulk)) = &mut state.dialog else {
+        return Vec::new();
+    };
+    match bulk.stage {
+        Stage::Working => {
+            bulk.stage = Stage::Over;
+            bulk.note = Some("stopped: what was done stays".to_owned());
+            let asked = Asked::Bulk(bulk.ticket);
+            state
+                .log
+                .end(&asked, Err("stopped by the operator".to_owned()));
+            vec![Effect::Send(Command::StopBulk)]
+        }
+        Stage::Counting => {
+            state.dialog = None;
+            state.say("nothing was done");
+            vec![Effect::Send(Command::StopBulk)]
+        }
+        Stage::Deciding => {
+            state.dialog = None;
+            state.say("nothing was done");
+            Vec::new()
+        }
+        Stage::Over => {
+            state.dialog = None;
+            Vec::new()
+        }
+    }
+}
+
+fn go(state: &mut State, why_read_only: Option<String>) -> Vec<Effect> {
+    let Some(Dialog::Bulk(bulk)) = &mut state.dialog else {
+        return Vec::new();
+    };
+    if let Some(why) = why_read_only.or_else(|| bulk.why_locked()) {
+        bulk.note = Some(why);
+        return Vec::new();
+    }
+    let Some(order) = bulk.order(false) else {
+        return Vec::new();
+    };
+    bulk.stage = Stage::Working;
+    let asked = Asked::Bulk(bulk.ticket);
+    state.log.begin(state.now, asked, order.command_lines());
+    vec![Effect::Send(Command::Bulk(Box::new(order)))]
+}
+
+/// The connection tells how far it is.
+pub(super) fn progressed(
+    state: &mut State,
+    ticket: u64,
+    sums: Sums,
+    over: Option<Result<(), String>>,
+    moved: &[(AgentId, u64)],
+) {
+    if let Some(result) = &over {
+        state.log.end(&Asked::Bulk(ticket), result.clone());
+    }
+    if state.undoing == Some(Undoing::Many(ticket)) {
+        if let Some(result) = over {
+            state.undoing = None;
+            match result {
+                Ok(()) => state.say(format!("{} agents are as they were", sums.done)),
+                Err(why) => state.complain(why),
+            }
+        }
+        return;
+    }
+    let Some(Dialog::Bulk(bulk)) = &mut state.dialog else {
+        return;
+    };
+    if bulk.ticket != ticket || !matches!(bulk.stage, Stage::Counting | Stage::Working) {
+        return;
+    }
+    if sums.matched > 0 || bulk.stage == Stage::Counting {
+        bulk.sums = sums;
+    }
+    match over {
+        None => return,
+        Some(Err(why)) => {
+            bulk.note = Some(why);
+            bulk.stage = Stage::Over;
+            return;
+        }
+        Some(Ok(())) if bulk.stage == Stage::Counting => {
+            bulk.stage = Stage::Deciding;
+            return;
+        }
+        Some(Ok(())) => bulk.stage = Stage::Over,
+    }
+    let verb = bulk.act.verb().to_lowercase();
+    let text = format!("{verb}: {} agents done", thousands(bulk.sums.done));
+    let opposite = match bulk.act.transition() {
+        Some(Transition::Suspend) => Some(Transition::Resume),
+        Some(Transition::Resume) => Some(Transition::Suspend),
+        _ => None,
+    };
+    // Of what a filter moved, the daemon does not tell each one: the log does.
+    if let (Some(transition), Many::Marked(pinned)) = (opposite, &bulk.many)
+        && !moved.is_empty()
+    {
+        let target = bulk.act.transition().map(Transition::target);
+        let agents = moved.iter().filter_map(|(id, revision)| {
+            let known = pinned.iter().find(|it| it.id == *id)?;
+            Some(Pinned {
+                revision: *revision,
+                status: target.unwrap_or(known.status),
+                ..known.clone()
+            })
+        });
+        state.undo = Some(Undo {
+            transition,
+            agents: agents.collect(),
+            until: state.now.plus(UNDO),
+        });
+    }
+    if matches!(bulk.many, Many::Marked(_)) {
+        state.agents.marks.clear();
+    }
+    state.say(text);
+}
+
+/// The count is typed: a paste may hold anything.
+pub(super) fn refuse_paste(state: &mut State) {
+    if let Some(Dialog::Bulk(bulk)) = &mut state.dialog {
+        bulk.note = Some("pasting is refused here: type it".to_owned());
+    }
+}

@@ -1,0 +1,300 @@
+//! Sorting, paging to the ends, marks and changes of many agents.
+
+use agentidp_shared::agent::Transition;
+
+use crate::tui::event::{BulkOrder, Command, Effect, Event, NetEvent};
+use crate::tui::fixtures::{World, agent_id, agents, entry_of, sums};
+use crate::tui::state::bulk::{Many, Stage, Sums};
+use crate::tui::state::dialog::Dialog;
+
+use super::many;
+
+fn asked(world: &World) -> (String, bool) {
+    let sent = world.sent();
+    let [Command::Agents { query, .. }] = sent[..] else {
+        panic!("{sent:?}");
+    };
+    (query.order.clone(), query.is_ascending)
+}
+
+fn order(world: &World) -> BulkOrder {
+    let sent = world.sent();
+    let [Command::Bulk(order)] = sent[..] else {
+        panic!("{sent:?}");
+    };
+    (**order).clone()
+}
+
+fn stage(world: &World) -> Stage {
+    let Some(Dialog::Bulk(bulk)) = &world.state.dialog else {
+        panic!("no dialog");
+    };
+    bulk.stage
+}
+
+#[test]
+fn the_daemon_sorts_and_the_other_way_round_too() {
+    let mut world = World::live();
+    for (key, order, is_ascending) in [
+        ("s", "email", true),
+        ("S", "email", false),
+        ("s", "last_auth", false),
+        ("s", "expires", true),
+        ("s", "", false),
+        ("S", "", true),
+    ] {
+        world.key(key);
+        assert_eq!(asked(&world), (order.to_owned(), is_ascending), "{key}");
+        world.page(0, agents(), None);
+    }
+}
+
+#[test]
+fn the_last_agent_of_all_is_reached_at_once() {
+    let mut world = World::live();
+    world.key("s");
+    world.page(0, many(1, 100), Some("more"));
+    world.key("G");
+    assert_eq!(asked(&world), ("email".to_owned(), false));
+    // The daemon gives them the other way round, and the screen turns them over.
+    let last: Vec<_> = many(101, 60).into_iter().rev().collect();
+    world.page(0, last, Some("before"));
+    let rows: Vec<_> = world.state.agents.rows().map(|it| it.agent.id).collect();
+    assert_eq!((rows[0], rows[59]), (agent_id(101), agent_id(160)));
+    assert_eq!(world.state.agents.selected, Some(agent_id(160)));
+    assert_eq!(world.state.agents.top, 60 - world.state.list_height());
+    // Going up asks for what stands before.
+    for _ in 0..4 {
+        world.key("^u");
+    }
+    for _ in 0..25 {
+        world.key("k");
+        if !world.sent().is_empty() {
+            break;
+        }
+    }
+    assert_eq!(asked(&world), ("email".to_owned(), false));
+    let selected = world.state.agents.selected;
+    let place = world
+        .state
+        .agents
+        .rows()
+        .position(|it| Some(it.agent.id) == selected)
+        .unwrap()
+        - world.state.agents.top;
+    world.page(1, many(91, 10).into_iter().rev().collect(), Some("further"));
+    assert_eq!(world.state.agents.selected, selected);
+    let rows: Vec<_> = world.state.agents.rows().map(|it| it.agent.id).collect();
+    assert_eq!(rows[0], agent_id(91));
+    let now = rows.iter().position(|id| Some(*id) == selected).unwrap();
+    assert_eq!(
+        now - world.state.agents.top,
+        place,
+        "the row stays where it is seen"
+    );
+    // And the first of all is reached at once too.
+    world.key("g");
+    assert_eq!(asked(&world), ("email".to_owned(), true));
+}
+
+#[test]
+fn new_agents_are_announced_where_their_place_is_not_known() {
+    let mut world = World::live();
+    world.key("s");
+    world.page(0, agents(), None);
+    world.net(NetEvent::Audit(entry_of(
+        88_413,
+        "agent.register",
+        "success",
+        "",
+    )));
+    assert!(world.sent().is_empty());
+    world.wait(500);
+    assert!(world.state.agents.has_new);
+    world.key("^r");
+    assert_eq!(asked(&world).0, "email");
+    assert!(!world.state.agents.has_new);
+}
+
+#[test]
+fn marks_go_by_id_and_stay_when_the_rows_go() {
+    let mut world = World::live();
+    world.keys(&["space", "j", "space"]);
+    assert_eq!(world.state.agents.marks.len(), 2);
+    world.key("/");
+    world.type_text("status=suspended");
+    world.key("enter");
+    world.page(0, vec![agents().remove(2)], None);
+    let marks = &world.state.agents.marks;
+    assert!(marks.contains(agent_id(1)) && marks.contains(agent_id(3)));
+    world.keys(&["space", "u"]);
+    assert_eq!(world.state.agents.marks.len(), 0);
+}
+
+#[test]
+fn a_range_is_marked_from_where_it_was_begun() {
+    let mut world = World::live();
+    world.keys(&["j", "v", "j", "j"]);
+    assert_eq!(world.state.agents.range().len(), 3);
+    assert_eq!(world.state.agents.marks.len(), 0);
+    world.key("v");
+    assert_eq!(world.state.agents.marks.len(), 3);
+    assert!(!world.state.agents.marks.contains(agent_id(1)));
+    world.keys(&["u", "v", "k", "esc"]);
+    assert!(world.state.agents.range().is_empty());
+}
+
+#[test]
+fn marked_agents_are_changed_each_at_the_revision_that_was_seen() {
+    let mut world = World::live();
+    world.keys(&["v", "G", "v"]);
+    world.dialog("s");
+    assert!(world.effects.is_empty(), "they are counted here");
+    let Some(Dialog::Bulk(bulk)) = &world.state.dialog else {
+        panic!("no dialog");
+    };
+    let Sums {
+        matched,
+        done,
+        unchanged,
+        refused,
+        ..
+    } = bulk.sums;
+    assert_eq!((matched, done, unchanged, refused), (4, 2, 1, 1));
+    world.type_text("leak");
+    world.key("enter");
+    world.type_text("4");
+    world.keys(&["tab", "tab", "enter"]);
+    let order = order(&world);
+    assert_eq!(
+        (order.transition, order.reason.as_str()),
+        (Transition::Suspend, "leak")
+    );
+    let Many::Marked(pinned) = &order.many else {
+        panic!("not marked");
+    };
+    let pinned: Vec<_> = pinned.iter().map(|it| (it.id, it.revision)).collect();
+    assert_eq!(pinned, [(agent_id(1), 41), (agent_id(2), 41)]);
+    assert_eq!(order.command_lines().len(), 2);
+    assert!(order.command_lines()[0].contains("--rev 41 --reason leak --yes"));
+
+    let ticket = order.ticket;
+    world.net(NetEvent::Bulk {
+        ticket,
+        sums: Box::new(Sums {
+            matched: 2,
+            done: 2,
+            ..Sums::default()
+        }),
+        over: Some(Ok(())),
+        moved: vec![(agent_id(1), 42), (agent_id(2), 42)],
+    });
+    assert_eq!(stage(&world), Stage::Over);
+    assert_eq!(world.state.agents.marks.len(), 0);
+    world.keys(&["enter", "U"]);
+    let undo = super::many::order(&world);
+    assert_eq!(undo.transition, Transition::Resume);
+    let Many::Marked(pinned) = &undo.many else {
+        panic!("not marked");
+    };
+    assert!(pinned.iter().all(|it| it.revision == 42));
+}
+
+#[test]
+fn what_a_filter_lets_through_is_counted_first_and_pinned_to_the_count() {
+    let mut world = World::live();
+    world.key("/");
+    world.type_text("owner=billing");
+    world.key("enter");
+    world.page(0, agents(), None);
+    world.keys(&["A", "x"]);
+    let dry = order(&world);
+    assert!(dry.is_dry_run && dry.expected.is_none());
+    assert_eq!(stage(&world), Stage::Counting);
+    world.wait(250);
+    world.bulk(sums(), Some(Ok(())));
+    assert_eq!(stage(&world), Stage::Deciding);
+    world.type_text("incident 12");
+    world.key("enter");
+    // A paste is no count.
+    world.event(Event::Paste("4".to_owned()));
+    world.keys(&["tab", "tab", "enter"]);
+    assert!(world.sent().is_empty());
+    world.keys(&["backtab", "backtab"]);
+    world.type_text("4");
+    world.keys(&["tab", "tab", "enter"]);
+    let order = order(&world);
+    assert!(!order.is_dry_run);
+    assert_eq!(order.expected, Some(4));
+    assert_eq!(
+        order.command_lines(),
+        ["agentidp agent revoke --filter owner=billing --reason 'incident 12' --yes"]
+    );
+    // Leaving stops it, and what was done stays to be read.
+    world.key("esc");
+    assert_eq!(world.sent(), [&Command::StopBulk]);
+    assert_eq!(stage(&world), Stage::Over);
+}
+
+#[test]
+fn nothing_is_done_to_all_without_a_filter_or_by_words_that_the_daemon_does_not_know() {
+    let mut world = World::live();
+    world.key("A");
+    assert!(world.state.menu.is_none());
+    assert!(world.message().contains("filter first"));
+    world.key("/");
+    world.type_text("owner=billing poster");
+    world.key("enter");
+    world.key("A");
+    assert!(world.state.menu.is_none());
+    assert!(world.message().contains("text=WORD"));
+}
+
+#[test]
+fn a_console_that_is_read_only_asks_for_no_change() {
+    let mut world = World::live();
+    world.state.is_read_only = true;
+    for keys in [&["a", "s"][..], &["space", "a", "s"]] {
+        world.keys(keys);
+        assert!(world.state.dialog.is_none());
+        assert!(world.message().contains("read-only"), "{}", world.message());
+    }
+}
+
+#[test]
+fn what_is_selected_is_copied_by_its_id() {
+    let mut world = World::live();
+    world.key("y");
+    let id = agent_id(1).to_string();
+    assert_eq!(world.effects, [Effect::Copy(id.into())]);
+    world.event(Event::Copied(Ok("the terminal")));
+    assert!(world.message().contains("sent to the terminal"));
+}
+
+#[test]
+fn what_hangs_on_a_change_is_read_when_its_dialog_opens() {
+    let mut world = World::in_detail();
+    world.keys(&["a", "c"]);
+    assert_eq!(world.sent(), [&Command::Stakes(agent_id(1))]);
+    world.stakes();
+    let Some(Dialog::Confirm(confirm)) = &world.state.dialog else {
+        panic!("no dialog");
+    };
+    assert_eq!(
+        confirm.stakes_text(),
+        "2 live tokens. Used in 24h from 2 addresses (10.4.2.11, 10.4.2.9). 1 other credential is accepted."
+    );
+    let mut world = World::in_detail();
+    world.keys(&["a", "x"]);
+    world.stakes();
+    let Some(Dialog::Confirm(confirm)) = &world.state.dialog else {
+        panic!("no dialog");
+    };
+    assert!(
+        confirm
+            .stakes_text()
+            .starts_with("3 live tokens (2 by 83c001, 1 by 83c002)."),
+        "{}",
+        confirm.stakes_text()
+    );
+}

@@ -1,0 +1,191 @@
+//! The Health screen: what the daemon says of itself, and what its log brings.
+
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use crate::duration;
+use crate::text::thousands;
+use crate::tui::state::{Link, State};
+use crate::tui::style::{faint, heading};
+
+use super::canvas::Canvas;
+use super::keys;
+
+/// From this width on, there is room for the whole minute.
+const WIDE: u16 = 120;
+
+/// How high a second is, from nothing to the most of the minute.
+const LEVELS: [char; 7] = ['.', '_', '-', '=', '+', '*', '#'];
+
+/// Whether it is well, in a line.
+pub(super) fn crumbs(state: &State, canvas: &mut Canvas<'_>) {
+    let mut x = canvas.text(1, 1, "Health  ", heading());
+    let (word, style) = match (&state.link, &state.status) {
+        (Link::Live, Some(status)) if status.ready => ("OK", canvas.palette.good()),
+        (Link::Live, Some(_)) => ("NOT READY", canvas.palette.bad()),
+        _ => ("NOT KNOWN", canvas.palette.bad()),
+    };
+    x = canvas.text(x, 1, word, style) + 3;
+    let Some(status) = &state.status else {
+        return;
+    };
+    let store = if status.ready { "rw" } else { "ro" };
+    let ten = state.health.rates.entries_in_ten_seconds(state.now);
+    let text = format!(
+        "daemon {}  up {}   store {store}   stream {}.{}/s   gaps {}",
+        status.version,
+        duration::short(state.now.since(status.started_at)),
+        thousands(ten / 10),
+        ten % 10,
+        state.audit.gaps,
+    );
+    canvas.text(x, 1, &text, Style::new());
+}
+
+pub(super) fn render(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
+    let mut y = body.y;
+    if let Some(status) = &state.status
+        && !status.ready
+    {
+        let text = format!("NOT READY  {}", status.not_ready_reason);
+        canvas.text(1, y, &text, canvas.palette.bad());
+        y += 1;
+    }
+    if let Some(why) = &state.health.failed {
+        canvas.text(1, y, &format!("not read: {why}"), canvas.palette.bad());
+        y += 1;
+    }
+    counts(state, canvas, y);
+    rates(state, canvas, y + 1);
+    canvas.rule(y + 3);
+    let Some(status) = &state.status else {
+        return;
+    };
+    let store = &status.store;
+    let mib = store.journal_bytes.div_ceil(1 << 20);
+    let facts = [
+        ("ISSUER", status.issuer.clone()),
+        ("AGENTS AT", status.http_address.clone()),
+        ("SOCKET", state.socket_path.clone()),
+        (
+            "STORE",
+            format!("{}  format {}  {}", store.path, store.format, store.id),
+        ),
+        (
+            "LOG",
+            format!(
+                "{} entries, journal of {} MiB in {} segments",
+                thousands(store.entries),
+                thousands(mib),
+                store.journal_segments
+            ),
+        ),
+    ];
+    y += 4;
+    for (name, value) in facts {
+        canvas.text(1, y, name, heading());
+        canvas.text(13, y, &value, Style::new());
+        y += 1;
+    }
+    canvas.rule(y);
+    canvas.text(1, y, " SIGNING KEYS ", heading());
+    let rest = Rect::new(0, y + 1, body.width, body.bottom().saturating_sub(y + 1));
+    keys::list(state, canvas, rest, false);
+}
+
+fn counts(state: &State, canvas: &mut Canvas<'_>, y: u16) {
+    canvas.text(1, y, "AGENTS", heading());
+    let Some(counts) = &state.health.counts else {
+        canvas.text(13, y, "not counted yet", faint());
+        return;
+    };
+    let of = |status: &str| counts.by_status.get(status).copied().unwrap_or_default();
+    let mut x = 13;
+    let shown: &[_] = if canvas.area().width < WIDE {
+        &["active", "suspended", "revoked"]
+    } else {
+        &[
+            "active",
+            "suspended",
+            "revoked",
+            "decommissioned",
+            "archived",
+        ]
+    };
+    for status in shown {
+        let text = format!("{status} {}", thousands(of(status)));
+        x = canvas.text(x, y, &text, Style::new()) + 2;
+    }
+    let style = if counts.expiring > 0 {
+        canvas.palette.warn()
+    } else {
+        Style::new()
+    };
+    let text = format!("expiring<7d {}", thousands(counts.expiring));
+    canvas.text(x, y, &text, style);
+}
+
+fn rates(state: &State, canvas: &mut Canvas<'_>, y: u16) {
+    let rates = &state.health.rates;
+    let (issued, denied) = rates.lines(state.now);
+    let top = rates.top_denied(state.now).map(|(who, of_hundred)| {
+        let name = if who.len() == 36 {
+            let email = state.agent_name(who);
+            let local = email.split('@').next().unwrap_or_default();
+            local.to_owned()
+        } else {
+            who.to_owned()
+        };
+        format!("top {of_hundred}% {name}")
+    });
+    for (y, name, line, more) in [
+        (y, "ISSUED/s", issued, None),
+        (y + 1, "DENIED/s", denied, top),
+    ] {
+        canvas.text(1, y, name, heading());
+        // On the smallest terminal only the last seconds.
+        let shown = if canvas.area().width < WIDE {
+            24
+        } else {
+            line.len()
+        };
+        let peak = line.iter().copied().max().unwrap_or_default();
+        let drawn: String = line
+            .iter()
+            .skip(line.len().saturating_sub(shown))
+            .map(|count| level(*count, peak))
+            .collect();
+        let x = canvas.text(13, y, &drawn, Style::new());
+        let last = line.last().copied().unwrap_or_default();
+        let text = format!("{} now   {} peak", thousands(last), thousands(peak));
+        let x = canvas.text(x + 2, y, &text, Style::new());
+        if let Some(more) = more {
+            canvas.text(x + 3, y, &more, canvas.palette.warn());
+        }
+    }
+}
+
+/// Any number that is not nothing is seen to be something.
+fn level(count: u64, peak: u64) -> char {
+    let highest = LEVELS.len() as u64 - 1;
+    let at = (count * highest).div_ceil(peak.max(1));
+    LEVELS
+        .get(usize::try_from(at).unwrap_or_default())
+        .copied()
+        .unwrap_or('#')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::level;
+
+    #[test]
+    fn what_is_little_is_not_nothing() {
+        let line: String = [0, 1, 50, 99, 100]
+            .map(|it| level(it, 100))
+            .iter()
+            .collect();
+        assert_eq!(line, "._=##");
+        assert_eq!(level(0, 0), '.');
+    }
+}
