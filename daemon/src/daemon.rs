@@ -49,6 +49,7 @@ fn options(config: &Config) -> StoreOptions {
     StoreOptions {
         path: config.store.path.clone(),
         head_file: config.store.head_file.clone(),
+        reserve: config.store.reserve,
     }
 }
 
@@ -286,6 +287,7 @@ impl Daemon {
             parts.abort_all();
         }
         service.flush_denials(true);
+        service.flush_reads(true);
         if let Err(error) = service.record(Action::DaemonStop).await {
             tracing::error!(%error, "the end could not be put into the audit log");
         }
@@ -313,7 +315,9 @@ async fn tick(service: Arc<Service>, stopping: CancellationToken) -> anyhow::Res
             _ = ticks.tick() => {}
             () = stopping.cancelled() => return Ok(()),
         }
+        service.watch_clock();
         service.flush_denials(false);
+        service.flush_reads(false);
         service.prune_limits();
         if let Err(error) = service.advance_signing_keys().await {
             tracing::error!(%error, "signing keys could not be moved on; it is tried again");

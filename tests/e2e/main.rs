@@ -16,6 +16,7 @@ mod crash;
 mod credential;
 mod dev;
 mod edge;
+mod faults;
 mod keys;
 mod matrix;
 mod metadata;

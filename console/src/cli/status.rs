@@ -5,7 +5,7 @@ use std::io::Write;
 use crate::client::{Client, DaemonStatus};
 use crate::duration;
 use crate::error::Error;
-use crate::text::thousands;
+use crate::text::{inert, thousands};
 
 use super::output::{Output, Record};
 
@@ -36,8 +36,12 @@ impl Record for DaemonStatus {
             Some(ids) if ids.is_empty() => ", for no organization that there is".to_owned(),
             Some(ids) => format!(", for {} only", ids.join(" ")),
         };
-        vec![
-            ("ready", ready),
+        let store = &self.store;
+        let mebibytes = |bytes: u64| thousands(bytes >> 20);
+        let mut fields = vec![("ready", ready)];
+        let warnings = self.warnings.iter();
+        fields.extend(warnings.map(|it| ("warning", inert(it).into_owned())));
+        fields.extend([
             ("version", self.version.clone()),
             ("issuer", self.issuer.clone()),
             ("http", self.http_address.clone()),
@@ -51,6 +55,20 @@ impl Record for DaemonStatus {
                 ),
             ),
             ("store", format!("{} ({})", self.store.path, self.store.id)),
+            (
+                "disk",
+                format!(
+                    "{} of {} MiB free, {} MiB of it kept{}",
+                    mebibytes(store.disk_free_bytes),
+                    mebibytes(store.disk_total_bytes),
+                    mebibytes(store.reserve_bytes),
+                    if store.is_low_on_space {
+                        ": low on space"
+                    } else {
+                        ""
+                    }
+                ),
+            ),
             (
                 "audit log",
                 format!(
@@ -68,6 +86,7 @@ impl Record for DaemonStatus {
                     caller.name, caller.uid, caller.role
                 ),
             ),
-        ]
+        ]);
+        fields
     }
 }

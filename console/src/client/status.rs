@@ -21,6 +21,9 @@ pub struct DaemonStatus {
     /// Why it is not ready.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub not_ready_reason: String,
+    /// What needs looking at, each with what to do.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Where it serves agents.
     pub http_address: String,
     /// The `kid` that signs now.
@@ -46,6 +49,14 @@ pub struct StoreStatus {
     pub journal_bytes: u64,
     /// How many files the journal has.
     pub journal_segments: u64,
+    /// How much room its disk has, in bytes.
+    pub disk_free_bytes: u64,
+    /// How large its disk is, in bytes.
+    pub disk_total_bytes: u64,
+    /// How much of it is kept for revocations, suspensions and keys, in bytes.
+    pub reserve_bytes: u64,
+    /// Whether less than that is free.
+    pub is_low_on_space: bool,
 }
 
 /// Who the caller is to the daemon.
@@ -82,6 +93,7 @@ impl TryFrom<v1::Status> for DaemonStatus {
             started_at: time(it.started_at, "started_at")?,
             ready: it.ready,
             not_ready_reason: it.not_ready_reason,
+            warnings: it.warnings,
             http_address: it.http_address,
             signing_key: it.signing_key,
             store: StoreStatus {
@@ -91,6 +103,10 @@ impl TryFrom<v1::Status> for DaemonStatus {
                 entries: store.entries,
                 journal_bytes: store.journal_bytes,
                 journal_segments: store.journal_segments,
+                disk_free_bytes: store.disk_free_bytes,
+                disk_total_bytes: store.disk_total_bytes,
+                reserve_bytes: store.reserve_bytes,
+                is_low_on_space: store.is_low_on_space,
             },
             caller: Caller {
                 uid: caller.uid,

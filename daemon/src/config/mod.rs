@@ -49,6 +49,7 @@ const DEFAULT_METRICS: SocketAddr =
 const DEFAULT_MAX_REQUESTS: u32 = 1_024;
 const DEFAULT_SOCKET: &str = "/run/agentidp/operator.sock";
 const DEFAULT_STORE: &str = "/var/lib/agentidp";
+const DEFAULT_RESERVE: u64 = 32 << 20;
 const DEFAULT_ROTATION_PERIOD: Duration = Duration::from_hours(30 * 24);
 const KEY_ENCRYPTION_KEY: &KeyNames = &KeyNames {
     key: "keys.key_encryption_key",
@@ -140,6 +141,8 @@ pub struct Store {
     pub path: PathBuf,
     /// Where the head of the log is noted, so that a log cut short is noticed.
     pub head_file: PathBuf,
+    /// How many bytes of its disk are kept for what must be written when it is nearly full; 0: none.
+    pub reserve: u64,
 }
 
 /// Signing keys and what seals them.
@@ -309,6 +312,7 @@ impl Config {
         config.store = Store {
             path: dir.to_owned(),
             head_file: dir.join("head"),
+            reserve: config.store.reserve,
         };
         let key = &mut config.keys.key_encryption_key;
         if matches!(key.given, Given::Absent(_)) {
@@ -353,6 +357,9 @@ impl Config {
                     .text("store.head_file", value::path)?
                     .unwrap_or_else(|| store.join("head")),
                 path: store,
+                reserve: sources
+                    .text("store.reserve", value::reserve)?
+                    .unwrap_or(DEFAULT_RESERVE),
             },
             keys: Keys {
                 algorithm: sources

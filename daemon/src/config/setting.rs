@@ -53,6 +53,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("organizations.tiers", Form::Toml),
     setting("store.path", Form::Text),
     setting("store.head_file", Form::Text),
+    setting("store.reserve", Form::Text),
     setting("keys.algorithm", Form::Text),
     setting("keys.rotation_period", Form::Text),
     setting("keys.jwks_max_age", Form::Text),

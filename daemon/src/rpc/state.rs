@@ -64,9 +64,14 @@ impl StatusService for Adapter {
                 entries: store.entries,
                 journal_bytes: store.journal_bytes,
                 journal_segments: store.journal_segments,
+                disk_free_bytes: store.room.space.free,
+                disk_total_bytes: store.room.space.total,
+                reserve_bytes: store.room.reserve,
+                is_low_on_space: store.room.is_low,
             }),
             caller,
             http_address: self.about.http_address.to_string(),
+            warnings: self.service.warnings(),
             signing_key: self.service.keyring().active().kid().to_owned(),
         }))
     }

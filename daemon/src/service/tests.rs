@@ -23,6 +23,7 @@ use crate::store::model::ModelStore;
 
 mod ageing;
 mod bulk;
+mod jumps;
 mod power;
 mod tokens;
 
@@ -32,6 +33,10 @@ struct Hands(parking_lot::Mutex<Timestamp>);
 impl Clock for Hands {
     fn now(&self) -> Timestamp {
         *self.0.lock()
+    }
+
+    fn passed(&self) -> Duration {
+        Duration::ZERO
     }
 }
 
@@ -52,6 +57,18 @@ impl Bench {
         let sealer = || Sealer::new(&[7; 32]).unwrap();
         let first = init::first_commit(&sealer(), &System::default(), clock.now()).unwrap();
         store.commit(first).await.unwrap();
+        let service = Self::open(&store, &clock).await;
+        service.seed_demo().await.unwrap();
+        Self {
+            service,
+            store,
+            clock,
+        }
+    }
+
+    /// The daemon's product, started on `store`.
+    async fn open(store: &Arc<ModelStore>, clock: &Arc<Hands>) -> Service {
+        let sealer = Sealer::new(&[7; 32]).unwrap();
         let settings = Settings {
             issuer: "https://id.example".to_owned(),
             default_audience: "https://id.example".to_owned(),
@@ -68,18 +85,21 @@ impl Bench {
         };
         let service = Service::open(
             settings,
-            Arc::clone(&store) as _,
-            Arc::clone(&clock) as _,
+            Arc::clone(store) as _,
+            Arc::clone(clock) as _,
             Arc::new(System::default()),
-            sealer(),
+            sealer,
             CancellationToken::new(),
         );
-        let service = service.await.unwrap();
-        service.seed_demo().await.unwrap();
+        service.await.unwrap()
+    }
+
+    /// The same on the same store, started anew.
+    async fn restart(self) -> Self {
         Self {
-            service,
-            store,
-            clock,
+            service: Self::open(&self.store, &self.clock).await,
+            store: self.store,
+            clock: self.clock,
         }
     }
 

@@ -731,6 +731,9 @@ pub struct Status {
     /// the kid that signs now
     #[prost(string, tag = "10")]
     pub signing_key: ::prost::alloc::string::String,
+    /// what needs looking at, each with what to do
+    #[prost(string, repeated, tag = "20")]
+    pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Nested message and enum types in `Status`.
 pub mod status {
@@ -749,6 +752,17 @@ pub mod status {
         pub journal_bytes: u64,
         #[prost(uint64, tag = "6")]
         pub journal_segments: u64,
+        /// as it was a second ago at the most
+        #[prost(uint64, tag = "20")]
+        pub disk_free_bytes: u64,
+        #[prost(uint64, tag = "21")]
+        pub disk_total_bytes: u64,
+        /// kept for revocations, suspensions and keys
+        #[prost(uint64, tag = "22")]
+        pub reserve_bytes: u64,
+        /// less than that is free: no token is issued, nothing registered
+        #[prost(bool, tag = "23")]
+        pub is_low_on_space: bool,
     }
     /// Who the caller is to the daemon.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -17,6 +17,7 @@ use super::bundle::Summary;
 use super::kept::Kept;
 use super::layout::{read_json, write_json};
 use super::records::MAX_VALUE;
+use super::room::Disk;
 use super::tally::{Mark, Tally};
 use super::usage::{Count, UsageKey};
 use crate::store::ReadError;
@@ -114,6 +115,20 @@ impl Index {
                 "the index is damaged: sled gave up on it".to_owned(),
             )),
         }
+    }
+
+    /// Claims room on `disk` behind the end of the database's file.
+    pub(super) fn claim(&self, disk: &Disk) {
+        if disk.claim() == 0 {
+            return;
+        }
+        let path = self.folder.join("sled").join("db");
+        let file = File::options().write(true).open(path);
+        let Ok((file, length)) = file.and_then(|it| it.metadata().map(|found| (it, found.len())))
+        else {
+            return;
+        };
+        let _ = disk.claim_in(&file, length, length.saturating_add(disk.claim()));
     }
 
     /// The mark of the index in `folder`, if it has one that is whole and of this form.

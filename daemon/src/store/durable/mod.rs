@@ -19,8 +19,10 @@ mod kept;
 mod layout;
 mod listing;
 mod open;
+mod output;
 mod places;
 mod records;
+mod room;
 mod sequencer;
 mod state;
 mod table;
@@ -31,7 +33,7 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -70,6 +72,8 @@ pub(crate) struct StoreOptions {
     pub(crate) path: PathBuf,
     /// Its head file.
     pub(crate) head_file: PathBuf,
+    /// How many bytes are kept for what must be written when the disk is nearly full; 0: none.
+    pub(crate) reserve: u64,
 }
 
 /// The store. Dropping it without [`shutdown`](Self::shutdown) is what a crash is: nothing that
@@ -103,6 +107,9 @@ impl JournaledStore {
     }
 
     fn hand_in(&self, waiting: Waiting) -> Result<(), CommitError> {
+        if self.state.disk.is_low() && waiting.commit.grows() {
+            return Err(CommitError::LowOnSpace);
+        }
         let queue = self.queue.lock();
         let queue = queue
             .as_ref()
@@ -286,11 +293,17 @@ impl Store for JournaledStore {
             journal_bytes,
             journal_segments,
             failure: self.state.failure.read().clone(),
+            troubles: self.state.troubles.lock().values().cloned().collect(),
+            room: self.state.disk.room(),
         }
     }
 
+    fn is_low_on_space(&self) -> bool {
+        self.state.disk.is_low()
+    }
+
     fn space(&self) -> Read<Space> {
-        layout::space(&self.path).map_err(|error| ReadError(error.to_string()))
+        layout::space(Path::new(&self.path)).map_err(|error| ReadError(error.to_string()))
     }
 
     fn metrics(&self) -> &StoreMetrics {

@@ -15,6 +15,7 @@ use super::index::Index;
 use super::journal::{self, End, Journal, Position};
 use super::keeper::Keeper;
 use super::layout::{FORMAT, Head, Identity, Layout, sync_folder, write_json};
+use super::room::Disk;
 use super::sequencer::{Sequencer, seal};
 use super::state::{Applied, State};
 use super::tally::Mark;
@@ -204,7 +205,9 @@ impl JournaledStore {
         let end = journal::scan(&journal, id, 1, &mut |_| Ok(()))?;
         let mut writer = Journal::open(&journal, id, &end).map_err(OpenError::io(&journal))?;
         let frame = seal(&mut first.into_items(), 0)?;
-        let position = writer.append(&frame).map_err(OpenError::io(&journal))?;
+        let position = writer
+            .append(&frame)
+            .map_err(|error| OpenError::io(&journal)(error.into()))?;
         layout
             .write_head(&Head::new(id, &position))
             .map_err(OpenError::io(root))?;
@@ -251,8 +254,14 @@ impl JournaledStore {
         let journal_folder = layout.journal();
         let mut journal = Journal::open(&journal_folder, identity.id, &end)
             .map_err(OpenError::io(&journal_folder))?;
+        let disk = Arc::new(Disk::new(options.reserve));
+        disk.look(layout.root())
+            .map_err(OpenError::io(layout.root()))?;
+        journal.keep_room(Arc::clone(&disk));
         prepare(&mut journal);
-        let state = up_to_date(&layout, identity.id, mark, &end)?;
+        let mut state = up_to_date(&layout, identity.id, mark, &end)?;
+        state.disk = disk;
+        state.claim_for_index();
         state.uses.go_live();
         *state.journal.lock() = (journal.position(), journal.size());
         state.head.send_replace(journal.position().entries);
@@ -262,6 +271,11 @@ impl JournaledStore {
         let sequencer = Sequencer {
             queue: waiting,
             journal,
+            // What is accepted as it is may have been written by a clock that was ahead.
+            latest: match trust {
+                Trust::HeadFile => state.newest_time()?,
+                Trust::Journal => None,
+            },
             state: Arc::clone(&state),
         };
         let thread = std::thread::Builder::new()
