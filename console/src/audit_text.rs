@@ -22,7 +22,6 @@ pub(crate) fn details_with(entry: &Entry, name_agent: impl Fn(&str) -> String) -
         words.push(code.to_string());
     }
     if let Some(target) = &entry.target
-        && target.kind != TargetKind::Token
         // An agent that acts on itself is named already.
         && entry.actor.id.as_deref() != Some(&target.id)
     {
@@ -103,6 +102,21 @@ mod tests {
             "PERMISSION_DENIED credential 51c0de of 010101 \"leaked\""
         );
         assert_eq!(actor(&entry), "system");
+    }
+
+    #[test]
+    fn a_revocation_names_the_token() {
+        let now = Timestamp::from_millis(0);
+        let action = Action::TokenRevoke;
+        let mut entry = Entry::new(now, Actor::system(), action, Outcome::Success);
+        entry.target = Some(Target {
+            kind: TargetKind::Token,
+            id: "01936f2c-0000-7000-8000-0000004f2a1c".to_owned(),
+            revision: None,
+            digest: None,
+        });
+        let text = details_with(&entry, |id| short_id(id).to_owned());
+        assert_eq!(text, "token 4f2a1c");
     }
 
     #[test]

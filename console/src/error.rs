@@ -223,6 +223,8 @@ impl Refusal {
                 "start agentidp without --read-only and without AGENTIDP_READ_ONLY to change something"
             }
             "STORE_UNAVAILABLE" => "agentidp status says why nothing can be written",
+            "STORAGE_LOW" => "agentidp status says how much room there is and how much is kept",
+            "CLOCK_AHEAD" => "agentidp status says what the daemon thinks of its clock",
             "OVERLOADED" | "RATE_LIMITED" => "try again in a moment",
             "INTERNAL" => "the daemon's log says more under the request's id",
             _ => return None,
@@ -330,6 +332,8 @@ mod tests {
             (GrpcCode::Aborted, Some("IDEMPOTENCY_CONFLICT"), 5),
             (GrpcCode::Unauthenticated, Some("INVALID_TOKEN"), 3),
             (GrpcCode::Unavailable, Some("STORE_UNAVAILABLE"), 1),
+            (GrpcCode::ResourceExhausted, Some("STORAGE_LOW"), 1),
+            (GrpcCode::Unavailable, Some("CLOCK_AHEAD"), 1),
             (GrpcCode::Internal, Some("INTERNAL"), 1),
             (GrpcCode::NotFound, None, 3),
             (GrpcCode::PermissionDenied, None, 4),

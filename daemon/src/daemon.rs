@@ -63,6 +63,7 @@ fn sinks(config: &config::Audit) -> Vec<Sink> {
 pub(crate) fn options(config: &Config) -> StoreOptions {
     let now = System::default().now();
     StoreOptions {
+        reserve: config.store.reserve,
         trial: Some(trial),
         ..StoreOptions::new(
             config.store.path.clone(),
@@ -339,6 +340,7 @@ impl Daemon {
             parts.abort_all();
         }
         service.flush_denials(true);
+        service.flush_reads(true);
         if let Err(error) = service.record(Action::DaemonStop).await {
             tracing::error!(%error, "the end could not be put into the audit log");
         }
@@ -376,7 +378,9 @@ async fn tick(service: Arc<Service>, stopping: CancellationToken) -> anyhow::Res
             _ = ticks.tick() => {}
             () = stopping.cancelled() => return Ok(()),
         }
+        service.watch_clock();
         service.flush_denials(false);
+        service.flush_reads(false);
         service.prune_limits();
         if let Err(error) = service.advance_signing_keys().await {
             tracing::error!(%error, "signing keys could not be moved on; it is tried again");

@@ -241,6 +241,10 @@ mod tests {
         fn now(&self) -> Timestamp {
             "2026-11-21T12:00:00.007Z".parse().unwrap()
         }
+
+        fn passed(&self) -> std::time::Duration {
+            std::time::Duration::ZERO
+        }
     }
 
     #[derive(Clone, Default)]

@@ -54,6 +54,10 @@ word_enum! {
         Overloaded = "OVERLOADED",
         /// Nothing can be written durably; the daemon reads only.
         StoreUnavailable = "STORE_UNAVAILABLE",
+        /// The store's disk has little room left; what is free is kept for revocations and the like.
+        StorageLow = "STORAGE_LOW",
+        /// The machine's clock is so far ahead of the audit log that it is not believed.
+        ClockAhead = "CLOCK_AHEAD",
         /// The organization's tier allows no more of it.
         QuotaExceeded = "QUOTA_EXCEEDED",
         /// The idempotency key was used before, for another request.

@@ -19,6 +19,7 @@ mod dev;
 mod diagnose;
 mod edge;
 mod evidence;
+mod faults;
 mod keys;
 mod matrix;
 mod metadata;

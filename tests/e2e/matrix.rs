@@ -5,6 +5,8 @@
 //! without a route. The calls of the operators' interface are in [`rpc`].
 
 mod calls;
+mod entries;
+mod expected;
 mod raw;
 mod rpc;
 

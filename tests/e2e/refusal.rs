@@ -202,8 +202,9 @@ fn a_full_disk_is_refused_at_the_start() {
 }
 
 #[test]
-fn a_disk_that_runs_full_stops_issuance_and_loses_nothing() {
-    let (installation, namespace) = on_a_small_disk();
+fn a_disk_that_runs_full_without_a_reserve_stops_all_writing_and_loses_nothing() {
+    let (mut installation, namespace) = on_a_small_disk();
+    installation.config.reserve = Some("off");
     installation.init();
     let daemon = installation.start();
     daemon.organization("acme");

@@ -39,6 +39,8 @@ pub struct Config {
     pub roles: Vec<Role>,
     /// The store's folder.
     pub store: PathBuf,
+    /// How much of its disk is kept, when it is not to be the default.
+    pub reserve: Option<&'static str>,
     /// The file with the key that seals signing keys.
     pub key_encryption_key: PathBuf,
     /// What signs tokens: `ES256`, `EdDSA` or `RS256`.
@@ -77,6 +79,7 @@ impl Config {
                 organizations: None,
             }],
             store: directory.join("store"),
+            reserve: None,
             key_encryption_key: directory.join("key-encryption-key"),
             algorithm: "ES256",
             jwks_max_age: None,
@@ -149,8 +152,11 @@ impl fmt::Display for Config {
             "[organizations]\ndefault_tier = {}\n",
             text(self.default_tier)
         )?;
-        writeln!(f, "[store]\npath = {}\n", path(&self.store))?;
-        writeln!(f, "[audit]\n{}\n", self.audit.join("\n"))?;
+        writeln!(f, "[store]\npath = {}", path(&self.store))?;
+        if let Some(reserve) = self.reserve {
+            writeln!(f, "reserve = {}", text(reserve))?;
+        }
+        writeln!(f, "\n[audit]\n{}\n", self.audit.join("\n"))?;
         writeln!(f, "[keys]\nalgorithm = {}", text(self.algorithm))?;
         if let Some(age) = self.jwks_max_age {
             writeln!(f, "jwks_max_age = {}", text(age))?;

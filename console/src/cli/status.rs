@@ -6,7 +6,7 @@ use crate::args::Watch;
 use crate::client::{CheckpointStatus, Client, DaemonStatus, StoreStatus, Work};
 use crate::duration;
 use crate::error::Error;
-use crate::text::thousands;
+use crate::text::{inert, thousands};
 
 use super::output::{Output, Record};
 use super::watch::{self, Look, Shape, Watched};
@@ -63,8 +63,12 @@ impl Record for DaemonStatus {
             Some(ids) if ids.is_empty() => ", for no organization that there is".to_owned(),
             Some(ids) => format!(", for {} only", ids.join(" ")),
         };
-        let mut fields = vec![
-            ("ready", ready),
+        let store = &self.store;
+        let mebibytes = |bytes: u64| thousands(bytes >> 20);
+        let mut fields = vec![("ready", ready)];
+        let warnings = self.warnings.iter();
+        fields.extend(warnings.map(|it| ("warning", inert(it).into_owned())));
+        fields.extend([
             ("version", self.version.clone()),
             ("issuer", self.issuer.clone()),
             ("http", self.http_address.clone()),
@@ -78,6 +82,20 @@ impl Record for DaemonStatus {
                 ),
             ),
             ("store", format!("{} ({})", self.store.path, self.store.id)),
+            (
+                "disk",
+                format!(
+                    "{} of {} MiB free, {} MiB of it kept{}",
+                    mebibytes(store.disk_free_bytes),
+                    mebibytes(store.disk_total_bytes),
+                    mebibytes(store.reserve_bytes),
+                    if store.is_low_on_space {
+                        ": low on space"
+                    } else {
+                        ""
+                    }
+                ),
+            ),
             (
                 "audit log",
                 format!(
@@ -98,14 +116,10 @@ impl Record for DaemonStatus {
                     caller.name, caller.uid, caller.role
                 ),
             ),
-        ];
+        ]);
         if let Some(certificate) = self.certificate {
             let until = certificate.not_after.to_string();
             fields.push(("certificate", format!("until {until}")));
-        }
-        if let Some(disk) = self.disk {
-            let (free, total) = (thousands(disk.free_bytes), thousands(disk.total_bytes));
-            fields.push(("disk", format!("{free} bytes free of {total}")));
         }
         fields
     }

@@ -21,6 +21,9 @@ pub struct DaemonStatus {
     /// Why it is not ready.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub not_ready_reason: String,
+    /// What needs looking at, each with what to do.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Where it serves agents.
     pub http_address: String,
     /// The `kid` that signs now.
@@ -87,6 +90,14 @@ pub struct StoreStatus {
     /// How far the compaction of the index is that is under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compacting: Option<Work>,
+    /// How much room its disk has, in bytes.
+    pub disk_free_bytes: u64,
+    /// How large its disk is, in bytes.
+    pub disk_total_bytes: u64,
+    /// How much of it is kept for revocations, suspensions and keys, in bytes.
+    pub reserve_bytes: u64,
+    /// Whether less than that is free.
+    pub is_low_on_space: bool,
 }
 
 /// How far something is.
@@ -194,6 +205,7 @@ impl TryFrom<v1::Status> for DaemonStatus {
             started_at: time(it.started_at, "started_at")?,
             ready: it.ready,
             not_ready_reason: it.not_ready_reason,
+            warnings: it.warnings,
             http_address: it.http_address,
             signing_key: it.signing_key,
             store: StoreStatus {
@@ -217,6 +229,10 @@ impl TryFrom<v1::Status> for DaemonStatus {
                     None => None,
                 },
                 compacting: store.compacting.map(Work::from),
+                disk_free_bytes: store.disk_free_bytes,
+                disk_total_bytes: store.disk_total_bytes,
+                reserve_bytes: store.reserve_bytes,
+                is_low_on_space: store.is_low_on_space,
             },
             checkpoints: CheckpointStatus {
                 entries: checkpoints.entries,

@@ -123,6 +123,7 @@ pub(crate) fn status(role: &str) -> DaemonStatus {
         started_at: time("2026-11-02T00:00:00Z"),
         ready: true,
         not_ready_reason: String::new(),
+        warnings: Vec::new(),
         http_address: "127.0.0.1:8420".to_owned(),
         signing_key: "kid".to_owned(),
         checkpoints: CheckpointStatus::default(),
@@ -141,6 +142,10 @@ pub(crate) fn status(role: &str) -> DaemonStatus {
             checking: None,
             checked: None,
             compacting: None,
+            disk_free_bytes: 50 << 30,
+            disk_total_bytes: 100 << 30,
+            reserve_bytes: 64 << 20,
+            is_low_on_space: false,
         },
         caller: Caller {
             uid: 1_000,

@@ -51,6 +51,7 @@ const DEFAULT_SOCKET: &str = "/run/agentidp/operator.sock";
 const DEFAULT_STORE: &str = "/var/lib/agentidp";
 /// How long after one whole check of the store the next is made unless it is configured.
 const DEFAULT_CHECK_EVERY: Duration = Duration::from_hours(7 * 24);
+const DEFAULT_RESERVE: u64 = 32 << 20;
 const DEFAULT_ROTATION_PERIOD: Duration = Duration::from_hours(30 * 24);
 const KEY_ENCRYPTION_KEY: &KeyNames = &KeyNames {
     key: "keys.key_encryption_key",
@@ -146,6 +147,8 @@ pub struct Store {
     pub head_file: PathBuf,
     /// How long after one whole check the next is made; `None`: only after an unclean end.
     pub check_every: Option<Duration>,
+    /// How many bytes of its disk are kept for what must be written when it is nearly full; 0: none.
+    pub reserve: u64,
 }
 
 /// Where checkpoints of the audit log go, beside the log.
@@ -325,6 +328,7 @@ impl Config {
             path: dir.to_owned(),
             head_file: dir.join("head"),
             check_every: config.store.check_every,
+            reserve: config.store.reserve,
         };
         let key = &mut config.keys.key_encryption_key;
         if matches!(key.given, Given::Absent(_)) {
@@ -372,6 +376,9 @@ impl Config {
                     .text("store.check_every", value::rotation_period)?
                     .unwrap_or(Some(DEFAULT_CHECK_EVERY)),
                 path: store,
+                reserve: sources
+                    .text("store.reserve", value::reserve)?
+                    .unwrap_or(DEFAULT_RESERVE),
             },
             audit: Audit {
                 checkpoint_file: sources.text("audit.checkpoint_file", value::path)?,

@@ -54,6 +54,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("store.path", Form::Text),
     setting("store.head_file", Form::Text),
     setting("store.check_every", Form::Text),
+    setting("store.reserve", Form::Text),
     setting("audit.checkpoint_file", Form::Text),
     setting("audit.checkpoint_command", Form::Toml),
     setting("keys.algorithm", Form::Text),

@@ -38,6 +38,7 @@ fn an_empty_file_means_the_defaults() {
     );
     assert_eq!(config.store.path, Path::new("/var/lib/agentidp"));
     assert_eq!(config.store.head_file, Path::new("/var/lib/agentidp/head"));
+    assert_eq!(config.store.reserve, 32 << 20);
     assert_eq!(config.keys.algorithm, SigningAlgorithm::Es256);
     assert_eq!(
         config.keys.rotation_period,
@@ -76,6 +77,7 @@ fn every_setting_can_be_given_in_the_file() {
         [store]
         path = "/srv/store"
         head_file = "/mnt/head"
+        reserve = "2GiB"
         [keys]
         algorithm = "EdDSA"
         rotation_period = "90d"
@@ -98,6 +100,7 @@ fn every_setting_can_be_given_in_the_file() {
     assert_eq!(config.operator.roles.len(), 1, "the defaults are replaced");
     assert_eq!(config.operator.roles[0].users, ["alice", "1000"]);
     assert_eq!(config.store.head_file, Path::new("/mnt/head"));
+    assert_eq!(config.store.reserve, 2 << 30);
     assert_eq!(config.keys.algorithm, SigningAlgorithm::EdDsa);
     assert_eq!(
         config.keys.rotation_period,
@@ -157,6 +160,7 @@ fn every_setting_has_a_variable_that_stands_above_the_file() {
         ("AGENTIDP_STORE_CHECK_EVERY", "2d"),
         ("AGENTIDP_AUDIT_CHECKPOINT_FILE", "/c"),
         ("AGENTIDP_AUDIT_CHECKPOINT_COMMAND", r#"["/bin/send", "x"]"#),
+        ("AGENTIDP_STORE_RESERVE", "off"),
         ("AGENTIDP_KEYS_ALGORITHM", "RS256"),
         ("AGENTIDP_KEYS_ROTATION_PERIOD", "never"),
         ("AGENTIDP_KEYS_JWKS_MAX_AGE", "90s"),
@@ -211,6 +215,7 @@ fn every_setting_has_a_variable_that_stands_above_the_file() {
     );
     assert_eq!(config.store.path, Path::new("/p"));
     assert_eq!(config.store.head_file, Path::new("/h"));
+    assert_eq!(config.store.reserve, 0);
     assert_eq!(config.keys.algorithm, SigningAlgorithm::Rs256);
     assert_eq!(config.keys.jwks_max_age, Duration::from_secs(90));
     assert_eq!(config.keys.key_encryption_key_file(), Some(Path::new("/k")));
@@ -228,6 +233,10 @@ fn a_bad_setting_in_the_file_is_refused_with_its_line_its_key_and_the_rule() {
         (
             "\n\n[tokens]\n\n\n\nlifetime = \"25h\"",
             "agentidpd.toml:7: tokens.lifetime: must be between 1s and 24h",
+        ),
+        (
+            "[store]\nreserve = \"64MB\"",
+            "agentidpd.toml:2: store.reserve: must be a whole number with MiB or GiB, such as 64MiB, between 1MiB and 1024GiB; or off",
         ),
         (
             "[tokens]\nlifetime = 15",

@@ -183,6 +183,28 @@ pub(super) fn check_command(command: &[String]) -> Result<(), Rule> {
     Ok(())
 }
 
+/// How much of the disk is kept: 1 MiB to 1 TiB, or none.
+pub(super) fn reserve(text: &str) -> Result<u64, Rule> {
+    const RULE: &str =
+        "must be a whole number with MiB or GiB, such as 64MiB, between 1MiB and 1024GiB; or off";
+    if text == "off" {
+        return Ok(0);
+    }
+    let digits = text.trim_end_matches(|it: char| !it.is_ascii_digit());
+    let mebibytes = match text.strip_prefix(digits) {
+        Some("MiB") => 1,
+        Some("GiB") => 1_024,
+        _ => return Err(RULE.into()),
+    };
+    let is_plain = !digits.is_empty() && digits.bytes().all(|it| it.is_ascii_digit());
+    let count = digits.parse::<u64>().ok().filter(|_| is_plain);
+    let count = count.and_then(|it| it.checked_mul(mebibytes)).ok_or(RULE)?;
+    if !(1..=1_048_576).contains(&count) {
+        return Err(RULE.into());
+    }
+    Ok(count << 20)
+}
+
 /// The path of a Unix socket: `sun_path` of `unix(7)` holds 108 bytes with the NUL at its end.
 pub(super) fn socket(text: &str) -> Result<PathBuf, Rule> {
     if text.len() > 107 {

@@ -125,7 +125,11 @@ impl From<ServiceError> for OAuthError {
                 ..Self::bad_request("temporarily_unavailable", error.message)
             },
             Code::Overloaded => Self::unavailable("the server is overloaded", 1),
-            Code::StoreUnavailable => Self::unavailable("no token can be issued now", 10),
+            Code::StoreUnavailable | Code::ClockAhead => {
+                Self::unavailable("no token can be issued now", 10)
+            }
+            // Someone has to make room first.
+            Code::StorageLow => Self::unavailable("no token can be issued now", 60),
             Code::OrganizationNotFound
             | Code::AgentNotFound
             | Code::CredentialNotFound

@@ -229,7 +229,7 @@ pub(super) const ROUTES: &[Route] = &[
         GET,
         CREDENTIAL,
         "agents:read",
-        Action::CredentialList,
+        Action::CredentialShow,
         Operation::ShowCredential,
     ),
     api(

@@ -93,7 +93,11 @@ impl TokenRequest<'_> {
     /// It got none, because of `code`: denied, or failed by a fault of the server's.
     pub(crate) fn refused(self, code: Code) {
         match code {
-            Code::Internal | Code::Overloaded | Code::StoreUnavailable => {
+            Code::Internal
+            | Code::Overloaded
+            | Code::StoreUnavailable
+            | Code::StorageLow
+            | Code::ClockAhead => {
                 self.metrics.failed.inc();
             }
             _ => {

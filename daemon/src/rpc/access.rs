@@ -16,7 +16,7 @@ use tracing::Instrument as _;
 use super::error::status;
 use super::measure;
 use super::peer::Peer;
-use super::policy::{Operators, Standing, rule_of};
+use super::policy::{Operators, Rule, Standing, rule_of};
 use crate::service::{Caller, IdempotencyKey, Reach, Service, ServiceError};
 
 /// How far one reaches who has no role.
@@ -111,15 +111,19 @@ struct Attempt {
     caller: Caller,
     action: Action,
     path: String,
+    is_read: bool,
     is_answered: bool,
 }
 
 impl Attempt {
-    /// Notes that the call was answered; `failure` is the code when that is an error.
+    /// Notes that the call was answered; `failure` is the code when that is an error. What changes
+    /// something has its entry from whoever changed it.
     fn answered(mut self, failure: Option<Code>) {
         self.is_answered = true;
-        if let Some(code) = failure {
-            self.failed(code);
+        match failure {
+            Some(code) => self.failed(code),
+            None if self.is_read => self.service.note_read(&self.caller, self.action),
+            None => {}
         }
     }
 
@@ -204,6 +208,7 @@ where
                 .and(unread)
         });
         let path = request.uri().path().to_owned();
+        let is_read = rule_of(&path).is_some_and(Rule::is_read);
         let action = rule_of(&path).map_or(Action::UnknownCall, |rule| rule.action);
         request.extensions_mut().insert(caller.clone());
         let service = Arc::clone(service);
@@ -218,6 +223,7 @@ where
                         caller,
                         action,
                         path: path.clone(),
+                        is_read,
                         is_answered: false,
                     };
                     let response = ready.call(request).await?;

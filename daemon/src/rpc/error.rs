@@ -46,8 +46,10 @@ const fn grpc_code(code: Code) -> Grpc {
         | Code::InsufficientScope
         | Code::ScopeNotAllowed
         | Code::ResourceNotAllowed => Grpc::PermissionDenied,
-        Code::LimitReached | Code::QuotaExceeded | Code::RateLimited => Grpc::ResourceExhausted,
-        Code::Overloaded | Code::StoreUnavailable => Grpc::Unavailable,
+        Code::LimitReached | Code::QuotaExceeded | Code::RateLimited | Code::StorageLow => {
+            Grpc::ResourceExhausted
+        }
+        Code::Overloaded | Code::StoreUnavailable | Code::ClockAhead => Grpc::Unavailable,
         Code::Abandoned => Grpc::Cancelled,
         Code::Internal => Grpc::Internal,
         Code::UnknownClient

@@ -20,6 +20,13 @@ pub(crate) struct Rule {
     pub(crate) action: Action,
 }
 
+impl Rule {
+    /// Whether the call changes nothing: what an auditor may do.
+    pub(crate) fn is_read(&self) -> bool {
+        self.role == Role::Auditor
+    }
+}
+
 const fn rule(path: &'static str, role: Role, action: Action) -> Rule {
     Rule { path, role, action }
 }

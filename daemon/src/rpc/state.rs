@@ -141,6 +141,10 @@ impl StatusService for Adapter {
                     first: it.first.unwrap_or_default(),
                 }),
                 compacting: store.upkeep.compacting.map(work),
+                disk_free_bytes: store.room.space.free,
+                disk_total_bytes: store.room.space.total,
+                reserve_bytes: store.room.reserve,
+                is_low_on_space: store.room.is_low,
             }),
             caller,
             http_address: self.about.http_address.to_string(),
@@ -154,6 +158,7 @@ impl StatusService for Adapter {
                     free_bytes: it.free,
                     total_bytes: it.total,
                 }),
+            warnings: self.service.warnings(),
             signing_key: self.service.keyring().active().kid().to_owned(),
             checkpoints: Some(self.checkpoints(store.head_failure)),
         }))

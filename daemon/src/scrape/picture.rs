@@ -7,6 +7,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::clock::Standing;
 use crate::metrics::Labels;
 use crate::metrics::process::Usage;
 use crate::service::Service;
@@ -20,6 +21,7 @@ type Fractions = Gauge<f64, std::sync::atomic::AtomicU64>;
 /// wanted most when something is wrong.
 pub(super) fn register(service: &Service, found: &Health, registry: &mut Registry) {
     daemon(service, registry);
+    clock(service, registry);
     health(found, registry);
     store(service, registry);
     checkpoints(service, registry);
@@ -44,6 +46,21 @@ fn daemon(service: &Service, registry: &mut Registry) {
         "agentidp_ready",
         "Whether the daemon can serve, as /health/ready says: 1 or 0",
         ConstGauge::new(u64::from(service.not_ready_reason().is_none())),
+    );
+}
+
+/// How far the machine's clock is from the time that the daemon goes by.
+fn clock(service: &Service, registry: &mut Registry) {
+    let offset = match service.clock_standing() {
+        Standing::Believed => 0.0,
+        Standing::Behind(by) => -by.as_secs_f64(),
+        Standing::Ahead(by) => by.as_secs_f64(),
+    };
+    registry.register_with_unit(
+        "agentidp_clock_offset",
+        "How far the system clock is ahead of the time that the daemon goes by; negative when behind",
+        Unit::Seconds,
+        ConstGauge::new(offset),
     );
 }
 
@@ -93,6 +110,22 @@ fn store(service: &Service, registry: &mut Registry) {
         ConstGauge::new(status.journal_segments),
     );
     upkeep(&status.upkeep, registry);
+    registry.register_with_unit(
+        "agentidp_store_reserve",
+        "Room that is kept for revocations, suspensions and keys",
+        Unit::Bytes,
+        ConstGauge::new(status.room.reserve),
+    );
+    registry.register(
+        "agentidp_store_low_on_space",
+        "Whether less than the reserve is free, so that no token is issued: 1 or 0",
+        ConstGauge::new(u64::from(status.room.is_low)),
+    );
+    registry.register(
+        "agentidp_store_troubles",
+        "What needs looking at in the store though everything is written and read",
+        ConstGauge::new(u64::try_from(status.troubles.len()).unwrap_or(u64::MAX)),
+    );
     if let Ok(space) = service.store().space() {
         registry.register_with_unit(
             "agentidp_store_disk_free",

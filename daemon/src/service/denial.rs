@@ -8,21 +8,24 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use agentidp_shared::{Action, Actor, AgentId, Code, Entry, Outcome, RequestId, Timestamp};
+use agentidp_shared::{
+    Action, Actor, ActorKind, AgentId, Code, Entry, Outcome, RequestId, Timestamp,
+};
 use parking_lot::Mutex;
 
 use super::{Caller, Service};
 use crate::store::Commit;
 
-/// How many refusals of one agent or operator are entries of their own in a minute.
+/// How many refusals of one agent or operator, for one action and reason, are entries of their own in a
+/// minute.
 const PER_ACTOR: u64 = 10;
 /// How many kinds of refusal are told apart in a minute; the rest is counted as one kind a reason.
 const KINDS: usize = 4_096;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Kind {
-    Agent(AgentId, Code),
-    Operator(Option<String>, Code),
+    Agent(AgentId, Action, Code),
+    Operator(Option<String>, Action, Code),
     Stranger(Action, Code, IpAddr),
     Read(AgentId, Action),
     Other(Action, Outcome, Option<Code>),
@@ -74,7 +77,7 @@ impl Denials {
     }
 
     /// Counts `entry`, for which there was no room, so that it is written later.
-    fn put_back(&self, entry: Entry) {
+    pub(super) fn put_back(&self, entry: Entry) {
         let mut minute = self.0.lock();
         let kind = Kind::Other(entry.action, entry.outcome, entry.code);
         let counted = minute.kinds.entry(kind).or_insert(Counted {
@@ -130,7 +133,10 @@ impl Service {
     pub(super) fn deny(&self, entry: Entry, agent: AgentId) -> bool {
         let code = entry.code.unwrap_or(Code::Internal);
         self.metrics.denials.agent(code);
-        self.write_denials(self.denials.count(Kind::Agent(agent, code), entry))
+        self.write_denials(
+            self.denials
+                .count(Kind::Agent(agent, entry.action, code), entry),
+        )
     }
 
     /// Puts into the log, or counts, that automation's request was refused or came to nothing.
@@ -174,7 +180,7 @@ impl Service {
         entry.code = Some(code);
         self.metrics.denials.operator(code);
         tracing::warn!(%code, %action, %outcome, "an operator's call did not succeed");
-        let kind = Kind::Operator(caller.actor.id.clone(), code);
+        let kind = Kind::Operator(caller.actor.id.clone(), action, code);
         self.write_denials(self.denials.count(kind, entry));
     }
 
@@ -214,9 +220,17 @@ impl Service {
     }
 
     /// Gives whether one of them is of a single refusal, and not the count of many.
-    fn write_denials(&self, entries: Vec<Entry>) -> bool {
-        let has_single = entries.iter().any(|entry| entry.count.is_none());
+    pub(super) fn write_denials(&self, entries: Vec<Entry>) -> bool {
+        let mut has_single = false;
+        let is_low = self.store.is_low_on_space();
         for entry in entries {
+            let is_single = entry.count.is_none();
+            // What is left of the disk is not for agents' refusals one by one.
+            if is_low && is_single && entry.actor.kind == ActorKind::Agent {
+                self.denials.put_back(entry);
+                continue;
+            }
+            has_single |= is_single;
             if !self.store.commit_later(Commit::new(entry.clone())) {
                 self.denials.put_back(entry);
             }
@@ -258,6 +272,30 @@ mod tests {
         written.extend(denials.over(Timestamp::from_millis(120_000)));
         let counts: Vec<_> = written.iter().map(|entry| entry.count).collect();
         assert_eq!(counts, [None, Some(999)]);
+    }
+
+    #[test]
+    fn a_count_of_many_names_none_of_them() {
+        let denials = Denials::default();
+        for number in 0..2_u8 {
+            let mut refused = entry(60_000);
+            refused.actor = Actor {
+                id: Some(format!("agent-{number}")),
+                name: Some(format!("agent-{number}@acme.example")),
+                ..Actor::client(format!("192.0.2.{number}"))
+            };
+            refused.code = Some(Code::WrongSecret);
+            refused.agent_id = Some(AgentId::from_bytes([number; 16]));
+            refused.request_id = Some(RequestId::from_bytes([number; 16]));
+            denials.put_back(refused);
+        }
+        let written = denials.over(Timestamp::from_millis(120_000));
+        let mut expected = entry(60_000);
+        expected.actor.kind = ActorKind::Agent;
+        expected.actor.via = agentidp_shared::Via::Http;
+        expected.code = Some(Code::WrongSecret);
+        expected.count = Some(2);
+        assert_eq!(written, [expected]);
     }
 
     #[test]

@@ -72,6 +72,14 @@ impl ServiceError {
         }
     }
 
+    /// `STORAGE_LOW`.
+    pub(crate) fn low_on_space() -> Self {
+        Self::new(
+            Code::StorageLow,
+            "the store is low on space, and what is left is kept for revocations and suspensions: an administrator has to make room on its disk; nothing has to be restarted then",
+        )
+    }
+
     /// `ORGANIZATION_NOT_FOUND`.
     pub(crate) fn organization_not_found() -> Self {
         Self::new(
@@ -144,6 +152,7 @@ impl From<CommitError> for ServiceError {
                 Code::Overloaded,
                 "the daemon is overloaded: try again in a second",
             ),
+            CommitError::LowOnSpace => Self::low_on_space(),
             CommitError::Unavailable(cause) => {
                 tracing::error!(%cause, "a commit was refused");
                 Self::new(

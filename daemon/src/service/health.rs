@@ -9,9 +9,10 @@ use agentidp_shared::{KeySchedule, KeyState, SigningKey, Timestamp};
 use serde::{Serialize, Serializer};
 
 use super::Service;
+use crate::clock::{BEHIND_UNSAID, Standing};
 use crate::crypto::secret::Load;
 use crate::metrics::store::LastWrite;
-use crate::store::{CheckStatus, ServerSecretName, Space, Store};
+use crate::store::{CheckStatus, Room, ServerSecretName, Space, Store};
 
 /// How long the disk may take over a write before the store counts as degraded.
 const SLOW_WRITE: Duration = Duration::from_secs(1);
@@ -124,18 +125,25 @@ impl Service {
                 Ok([
                     index(store),
                     signing_keys(store, schedule, &signing, now),
-                    disk(store.space().ok()),
+                    disk(store.space().ok(), store.status().room),
                 ])
             })
             .await;
         let unread = |name| Part::new(name, Condition::Unreachable, SEE_THE_LOG);
         let from_disk = from_disk.unwrap_or_else(|_error| [INDEX, KEYS, DISK].map(unread));
         let status = self.store.status();
-        let can_write = status.failure.is_none();
-        let written = write_path(can_write, self.store.metrics().last_write());
+        let written = write_path(
+            status.failure.is_none(),
+            status.troubles.len(),
+            self.store.metrics().last_write(),
+        );
         let mut parts = vec![checked(written, status.upkeep.checked.as_ref())];
         parts.extend(from_disk);
-        parts.push(clock(self.begun, (now, Instant::now())));
+        let by_clock = self.clock.clock().now();
+        parts.push(match standing(self.clock_standing()) {
+            Some(part) => part,
+            None => clock(self.begun, (by_clock, Instant::now())),
+        });
         parts.push(secrets(self.secrets.load()));
         parts.push(self.checkpoints_part());
         Health {
@@ -174,11 +182,17 @@ impl Service {
     }
 }
 
-fn write_path(can_write: bool, last: Option<LastWrite>) -> Part {
+fn write_path(can_write: bool, troubles: usize, last: Option<LastWrite>) -> Part {
     const NAME: &str = "store";
     if !can_write {
         let detail = format!("nothing can be written: {SEE_THE_LOG}");
         return Part::new(NAME, Condition::Unreachable, detail);
+    }
+    if troubles > 0 {
+        let detail = format!(
+            "what is written is durable, and {troubles} of its parts need looking at: {SEE_THE_LOG}"
+        );
+        return Part::new(NAME, Condition::Degraded, detail);
     }
     let Some(LastWrite { ago, took }) = last else {
         return Part::new(NAME, Condition::Healthy, "nothing was written yet");
@@ -251,19 +265,49 @@ fn signing_keys(store: &dyn Store, schedule: KeySchedule, signing: &str, now: Ti
     Part::new(KEYS, state, detail).took(begun.elapsed())
 }
 
-fn disk(space: Option<Space>) -> Part {
+fn disk(space: Option<Space>, room: Room) -> Part {
     let Some(Space { free, total }) = space else {
         let detail = "the store's disk does not say how much room it has";
         return Part::new(DISK, Condition::Unreachable, detail);
     };
+    if room.is_low {
+        let detail = format!(
+            "low on space: {} MiB are free, and {} MiB are kept: no token is issued and nothing registered until there is more room; revocations and suspensions work",
+            free >> 20,
+            room.reserve >> 20
+        );
+        return Part::new(DISK, Condition::Degraded, detail);
+    }
     let percent = free.saturating_mul(100).checked_div(total).unwrap_or(0);
-    let state = if free < LITTLE_SPACE {
+    let state = if free < LITTLE_SPACE.max(room.reserve.saturating_mul(2)) {
         Condition::Degraded
     } else {
         Condition::Healthy
     };
     let detail = format!("{} MiB are free, {percent} %", free >> 20);
     Part::new(DISK, state, detail)
+}
+
+/// The clock, when it is not what the daemon goes by.
+fn standing(standing: Standing) -> Option<Part> {
+    let (state, detail) = match standing {
+        Standing::Ahead(by) => (
+            Condition::Unreachable,
+            format!(
+                "it is {} days ahead of the audit log, which is not believed: no token is issued until it is put right",
+                by.as_secs() / 86_400
+            ),
+        ),
+        Standing::Behind(by) if by > BEHIND_UNSAID => (
+            Condition::Degraded,
+            format!(
+                "it is {} s behind the audit log: time goes on at half speed until it has caught up",
+                by.as_secs()
+            ),
+        ),
+        Standing::Behind(_) | Standing::Believed => return None,
+    };
+    Some(Part::new("clock", state, detail))
 }
 
 /// How far the clock has strayed, since `begun`, from time as it passes.
@@ -312,6 +356,7 @@ mod tests {
 
     #[test]
     fn a_store_that_cannot_write_is_unreachable_and_a_slow_one_degraded() {
+        let write_path = |can_write, last| write_path(can_write, 0, last);
         let last = |millis| {
             Some(LastWrite {
                 ago: Duration::from_secs(3),
@@ -343,11 +388,11 @@ mod tests {
             findings,
             first: None,
         };
-        let part = |findings| checked(write_path(true, None), Some(&last(findings)));
+        let part = |findings| checked(write_path(true, 0, None), Some(&last(findings)));
         assert_eq!(part(0).state, Condition::Healthy);
         assert_eq!(part(2).state, Condition::Degraded);
         assert!(part(2).detail.contains("found 2 things"));
-        let unreachable = checked(write_path(false, None), Some(&last(2)));
+        let unreachable = checked(write_path(false, 0, None), Some(&last(2)));
         assert_eq!(unreachable.state, Condition::Unreachable);
     }
 
@@ -371,14 +416,26 @@ mod tests {
     #[test]
     fn little_room_on_the_disk_shows_before_it_is_full() {
         let space = |free| {
-            disk(Some(Space {
+            let space = Space {
                 free,
                 total: 100 << 30,
-            }))
+            };
+            let room = Room {
+                space,
+                reserve: 1 << 26,
+                is_low: free < 1 << 26,
+            };
+            disk(Some(space), room)
         };
         assert_eq!(space(50 << 30).state, Condition::Healthy);
         assert_eq!(space(1 << 29).state, Condition::Degraded);
-        assert_eq!(disk(None).state, Condition::Unreachable);
+        let low = space(1 << 25);
+        assert_eq!(low.state, Condition::Degraded);
+        assert!(
+            low.detail.starts_with("low on space: 32 MiB"),
+            "{}",
+            low.detail
+        );
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod demo;
 pub(crate) mod denial;
 pub(crate) mod error;
 mod expiry;
+mod fitness;
 pub(crate) mod health;
 mod idempotency;
 pub(crate) mod init;
@@ -30,13 +31,14 @@ mod live;
 pub(crate) mod log;
 pub(crate) mod organization;
 pub(crate) mod reach;
+mod reads;
 pub(crate) mod review;
 pub(crate) mod revocation;
 pub(crate) mod tier;
 pub(crate) mod token;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use agentidp_shared::{
@@ -46,7 +48,7 @@ use agentidp_shared::{
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{Clock, Random, random};
+use crate::clock::{Clock, Random, Standing, Steady, random};
 use crate::crypto::{CursorKey, Keyring, Sealer, SecretHasher};
 use crate::metrics::Metrics;
 use crate::store::{EntryFilter, Store, Stored};
@@ -56,6 +58,7 @@ pub(crate) use idempotency::IdempotencyKey;
 use limits::Limits;
 use live::VerifiedTokens;
 pub(crate) use reach::Reach;
+use reads::Reads;
 pub(crate) use tier::Tiers;
 
 /// How often a change is decided anew when another came in between.
@@ -103,7 +106,7 @@ pub(crate) struct Caller {
 pub(crate) struct Service {
     settings: Settings,
     store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
+    clock: Steady,
     random: Arc<dyn Random>,
     sealer: Sealer,
     /// Seals what is remembered for a minute, under a key that is nowhere but in memory.
@@ -114,6 +117,7 @@ pub(crate) struct Service {
     log: log::Log,
     verified_tokens: VerifiedTokens,
     denials: Denials,
+    reads: Reads,
     limits: Limits,
     /// The latest time that a token was dated with, in milliseconds since 1970.
     last_issued: AtomicI64,
@@ -125,7 +129,9 @@ pub(crate) struct Service {
     /// Ends what lasts: streams and timers.
     stopping: CancellationToken,
     metrics: Metrics,
-    /// When it began, by the clock and by what no clock change moves.
+    /// Whether it has been said that the machine's clock is not what the daemon goes by.
+    clock_is_off: AtomicBool,
+    /// When it began, by the machine's clock and by what no clock change moves.
     begun: (Timestamp, Instant),
 }
 
@@ -144,6 +150,11 @@ impl Service {
         stopping: CancellationToken,
     ) -> Result<Self, ServiceError> {
         let check_key = init::secret_check_key(store.as_ref(), &sealer)?;
+        let newest = store.entries_before(None, &EntryFilter::default(), 1)?;
+        let newest = newest.entries.first();
+        let newest = newest.and_then(|it| serde_json::from_slice::<Entry>(&it.json).ok());
+        let newest = newest.map(|entry| entry.time);
+        let clock = Steady::new(clock, newest);
         let keyring = key::prepare(
             store.as_ref(),
             &sealer,
@@ -156,11 +167,8 @@ impl Service {
             random.as_ref(),
         )))?;
         let log = log::Log::new(init::log_key(store.as_ref(), &sealer)?);
-        let begun = (clock.now(), Instant::now());
-        let newest = store.entries_before(None, &EntryFilter::default(), 1)?;
-        let newest = newest.entries.first();
-        let newest = newest.and_then(|it| serde_json::from_slice::<Entry>(&it.json).ok());
-        let last_issued = newest.map_or(0, |entry| entry.time.as_millis());
+        let begun = (clock.clock().now(), Instant::now());
+        let last_issued = newest.map_or(0, Timestamp::as_millis);
         Ok(Self {
             log,
             limits: Limits::new(&settings.limits),
@@ -175,11 +183,13 @@ impl Service {
             keyring: ArcSwap::from_pointee(keyring),
             verified_tokens: VerifiedTokens::default(),
             denials: Denials::default(),
+            reads: Reads::default(),
             last_issued: AtomicI64::new(last_issued),
             signing_keys: tokio::sync::Mutex::default(),
             credentials: tokio::sync::Mutex::default(),
             stopping,
             metrics: Metrics::default(),
+            clock_is_off: AtomicBool::new(false),
             begun,
         })
     }
@@ -240,12 +250,17 @@ impl Service {
         RequestId::new(self.now(), random(self.random.as_ref()))
     }
 
+    /// How the machine's clock stands to the time that the daemon goes by.
+    pub(crate) fn clock_standing(&self) -> Standing {
+        self.clock.standing()
+    }
+
     /// Why the daemon cannot serve, if it cannot.
     pub(crate) fn not_ready_reason(&self) -> Option<String> {
         if self.stopping.is_cancelled() {
             return Some("the daemon is stopping".to_owned());
         }
-        self.store.status().failure
+        self.store.status().failure.or_else(|| self.clock_ahead())
     }
 
     /// Puts an entry of the daemon's own into the log.

@@ -24,6 +24,7 @@ use crate::store::model::ModelStore;
 mod ageing;
 mod bulk;
 mod evidence;
+mod jumps;
 mod power;
 mod review;
 mod tokens;
@@ -34,6 +35,10 @@ struct Hands(parking_lot::Mutex<Timestamp>);
 impl Clock for Hands {
     fn now(&self) -> Timestamp {
         *self.0.lock()
+    }
+
+    fn passed(&self) -> Duration {
+        Duration::ZERO
     }
 }
 
@@ -54,6 +59,18 @@ impl Bench {
         let sealer = || Sealer::new(&[7; 32]).unwrap();
         let first = init::first_commit(&sealer(), &System::default(), clock.now()).unwrap();
         store.commit(first).await.unwrap();
+        let service = Self::open(&store, &clock).await;
+        service.seed_demo().await.unwrap();
+        Self {
+            service,
+            store,
+            clock,
+        }
+    }
+
+    /// The daemon's product, started on `store`.
+    async fn open(store: &Arc<ModelStore>, clock: &Arc<Hands>) -> Service {
+        let sealer = Sealer::new(&[7; 32]).unwrap();
         let settings = Settings {
             issuer: "https://id.example".to_owned(),
             default_audience: "https://id.example".to_owned(),
@@ -70,18 +87,21 @@ impl Bench {
         };
         let service = Service::open(
             settings,
-            Arc::clone(&store) as _,
-            Arc::clone(&clock) as _,
+            Arc::clone(store) as _,
+            Arc::clone(clock) as _,
             Arc::new(System::default()),
-            sealer(),
+            sealer,
             CancellationToken::new(),
         );
-        let service = service.await.unwrap();
-        service.seed_demo().await.unwrap();
+        service.await.unwrap()
+    }
+
+    /// The same on the same store, started anew.
+    async fn restart(self) -> Self {
         Self {
-            service,
-            store,
-            clock,
+            service: Self::open(&self.store, &self.clock).await,
+            store: self.store,
+            clock: self.clock,
         }
     }
 

@@ -44,8 +44,9 @@ impl Service {
     /// # Errors
     ///
     /// One of the codes of client authentication, `SCOPE_NOT_ALLOWED`, `RESOURCE_NOT_ALLOWED`,
-    /// `RATE_LIMITED`, `OVERLOADED`, `STORE_UNAVAILABLE`.
+    /// `RATE_LIMITED`, `OVERLOADED`, `STORE_UNAVAILABLE`, `STORAGE_LOW`, `CLOCK_AHEAD`.
     pub(crate) async fn issue(&self, request: &IssueRequest) -> Result<IssuedToken, ServiceError> {
+        self.check_issuing(request.origin)?;
         // However often it is decided, it is one request.
         let mut counted = None;
         for _ in 0..ATTEMPTS {
@@ -113,7 +114,7 @@ impl Service {
                 return Err(ServiceError::new(code, grant_refusal(code)));
             }
         };
-        // Only its id is dated after what ended earlier tokens: `exp` and the entry go by the clock.
+        // Only its id is dated after what ended earlier tokens: `exp` and the entry go by the daemon's time.
         let issued_at = issue_time(organization, agent, credential, now);
         self.note_issue(issued_at);
         let jti = TokenId::new(issued_at, random(self.random.as_ref()));

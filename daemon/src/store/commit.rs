@@ -1,6 +1,8 @@
 //! The unit of writing: what changes, and the audit entries that account for it.
 
-use agentidp_shared::{Entry, OrganizationId, Target, TargetKind, Timestamp, TokenId};
+use agentidp_shared::{
+    Action, Entry, OrganizationId, Outcome, Target, TargetKind, Timestamp, TokenId,
+};
 use serde::{Deserialize, Serialize};
 
 use super::record::{Record, RecordKey};
@@ -122,6 +124,14 @@ impl Commit {
         self
     }
 
+    /// Whether it makes the store grow: hands out a token or a secret, or makes or fills a record. What
+    /// takes power away, keys, and the daemon's own words are let through as long as anything is.
+    pub(crate) fn grows(&self) -> bool {
+        self.items
+            .iter()
+            .any(|item| item.entry.outcome == Outcome::Success && is_growth(item.entry.action))
+    }
+
     /// The entries with their records, in order; at least one.
     pub(crate) fn items(&self) -> &[Item] {
         &self.items
@@ -140,6 +150,64 @@ impl Commit {
     /// The revisions that other records must have.
     pub(crate) fn requirements(&self) -> &[(RecordKey, u64)] {
         &self.requirements
+    }
+}
+
+const fn is_growth(action: Action) -> bool {
+    match action {
+        Action::OrganizationCreate
+        | Action::OrganizationUpdate
+        | Action::AgentRegister
+        | Action::AgentUpdate
+        | Action::CredentialIssue
+        | Action::CredentialRotate
+        | Action::TokenIssue
+        // It is written only to note that an assertion was used.
+        | Action::TokenIntrospect => true,
+        Action::StoreInit
+        | Action::StoreAccept
+        | Action::StoreCheck
+        | Action::StoreCompact
+        | Action::DaemonStart
+        | Action::DaemonStop
+        | Action::OrganizationShow
+        | Action::OrganizationList
+        | Action::OrganizationSuspend
+        | Action::OrganizationResume
+        | Action::AgentShow
+        | Action::AgentList
+        | Action::AgentSuspend
+        | Action::AgentResume
+        | Action::AgentRevoke
+        | Action::AgentDecommission
+        | Action::AgentArchive
+        | Action::AgentTransitionMany
+        | Action::CredentialRetire
+        | Action::CredentialExpiring
+        | Action::CredentialRevoke
+        | Action::CredentialList
+        | Action::CredentialShow
+        | Action::TokenRevoke
+        | Action::KeyCreate
+        | Action::KeyActivate
+        | Action::KeyRetire
+        | Action::KeyWithdraw
+        | Action::KeyRotate
+        | Action::KeyRevoke
+        | Action::KeyRewrap
+        | Action::KeyList
+        | Action::AuditList
+        | Action::AuditTail
+        | Action::AuditKey
+        | Action::AuditProve
+        | Action::AuditCheckpoint
+        | Action::AuditConsistency
+        | Action::AuditExport
+        | Action::StatusShow
+        | Action::HealthCheck
+        | Action::ReflectionRead
+        | Action::RequestRefuse
+        | Action::UnknownCall => false,
     }
 }
 
@@ -179,6 +247,9 @@ pub(crate) enum CommitError {
     /// More commits are waiting than the queue holds. Later it may have room.
     #[error("too many commits are waiting")]
     Overloaded,
+    /// It would make the store grow, and its disk has little room left.
+    #[error("the store is low on space")]
+    LowOnSpace,
     /// Nothing can be made durable any more.
     #[error("nothing can be written: {0}")]
     Unavailable(String),

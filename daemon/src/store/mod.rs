@@ -140,6 +140,10 @@ pub(crate) struct StoreStatus {
     pub(crate) failure: Option<String>,
     /// Why the head file cannot be written, without which no checkpoint is signed; `None`: it can.
     pub(crate) head_failure: Option<String>,
+    /// What needs looking at though everything is written and read; each says what to do.
+    pub(crate) troubles: Vec<String>,
+    /// The room on its disk, as it was looked at last, a second ago at the most.
+    pub(crate) room: Room,
 }
 
 /// How an agent or a credential was used.
@@ -158,6 +162,17 @@ pub(crate) struct Space {
     pub(crate) free: u64,
     /// All that there is.
     pub(crate) total: u64,
+}
+
+/// The room on a store's disk, and how much of it is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Room {
+    /// What there is.
+    pub(crate) space: Space,
+    /// What is kept for revocations and the like, in bytes.
+    pub(crate) reserve: u64,
+    /// Whether less than that is free: nothing that grows the store is taken on.
+    pub(crate) is_low: bool,
 }
 
 /// A durable store of records and of the audit log that accounts for them.
@@ -256,6 +271,10 @@ pub(crate) trait Store: Send + Sync + 'static {
 
     /// The store's state.
     fn status(&self) -> StoreStatus;
+
+    /// Whether its disk has less room than is kept for revocations and the like, so that nothing which
+    /// grows the store is taken on. Asked before each token: it costs nothing.
+    fn is_low_on_space(&self) -> bool;
 
     /// How much room its disk has.
     fn space(&self) -> Read<Space>;

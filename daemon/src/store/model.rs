@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use agentidp_shared::audit::MAX_ENTRY_BYTES;
 use agentidp_shared::merkle::{Edge, NodeHash};
@@ -22,11 +22,17 @@ use super::check::{Current, check};
 use super::query::first_expiry;
 use super::{
     AgentPage, AgentQuery, Commit, CommitError, Committed, CredentialRecord, EntryFilter,
-    EntryPage, Item, Read, ReadError, Record, RecordKey, ServerSecret, ServerSecretName,
+    EntryPage, Item, Read, ReadError, Record, RecordKey, Room, ServerSecret, ServerSecretName,
     SigningKeyRecord, Space, Store, StoreStatus, Stored, StoredEntry, Temporary, TemporaryKey,
     Usage, form,
 };
 use crate::metrics::store::StoreMetrics;
+
+/// The room that its disk would have.
+const SPACE: Space = Space {
+    free: 1 << 40,
+    total: 1 << 41,
+};
 
 /// The model.
 pub(crate) struct ModelStore {
@@ -35,6 +41,7 @@ pub(crate) struct ModelStore {
     headed: watch::Sender<Arc<Edge>>,
     checkpoint: Mutex<String>,
     failure: Mutex<Option<String>>,
+    is_low: AtomicBool,
     lists: AtomicUsize,
     metrics: StoreMetrics,
 }
@@ -101,6 +108,7 @@ impl ModelStore {
             headed: watch::Sender::default(),
             checkpoint: Mutex::default(),
             failure: Mutex::default(),
+            is_low: AtomicBool::new(false),
             lists: AtomicUsize::new(0),
             metrics: StoreMetrics::default(),
         }
@@ -116,6 +124,11 @@ impl ModelStore {
         self.checkpoint.lock().clone()
     }
 
+    /// From here on its disk has little room left, or enough again.
+    pub(crate) fn set_low(&self, is_low: bool) {
+        self.is_low.store(is_low, Ordering::Relaxed);
+    }
+
     /// How often agents were listed: each time all of them were gone through.
     pub(crate) fn lists(&self) -> usize {
         self.lists.load(Ordering::Relaxed)
@@ -124,6 +137,9 @@ impl ModelStore {
     fn commit_now(&self, commit: Commit) -> Result<Committed, CommitError> {
         if let Some(cause) = self.failure.lock().clone() {
             return Err(CommitError::Unavailable(cause));
+        }
+        if self.is_low_on_space() && commit.grows() {
+            return Err(CommitError::LowOnSpace);
         }
         let mut contents = self.contents.lock();
         check(&commit, &*contents).unwrap()?;
@@ -136,6 +152,8 @@ impl ModelStore {
         for (item, seq) in commit.into_items().into_iter().zip(first..) {
             let mut entry = item.entry;
             entry.seq = seq;
+            let latest = contents.entries.last().map(|(last, _)| last.time);
+            entry.time = latest.map_or(entry.time, |latest| entry.time.max(latest));
             if let (Some(record), Some(target)) = (&item.change, &mut entry.target) {
                 target.revision = Some(record.revision());
                 target.digest = Some(form::digest(&form::encode(record).unwrap()));
@@ -377,14 +395,21 @@ impl Store for ModelStore {
             upkeep: crate::store::Upkeep::default(),
             failure: self.failure.lock().clone(),
             head_failure: None,
+            troubles: Vec::new(),
+            room: Room {
+                space: SPACE,
+                reserve: 1 << 20,
+                is_low: self.is_low_on_space(),
+            },
         }
     }
 
+    fn is_low_on_space(&self) -> bool {
+        self.is_low.load(Ordering::Relaxed)
+    }
+
     fn space(&self) -> Read<Space> {
-        Ok(Space {
-            free: 1 << 40,
-            total: 1 << 41,
-        })
+        Ok(SPACE)
     }
 
     fn metrics(&self) -> &StoreMetrics {

@@ -872,6 +872,9 @@ pub struct Status {
     /// the one that the store is on; absent: it does not answer
     #[prost(message, optional, tag = "21")]
     pub disk: ::core::option::Option<status::Disk>,
+    /// what needs looking at, each with what to do
+    #[prost(string, repeated, tag = "30")]
+    pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Nested message and enum types in `Status`.
 pub mod status {
@@ -908,6 +911,17 @@ pub mod status {
         /// the compaction of the index that is under way
         #[prost(message, optional, tag = "12")]
         pub compacting: ::core::option::Option<Work>,
+        /// as it was a second ago at the most
+        #[prost(uint64, tag = "30")]
+        pub disk_free_bytes: u64,
+        #[prost(uint64, tag = "31")]
+        pub disk_total_bytes: u64,
+        /// kept for revocations, suspensions and keys
+        #[prost(uint64, tag = "32")]
+        pub reserve_bytes: u64,
+        /// less than that is free: no token is issued, nothing registered
+        #[prost(bool, tag = "33")]
+        pub is_low_on_space: bool,
     }
     /// How far something is.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -71,7 +71,7 @@ fn absent() -> Subject {
 }
 
 /// A new agent of an organization, with everything that belongs to it.
-fn subject(daemon: &TestDaemon, organization: &Value, name: &str) -> Subject {
+pub(super) fn subject(daemon: &TestDaemon, organization: &Value, name: &str) -> Subject {
     let organization_name = organization["name"].as_str().unwrap().to_owned();
     let email = format!("{name}@{organization_name}.example");
     let client: Client = daemon.enrol(&Registration::new(&email).of(&organization_name));
@@ -111,8 +111,14 @@ fn picture(daemon: &TestDaemon, foreign: &[Subject]) -> Vec<Value> {
     all
 }
 
+/// Where a row succeeds for one who may do everything: on an agent of one's own that is served, or on one
+/// that has ended.
+pub(super) fn takes_what_has_ended(row: &Row) -> bool {
+    matches!(row.check, Check::Record { own, .. } if own != Code::Ok)
+}
+
 /// The user who runs the test, with a role for these organizations, or for all.
-fn with_role(
+pub(super) fn with_role(
     mut installation: Installation,
     role: &'static str,
     organizations: Option<&str>,

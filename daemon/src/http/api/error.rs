@@ -154,7 +154,9 @@ const fn status(code: Code) -> StatusCode {
         Code::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        Code::Overloaded | Code::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Code::Overloaded | Code::StoreUnavailable | Code::StorageLow | Code::ClockAhead => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
     }
 }
 
@@ -197,7 +199,8 @@ impl From<ServiceError> for ApiError {
                 retry_after: match code {
                     Code::RateLimited => error.exhausted.map(|it| it.retry_after),
                     Code::Overloaded => Some(1),
-                    Code::StoreUnavailable => Some(10),
+                    Code::StoreUnavailable | Code::ClockAhead => Some(10),
+                    Code::StorageLow => Some(60),
                     _ => None,
                 },
                 ..Self::new(code, error.message)
@@ -251,7 +254,11 @@ mod tests {
             let status = status(*code);
             let is_fault = matches!(
                 code,
-                Code::Internal | Code::Overloaded | Code::StoreUnavailable
+                Code::Internal
+                    | Code::Overloaded
+                    | Code::StoreUnavailable
+                    | Code::StorageLow
+                    | Code::ClockAhead
             );
             assert_eq!(status.is_server_error(), is_fault, "{code}");
             assert!(status.is_client_error() || is_fault, "{code}");

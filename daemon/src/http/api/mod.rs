@@ -114,6 +114,26 @@ impl Operation {
         }
     }
 
+    /// Whether it changes nothing.
+    const fn is_read(self) -> bool {
+        match self {
+            Self::ListAgents
+            | Self::ShowAgent
+            | Self::ListCredentials
+            | Self::ShowCredential
+            | Self::ListAudit
+            | Self::ShowAudit
+            | Self::ShowHealth => true,
+            Self::RegisterAgent
+            | Self::UpdateAgent
+            | Self::Transition(_)
+            | Self::DeleteAgent
+            | Self::IssueCredential
+            | Self::RotateCredential
+            | Self::RevokeCredential => false,
+        }
+    }
+
     async fn run(self, call: Call) -> Result<Answer, ApiError> {
         match self {
             Self::RegisterAgent => agent::register(call).await,
@@ -179,8 +199,14 @@ async fn work(
     })?;
     let (service, asking) = (Arc::clone(&app.service), caller.clone());
     let answer = run(app, caller, operation, parts, body).await;
-    // Whatever was attempted is part of the log, whatever came of it.
-    answer.inspect_err(|error| service.deny_automation(&asking, action, error.code()))
+    // Whatever was attempted is part of the log, whatever came of it. What changes something has its
+    // entry from whoever changed it.
+    match &answer {
+        Ok(_) if operation.is_read() => service.note_read(&asking, action),
+        Ok(_) => {}
+        Err(error) => service.deny_automation(&asking, action, error.code()),
+    }
+    answer
 }
 
 async fn run(

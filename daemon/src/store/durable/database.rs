@@ -121,11 +121,16 @@ impl Trees {
         ]
     }
 
+    /// The file that sled writes it to, of an index in `folder`.
+    pub(super) fn file(&self, folder: &Path) -> PathBuf {
+        folder.join(self.name).join("db")
+    }
+
     /// Makes everything that was written durable.
     pub(super) fn sync(&self, folder: &Path) -> Read<()> {
         self.db.flush().map_err(failed)?;
         // On Linux sled's flush hands the pages to the kernel and does not wait for the disk.
-        File::open(folder.join(self.name).join("db"))
+        File::open(self.file(folder))
             .and_then(|file| file.sync_data())
             .map_err(|error| ReadError(format!("the index could not be synced: {error}")))
     }

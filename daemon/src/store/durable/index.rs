@@ -5,6 +5,7 @@
 //! panics on damage that it notices. So nothing here is ever the only copy, everything that is
 //! applied is absolute and may be applied again, and opening is guarded.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +21,7 @@ use super::kept::Kept;
 use super::layout::{read_json, write_json};
 use super::progress::Progress;
 use super::records::MAX_VALUE;
+use super::room::Disk;
 use super::tally::{Mark, Tally};
 use super::usage::{Count, UsageKey};
 use crate::store::ReadError;
@@ -70,6 +72,20 @@ impl Index {
     /// What is to be read from.
     pub(super) fn trees(&self) -> Arc<Trees> {
         self.database.trees()
+    }
+
+    /// Claims room on `disk` behind the end of the database's file.
+    pub(super) fn claim(&self, disk: &Disk) {
+        if disk.claim() == 0 {
+            return;
+        }
+        let path = self.trees().file(self.database.folder());
+        let file = File::options().write(true).open(path);
+        let Ok((file, length)) = file.and_then(|it| it.metadata().map(|found| (it, found.len())))
+        else {
+            return;
+        };
+        let _ = disk.claim_in(&file, length, length.saturating_add(disk.claim()));
     }
 
     /// The mark of the index in `folder`, if it has one that is whole and of this form.

@@ -7,6 +7,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agentidp_shared::StoreId;
@@ -14,6 +15,8 @@ use agentidp_shared::StoreId;
 use super::OpenError;
 use super::frame::{self, Frame, FrameError, FrameItem, Hash, Reader};
 use super::layout::sync_folder;
+use super::output::{Output, WriteError};
+use super::room::Disk;
 
 const MAGIC: &[u8; 8] = b"AIDPJRNL";
 const FORMAT: u32 = 1;
@@ -52,24 +55,6 @@ impl Position {
     }
 }
 
-/// What is written to: a file, or in tests one that fails.
-pub(super) trait Output: Send {
-    /// Writes all of `bytes` at the end.
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
-    /// Makes what was written durable.
-    fn sync(&mut self) -> io::Result<()>;
-}
-
-impl Output for File {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.write_all(bytes)
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        self.sync_data()
-    }
-}
-
 /// The journal's end, to be appended to.
 pub(super) struct Journal {
     folder: PathBuf,
@@ -81,6 +66,11 @@ pub(super) struct Journal {
     /// Bytes in all segments, and how many segments there are.
     size: (u64, u64),
     synced_in: Duration,
+    /// The file that is written to.
+    segment: PathBuf,
+    disk: Arc<Disk>,
+    /// Up to which byte of the segment room is claimed; `None` when it cannot be.
+    claimed: Option<u64>,
 }
 
 impl Journal {
@@ -110,7 +100,40 @@ impl Journal {
             buffer: Vec::new(),
             size: (end.bytes - end.torn, end.segments),
             synced_in: Duration::ZERO,
+            segment: end.segment.clone(),
+            disk: Arc::new(Disk::new(0)),
+            claimed: None,
         })
+    }
+
+    /// Claims room on `disk` ahead from here on.
+    pub(super) fn keep_room(&mut self, disk: Arc<Disk>) {
+        self.claimed = (disk.claim() > 0).then_some(0);
+        self.disk = disk;
+        self.claim(0);
+    }
+
+    /// Claims room for the next `bytes` and what may come after them, when there is not enough.
+    fn claim(&mut self, bytes: u64) {
+        let Some(claimed) = self.claimed else { return };
+        let ahead = self.disk.claim();
+        let needed = self.segment_bytes.saturating_add(bytes);
+        if claimed >= needed.saturating_add(ahead / 2) {
+            return;
+        }
+        let (from, to) = (
+            self.segment_bytes.max(claimed),
+            needed.saturating_add(ahead),
+        );
+        let is_possible = self.output.claim(&self.disk, from, to);
+        // What a full disk does not give is tried for again with the next frame.
+        self.claimed = if !is_possible {
+            None
+        } else if self.disk.is_low() {
+            Some(claimed)
+        } else {
+            Some(to)
+        };
     }
 
     /// Where the journal stands.
@@ -140,11 +163,11 @@ impl Journal {
     ///
     /// Whatever the disk says. The end of the journal is then unknown: nothing may be appended any
     /// more.
-    pub(super) fn append(&mut self, items: &[FrameItem]) -> io::Result<Position> {
-        if self.segment_bytes >= SEGMENT_BYTES {
-            self.output = Box::new(new_segment(&self.folder, self.store_id, self.position)?);
-            self.segment_bytes = HEADER as u64;
-            self.size = (self.size.0 + HEADER as u64, self.size.1 + 1);
+    pub(super) fn append(&mut self, items: &[FrameItem]) -> Result<Position, WriteError> {
+        // The room that is claimed is behind the end of the segment that there is.
+        if self.segment_bytes >= SEGMENT_BYTES && !self.disk.is_low() {
+            let begun = self.begin_segment();
+            begun.map_err(WriteError::of("beginning a segment in", &self.folder))?;
         }
         self.buffer.clear();
         let (number, first_seq) = (self.position.frame + 1, self.position.entries);
@@ -155,12 +178,18 @@ impl Journal {
             &self.position.hash,
             items,
         )
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        self.output.append(&self.buffer)?;
-        let begun = Instant::now();
-        self.output.sync()?;
-        self.synced_in = begun.elapsed();
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
+        .map_err(WriteError::of("framing for", &self.segment))?;
         let written = self.buffer.len() as u64;
+        self.claim(written);
+        self.output
+            .append(&self.buffer)
+            .map_err(WriteError::of("write to", &self.segment))?;
+        let begun = Instant::now();
+        self.output
+            .sync()
+            .map_err(WriteError::of("fdatasync of", &self.segment))?;
+        self.synced_in = begun.elapsed();
         self.segment_bytes += written;
         self.size.0 += written;
         let entries = first_seq + items.len() as u64;
@@ -170,6 +199,15 @@ impl Journal {
             entries,
         };
         Ok(self.position)
+    }
+
+    fn begin_segment(&mut self) -> io::Result<()> {
+        self.output = Box::new(new_segment(&self.folder, self.store_id, self.position)?);
+        self.segment = self.folder.join(segment_name(self.position.frame + 1));
+        self.segment_bytes = HEADER as u64;
+        self.size = (self.size.0 + HEADER as u64, self.size.1 + 1);
+        self.claimed = self.claimed.map(|_| 0);
+        Ok(())
     }
 }
 

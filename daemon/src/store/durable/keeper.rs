@@ -1,5 +1,6 @@
 //! What is done beside the commits: the head file every second, the index every few.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -10,12 +11,18 @@ use agentidp_shared::StoreId;
 use super::head::Head;
 use super::layout::Layout;
 use super::open::Trust;
+use super::room::{failed_call, remedy};
 use super::state::State;
 
 /// How often the head file is written while the log grows.
 const HEAD_EVERY: Duration = Duration::from_secs(1);
 /// How many of those make the time after which the index is made durable.
 const HEADS_PER_FLUSH: u32 = 5;
+
+/// What there may be trouble with. Without the head file no checkpoint is signed.
+pub(super) const HEAD: &str = "head file";
+const DISK: &str = "disk";
+const INDEX: &str = "index";
 
 /// The thread that does it.
 pub(super) struct Keeper {
@@ -69,15 +76,16 @@ impl Keeper {
                 for tick in 1_u32.. {
                     match ended.recv_timeout(HEAD_EVERY) {
                         Err(RecvTimeoutError::Timeout) => {
+                            work.look_at_disk();
                             work.write_head();
-                            work.relieve();
+                            work.guard(Work::relieve);
                             if tick.is_multiple_of(HEADS_PER_FLUSH) {
-                                work.flush();
+                                work.guard(Work::flush);
                             }
                         }
                         Ok(End::InOrder) => {
                             work.write_head();
-                            work.flush();
+                            work.guard(Work::flush);
                             return work.is_durable();
                         }
                         Ok(End::Abandoned) | Err(RecvTimeoutError::Disconnected) => return false,
@@ -130,20 +138,50 @@ impl Work {
         }
         let head = Head::new(self.store_id, &position, edge.root());
         let written = self.layout.write_head(&head);
-        let failure = written.as_ref().err().map(ToString::to_string);
-        *self.state.head_failure.write() = failure;
-        match written {
-            Ok(()) => {
-                self.headed = position.frame;
-                self.state.headed.send_replace(edge);
-            }
-            Err(error) => tracing::error!(%error, "the head file could not be written"),
+        if written.is_ok() {
+            self.headed = position.frame;
+            self.state.headed.send_replace(edge);
+        }
+        // The next one is tried as long as the log grows; until then an older one stands.
+        let trouble = written.err().map(|error| {
+            let failed = failed_call("writing the head file", self.layout.head(), &error);
+            format!("{failed}; it is tried again every second that the log grows")
+        });
+        self.state.trouble(HEAD, trouble);
+    }
+
+    fn look_at_disk(&self) {
+        let found = self.state.disk.look(self.layout.root());
+        let trouble = found.err().map(|error| {
+            format!(
+                "the disk of {} does not tell how much room it has: {error}: {}",
+                self.layout.root().display(),
+                remedy(&error)
+            )
+        });
+        self.state.trouble(DISK, trouble);
+    }
+
+    /// Does something with the index, of which sled may panic.
+    fn guard(&mut self, work: fn(&mut Self)) {
+        let worked = std::panic::catch_unwind(AssertUnwindSafe(|| work(self)));
+        if worked.is_err() {
+            self.index_trouble(Some("sled gave up on it".to_owned()));
         }
     }
 
-    fn relieve(&self) {
+    fn index_trouble(&self, cause: Option<String>) {
+        let trouble = cause.map(|cause| {
+            format!(
+                "the index cannot be made durable: {cause}; the journal has everything that was acknowledged, and it is tried again every five seconds: if it lasts, restart the daemon, which makes the index good again from the journal"
+            )
+        });
+        self.state.trouble(INDEX, trouble);
+    }
+
+    fn relieve(&mut self) {
         if let Err(error) = self.state.relieve() {
-            tracing::error!(%error, "the index does not take how records were used");
+            self.index_trouble(Some(error.to_string()));
         }
     }
 
@@ -152,10 +190,55 @@ impl Work {
         if frame == self.flushed {
             return;
         }
-        match self.state.flush(self.store_id) {
-            Ok(()) => self.flushed = frame,
-            // The journal has it all; the next start reads more of it.
-            Err(error) => tracing::error!(%error, "the index could not be made durable"),
+        // When it fails, the journal has it all; the next start reads more of it.
+        let flushed = self.state.flush(self.store_id);
+        if flushed.is_ok() {
+            self.flushed = frame;
+            self.state.claim_for_index();
         }
+        self.index_trouble(flushed.err().map(|error| error.to_string()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use agentidp_shared::Timestamp;
+
+    use super::super::StoreOptions;
+    use super::super::directory::Directory;
+    use super::super::index::Index;
+    use super::*;
+
+    #[test]
+    fn an_index_that_sled_gives_up_on_is_told_until_it_is_durable_again() {
+        let root = tempfile::tempdir().unwrap();
+        let state = State::new(
+            Index::open(root.path()).unwrap(),
+            Directory::default(),
+            0,
+            1,
+        )
+        .unwrap();
+        let mut work = Work {
+            state: Arc::new(state),
+            layout: Layout::new(&StoreOptions::new(
+                root.path().to_owned(),
+                root.path().join("head"),
+                Timestamp::from_millis(0),
+            )),
+            store_id: StoreId::from_bytes([7; 16]),
+            headed: 0,
+            flushed: 1,
+        };
+        let troubles =
+            |work: &Work| -> Vec<String> { work.state.troubles.lock().values().cloned().collect() };
+        work.guard(|_| panic!("a page is damaged"));
+        let told = troubles(&work);
+        assert!(
+            matches!(told.as_slice(), [only] if only.contains("sled gave up") && only.contains("restart the daemon")),
+            "{told:?}"
+        );
+        work.guard(Work::flush);
+        assert_eq!(troubles(&work), Vec::<String>::new());
     }
 }

@@ -21,7 +21,7 @@ use crate::store::form::hex;
 pub(super) const FORMAT: u32 = 3;
 
 /// The room on the disk that `folder` is on.
-pub(super) fn space(folder: &str) -> io::Result<Space> {
+pub(super) fn space(folder: &Path) -> io::Result<Space> {
     let disk = nix::sys::statvfs::statvfs(folder)?;
     let bytes = |blocks: u64| blocks.saturating_mul(disk.fragment_size());
     Ok(Space {
@@ -208,6 +208,11 @@ impl Layout {
             Errno::EWOULDBLOCK => OpenError::Locked(self.root.clone()),
             error => OpenError::io(&path)(error.into()),
         })
+    }
+
+    /// The head file.
+    pub(super) fn head(&self) -> &Path {
+        &self.head
     }
 
     /// How many bytes the journal's folder has.

@@ -24,9 +24,11 @@ mod kept;
 mod layout;
 mod listing;
 mod open;
+mod output;
 mod places;
 mod progress;
 mod records;
+mod room;
 mod sequencer;
 mod state;
 mod table;
@@ -39,7 +41,7 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -91,6 +93,8 @@ pub(crate) struct StoreOptions {
     pub(crate) trial: Option<Trial>,
     /// Shows how far opening, checking or compacting it is.
     pub(crate) progress: Arc<Progress>,
+    /// How many bytes are kept for what must be written when the disk is nearly full; 0: none.
+    pub(crate) reserve: u64,
 }
 
 impl StoreOptions {
@@ -102,6 +106,7 @@ impl StoreOptions {
             opened_at,
             trial: None,
             progress: Arc::default(),
+            reserve: 0,
         }
     }
 }
@@ -148,6 +153,9 @@ impl JournaledStore {
     }
 
     fn hand_in(&self, waiting: Waiting) -> Result<(), CommitError> {
+        if self.state.disk.is_low() && waiting.commit.grows() {
+            return Err(CommitError::LowOnSpace);
+        }
         let queue = self.queue.lock();
         let queue = queue
             .as_ref()
@@ -324,6 +332,7 @@ impl Store for JournaledStore {
 
     fn status(&self) -> StoreStatus {
         let (position, (journal_bytes, journal_segments)) = *self.state.journal.lock();
+        let troubles = self.state.troubles.lock().clone();
         StoreStatus {
             id: self.id,
             path: self.path.clone(),
@@ -333,8 +342,14 @@ impl Store for JournaledStore {
             journal_segments,
             upkeep: self.upkeep(),
             failure: self.state.failure.read().clone(),
-            head_failure: self.state.head_failure.read().clone(),
+            head_failure: troubles.get(keeper::HEAD).cloned(),
+            troubles: troubles.into_values().collect(),
+            room: self.state.disk.room(),
         }
+    }
+
+    fn is_low_on_space(&self) -> bool {
+        self.state.disk.is_low()
     }
 
     fn headed(&self) -> watch::Receiver<Arc<Edge>> {
@@ -355,7 +370,7 @@ impl Store for JournaledStore {
     }
 
     fn space(&self) -> Read<Space> {
-        layout::space(&self.path).map_err(|error| ReadError(error.to_string()))
+        layout::space(Path::new(&self.path)).map_err(|error| ReadError(error.to_string()))
     }
 
     fn metrics(&self) -> &StoreMetrics {

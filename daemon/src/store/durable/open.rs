@@ -19,6 +19,7 @@ use super::index::Index;
 use super::journal::{self, End, Journal, Position};
 use super::keeper::Keeper;
 use super::layout::{FORMAT, Identity, Layout, sync_folder, write_json};
+use super::room::Disk;
 use super::sequencer::{Sequencer, seal};
 use super::state::{Applied, State};
 use super::tally::Mark;
@@ -223,7 +224,9 @@ impl JournaledStore {
         let end = journal::scan(&journal, id, 1, &mut |_| Ok(()))?;
         let mut writer = Journal::open(&journal, id, &end).map_err(OpenError::io(&journal))?;
         let frame = seal(&mut first.into_items(), 0)?;
-        let position = writer.append(&frame).map_err(OpenError::io(&journal))?;
+        let position = writer
+            .append(&frame)
+            .map_err(|error| OpenError::io(&journal)(error.into()))?;
         let mut tree = Frontier::default();
         for item in &frame {
             tree.push(NodeHash::of_leaf(&item.entry));
@@ -319,6 +322,10 @@ impl JournaledStore {
         let journal_folder = layout.journal();
         let mut journal = Journal::open(&journal_folder, identity.id, &end)
             .map_err(OpenError::io(&journal_folder))?;
+        let disk = Arc::new(Disk::new(options.reserve));
+        disk.look(layout.root())
+            .map_err(OpenError::io(layout.root()))?;
+        journal.keep_room(Arc::clone(&disk));
         prepare(&mut journal);
         let was_unclean = layout.begin().map_err(OpenError::io(layout.root()))?;
         layout.remove_copies();
@@ -330,8 +337,10 @@ impl JournaledStore {
             options,
             was_unclean,
         };
-        let state = opening.up_to_date(mark)?;
+        let mut state = opening.up_to_date(mark)?;
         options.progress.end();
+        state.disk = disk;
+        state.claim_for_index();
         state.uses.go_live();
         *state.journal.lock() = (journal.position(), journal.size());
         state.head.send_replace(journal.position().entries);
@@ -341,6 +350,11 @@ impl JournaledStore {
         let sequencer = Sequencer {
             queue: waiting,
             journal,
+            // What is accepted as it is may have been written by a clock that was ahead.
+            latest: match trust {
+                Trust::HeadFile => state.newest_time()?,
+                Trust::Journal => None,
+            },
             state: Arc::clone(&state),
         };
         let thread = std::thread::Builder::new()

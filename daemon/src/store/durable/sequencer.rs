@@ -51,6 +51,8 @@ pub(super) struct Sequencer {
     pub(super) queue: mpsc::Receiver<Waiting>,
     /// Where they go.
     pub(super) journal: Journal,
+    /// The time of the newest entry; the next is not earlier.
+    pub(super) latest: Option<Timestamp>,
     /// What readers see.
     pub(super) state: Arc<State>,
 }
@@ -121,6 +123,15 @@ impl Overlay<'_> {
             }
             Record::Credential(_) | Record::SigningKey(_) | Record::ServerSecret(_) => {}
         }
+    }
+}
+
+/// Dates no entry before `latest`, which becomes the time of the last one: requests that are under way
+/// together took their time before they got in line.
+fn keep_time(items: &mut [Item], latest: &mut Option<Timestamp>) {
+    for Item { entry, .. } in items {
+        entry.time = latest.map_or(entry.time, |latest| entry.time.max(latest));
+        *latest = Some(entry.time);
     }
 }
 
@@ -212,7 +223,7 @@ impl Sequencer {
         let mut frame: Vec<FrameItem> = Vec::with_capacity(waiting.len());
         let mut items: Vec<Item> = Vec::with_capacity(waiting.len());
         let mut accepted = Vec::with_capacity(waiting.len());
-        let mut bytes = 0;
+        let (mut bytes, mut latest) = (0, self.latest);
         while bytes < FRAME_BYTES {
             let Some(Waiting { commit, answer }) = waiting.next() else {
                 break;
@@ -220,7 +231,12 @@ impl Sequencer {
             let seq = first_seq + frame.len() as u64;
             let sealed = admit(&commit, &overlay).and_then(|()| {
                 let mut own = commit.into_items();
-                seal(&mut own, seq).map(|sealed| (own, sealed))
+                let mut then = latest;
+                keep_time(&mut own, &mut then);
+                seal(&mut own, seq).map(|sealed| {
+                    latest = then;
+                    (own, sealed)
+                })
             });
             match sealed {
                 Ok((mut own, sealed)) => {
@@ -238,6 +254,7 @@ impl Sequencer {
         if frame.is_empty() {
             return;
         }
+        self.latest = latest;
         let result = self.write(&frame, &items);
         if result.is_ok() {
             let took = self.journal.synced_in();
@@ -255,7 +272,7 @@ impl Sequencer {
         let position = match self.journal.append(frame) {
             Ok(position) => position,
             Err(error) => {
-                return Err(self.fail(format!("the journal could not be written: {error}")));
+                return Err(self.fail(format!("{error}; nothing that was acknowledged is lost")));
             }
         };
         let mut tree = self.state.tree.lock();
@@ -268,7 +285,9 @@ impl Sequencer {
             };
             if let Err(error) = self.state.apply(position.frame, applied, &mut tree) {
                 // It is durable in the journal; what cannot be trusted any more is what is read.
-                return Err(self.fail(error.to_string()));
+                return Err(self.fail(format!(
+                    "{error}; the journal has everything that was acknowledged: restart the daemon, which makes the index good again from it"
+                )));
             }
         }
         *self.state.journal.lock() = (position, self.journal.size());
@@ -290,7 +309,9 @@ struct SaysWhenItPanics(Arc<State>);
 impl Drop for SaysWhenItPanics {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            *self.0.failure.write() = Some("the sequencer panicked".to_owned());
+            *self.0.failure.write() = Some(
+                "the writer ended by an error of the program's own or of the index (the daemon's log has the panic); the journal has everything that was acknowledged: restart the daemon, which makes the index good again from it".to_owned(),
+            );
         }
     }
 }

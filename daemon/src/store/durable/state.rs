@@ -1,5 +1,6 @@
 //! What readers see: the index, and in memory what is not in it yet or is wanted often.
 
+use std::collections::BTreeMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use super::index::Index;
 use super::journal::Position;
 use super::places;
 use super::progress::Progress;
+use super::room::Disk;
 use super::usage::{Issued, UsageKey, Uses};
 use crate::metrics::store::StoreMetrics;
 use crate::store::query::first_expiry;
@@ -89,8 +91,10 @@ pub(super) struct State {
     flushing: Mutex<()>,
     /// Why nothing can be written any more.
     pub(super) failure: RwLock<Option<String>>,
-    /// Why the head file cannot be written.
-    pub(super) head_failure: RwLock<Option<String>>,
+    /// What needs looking at though everything is written and read, by what it is about.
+    pub(super) troubles: Mutex<BTreeMap<&'static str, String>>,
+    /// The room on the disk.
+    pub(super) disk: Arc<Disk>,
     /// Where the journal stands, and how many bytes and segments it has.
     pub(super) journal: Mutex<(Position, (u64, u64))>,
     /// What is counted.
@@ -131,7 +135,8 @@ impl State {
             headed: watch::Sender::default(),
             flushing: Mutex::default(),
             failure: RwLock::default(),
-            head_failure: RwLock::default(),
+            troubles: Mutex::default(),
+            disk: Arc::new(Disk::new(0)),
             journal: Mutex::new((Position::START, (0, 0))),
             metrics,
         })
@@ -238,6 +243,43 @@ impl State {
             self.uses.write(&self.index)?;
         }
         Ok(())
+    }
+
+    /// Notes what is the trouble with `what`, or that there is none any more.
+    pub(super) fn trouble(&self, what: &'static str, trouble: Option<String>) {
+        let mut troubles = self.troubles.lock();
+        match trouble {
+            Some(trouble) => {
+                if troubles.get(what) != Some(&trouble) {
+                    tracing::error!("{trouble}");
+                }
+                drop(troubles.insert(what, trouble));
+            }
+            None => {
+                if troubles.remove(what).is_some() {
+                    tracing::info!("the {what} is as it should be again");
+                }
+            }
+        }
+    }
+
+    /// Claims room on the disk for what the index writes next.
+    pub(super) fn claim_for_index(&self) {
+        self.index.claim(&self.disk);
+    }
+
+    /// The time of the newest entry; `None` when there is none.
+    pub(super) fn newest_time(&self) -> Read<Option<Timestamp>> {
+        let Some(last) = self.head.borrow().checked_sub(1) else {
+            return Ok(None);
+        };
+        let entries = self.bundle_of(last)?;
+        let newest = entries.last();
+        let newest = newest.map(|it| serde_json::from_slice::<Entry>(&it.json));
+        let newest = newest
+            .transpose()
+            .map_err(|error| ReadError(format!("the newest entry cannot be read: {error}")))?;
+        Ok(newest.map(|entry| entry.time))
     }
 
     /// Makes the index durable as far as it has got.

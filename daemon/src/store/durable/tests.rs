@@ -6,20 +6,23 @@ use std::path::{Path, PathBuf};
 use agentidp_shared::{Action, StoreId, Timestamp};
 use proptest::prelude::*;
 
-use super::journal::Output;
 use super::*;
 use crate::store::model::ModelStore;
 use crate::store::suite::queries::{assert_answered_alike, queries};
 use crate::store::suite::steps::{assert_alike, do_to_both, steps};
 use crate::store::suite::{agent, entry, every_store, newest};
 
+mod faults;
 mod flips;
 mod integrity;
 mod scale;
 
 fn options(root: &Path) -> StoreOptions {
     let now = Timestamp::from_millis(1_795_258_900_735);
-    StoreOptions::new(root.join("store"), root.join("head"), now)
+    StoreOptions {
+        reserve: 1 << 20,
+        ..StoreOptions::new(root.join("store"), root.join("head"), now)
+    }
 }
 
 fn create(root: &Path) -> StoreOptions {
@@ -625,39 +628,6 @@ async fn an_index_that_is_damaged_is_set_aside_and_made_anew() {
     fs::write(&db, vec![0xff; usize::try_from(size).unwrap()]).unwrap();
     let store = JournaledStore::open(&options).unwrap();
     assert_eq!(emails(&store), before);
-}
-
-struct Failing;
-
-impl Output for Failing {
-    fn append(&mut self, _bytes: &[u8]) -> std::io::Result<()> {
-        Err(std::io::Error::from_raw_os_error(28))
-    }
-
-    fn sync(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-#[tokio::test]
-async fn after_a_failed_write_nothing_is_acknowledged_and_reading_goes_on() {
-    let root = tempfile::tempdir().unwrap();
-    let options = crashed(root.path(), 2).await;
-    let store = JournaledStore::open_with(&options, open::Trust::HeadFile, |journal| {
-        journal.set_output(Box::new(Failing));
-    })
-    .unwrap();
-    for number in 2..4 {
-        let refused = store.commit(register(number)).await;
-        assert!(
-            matches!(&refused, Err(CommitError::Unavailable(cause)) if cause.contains("No space")),
-            "{refused:?}"
-        );
-    }
-    assert!(store.status().failure.is_some());
-    assert_eq!(emails(&store), ["a1@acme.example", "a0@acme.example"]);
-    drop(store);
-    assert_eq!(emails(&JournaledStore::open(&options).unwrap()).len(), 2);
 }
 
 #[tokio::test]

@@ -458,13 +458,13 @@ pub(crate) async fn the_last_use_is_drawn_from_the_log(store: Arc<dyn Store>) {
     let agent = RecordKey::Agent(AgentId::from_bytes(number_bytes(2)));
     let credential = RecordKey::Credential(CredentialId::from_bytes(number_bytes(3)));
     assert_eq!(store.usage(&agent).unwrap().last, None);
-    store.commit(Commit::new(token(2, 3, 50))).await.unwrap();
-    store.commit(Commit::new(token(2, 4, 60))).await.unwrap();
-    let mut denied = token(2, 3, 70);
+    store.commit(Commit::new(token(2, 3, 5000))).await.unwrap();
+    store.commit(Commit::new(token(2, 4, 6000))).await.unwrap();
+    let mut denied = token(2, 3, 7000);
     denied.outcome = Outcome::Denied;
     store.commit(Commit::new(denied)).await.unwrap();
-    assert_eq!(store.usage(&agent).unwrap().last, Some(at(60)));
-    assert_eq!(store.usage(&credential).unwrap().last, Some(at(50)));
+    assert_eq!(store.usage(&agent).unwrap().last, Some(at(6000)));
+    assert_eq!(store.usage(&credential).unwrap().last, Some(at(5000)));
 }
 
 pub(crate) async fn the_head_tells_of_every_commit(store: Arc<dyn Store>) {

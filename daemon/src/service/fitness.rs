@@ -1,0 +1,113 @@
+//! Whether the daemon may take on more, and what operators should look at: room on the disk, the
+//! machine's clock, and what the store has trouble with.
+
+use std::sync::atomic::Ordering;
+
+use agentidp_shared::{Action, Actor, Code, Entry, Outcome};
+
+use super::bearer::Origin;
+use super::{Service, ServiceError};
+use crate::clock::{BEHIND_UNSAID, Standing};
+use crate::store::Room;
+
+/// A number of bytes, in words.
+fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", bytes >> 20)
+}
+
+/// That there is little room, and what to do.
+fn low(room: Room) -> String {
+    let (free, total) = (room.space.free, room.space.total);
+    let then = if total <= room.reserve {
+        "the disk is smaller than the reserve: lower store.reserve, or use a larger disk"
+    } else {
+        "make room on its disk, and the daemon goes on by itself"
+    };
+    format!(
+        "store: low on space: {} are free, and {} are kept for revocations, suspensions and keys: no token is issued and nothing registered: {then}",
+        mebibytes(free),
+        mebibytes(room.reserve)
+    )
+}
+
+impl Service {
+    /// Whether tokens may be issued.
+    ///
+    /// # Errors
+    ///
+    /// `STORAGE_LOW`, `CLOCK_AHEAD`.
+    pub(super) fn check_issuing(&self, origin: Origin) -> Result<(), ServiceError> {
+        let error = if self.store.is_low_on_space() {
+            ServiceError::low_on_space()
+        } else if matches!(self.clock_standing(), Standing::Ahead(_)) {
+            ServiceError::new(
+                Code::ClockAhead,
+                "the server's clock is not believed: an administrator has to put it right",
+            )
+        } else {
+            return Ok(());
+        };
+        // Nobody was looked up, so the entry names nobody; it is one for all of a minute.
+        let mut entry = Entry::new(
+            self.now(),
+            Actor::client(origin.address.to_string()),
+            Action::TokenIssue,
+            Outcome::Failed,
+        );
+        entry.code = Some(error.code);
+        self.denials.put_back(entry);
+        Err(error)
+    }
+
+    /// Why the machine's clock keeps the daemon from serving, if it does.
+    pub(super) fn clock_ahead(&self) -> Option<String> {
+        let Standing::Ahead(by) = self.clock_standing() else {
+            return None;
+        };
+        Some(format!(
+            "the system clock says {}, {} days after the audit log's time: no token is issued until it is put right; if it is right, stop the daemon and run `agentidpd store accept --reason TEXT`",
+            self.clock.clock().now(),
+            by.as_secs() / 86_400
+        ))
+    }
+
+    /// What operators should look at, each in a sentence that says what to do. It names paths.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let status = self.store.status();
+        let mut warnings = Vec::new();
+        if status.room.is_low {
+            warnings.push(low(status.room));
+        }
+        warnings.extend(status.troubles);
+        warnings.extend(self.clock_ahead());
+        if let Standing::Behind(by) = self.clock_standing()
+            && by > BEHIND_UNSAID
+        {
+            warnings.push(format!(
+                "clock: the system clock is {} s behind the audit log: time goes on at half speed until it has caught up, so that nothing which has expired counts again: put the clock right; if it was ahead for long, stop the daemon and run `agentidpd store accept --reason TEXT`",
+                by.as_secs()
+            ));
+        }
+        warnings
+    }
+
+    /// Logs, once, that the machine's clock is not the time that the daemon goes by, and once that it is
+    /// again.
+    pub(crate) fn watch_clock(&self) {
+        let standing = self.clock_standing();
+        let is_off = match standing {
+            Standing::Believed => false,
+            Standing::Behind(by) => by > BEHIND_UNSAID,
+            Standing::Ahead(_) => true,
+        };
+        if self.clock_is_off.swap(is_off, Ordering::Relaxed) == is_off {
+            return;
+        }
+        let clock = self.clock.clock().now();
+        if is_off {
+            tracing::error!(%clock, time = %self.now(), "the system clock is wrong, or was: agentidp status says what to do");
+        } else {
+            tracing::info!(%clock, "the daemon goes by the system clock again");
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Disks that fail or are full, and times that go back.
+
+use super::*;
+use crate::store::durable::output::Output;
+
+/// A disk that fails, with an error of the operating system, when it is written to or synced.
+struct Failing {
+    append: Option<i32>,
+    sync: Option<i32>,
+}
+
+fn result(errno: Option<i32>) -> std::io::Result<()> {
+    errno.map_or(Ok(()), |it| Err(std::io::Error::from_raw_os_error(it)))
+}
+
+impl Output for Failing {
+    fn append(&mut self, _bytes: &[u8]) -> std::io::Result<()> {
+        result(self.append)
+    }
+
+    fn sync(&mut self) -> std::io::Result<()> {
+        result(self.sync)
+    }
+}
+
+/// A disk that claims no room, because it has none.
+struct Full(fs::File);
+
+impl Output for Full {
+    fn append(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        Output::append(&mut self.0, bytes)
+    }
+
+    fn sync(&mut self) -> std::io::Result<()> {
+        Output::sync(&mut self.0)
+    }
+
+    fn claim(&mut self, disk: &room::Disk, _from: u64, _to: u64) -> bool {
+        disk.ran_out();
+        true
+    }
+}
+
+#[tokio::test]
+async fn each_call_that_may_fail_is_named_with_its_file_its_error_and_what_to_do() {
+    let segment = "00000000000000000001.journal";
+    for (errno, word) in [
+        (5, "sound disk"),
+        (28, "make room"),
+        (30, "read-only"),
+        (27, "LimitFSIZE"),
+    ] {
+        for (append, sync, call) in [
+            (Some(errno), None, "write to"),
+            (None, Some(errno), "fdatasync of"),
+        ] {
+            let root = tempfile::tempdir().unwrap();
+            let options = crashed(root.path(), 1).await;
+            let store = JournaledStore::open_with(&options, open::Trust::HeadFile, |journal| {
+                journal.set_output(Box::new(Failing { append, sync }));
+            })
+            .unwrap();
+            assert!(store.commit(register(1)).await.is_err());
+            let failure = store.status().failure.unwrap();
+            let os_error = format!("os error {errno}");
+            for part in [call, segment, &os_error, word, "restart the daemon"] {
+                assert!(failure.contains(part), "{part}: {failure}");
+            }
+            store.shutdown();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_has_no_block_left_takes_nothing_that_grows_and_what_takes_power_away() {
+    let root = tempfile::tempdir().unwrap();
+    let options = crashed(root.path(), 1).await;
+    let file = fs::File::options()
+        .append(true)
+        .open(segment(&options))
+        .unwrap();
+    let store = JournaledStore::open_with(&options, open::Trust::HeadFile, |journal| {
+        journal.set_output(Box::new(Full(file)));
+        journal.keep_room(Arc::new(room::Disk::new(1 << 20)));
+    })
+    .unwrap();
+    // The journal has its own disk here: what the store knows of is not low.
+    assert!(!store.is_low_on_space());
+    store.state.disk.ran_out();
+    assert!(matches!(
+        store.commit(register(1)).await,
+        Err(CommitError::LowOnSpace)
+    ));
+    for action in [
+        Action::AgentSuspend,
+        Action::CredentialRevoke,
+        Action::KeyRevoke,
+    ] {
+        store.commit(Commit::new(entry(action))).await.unwrap();
+    }
+    store.state.disk.look(&options.path).unwrap();
+    store.commit(register(1)).await.unwrap();
+    drop(store);
+    assert_eq!(emails(&JournaledStore::open(&options).unwrap()).len(), 2);
+}
+
+#[tokio::test]
+async fn a_head_file_that_cannot_be_written_is_told_and_holds_nothing_up() {
+    let root = tempfile::tempdir().unwrap();
+    let options = crashed(root.path(), 1).await;
+    let store = JournaledStore::open(&options).unwrap();
+    // What is written aside first is in the way.
+    let aside = options.head_file.with_extension("new");
+    fs::create_dir(&aside).unwrap();
+    let troubles = |store: &JournaledStore| store.status().troubles;
+    while troubles(&store).is_empty() {
+        store
+            .commit(Commit::new(entry(Action::TokenIssue)))
+            .await
+            .unwrap();
+    }
+    let told = troubles(&store);
+    assert!(
+        told[0].contains("head file") && told[0].contains("/head failed"),
+        "{told:?}"
+    );
+    fs::remove_dir(&aside).unwrap();
+    while !troubles(&store).is_empty() {
+        store
+            .commit(Commit::new(entry(Action::TokenIssue)))
+            .await
+            .unwrap();
+    }
+    store.shutdown();
+}
+
+#[tokio::test]
+async fn entries_are_dated_in_their_order() {
+    let root = tempfile::tempdir().unwrap();
+    let options = crashed(root.path(), 0).await;
+    let dated = |millis| {
+        let mut entry = entry(Action::TokenIssue);
+        entry.time = Timestamp::from_millis(millis);
+        Commit::new(entry)
+    };
+    let times = |store: &JournaledStore| {
+        let entries = store.entries_from(1, 100).unwrap();
+        let time = |it: &StoredEntry| {
+            let entry: agentidp_shared::Entry = serde_json::from_slice(&it.json).unwrap();
+            entry.time.as_millis()
+        };
+        entries.iter().map(time).collect::<Vec<_>>()
+    };
+    let later = 4_000_000_000_000;
+    for (number, millis) in [later, later - 5, later + 1].into_iter().enumerate() {
+        let store = JournaledStore::open(&options).unwrap();
+        store.commit(dated(millis)).await.unwrap();
+        assert_eq!(times(&store).len(), number + 1);
+        store.shutdown();
+    }
+    // An operator who accepts the store as it is says that its times were wrong.
+    let store = JournaledStore::open_accepting(&options).unwrap();
+    store.commit(dated(later - 9)).await.unwrap();
+    assert_eq!(times(&store), [later, later, later + 1, later - 9]);
+    store.shutdown();
+}
+
+#[tokio::test]
+async fn after_a_failed_write_nothing_is_acknowledged_and_reading_goes_on() {
+    let root = tempfile::tempdir().unwrap();
+    let options = crashed(root.path(), 2).await;
+    let store = JournaledStore::open_with(&options, open::Trust::HeadFile, |journal| {
+        let (append, sync) = (Some(28), None);
+        journal.set_output(Box::new(Failing { append, sync }));
+    })
+    .unwrap();
+    for number in 2..4 {
+        let refused = store.commit(register(number)).await;
+        assert!(
+            matches!(&refused, Err(CommitError::Unavailable(cause)) if cause.contains("No space")),
+            "{refused:?}"
+        );
+    }
+    assert!(store.status().failure.is_some());
+    assert_eq!(emails(&store), ["a1@acme.example", "a0@acme.example"]);
+    drop(store);
+    assert_eq!(emails(&JournaledStore::open(&options).unwrap()).len(), 2);
+}
