@@ -20,7 +20,10 @@ const READING: &[(&str, &[&str])] = &[
     ("agent", &["list", "show"]),
     ("credential", &["list", "show"]),
     ("token", &["inspect"]),
-    ("audit", &["checkpoint", "key", "list", "prove", "show", "verify"]),
+    (
+        "audit",
+        &["checkpoint", "key", "list", "prove", "show", "verify"],
+    ),
     ("key", &["list", "show"]),
 ];
 
