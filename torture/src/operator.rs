@@ -29,6 +29,8 @@ pub(crate) enum Called<T> {
     Done(T),
     /// The daemon refused, with this code, and nothing was changed.
     Refused(String),
+    /// The daemon's disk has little room left: nothing was changed, and it goes on when there is more.
+    LowOnSpace,
     /// The daemon could not write, or says so: what the call came to is not known.
     Unavailable(String),
     /// No answer: what it came to is not known.
@@ -171,6 +173,7 @@ pub(crate) async fn called<T>(
     Ok(match outcome {
         Ok(response) => Called::Done(response.into_inner()),
         Err(status) => match status.metadata().get(CODE_METADATA) {
+            Some(code) if code == "STORAGE_LOW" => Called::LowOnSpace,
             Some(code) if code == "STORE_UNAVAILABLE" => Called::Unavailable(status.to_string()),
             Some(code) => Called::Refused(format!("{}: {}", code.to_str()?, status.message())),
             None => Called::Gone,

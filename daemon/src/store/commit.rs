@@ -162,12 +162,13 @@ const fn is_growth(action: Action) -> bool {
         | Action::CredentialIssue
         | Action::CredentialRotate
         | Action::TokenIssue
+        // It makes a second index before the first one goes.
+        | Action::StoreCompact
         // It is written only to note that an assertion was used.
         | Action::TokenIntrospect => true,
         Action::StoreInit
         | Action::StoreAccept
         | Action::StoreCheck
-        | Action::StoreCompact
         | Action::DaemonStart
         | Action::DaemonStop
         | Action::OrganizationShow

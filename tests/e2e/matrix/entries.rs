@@ -57,16 +57,16 @@ fn assert_change(what: &str, entry: &Value, target: &str) {
             "{what}: {member}: {entry}"
         );
     }
-    if !target.is_empty() {
+    if !["", "store"].contains(&target) {
         assert_eq!(entry["target"]["kind"], target, "{what}: {entry}");
         assert!(entry["target"]["id"].is_string(), "{what}: {entry}");
     }
-    if !["", "token"].contains(&target) {
+    if !["", "token", "store"].contains(&target) {
         assert!(entry["target"]["revision"].is_u64(), "{what}: {entry}");
         let digest = entry["target"]["digest"].as_str().unwrap_or_default();
         assert_eq!(digest.len(), 64, "{what}: {entry}");
     }
-    if !["organization", "signing_key"].contains(&target) {
+    if !["organization", "signing_key", "store"].contains(&target) {
         assert!(entry["organization_id"].is_string(), "{what}: {entry}");
     }
 }

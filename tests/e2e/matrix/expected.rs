@@ -7,7 +7,8 @@ use super::rpc::STANDARD;
 /// What is in the log of something that was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expected {
-    /// An entry that names this kind of record, made before the answer was given.
+    /// An entry that names this kind of record, made before the answer was given. The store as a whole
+    /// has no record, and the entry no target.
     Change(&'static str, &'static str),
     /// A count, written by the hour and when the daemon stops: who, what, how often.
     Read(&'static str),
@@ -69,6 +70,7 @@ pub(super) const CALLS: &[(&str, Expected)] = &[
     ),
     ("CredentialService/List", Read("credential.list")),
     ("CredentialService/Get", Read("credential.show")),
+    ("CredentialService/Review", Read("credential.list")),
     ("TokenService/Inspect", Read("token.introspect")),
     ("TokenService/Revoke", Change("token.revoke", "token")),
     ("TokenService/RevokeIssued", Change("token.revoke", "")),
@@ -79,7 +81,15 @@ pub(super) const CALLS: &[(&str, Expected)] = &[
     ),
     ("AuditService/List", Read("audit.list")),
     ("AuditService/Tail", Read("audit.tail")),
+    ("AuditService/GetKey", Read("audit.key")),
+    ("AuditService/Prove", Read("audit.prove")),
+    ("AuditService/GetCheckpoint", Read("audit.checkpoint")),
+    ("AuditService/ProveConsistency", Read("audit.consistency")),
+    ("AuditService/Export", Read("audit.export")),
+    ("StoreService/Check", Change("store.check", "store")),
+    ("StoreService/Compact", Change("store.compact", "store")),
     ("StatusService/Get", Read("status.show")),
+    ("StatusService/Count", Read("status.show")),
     (STANDARD[0], Read("health.check")),
     (STANDARD[1], Read("health.check")),
     (STANDARD[2], Read("reflection.read")),

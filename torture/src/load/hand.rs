@@ -1,9 +1,11 @@
 //! One who acts: asks for something, and has noted what it came to before anything else is asked.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use agentidp_shared::RequestId;
-use anyhow::{bail, ensure};
+use anyhow::{Context as _, bail, ensure};
+use tokio::time::timeout;
 
 use super::calls::Acknowledgement;
 use crate::http::{Answer, Client, Http, Token};
@@ -11,6 +13,12 @@ use crate::operator::{Called, Operator};
 use crate::oracle::{Intent, Oracle, Outcome};
 use crate::random::Random;
 use crate::running::Running;
+
+/// What the token endpoint says when the disk has little room left.
+const LOW_ON_SPACE: &str = "low on space";
+/// The daemon looks every second how much room there is.
+const PATIENCE: Duration = Duration::from_mins(1);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// One who acts.
 pub(crate) struct Hand {
@@ -20,6 +28,8 @@ pub(crate) struct Hand {
     pub(crate) random: Random,
     /// Whether the daemon may say that it cannot write.
     tolerates: bool,
+    /// Whether it has said that its disk has little room left.
+    was_low: bool,
 }
 
 /// What the token endpoint said.
@@ -45,7 +55,35 @@ impl Hand {
             oracle: Arc::clone(oracle),
             random,
             tolerates,
+            was_low: false,
         })
+    }
+
+    /// Whether the daemon has said that its disk had little room left, since this was asked last; then
+    /// waits until it says that it has enough again.
+    pub(crate) async fn has_waited_for_room(&mut self) -> anyhow::Result<bool> {
+        if !std::mem::take(&mut self.was_low) {
+            return Ok(false);
+        }
+        let is_low = async || {
+            anyhow::Ok(
+                self.operator
+                    .status()
+                    .await?
+                    .store
+                    .is_some_and(|it| it.is_low_on_space),
+            )
+        };
+        let waiting = async {
+            while is_low().await? {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            anyhow::Ok(())
+        };
+        timeout(PATIENCE, waiting)
+            .await
+            .context("the disk has room, and the daemon does not go on")??;
+        Ok(true)
     }
 
     /// Does an operation, and notes it before and after; `None` when nobody knows what it came to.
@@ -78,6 +116,12 @@ impl Hand {
                 self.oracle.settle(id, Outcome::Nothing);
                 bail!("the daemon refused {what}: {why}")
             }
+            Called::LowOnSpace => {
+                self.oracle.settle(id, Outcome::Nothing);
+                ensure!(self.tolerates, "the daemon is low on space, for {what}");
+                self.was_low = true;
+                Ok(None)
+            }
             Called::Unavailable(why) if !self.tolerates => {
                 bail!("the daemon cannot write, for {what}: {why}")
             }
@@ -107,7 +151,8 @@ impl Hand {
                 self.oracle.answered(client, None, &mut self.random);
                 Ok(Asked::Refused)
             }
-            Answer::Status(503, _) if self.tolerates => {
+            Answer::Status(503, body) if self.tolerates => {
+                self.was_low |= body.to_string().contains(LOW_ON_SPACE);
                 self.oracle.unanswered();
                 Ok(Asked::Nothing)
             }

@@ -74,7 +74,8 @@ async fn credentials_that_were_never_used_come_page_by_page_and_once() {
 #[tokio::test]
 async fn a_credential_that_was_replaced_is_told_when_it_is_used_after_that() {
     let bench = Box::pin(bench()).await;
-    let end = bench.clock.now().plus(Duration::from_hours(1));
+    let now = bench.clock.now();
+    let end = now.plus(Duration::from_hours(1));
     for number in [1, 2] {
         agent(&bench, number, |it| {
             it.status = CredentialStatus::Retiring;
@@ -82,12 +83,12 @@ async fn a_credential_that_was_replaced_is_told_when_it_is_used_after_that() {
         })
         .await;
         let mut newer = suite::credential(number + 10, number, 1);
-        newer.credential.created_at = suite::at(100);
+        newer.credential.created_at = now.plus(Duration::from_millis(100));
         newer.credential.expires_at = None;
         put(&bench, Record::Credential(newer)).await;
     }
-    for (number, time) in [(1, 99), (2, 101)] {
-        let used = Commit::new(suite::token(number, number, time));
+    for (number, millis) in [(1, 99), (2, 101)] {
+        let used = Commit::new(suite::token(number, number, now.as_millis() + millis));
         bench.store.commit(used).await.unwrap();
     }
     let found = page(&bench, Concern::RetiringUsed, None).await;

@@ -9,14 +9,26 @@ use sled::{Batch, Tree};
 use super::database::{Trees, failed, gave_up};
 use super::index::Index;
 use super::progress::Progress;
+use super::room::Disk;
 use crate::store::ReadError;
 
 /// How many values are copied while writers wait.
 const AT_ONCE: usize = 128;
 
+/// The copy would take what is kept for revocations and the like.
+fn no_room(disk: &Disk) -> ReadError {
+    let (free, reserve) = (disk.room().space.free >> 20, disk.room().reserve >> 20);
+    ReadError(format!(
+        "there is no room for a copy of it: {free} MiB are free, of which {reserve} are kept for revocations and the like: make room on the disk"
+    ))
+}
+
 impl Index {
     /// Copies every tree into the next database.
-    pub(super) fn copy_all(&self, progress: &Progress) -> Result<(), ReadError> {
+    pub(super) fn copy_all(&self, progress: &Progress, disk: &Disk) -> Result<(), ReadError> {
+        if !disk.has_room_for(self.tally.lock().bytes) {
+            return Err(no_room(disk));
+        }
         let (now, next) = (self.trees(), self.database.begin_next()?);
         let records = self.tally.lock().records.count;
         progress.begin("copying the index", records);
@@ -25,7 +37,7 @@ impl Index {
             let trees = now.all().into_iter().zip(next.all());
             for (number, (from, to)) in trees.enumerate() {
                 // The first tree is that of the records, which are nearly all.
-                self.copy_tree(from, to, progress, number == 0)?;
+                self.copy_tree(from, to, (progress, number == 0), disk)?;
             }
             Ok(())
         }));
@@ -37,8 +49,8 @@ impl Index {
         &self,
         from: &Tree,
         to: &Tree,
-        progress: &Progress,
-        is_counted: bool,
+        (progress, is_counted): (&Progress, bool),
+        disk: &Disk,
     ) -> Result<(), ReadError> {
         let mut after: Option<Vec<u8>> = None;
         let mut done = 0;
@@ -65,6 +77,9 @@ impl Index {
                 return Ok(());
             }
             after = last;
+            if disk.is_low() {
+                return Err(no_room(disk));
+            }
             if !progress.rest() {
                 return Err(ReadError("it was not copied to its end".to_owned()));
             }

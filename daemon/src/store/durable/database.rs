@@ -1,11 +1,13 @@
 //! The sled database of an index, and the one that is to take its place: while a fresh one is made,
 //! everything is read from the old one and written to both.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use parking_lot::{RwLock, RwLockWriteGuard};
@@ -20,6 +22,20 @@ const CACHE_BYTES: u64 = 12 * 1_024 * 1_024;
 pub(super) const NAMES: [&str; 2] = ["sled", "sled.2"];
 
 type Read<T> = Result<T, ReadError>;
+
+/// How long a database that was closed may take until its file is let go of.
+const LET_GO: Duration = Duration::from_secs(10);
+
+/// Waits until nobody has sled's `file` locked, and no longer than that may take. Threads of sled's own
+/// may have it for a moment after it was closed, and it would be taken for one that does not open. Nobody
+/// else has it: whoever comes here has the store's lock.
+fn wait_until_let_go(file: &Path) {
+    let Ok(file) = File::open(file) else { return };
+    let begun = Instant::now();
+    while matches!(file.try_lock(), Err(TryLockError::WouldBlock)) && begun.elapsed() < LET_GO {
+        thread::sleep(Duration::from_millis(1));
+    }
+}
 
 /// sled failed.
 #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` passes")]
@@ -103,6 +119,7 @@ impl Trees {
                 db,
             })
         };
+        wait_until_let_go(&folder.join(name).join("db"));
         let opened = std::panic::catch_unwind(AssertUnwindSafe(open));
         opened.map_err(gave_up)?.map_err(failed)
     }

@@ -190,9 +190,9 @@ impl Index {
     ///
     /// # Errors
     ///
-    /// When one of the two fails; the copy is then gone.
-    pub(super) fn copy(&self, progress: &Progress) -> Read<()> {
-        let copied = self.copy_all(progress);
+    /// When one of the two fails, or `disk` has no room to spare; the copy is then gone.
+    pub(super) fn copy(&self, progress: &Progress, disk: &Disk) -> Read<()> {
+        let copied = self.copy_all(progress, disk);
         if copied.is_err() {
             self.database.abandon_next();
         }

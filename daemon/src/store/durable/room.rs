@@ -62,6 +62,11 @@ impl Disk {
         self.reserve / CLAIMED
     }
 
+    /// Whether the reserve would still be free if `bytes` more were written.
+    pub(super) fn has_room_for(&self, bytes: u64) -> bool {
+        self.reserve == 0 || self.free.load(Ordering::Relaxed) >= self.reserve.saturating_add(bytes)
+    }
+
     /// Looks how much is free on the disk that `folder` is on.
     pub(super) fn look(&self, folder: &Path) -> io::Result<()> {
         let space = layout::space(folder)?;
@@ -185,12 +190,21 @@ mod tests {
     }
 
     #[test]
+    fn there_is_room_for_what_leaves_the_reserve() {
+        let disk = Disk::new(100);
+        disk.found(space(150));
+        assert!(disk.has_room_for(50));
+        assert!(!disk.has_room_for(51));
+    }
+
+    #[test]
     fn without_a_reserve_nothing_is_ever_low() {
         let disk = Disk::new(0);
         disk.found(space(0));
         disk.ran_out();
         assert!(!disk.is_low());
         assert_eq!(disk.claim(), 0);
+        assert!(disk.has_room_for(1_000));
     }
 
     #[test]

@@ -296,13 +296,14 @@ impl State {
 
     /// Copies the index into a fresh database and puts that into use, while commits and reads go on.
     pub(super) fn compact(&self, store_id: StoreId, progress: &Progress) -> Read<()> {
-        self.index.copy(progress)?;
+        self.index.copy(progress, &self.disk)?;
         let (frame, open_seq) = {
             let open = self.open.read();
             (open.frame, open.first_seq)
         };
         self.uses.write(&self.index)?;
         let done = self.index.put_copy_into_use(store_id, frame, open_seq);
+        self.claim_for_index();
         progress.end();
         done
     }

@@ -105,6 +105,28 @@ async fn a_disk_that_has_no_block_left_takes_nothing_that_grows_and_what_takes_p
 }
 
 #[tokio::test]
+async fn an_index_is_not_copied_into_room_that_is_kept() {
+    let root = tempfile::tempdir().unwrap();
+    let options = crashed(root.path(), 1).await;
+    let store = JournaledStore::open(&options).unwrap();
+    store.state.disk.ran_out();
+    assert!(matches!(
+        store.commit(Commit::new(entry(Action::StoreCompact))).await,
+        Err(CommitError::LowOnSpace)
+    ));
+    let refused = store.state.compact(store.id, &Progress::default());
+    assert!(refused.unwrap_err().to_string().contains("make room"));
+    assert!(!options.path.join("index").join(database::NAMES[1]).exists());
+    store
+        .commit(Commit::new(entry(Action::KeyRevoke)))
+        .await
+        .unwrap();
+    store.shutdown();
+    JournaledStore::compact_closed(&options).unwrap();
+    assert_eq!(emails(&JournaledStore::open(&options).unwrap()).len(), 1);
+}
+
+#[tokio::test]
 async fn a_head_file_that_cannot_be_written_is_told_and_holds_nothing_up() {
     let root = tempfile::tempdir().unwrap();
     let options = crashed(root.path(), 1).await;

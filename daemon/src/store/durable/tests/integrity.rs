@@ -257,7 +257,8 @@ async fn a_copy_that_was_cut_off_is_removed_and_the_old_index_used() {
     let options = full(root.path()).await;
     let store = JournaledStore::open(&options).unwrap();
     let before = emails(&store);
-    store.state.index.copy(&Progress::default()).unwrap();
+    let disk = &store.state.disk;
+    store.state.index.copy(&Progress::default(), disk).unwrap();
     // A crash between the copy and its use.
     drop(store);
     let folder = options.path.join("index");
