@@ -15,6 +15,9 @@ use crate::store::ReadError;
 /// How many values are copied while writers wait.
 const AT_ONCE: usize = 128;
 
+/// How many bytes a fresh database has for one of its contents, rounded up.
+const FRESH: u64 = 3;
+
 /// The copy would take what is kept for revocations and the like.
 fn no_room(disk: &Disk) -> ReadError {
     let (free, reserve) = (disk.room().space.free >> 20, disk.room().reserve >> 20);
@@ -26,7 +29,7 @@ fn no_room(disk: &Disk) -> ReadError {
 impl Index {
     /// Copies every tree into the next database.
     pub(super) fn copy_all(&self, progress: &Progress, disk: &Disk) -> Result<(), ReadError> {
-        if !disk.has_room_for(self.tally.lock().bytes) {
+        if !disk.has_room_for(self.tally.lock().bytes.saturating_mul(FRESH)) {
             return Err(no_room(disk));
         }
         let (now, next) = (self.trees(), self.database.begin_next()?);

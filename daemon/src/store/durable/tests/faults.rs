@@ -108,20 +108,24 @@ async fn a_disk_that_has_no_block_left_takes_nothing_that_grows_and_what_takes_p
 async fn an_index_is_not_copied_into_room_that_is_kept() {
     let root = tempfile::tempdir().unwrap();
     let options = crashed(root.path(), 1).await;
-    let store = JournaledStore::open(&options).unwrap();
-    store.state.disk.ran_out();
+    // More than any disk has.
+    let reserve = 1 << 60;
+    let low = StoreOptions {
+        reserve,
+        ..options.clone()
+    };
+    let store = JournaledStore::open(&low).unwrap();
     assert!(matches!(
         store.commit(Commit::new(entry(Action::StoreCompact))).await,
         Err(CommitError::LowOnSpace)
     ));
-    let refused = store.state.compact(store.id, &Progress::default());
+    let refused = store.compact().unwrap();
     assert!(refused.unwrap_err().to_string().contains("make room"));
     assert!(!options.path.join("index").join(database::NAMES[1]).exists());
-    store
-        .commit(Commit::new(entry(Action::KeyRevoke)))
-        .await
-        .unwrap();
+    let revoke = Commit::new(entry(Action::KeyRevoke));
+    store.commit(revoke).await.unwrap();
     store.shutdown();
+    drop(store);
     JournaledStore::compact_closed(&options).unwrap();
     assert_eq!(emails(&JournaledStore::open(&options).unwrap()).len(), 1);
 }
