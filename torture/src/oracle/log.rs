@@ -98,7 +98,7 @@ impl Ledger {
     }
 
     fn read_entry(&mut self, entry: &Entry) -> anyhow::Result<()> {
-        if entry.outcome != agentidp_shared::Outcome::Success {
+        if entry.outcome != agentidp_shared::Outcome::Success || is_count_of_reads(entry) {
             return Ok(());
         }
         let by = self.operation_of(entry)?;
@@ -271,6 +271,11 @@ impl Ledger {
     }
 }
 
+/// Reads are counted: the entry is of many requests, names none, and is about no record.
+fn is_count_of_reads(entry: &Entry) -> bool {
+    entry.count.is_some() && entry.request_id.is_none() && entry.target.is_none()
+}
+
 #[cfg(test)]
 mod tests {
     use agentidp_proto::v1;
@@ -376,6 +381,24 @@ mod tests {
         assert_eq!(told(&mut ledger, &registered()), "");
         assert_eq!(ledger.settle_all(&HashMap::new()), Vec::<String>::new());
         assert!(told(&mut ledger, &entries).contains("a phantom"));
+    }
+
+    #[test]
+    fn reads_that_were_counted_are_no_phantom_and_changes_that_name_no_request_are() {
+        let mut entries = registered();
+        let mut counted = suspension(3);
+        counted["action"] = "status.show".into();
+        counted["count"] = 2.into();
+        let members = counted.as_object_mut().unwrap();
+        drop((members.remove("request_id"), members.remove("target")));
+        entries.push(counted);
+        assert_eq!(told(&mut ledger(Outcome::Unknown), &entries), "");
+
+        let mut entries = registered();
+        let mut nameless = suspension(3);
+        drop(nameless.as_object_mut().unwrap().remove("request_id"));
+        entries.push(nameless);
+        assert!(told(&mut ledger(Outcome::Unknown), &entries).contains("a phantom"));
     }
 
     #[test]
