@@ -11,6 +11,8 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use crate::backup;
+use crate::backup::job::Backups;
 use crate::clock::{Clock as _, System, random};
 use crate::config::{self, Config};
 use crate::crypto::Sealer;
@@ -21,7 +23,7 @@ use crate::rpc::{self, About, Operators};
 use crate::scrape;
 use crate::service::tier::TierLimits;
 use crate::service::{Service, Settings, Tiers, init};
-use crate::store::durable::{JournaledStore, StoreOptions};
+use crate::store::durable::{JournaledStore, OpenError, StoreOptions};
 use crate::store::{Commit, Store};
 
 /// How long requests under way are waited for when the daemon is to end. With what comes after it
@@ -36,6 +38,7 @@ const AGE_CHECK: Duration = Duration::from_mins(10);
 pub(crate) struct Daemon {
     service: Arc<Service>,
     store: Arc<JournaledStore>,
+    backups: Arc<Backups>,
     listeners: Listeners,
     operators: Operators,
     about: About,
@@ -163,10 +166,16 @@ impl Daemon {
             rotation_period: config.keys.rotation_period,
             limits: config.limits,
         };
-        let options = options(config);
-        let store = tokio::task::spawn_blocking(move || JournaledStore::open(&options)).await??;
-        let store = Arc::new(store);
+        let (options, backup) = (options(config), config.backup.clone());
+        let opening = move || open_store(&options, backup.as_ref());
+        let store = Arc::new(tokio::task::spawn_blocking(opening).await??);
         let stopping = CancellationToken::new();
+        let backups = Backups::new(
+            Arc::clone(&store),
+            config.backup.clone(),
+            Arc::clone(&system) as _,
+            stopping.clone(),
+        );
         let service = Service::open(
             settings,
             Arc::clone(&store) as Arc<dyn Store>,
@@ -183,6 +192,7 @@ impl Daemon {
             },
             service: Arc::new(service),
             store,
+            backups: Arc::new(backups),
             metrics_address: listeners.metrics_address()?,
             listeners,
             operators: Operators::new(config.operator.roles.clone()),
@@ -224,6 +234,7 @@ impl Daemon {
         let Self {
             service,
             store,
+            backups,
             listeners,
             operators,
             about,
@@ -243,16 +254,19 @@ impl Daemon {
             Arc::clone(&service),
             operators,
             about,
+            Arc::clone(&backups),
             operator_listener,
             stopping.clone(),
         ));
         if let Some(listener) = listeners.metrics {
             parts.spawn(scrape::serve(
                 Arc::clone(&service),
+                Arc::clone(&backups),
                 tokio::net::TcpListener::from_std(listener)?,
                 stopping.clone(),
             ));
         }
+        parts.spawn(backups.run_schedule());
         parts.spawn(tick(Arc::clone(&service), stopping.clone()));
         parts.spawn(look_through_credentials(
             Arc::clone(&service),
@@ -301,6 +315,22 @@ impl Daemon {
             );
         }
         Ok(())
+    }
+}
+
+/// Opens the store. When its index is lost and the journal alone does not make one, it is made from the
+/// newest backup that can be read without an identity.
+fn open_store(
+    options: &StoreOptions,
+    backup: Option<&config::Backup>,
+) -> anyhow::Result<JournaledStore> {
+    match (JournaledStore::open(options), backup) {
+        (Err(OpenError::NeedsBackup(folder)), Some(settings)) if settings.unencrypted => {
+            tracing::warn!(folder = %folder.display(), "the index is missing or damaged, and is made anew from the newest backup");
+            backup::rebuild_from_newest(options, &settings.folder)?;
+            Ok(JournaledStore::open(options)?)
+        }
+        (opened, _) => Ok(opened?),
     }
 }
 

@@ -9,6 +9,7 @@ pub mod config;
 pub mod lifecycle;
 pub mod telemetry;
 
+mod backup;
 mod clock;
 mod commands;
 mod crypto;
@@ -24,4 +25,5 @@ mod store;
 #[cfg(test)]
 mod fuzz;
 
+pub use backup::{create_backup, list_backups, restore_backup, verify_backup};
 pub use commands::{accept_store, check_store, dev, init, run};

@@ -4,10 +4,13 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use agentidp_daemon::args::{
-    Arguments, Command, ConfigCommand, ConfigFile, DevArguments, StoreCommand,
+    Arguments, BackupCommand, Command, ConfigCommand, ConfigFile, DevArguments, StoreCommand,
 };
 use agentidp_daemon::config::{Config, Environment, Warning, default_toml};
-use agentidp_daemon::{accept_store, check_store, dev, init, lifecycle, run};
+use agentidp_daemon::{
+    accept_store, check_store, create_backup, dev, init, lifecycle, list_backups, restore_backup, run,
+    verify_backup,
+};
 use clap::{CommandFactory as _, Parser as _};
 
 fn main() -> ExitCode {
@@ -24,6 +27,7 @@ fn main() -> ExitCode {
         Command::Store(StoreCommand::Accept { file, reason }) => {
             load(&file).and_then(|config| accept_store(&config, &reason))
         }
+        Command::Backup(command) => backup(command),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "agentidpd", &mut script);
@@ -31,6 +35,27 @@ fn main() -> ExitCode {
         }
     };
     verdict(done.map(|()| true))
+}
+
+fn backup(command: BackupCommand) -> anyhow::Result<()> {
+    match command {
+        BackupCommand::Create { file, reason } => {
+            load(&file).and_then(|config| create_backup(&config, reason.as_deref()))
+        }
+        BackupCommand::List(file) => load(&file).and_then(|config| list_backups(&config)),
+        BackupCommand::Verify { backup, identity } => verify_backup(&backup, identity.as_deref()),
+        BackupCommand::Restore(it) => {
+            lifecycle::forbid_core_dumps()?;
+            restore_backup(
+                &it.backup,
+                it.identity.as_deref(),
+                &it.into,
+                it.journal.as_deref(),
+                it.until.as_deref(),
+                it.reason.as_deref(),
+            )
+        }
+    }
 }
 
 /// 0 when it is done and well, else 1; an error is one line.

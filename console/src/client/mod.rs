@@ -13,7 +13,7 @@ mod token;
 pub use self::agent::{AgentQuery, Bulk, BulkProgress, ListedAgent, Refused};
 pub use self::credential::Issued;
 pub use self::key::RotatedKeys;
-pub use self::status::{Caller, DaemonStatus, StoreStatus};
+pub use self::status::{Backup, BackupStatus, Caller, DaemonStatus, StoreStatus};
 pub use self::token::{InspectedToken, RevokedTokens, TokenClaims};
 
 use std::path::PathBuf;

@@ -128,6 +128,7 @@ pub(crate) fn status(role: &str) -> DaemonStatus {
             journal_bytes: 1,
             journal_segments: 1,
         },
+        backups: None,
         caller: Caller {
             uid: 1_000,
             name: "alice".to_owned(),

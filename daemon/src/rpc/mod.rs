@@ -9,6 +9,7 @@ mod access;
 mod agent;
 mod agent_query;
 mod audit;
+mod backup;
 mod credential;
 mod error;
 mod key;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use agentidp_proto::convert;
 use agentidp_proto::v1::agent_service_server::AgentServiceServer;
 use agentidp_proto::v1::audit_service_server::AuditServiceServer;
+use agentidp_proto::v1::backup_service_server::BackupServiceServer;
 use agentidp_proto::v1::credential_service_server::CredentialServiceServer;
 use agentidp_proto::v1::organization_service_server::OrganizationServiceServer;
 use agentidp_proto::v1::signing_key_service_server::SigningKeyServiceServer;
@@ -35,6 +37,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
+use crate::backup::job::Backups;
 use crate::service::{Caller, Service, ServiceError};
 pub(crate) use policy::Operators;
 pub(crate) use state::About;
@@ -56,6 +59,7 @@ pub(crate) async fn serve(
     service: Arc<Service>,
     operators: Operators,
     about: About,
+    backups: Arc<Backups>,
     listener: UnixListener,
     stopping: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -100,8 +104,12 @@ pub(crate) async fn serve(
         .add_service(AuditServiceServer::new(audit::Adapter(Arc::clone(
             &service,
         ))))
+        .add_service(BackupServiceServer::new(backup::Adapter(Arc::clone(
+            &backups,
+        ))))
         .add_service(StatusServiceServer::new(state::Adapter {
             service,
+            backups,
             operators,
             about,
         }))

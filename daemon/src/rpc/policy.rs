@@ -172,6 +172,11 @@ pub(crate) const RULES: &[Rule] = &[
         Action::AuditTail,
     ),
     rule(
+        "/agentidp.operator.v1.BackupService/Create",
+        Role::Admin,
+        Action::BackupCreate,
+    ),
+    rule(
         "/agentidp.operator.v1.StatusService/Get",
         Role::Auditor,
         Action::StatusShow,

@@ -9,9 +9,11 @@ use agentidp_proto::v1::status_service_server::StatusService;
 use agentidp_shared::Timestamp;
 use tonic::{Request, Response, Status};
 
+use super::backup::backup;
 use super::caller;
 use super::peer::Peer;
 use super::policy::Operators;
+use crate::backup::job::{Backups, Standing};
 use crate::service::Service;
 
 /// What the daemon knows of itself from its start.
@@ -25,8 +27,32 @@ pub(crate) struct About {
 
 pub(super) struct Adapter {
     pub(super) service: Arc<Service>,
+    pub(super) backups: Arc<Backups>,
     pub(super) operators: Operators,
     pub(super) about: About,
+}
+
+/// How backups stand, if there are to be any.
+fn backups(job: &Backups) -> Option<v1::status::Backups> {
+    let settings = job.settings()?;
+    let Standing {
+        last,
+        next,
+        running,
+        failure,
+    } = job.standing();
+    let (failed_at, failure) = failure.unzip();
+    Some(v1::status::Backups {
+        folder: settings.folder.display().to_string(),
+        last: last.as_ref().map(backup),
+        next: next.map(timestamp),
+        running: running.map(|it| v1::create_backup_response::Progress {
+            section: it.section,
+            bytes: it.bytes,
+        }),
+        failed_at: failed_at.map(timestamp),
+        failure: failure.unwrap_or_default(),
+    })
 }
 
 #[tonic::async_trait]
@@ -68,6 +94,7 @@ impl StatusService for Adapter {
             caller,
             http_address: self.about.http_address.to_string(),
             signing_key: self.service.keyring().active().kid().to_owned(),
+            backups: backups(&self.backups),
         }))
     }
 }

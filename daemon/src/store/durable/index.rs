@@ -33,7 +33,7 @@ type Read<T> = Result<T, ReadError>;
 /// The sled database and its trees.
 pub(super) struct Index {
     folder: PathBuf,
-    db: Db,
+    pub(super) db: Db,
     /// The records.
     pub(super) records: Tree,
     /// Records that are too large for one value, in parts: key, length of the key, number of the part.
@@ -43,11 +43,14 @@ pub(super) struct Index {
     pub(super) parts_lock: RwLock<()>,
     /// The organizations' ids by name.
     pub(super) names: Tree,
-    usage: Tree,
+    /// How records were used.
+    pub(super) usage: Tree,
     /// What is kept for a time.
     pub(super) kept: Kept,
-    bundles: Tree,
-    summaries: Tree,
+    /// The audit entries, in bundles.
+    pub(super) bundles: Tree,
+    /// What the bundles can be asked for.
+    pub(super) summaries: Tree,
     /// Which database it is.
     pub(super) generation: u64,
     /// What the index holds; held by whoever changes that.
@@ -226,7 +229,7 @@ impl Index {
     }
 }
 
-fn bundle_key(number: u64, part: usize) -> Vec<u8> {
+pub(super) fn bundle_key(number: u64, part: usize) -> Vec<u8> {
     let mut key = number.to_be_bytes().to_vec();
     key.extend_from_slice(&u16::try_from(part).unwrap_or(u16::MAX).to_be_bytes());
     key

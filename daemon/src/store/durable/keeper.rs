@@ -1,7 +1,7 @@
 //! What is done beside the commits: the head file every second, the index every few.
 
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -17,17 +17,22 @@ const HEADS_PER_FLUSH: u32 = 5;
 
 /// The thread that does it.
 pub(super) struct Keeper {
-    end: Sender<End>,
+    orders: Sender<Order>,
     thread: JoinHandle<()>,
 }
 
-/// How it ends.
-#[derive(Debug, PartialEq, Eq)]
-enum End {
-    /// With everything durable.
-    InOrder,
-    /// As it is.
-    Abandoned,
+/// Tells once whether the index is durable as far as it had got when that was asked for.
+pub(super) type Settled = Receiver<bool>;
+
+/// What it is told.
+#[derive(Debug)]
+enum Order {
+    /// To make the index durable now.
+    Settle(SyncSender<bool>),
+    /// To end with everything durable.
+    Finish,
+    /// To end with everything as it is.
+    Abandon,
 }
 
 struct Work {
@@ -46,7 +51,7 @@ impl Keeper {
         layout: Layout,
         store_id: StoreId,
     ) -> std::io::Result<Self> {
-        let (end, ended) = channel();
+        let (orders, ordered) = channel();
         let mut work = Work {
             state,
             layout,
@@ -58,7 +63,7 @@ impl Keeper {
             .name("keeper".to_owned())
             .spawn(move || {
                 for tick in 1_u32.. {
-                    match ended.recv_timeout(HEAD_EVERY) {
+                    match ordered.recv_timeout(HEAD_EVERY) {
                         Err(RecvTimeoutError::Timeout) => {
                             work.write_head();
                             work.relieve();
@@ -66,30 +71,43 @@ impl Keeper {
                                 work.flush();
                             }
                         }
-                        Ok(End::InOrder) => {
-                            work.write_head();
-                            return work.flush();
+                        Ok(Order::Settle(answer)) => {
+                            // Whoever asked may have gone away.
+                            let _ = answer.send(work.flush());
                         }
-                        Ok(End::Abandoned) | Err(RecvTimeoutError::Disconnected) => return,
+                        Ok(Order::Finish) => {
+                            work.write_head();
+                            work.flush();
+                            return;
+                        }
+                        Ok(Order::Abandon) | Err(RecvTimeoutError::Disconnected) => return,
                     }
                 }
             })?;
-        Ok(Self { end, thread })
+        Ok(Self { orders, thread })
+    }
+
+    /// Has the index made durable as far as it has got.
+    pub(super) fn settle(&self) -> Settled {
+        let (answer, settled) = sync_channel(1);
+        // When the thread is gone, so is the answer's sender, which the receiver tells.
+        let _ = self.orders.send(Order::Settle(answer));
+        settled
     }
 
     /// Leaves everything durable and ends.
     pub(super) fn finish(self) {
-        self.end(End::InOrder);
+        self.end(Order::Finish);
     }
 
     /// Ends and leaves everything as it is.
     pub(super) fn abandon(self) {
-        self.end(End::Abandoned);
+        self.end(Order::Abandon);
     }
 
-    fn end(self, how: End) {
+    fn end(self, how: Order) {
         // It fails only when the thread is gone, which joining it tells.
-        let _ = self.end.send(how);
+        let _ = self.orders.send(how);
         if self.thread.join().is_err() {
             tracing::error!("the keeper panicked");
         }
@@ -114,15 +132,17 @@ impl Work {
         }
     }
 
-    fn flush(&mut self) {
+    /// Whether the index is durable now.
+    fn flush(&mut self) -> bool {
         let frame = self.state.journal.lock().0.frame;
         if frame == self.flushed {
-            return;
+            return true;
         }
         match self.state.flush(self.store_id) {
             Ok(()) => self.flushed = frame,
             // The journal has it all; the next start reads more of it.
             Err(error) => tracing::error!(%error, "the index could not be made durable"),
         }
+        self.flushed == frame
     }
 }

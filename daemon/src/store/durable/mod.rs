@@ -11,6 +11,7 @@ mod check;
 mod directory;
 mod frame;
 mod glance;
+mod image;
 mod index;
 mod intern;
 mod journal;
@@ -21,6 +22,8 @@ mod listing;
 mod open;
 mod places;
 mod records;
+mod restore;
+mod segments;
 mod sequencer;
 mod state;
 mod table;
@@ -51,8 +54,11 @@ use super::{
 };
 use crate::metrics::store::StoreMetrics;
 pub(crate) use check::{Report, check};
+pub(crate) use image::{Cut, ImageError, Inspector, Sink};
 use keeper::Keeper;
+use layout::Layout;
 pub(crate) use open::OpenError;
+pub(crate) use restore::{Rebuilder, Restorer, Until};
 use sequencer::Waiting;
 use state::State;
 
@@ -77,6 +83,7 @@ pub(crate) struct StoreOptions {
 pub(crate) struct JournaledStore {
     id: StoreId,
     path: String,
+    layout: Layout,
     state: Arc<State>,
     /// `None` once the store is being shut down.
     queue: Mutex<Option<mpsc::Sender<Waiting>>>,
@@ -86,6 +93,11 @@ pub(crate) struct JournaledStore {
 }
 
 impl JournaledStore {
+    /// Its name for itself.
+    pub(crate) const fn id(&self) -> StoreId {
+        self.id
+    }
+
     /// Takes no more commits, finishes those that it has taken, and leaves everything durable.
     pub(crate) fn shutdown(&self) {
         if let Some(keeper) = self.end_sequencer() {
@@ -278,13 +290,14 @@ impl Store for JournaledStore {
 
     fn status(&self) -> StoreStatus {
         let (position, (journal_bytes, journal_segments)) = *self.state.journal.lock();
+        let (trimmed_bytes, trimmed_segments) = *self.state.trimmed.lock();
         StoreStatus {
             id: self.id,
             path: self.path.clone(),
             format: layout::FORMAT,
             entries: position.entries,
-            journal_bytes,
-            journal_segments,
+            journal_bytes: journal_bytes.saturating_sub(trimmed_bytes),
+            journal_segments: journal_segments.saturating_sub(trimmed_segments),
             failure: self.state.failure.read().clone(),
         }
     }

@@ -80,6 +80,17 @@ pub(crate) enum OpenError {
     /// The journal has no segment.
     #[error("{} has no segment: the journal is lost; restore the store from a backup", .0.display())]
     NoJournal(PathBuf),
+    /// The journal does not have a frame any more.
+    #[error("the journal in {} does not reach back to frame {frame}", journal.display())]
+    Before {
+        /// The journal's folder.
+        journal: PathBuf,
+        /// The frame.
+        frame: u64,
+    },
+    /// The index is lost, and the journal alone does not make one.
+    #[error("the index in {} is missing or damaged, and the journal has only what came after the backups: make it anew from the newest backup with `agentidpd store rebuild`, or restore that with `agentidpd backup restore … --journal`", .0.display())]
+    NeedsBackup(PathBuf),
     /// The store and its head file contradict each other.
     #[error(
         "the store is not the one that its head file remembers: the head file has {head}, the store has {store}; it was put back from an earlier time, or is another one"
@@ -273,6 +284,7 @@ impl JournaledStore {
         Ok(Self {
             id: identity.id,
             path: layout.root().display().to_string(),
+            layout,
             state,
             queue: parking_lot::Mutex::new(Some(queue)),
             threads: parking_lot::Mutex::new(Some((thread, keeper))),
@@ -316,10 +328,10 @@ fn verify(
         Trust::HeadFile => layout.read_head()?,
         Trust::Journal => None,
     };
-    let from = head
-        .as_ref()
-        .map_or(1, |head| head.frame)
-        .min(mark.map_or(1, |mark| mark.frame));
+    // Without an index all of the journal is verified; what backups have need not be there.
+    let first = journal::first_frame(&layout.journal())?;
+    let from = mark.map_or(first, |mark| mark.frame);
+    let from = from.min(head.as_ref().map_or(first, |head| head.frame));
     let mut at_head: Option<Hash> = None;
     let end = journal::scan(&layout.journal(), id, from, &mut |frame: &Frame| {
         if head.as_ref().is_some_and(|head| head.frame == frame.number) {
@@ -376,6 +388,9 @@ fn up_to_date(
             Err(error) => return Err(error),
         }
     }
+    if journal::first_frame(&layout.journal())? > 1 {
+        return Err(OpenError::NeedsBackup(folder));
+    }
     if folder.exists() {
         set_aside(&folder)?;
     }
@@ -415,7 +430,7 @@ fn from_index(
 }
 
 /// Keeps one damaged index for whoever wants to look into it.
-fn set_aside(folder: &Path) -> Result<(), OpenError> {
+pub(super) fn set_aside(folder: &Path) -> Result<(), OpenError> {
     let aside = folder.with_extension("damaged");
     if aside.exists() {
         std::fs::remove_dir_all(&aside).map_err(OpenError::io(&aside))?;

@@ -81,6 +81,8 @@ pub(super) struct State {
     pub(super) failure: RwLock<Option<String>>,
     /// Where the journal stands, and how many bytes and segments it has.
     pub(super) journal: Mutex<(Position, (u64, u64))>,
+    /// How many bytes and segments of it have been removed since.
+    pub(super) trimmed: Mutex<(u64, u64)>,
     /// What is counted.
     pub(super) metrics: StoreMetrics,
 }
@@ -113,6 +115,7 @@ impl State {
             head: watch::Sender::new(open_seq),
             failure: RwLock::new(None),
             journal: Mutex::new((Position::START, (0, 0))),
+            trimmed: Mutex::default(),
             metrics,
         }
     }

@@ -1,0 +1,1 @@
+//! Backups against damage and wrong keys.

@@ -1,0 +1,452 @@
+//! Putting an image back: into a store that is made anew, or as the index of one that has lost its own.
+
+use std::path::{Path, PathBuf};
+
+use agentidp_shared::Timestamp;
+use nix::fcntl::Flock;
+use sled::{Batch, Tree};
+
+use super::image::{Cut, ImageError, Sink, latest, one_frame, section};
+use super::index::{Index, bundle_key, damaged, failed};
+use super::glance::Glance;
+use super::journal::{self, Position, segments};
+use super::layout::{FORMAT, Head, Identity, Layout, sync_folder, write_json};
+use super::places::ORGANIZATION;
+use super::records::{HEADER, MAX_VALUE, glance, part_key};
+use super::segments::{Copied, Frames};
+use super::tally::{NONE, Tally};
+use super::{OpenError, StoreOptions};
+use crate::store::form::hex;
+
+/// How many pairs go to sled at once.
+const BATCH: usize = 512;
+
+/// How far a journal is replayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// Up to this entry, with it.
+    Seq(u64),
+    /// Up to this time, with it.
+    Time(Timestamp),
+}
+
+impl Until {
+    /// Whether what ends with entry `seq`, the latest of whose times is `time`, is to be there.
+    pub(crate) fn has(self, seq: u64, time: Timestamp) -> bool {
+        match self {
+            Self::Seq(last) => seq <= last,
+            Self::Time(last) => time <= last,
+        }
+    }
+}
+
+impl std::fmt::Display for Until {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Seq(seq) => write!(f, "entry {seq}"),
+            Self::Time(time) => write!(f, "{time}"),
+        }
+    }
+}
+
+fn content(cause: impl Into<String>) -> ImageError {
+    ImageError::Content(cause.into())
+}
+
+/// An index that is made from the sections of an image.
+struct Builder {
+    index: Index,
+    tally: Tally,
+    section: String,
+    tree: Option<Tree>,
+    batch: Batch,
+    pending: usize,
+}
+
+impl Builder {
+    fn begin(folder: &Path) -> Result<Self, ImageError> {
+        std::fs::create_dir_all(folder)?;
+        Ok(Self {
+            index: Index::open(folder)?,
+            tally: Tally::default(),
+            section: String::new(),
+            tree: None,
+            batch: Batch::default(),
+            pending: 0,
+        })
+    }
+
+    fn section(&mut self, name: &str) -> Result<(), ImageError> {
+        self.flush()?;
+        self.tree = match name {
+            section::RECORDS => Some(self.index.records.clone()),
+            section::USAGE => Some(self.index.usage.clone()),
+            section::BUNDLES => Some(self.index.bundles.clone()),
+            section::SUMMARIES => Some(self.index.summaries.clone()),
+            section::KEPT | section::FRAMES => None,
+            other => match other.strip_prefix(section::TREE) {
+                Some(tree) => Some(self.index.db.open_tree(tree).map_err(failed)?),
+                None => {
+                    return Err(content(format!(
+                        "it has a section {other} that this version does not know: use the version of the daemon that made it"
+                    )));
+                }
+            },
+        };
+        name.clone_into(&mut self.section);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), ImageError> {
+        if let (Some(tree), true) = (&self.tree, self.pending > 0) {
+            tree.apply_batch(std::mem::take(&mut self.batch))
+                .map_err(failed)?;
+        }
+        self.pending = 0;
+        Ok(())
+    }
+
+    fn put(&mut self, key: &[u8], value: Vec<u8>) -> Result<(), ImageError> {
+        self.batch.insert(key, value);
+        self.pending += 1;
+        if self.pending == BATCH {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn pair(&mut self, key: &[u8], value: &[u8]) -> Result<(), ImageError> {
+        match self.section.as_str() {
+            section::RECORDS => self.record(key, value),
+            section::KEPT => Ok(self.index.kept.put_pair(&mut self.tally, key, value)?),
+            section::BUNDLES => {
+                let number = key.try_into().map_err(|_error| damaged())?;
+                let number = u64::from_be_bytes(number);
+                for (part, chunk) in value.chunks(MAX_VALUE).enumerate() {
+                    self.put(&bundle_key(number, part), chunk.to_vec())?;
+                }
+                Ok(())
+            }
+            _ => self.put(key, value.to_vec()),
+        }
+    }
+
+    fn record(&mut self, key: &[u8], value: &[u8]) -> Result<(), ImageError> {
+        let (seq, stored) = value.split_first_chunk::<8>().ok_or_else(damaged)?;
+        let seq = u64::from_be_bytes(*seq);
+        let length = u32::try_from(stored.len()).map_err(|_error| damaged())?;
+        let mut whole = Vec::with_capacity(HEADER + stored.len().min(MAX_VALUE));
+        whole.extend_from_slice(&seq.to_be_bytes());
+        whole.extend_from_slice(&NONE.to_be_bytes());
+        whole.extend_from_slice(&length.to_be_bytes());
+        if stored.len() <= MAX_VALUE {
+            whole.extend_from_slice(stored);
+        } else {
+            for (part, chunk) in stored.chunks(MAX_VALUE).enumerate() {
+                let place = part_key(key, part);
+                self.index.parts.insert(place, chunk).map_err(failed)?;
+            }
+        }
+        self.tally.records.add(key, seq);
+        if let Some((&ORGANIZATION, id)) = key.split_first()
+            && let Glance::Organization(it) = glance(stored)?
+        {
+            self.index.names.insert(it.name, id).map_err(failed)?;
+        }
+        self.put(key, whole)
+    }
+
+    /// Makes it durable, as the index of the moment `cut`.
+    fn finish(mut self, cut: &Cut) -> Result<(), ImageError> {
+        self.flush()?;
+        *self.index.tally.lock() = Tally {
+            entries: cut.entries,
+            ..self.tally
+        };
+        let Cut {
+            store_id,
+            first_frame,
+            open_seq,
+            ..
+        } = *cut;
+        Ok(self.index.flush(store_id, first_frame, open_seq)?)
+    }
+}
+
+/// A store that is made from an image, and from the journal that it had.
+pub(crate) struct Restorer {
+    layout: Layout,
+    _lock: Flock<std::fs::File>,
+    cut: Cut,
+    builder: Builder,
+    copied: Copied,
+    /// The journal that there is beside the image, and whether it reaches back as far as the image.
+    journal: Option<(PathBuf, bool)>,
+    until: Option<Until>,
+}
+
+impl Restorer {
+    /// Begins in the folder that `options` name, which must be empty or not be there.
+    ///
+    /// # Errors
+    ///
+    /// [`ImageError`] when the folder or the journal will not do.
+    pub(crate) fn begin(
+        options: &StoreOptions,
+        cut: &Cut,
+        journal: Option<&Path>,
+        until: Option<Until>,
+    ) -> Result<Self, ImageError> {
+        let layout = Layout::new(options);
+        let root = layout.root();
+        if cut.store_format != FORMAT {
+            return Err(content(format!(
+                "the store in the backup has format {}, and this daemon knows format {FORMAT}: use the version of the daemon that made the backup, and upgrade afterwards",
+                cut.store_format
+            )));
+        }
+        if let Some(until) = until.filter(|it| !it.has(cut.entries.saturating_sub(1), cut.time)) {
+            return Err(content(format!(
+                "the backup is of entry {} ({}), which is after {until}: choose an earlier backup",
+                cut.entries.saturating_sub(1),
+                cut.time
+            )));
+        }
+        let journal = match journal {
+            Some(folder) => Some((folder.to_owned(), reaches_back(folder, cut)?)),
+            None => None,
+        };
+        match std::fs::read_dir(root) {
+            Ok(mut files) => {
+                if files.next().is_some() {
+                    return Err(content(format!(
+                        "{} is not empty: a backup is restored into an empty folder only; nothing was changed",
+                        root.display()
+                    )));
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                std::fs::create_dir_all(root).map_err(OpenError::io(root))?;
+            }
+            Err(error) => return Err(OpenError::io(root)(error).into()),
+        }
+        let lock = layout.lock()?;
+        Ok(Self {
+            builder: Builder::begin(&layout.index())?,
+            copied: Copied::begin(&layout.journal(), cut.store_id)?,
+            layout,
+            _lock: lock,
+            cut: cut.clone(),
+            journal,
+            until,
+        })
+    }
+
+    /// Ends it, once everything of the image has been taken: adds the journal, and makes the folder a
+    /// store. Gives how many entries its log has.
+    ///
+    /// # Errors
+    ///
+    /// [`ImageError`]; what there is of the store is no store.
+    pub(crate) fn finish(self) -> Result<u64, ImageError> {
+        let Self {
+            layout,
+            cut,
+            builder,
+            mut copied,
+            journal,
+            until,
+            ..
+        } = self;
+        builder.finish(&cut)?;
+        if let Some((folder, is_whole)) = journal {
+            add(&mut copied, &folder, is_whole, &cut, until)?;
+        }
+        let position = copied.position;
+        let position = position.filter(|it| it.frame >= cut.frame);
+        let position = position.ok_or_else(|| content("it has no frames"))?;
+        copied.finish()?;
+        layout.write_head(&Head::new(cut.store_id, &position))?;
+        // Last, because it is what makes the folder a store.
+        write_json(
+            &layout.identity(),
+            &Identity {
+                format: FORMAT,
+                id: cut.store_id,
+                created_at: cut.store_created_at,
+            },
+        )?;
+        sync_folder(layout.root())?;
+        Ok(position.entries)
+    }
+}
+
+impl Sink for Restorer {
+    fn section(&mut self, name: &str) -> Result<(), ImageError> {
+        self.builder.section(name)
+    }
+
+    fn pair(&mut self, key: &[u8], value: &[u8]) -> Result<(), ImageError> {
+        if self.builder.section != section::FRAMES {
+            return self.builder.pair(key, value);
+        }
+        if !matches!(self.journal, Some((_, true))) {
+            self.copied.put(&one_frame(value)?, value)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a journal has everything from the image's first frame on. One that begins only after its
+/// last is refused.
+fn reaches_back(folder: &Path, cut: &Cut) -> Result<bool, ImageError> {
+    let segments = segments(folder)?;
+    let Some((first, _)) = segments.first() else {
+        return Err(OpenError::NoJournal(folder.to_owned()).into());
+    };
+    if *first > cut.frame + 1 {
+        return Err(content(format!(
+            "the journal in {} begins with frame {first}, and the backup ends with frame {}: what is between them is missing; choose a newer backup",
+            folder.display(),
+            cut.frame
+        )));
+    }
+    // Verifies it, and tells a torn end from damage.
+    let end = journal::scan(folder, cut.store_id, cut.frame.max(*first), &mut |_| Ok(()))?;
+    Ok(*first <= cut.first_frame && end.position.frame >= cut.frame)
+}
+
+/// Copies what the journal in `folder` has: all of it when it is whole, otherwise what comes after the
+/// image.
+fn add(
+    copied: &mut Copied,
+    folder: &Path,
+    is_whole: bool,
+    cut: &Cut,
+    until: Option<Until>,
+) -> Result<(), ImageError> {
+    let first = segments(folder)?.first().map_or(1, |(number, _)| *number);
+    let from = if is_whole { first } else { cut.frame.max(first) };
+    let last = journal::scan(folder, cut.store_id, cut.frame.max(first), &mut |_| Ok(()))?;
+    let last: Position = last.position;
+    let mut frames = Frames::open(folder, cut.store_id, from)?;
+    let mut bytes = Vec::new();
+    let mut at = 0;
+    while at < last.frame {
+        let Some(frame) = frames.next(&mut bytes)? else {
+            break;
+        };
+        at = frame.number;
+        if frame.number == cut.frame && hex(&frame.hash) != cut.hash {
+            return Err(content(format!(
+                "the journal in {} is not the one that goes on after the backup: frame {} is another",
+                folder.display(),
+                cut.frame
+            )));
+        }
+        if frame.number > cut.frame {
+            let end = (frame.first_seq + frame.items.len() as u64).saturating_sub(1);
+            if let Some(until) = until
+                && !until.has(end, latest(&frame)?)
+            {
+                break;
+            }
+        }
+        if is_whole || frame.number > cut.frame {
+            let follows = copied.position.is_none_or(|at| at.hash == frame.previous);
+            if !follows {
+                return Err(content(format!(
+                    "the journal in {} is not the one that goes on after the backup: frame {} does not follow",
+                    folder.display(),
+                    frame.number
+                )));
+            }
+            copied.put(&frame, &bytes)?;
+        }
+    }
+    Ok(())
+}
+
+/// The index of a store that nobody has open, made from an image; whatever index there was is set
+/// aside. The next start brings it up to date from the journal.
+pub(crate) struct Rebuilder {
+    layout: Layout,
+    _lock: Flock<std::fs::File>,
+    cut: Cut,
+    folder: PathBuf,
+    builder: Builder,
+}
+
+impl Rebuilder {
+    /// Begins for the store that `options` name.
+    ///
+    /// # Errors
+    ///
+    /// [`ImageError`] when the image is of another store, or the journal does not go on where it ends.
+    pub(crate) fn begin(options: &StoreOptions, cut: &Cut) -> Result<Self, ImageError> {
+        let layout = Layout::new(options);
+        let identity = layout.read_identity()?;
+        let lock = layout.lock()?;
+        if identity.id != cut.store_id {
+            return Err(content(format!(
+                "the backup is of store {}, and this is store {}",
+                cut.store_id, identity.id
+            )));
+        }
+        // The frame must be there, and be the same: otherwise the store is of another history.
+        let mut at_cut = None;
+        journal::scan(&layout.journal(), cut.store_id, cut.first_frame, &mut |frame| {
+            if frame.number == cut.frame {
+                at_cut = Some(hex(&frame.hash));
+            }
+            Ok(())
+        })?;
+        if at_cut.as_ref() != Some(&cut.hash) {
+            return Err(content(format!(
+                "the store's journal has not the frame {} with which the backup ends: they are of different histories",
+                cut.frame
+            )));
+        }
+        let folder = layout.root().join("index.new");
+        if folder.exists() {
+            // Of an attempt that was cut off.
+            std::fs::remove_dir_all(&folder)?;
+        }
+        Ok(Self {
+            builder: Builder::begin(&folder)?,
+            layout,
+            _lock: lock,
+            cut: cut.clone(),
+            folder,
+        })
+    }
+
+    /// Ends it, once everything of the image has been taken.
+    ///
+    /// # Errors
+    ///
+    /// [`ImageError`]; the store is then as it was.
+    pub(crate) fn finish(self) -> Result<(), ImageError> {
+        self.builder.finish(&self.cut)?;
+        let index = self.layout.index();
+        if index.exists() {
+            super::open::set_aside(&index)?;
+        }
+        std::fs::rename(&self.folder, &index)?;
+        Ok(sync_folder(self.layout.root())?)
+    }
+}
+
+impl Sink for Rebuilder {
+    fn section(&mut self, name: &str) -> Result<(), ImageError> {
+        self.builder.section(name)
+    }
+
+    fn pair(&mut self, key: &[u8], value: &[u8]) -> Result<(), ImageError> {
+        if self.builder.section == section::FRAMES {
+            // The journal has them.
+            return Ok(());
+        }
+        self.builder.pair(key, value)
+    }
+}
