@@ -8,8 +8,8 @@ use agentidp_daemon::args::{
 };
 use agentidp_daemon::config::{Config, Environment, Warning, default_toml};
 use agentidp_daemon::{
-    accept_store, check_store, create_backup, dev, init, lifecycle, list_backups, restore_backup, run,
-    verify_backup,
+    accept_store, check_store, create_backup, dev, init, lifecycle, list_backups, restore_backup,
+    run, verify_backup,
 };
 use clap::{CommandFactory as _, Parser as _};
 

@@ -55,7 +55,12 @@ pub fn create_backup(config: &Config, reason: Option<&str>) -> anyhow::Result<()
     let line = runtime.block_on(async {
         match UnixStream::connect(socket).await {
             Ok(stream) => ask(stream, reason.unwrap_or_default().to_owned()).await,
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::NotFound | ErrorKind::ConnectionRefused
+                ) =>
+            {
                 make(config, reason).await
             }
             Err(error) => Err(error).with_context(|| format!("cannot use {}", socket.display())),
@@ -67,7 +72,10 @@ pub fn create_backup(config: &Config, reason: Option<&str>) -> anyhow::Result<()
 
 async fn ask(stream: UnixStream, reason: String) -> anyhow::Result<String> {
     let made = remote::create(stream, reason, |progress| {
-        tell(&format!("backup: {}, {} bytes", progress.section, progress.bytes));
+        tell(&format!(
+            "backup: {}, {} bytes",
+            progress.section, progress.bytes
+        ));
     });
     let v1 = made.await?;
     let encryption = if v1.recipients.is_empty() {

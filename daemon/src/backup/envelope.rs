@@ -298,7 +298,9 @@ pub(super) fn glance(path: &Path) -> Result<(Manifest, u64), BackupError> {
     let mut read = || -> io::Result<(Manifest, u64)> {
         let wrong = |cause: &str| io::Error::new(io::ErrorKind::InvalidData, cause);
         let end = file.metadata()?.len();
-        let at = end.checked_sub(TAIL).ok_or_else(|| wrong("it is cut off"))?;
+        let at = end
+            .checked_sub(TAIL)
+            .ok_or_else(|| wrong("it is cut off"))?;
         file.seek(SeekFrom::Start(at))?;
         let mut length = [0; 4];
         file.read_exact(&mut length)?;

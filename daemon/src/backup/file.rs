@@ -137,7 +137,11 @@ pub(crate) fn create(
     let made = write(store, file, &partial, sealing, now, goes_on).and_then(|digest| {
         let read = verify(&partial)?;
         if read.sha256 != digest {
-            return Err(damaged(&partial, None, "it was read back otherwise than it was written"));
+            return Err(damaged(
+                &partial,
+                None,
+                "it was read back otherwise than it was written",
+            ));
         }
         let path = folder.join(file_name(now, Some(read.manifest.cut.entries)));
         rename(&partial, &path).map_err(BackupError::io(&path))?;
@@ -256,7 +260,9 @@ fn decrypt(
         .into_identities()
         .map_err(|error| unreadable(error.to_string()))?;
     if identities.is_empty() {
-        return Err(unreadable("it has no identity (AGE-SECRET-KEY-1…)".to_owned()));
+        return Err(unreadable(
+            "it has no identity (AGE-SECRET-KEY-1…)".to_owned(),
+        ));
     }
     let decryptor = Decryptor::new(file).map_err(|error| of(path, io::Error::other(error)))?;
     decryptor

@@ -394,7 +394,9 @@ impl Backups {
         match self.store.trim_journal(frame) {
             Ok(0) => {}
             Ok(bytes) => tracing::info!(bytes, "the journal let go of what two backups have"),
-            Err(error) => tracing::error!(%error, "the journal could not let go of what backups have"),
+            Err(error) => {
+                tracing::error!(%error, "the journal could not let go of what backups have")
+            }
         }
     }
 

@@ -112,9 +112,7 @@ async fn answer(
     Ok(response)
 }
 
-async fn metrics(
-    State((service, backups)): State<(Arc<Service>, Arc<Backups>)>,
-) -> Response {
+async fn metrics(State((service, backups)): State<(Arc<Service>, Arc<Backups>)>) -> Response {
     let health = service.health().await;
     // It asks the disk, which may not answer at once.
     let writing = tokio::task::spawn_blocking(move || written(&service, &backups, &health));

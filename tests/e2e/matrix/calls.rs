@@ -377,6 +377,11 @@ pub(super) const ROWS: &[Row] = &[
     row(operator!("AuditService/Tail"), record(OK, OK), |of| {
         tail(entries_of_organization(of))
     }),
+    row(
+        operator!("BackupService/Create"),
+        Check::Installation,
+        |_| bytes(&v1::CreateBackupRequest { reason: reason() }),
+    ),
     row(operator!("StatusService/Get"), Check::Public, |_| {
         bytes(&v1::GetStatusRequest {})
     }),

@@ -160,7 +160,10 @@ impl JournaledStore {
         if settled.recv().map_err(|_error| closed())? {
             Ok(())
         } else {
-            Err(ReadError("the index could not be made durable: the log says why".to_owned()).into())
+            Err(
+                ReadError("the index could not be made durable: the log says why".to_owned())
+                    .into(),
+            )
         }
     }
 

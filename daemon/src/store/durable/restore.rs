@@ -6,9 +6,9 @@ use agentidp_shared::Timestamp;
 use nix::fcntl::Flock;
 use sled::{Batch, Tree};
 
+use super::glance::Glance;
 use super::image::{Cut, ImageError, Sink, latest, one_frame, section};
 use super::index::{Index, bundle_key, damaged, failed};
-use super::glance::Glance;
 use super::journal::{self, Position, segments};
 use super::layout::{FORMAT, Head, Identity, Layout, sync_folder, write_json};
 use super::places::ORGANIZATION;
@@ -326,7 +326,11 @@ fn add(
     until: Option<Until>,
 ) -> Result<(), ImageError> {
     let first = segments(folder)?.first().map_or(1, |(number, _)| *number);
-    let from = if is_whole { first } else { cut.frame.max(first) };
+    let from = if is_whole {
+        first
+    } else {
+        cut.frame.max(first)
+    };
     let last = journal::scan(folder, cut.store_id, cut.frame.max(first), &mut |_| Ok(()))?;
     let last: Position = last.position;
     let mut frames = Frames::open(folder, cut.store_id, from)?;
@@ -395,12 +399,17 @@ impl Rebuilder {
         }
         // The frame must be there, and be the same: otherwise the store is of another history.
         let mut at_cut = None;
-        journal::scan(&layout.journal(), cut.store_id, cut.first_frame, &mut |frame| {
-            if frame.number == cut.frame {
-                at_cut = Some(hex(&frame.hash));
-            }
-            Ok(())
-        })?;
+        journal::scan(
+            &layout.journal(),
+            cut.store_id,
+            cut.first_frame,
+            &mut |frame| {
+                if frame.number == cut.frame {
+                    at_cut = Some(hex(&frame.hash));
+                }
+                Ok(())
+            },
+        )?;
         if at_cut.as_ref() != Some(&cut.hash) {
             return Err(content(format!(
                 "the store's journal has not the frame {} with which the backup ends: they are of different histories",

@@ -127,8 +127,8 @@ impl Frames {
             .take(HEADER as u64)
             .read_to_end(&mut header)
             .map_err(OpenError::io(&segment.path))?;
-        let before = read_header(&header, self.store_id, number)
-            .map_err(|cause| segment.damaged(cause))?;
+        let before =
+            read_header(&header, self.store_id, number).map_err(|cause| segment.damaged(cause))?;
         if self.at.is_some_and(|at| at != before) {
             return Err(segment.damaged("the segment does not follow the one before it"));
         }
