@@ -31,8 +31,6 @@ const TICK: Duration = Duration::from_secs(1);
 const PROGRESS: Duration = Duration::from_secs(1);
 /// How much a backup's thread gives way to others (`nice(2)`): as far as it goes.
 const NICE: i32 = 19;
-/// How many verified backups must have something before the journal lets go of it.
-const COVERS: usize = 2;
 
 /// How far a backup is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,14 +78,14 @@ pub(crate) struct Asked {
 
 /// The job.
 pub(crate) struct Backups {
-    store: Arc<JournaledStore>,
+    pub(super) store: Arc<JournaledStore>,
     settings: Option<config::Backup>,
-    clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<dyn Clock>,
     stopping: CancellationToken,
     one_at_a_time: tokio::sync::Mutex<()>,
     standing: Mutex<Standing>,
     /// Those that were read back since the daemon started.
-    verified: Mutex<HashSet<PathBuf>>,
+    pub(super) verified: Mutex<HashSet<PathBuf>>,
     made: AtomicU64,
     failed: AtomicU64,
 }
@@ -305,99 +303,12 @@ impl Backups {
         Ok(made)
     }
 
-    fn entry(&self, asked: &Asked, action: Action, outcome: Outcome) -> Entry {
+    /// An entry of `action`.
+    pub(super) fn entry(&self, asked: &Asked, action: Action, outcome: Outcome) -> Entry {
         let mut entry = Entry::new(self.clock.now(), asked.actor.clone(), action, outcome);
         entry.reason.clone_from(&asked.reason);
         entry.request_id = asked.request_id;
         entry
-    }
-
-    /// Removes backups beyond what is kept, and what of the journal the newest cover.
-    async fn tidy(self: &Arc<Self>, settings: config::Backup) {
-        let job = Arc::clone(self);
-        let work = move || {
-            let removed = job.prune(&settings);
-            job.trim(&settings);
-            removed
-        };
-        let removed = match tokio::task::spawn_blocking(work).await {
-            Ok(removed) => removed,
-            Err(error) => return tracing::error!(%error, "old backups could not be looked at"),
-        };
-        let system = Asked {
-            actor: Actor::system(),
-            reason: None,
-            request_id: None,
-        };
-        for (name, result) in removed {
-            let outcome = match &result {
-                Ok(()) => Outcome::Success,
-                Err(error) => {
-                    tracing::error!(name, %error, "an old backup could not be removed");
-                    Outcome::Failed
-                }
-            };
-            let mut entry = self.entry(&system, Action::BackupPrune, outcome);
-            entry.code = result.err().map(|_| Code::Internal);
-            entry.target = Some(Target {
-                kind: TargetKind::Backup,
-                id: name,
-                revision: None,
-                digest: None,
-            });
-            if let Err(error) = self.store.commit(Commit::new(entry)).await {
-                tracing::error!(%error, "that a backup was removed could not be put into the audit log");
-            }
-        }
-    }
-
-    fn prune(&self, settings: &config::Backup) -> Vec<(String, std::io::Result<()>)> {
-        let listed = match folder::list(&settings.folder) {
-            Ok(listed) => listed,
-            Err(error) => {
-                tracing::error!(%error, "the backups could not be listed");
-                return Vec::new();
-            }
-        };
-        let days = Duration::from_hours(24) * settings.keep_days;
-        let (store, now) = (self.store.id(), self.clock.now());
-        folder::surplus(&listed, store, settings.keep, days, now)
-            .into_iter()
-            .map(|it| (it.name(), std::fs::remove_file(&it.path)))
-            .collect()
-    }
-
-    /// Removes the segments of the journal that the newest two backups have, once both have been read
-    /// back.
-    fn trim(&self, settings: &config::Backup) {
-        let listed = folder::list(&settings.folder).unwrap_or_default();
-        let ours = listed.iter().filter(|it| it.of(self.store.id()).is_some());
-        let mut covered = None;
-        for it in ours.take(COVERS) {
-            let known = self.verified.lock().contains(&it.path);
-            if !known {
-                if let Err(error) = file::verify(&it.path) {
-                    tracing::error!(%error, "the journal is kept, because a backup is not whole");
-                    return;
-                }
-                self.verified.lock().insert(it.path.clone());
-            }
-            covered = it.of(self.store.id()).map(|it| it.cut.first_frame);
-        }
-        let count = listed
-            .iter()
-            .filter(|it| it.of(self.store.id()).is_some())
-            .count();
-        let Some(frame) = covered.filter(|_| count >= COVERS) else {
-            return;
-        };
-        match self.store.trim_journal(frame) {
-            Ok(0) => {}
-            Ok(bytes) => tracing::info!(bytes, "the journal let go of what two backups have"),
-            Err(error) => {
-                tracing::error!(%error, "the journal could not let go of what backups have")
-            }
-        }
     }
 
     /// Makes one whenever it is due, until the daemon stops.

@@ -14,6 +14,7 @@ mod file;
 mod folder;
 pub(crate) mod job;
 mod remote;
+mod tidy;
 
 #[cfg(test)]
 mod tests;

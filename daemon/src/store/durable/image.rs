@@ -167,19 +167,51 @@ impl JournaledStore {
         }
     }
 
-    /// Removes the segments of the journal that have only frames before `frame`, which a backup has;
-    /// gives how many bytes that were. What the index does not have on the disk stays.
+    /// Removes the segments of the journal that images of all these moments have; gives how many bytes
+    /// that were. What the index does not have on the disk stays, and everything does when one of the
+    /// images is of another history of the store, as after a restore to a moment before it.
     ///
     /// # Errors
     ///
-    /// [`OpenError`] when a file cannot be removed.
-    pub(crate) fn trim_journal(&self, frame: u64) -> Result<u64, OpenError> {
+    /// [`OpenError`] when the journal cannot be read, or a file cannot be removed.
+    pub(crate) fn trim_journal(&self, cuts: &[&Cut]) -> Result<u64, OpenError> {
+        let folder = self.layout.journal();
         let mark = Index::read_mark(&self.layout.index());
-        let frame = mark.map_or(0, |mark| mark.frame).min(frame);
-        let removed = segments::remove_before(&self.layout.journal(), frame)?;
+        let frames = cuts.iter().map(|cut| cut.first_frame);
+        let frame = frames.chain([mark.map_or(0, |mark| mark.frame)]).min();
+        let frame = frame.unwrap_or_default();
+        if !segments::has_before(&folder, frame)? {
+            return Ok(0);
+        }
+        for cut in cuts {
+            if !self.has_come_by(cut)? {
+                return Ok(0);
+            }
+        }
+        let removed = segments::remove_before(&folder, frame)?;
         let mut trimmed = self.state.trimmed.lock();
         *trimmed = (trimmed.0 + removed.0, trimmed.1 + removed.1);
         Ok(removed.0)
+    }
+
+    /// Whether the journal has the frame that a moment came after, with the same hash.
+    fn has_come_by(&self, cut: &Cut) -> Result<bool, OpenError> {
+        let end = self.state.journal.lock().0;
+        if cut.frame > end.frame {
+            return Ok(false);
+        }
+        let mut frames = match Frames::open(&self.layout.journal(), self.id, cut.frame) {
+            Ok(frames) => frames,
+            Err(OpenError::Before { .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let mut bytes = Vec::new();
+        while let Some(frame) = frames.next(&mut bytes)? {
+            if frame.number == cut.frame {
+                return Ok(hex(&frame.hash) == cut.hash);
+            }
+        }
+        Ok(false)
     }
 }
 

@@ -5,6 +5,7 @@
 //! makes the index durable from time to time, and writes the head file, which lives outside both
 //! and contradicts a store that is put back from yesterday. docs/decisions/0001 says why.
 
+mod builder;
 mod bundle;
 mod cache;
 mod check;

@@ -4,22 +4,14 @@ use std::path::{Path, PathBuf};
 
 use agentidp_shared::Timestamp;
 use nix::fcntl::Flock;
-use sled::{Batch, Tree};
 
-use super::glance::Glance;
+use super::builder::Builder;
 use super::image::{Cut, ImageError, Sink, latest, one_frame, section};
-use super::index::{Index, bundle_key, damaged, failed};
 use super::journal::{self, Position, segments};
 use super::layout::{FORMAT, Head, Identity, Layout, sync_folder, write_json};
-use super::places::ORGANIZATION;
-use super::records::{HEADER, MAX_VALUE, glance, part_key};
 use super::segments::{Copied, Frames};
-use super::tally::{NONE, Tally};
 use super::{OpenError, StoreOptions};
 use crate::store::form::hex;
-
-/// How many pairs go to sled at once.
-const BATCH: usize = 512;
 
 /// How far a journal is replayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,126 +43,6 @@ impl std::fmt::Display for Until {
 
 fn content(cause: impl Into<String>) -> ImageError {
     ImageError::Content(cause.into())
-}
-
-/// An index that is made from the sections of an image.
-struct Builder {
-    index: Index,
-    tally: Tally,
-    section: String,
-    tree: Option<Tree>,
-    batch: Batch,
-    pending: usize,
-}
-
-impl Builder {
-    fn begin(folder: &Path) -> Result<Self, ImageError> {
-        std::fs::create_dir_all(folder)?;
-        Ok(Self {
-            index: Index::open(folder)?,
-            tally: Tally::default(),
-            section: String::new(),
-            tree: None,
-            batch: Batch::default(),
-            pending: 0,
-        })
-    }
-
-    fn section(&mut self, name: &str) -> Result<(), ImageError> {
-        self.flush()?;
-        self.tree = match name {
-            section::RECORDS => Some(self.index.records.clone()),
-            section::USAGE => Some(self.index.usage.clone()),
-            section::BUNDLES => Some(self.index.bundles.clone()),
-            section::SUMMARIES => Some(self.index.summaries.clone()),
-            section::KEPT | section::FRAMES => None,
-            other => match other.strip_prefix(section::TREE) {
-                Some(tree) => Some(self.index.db.open_tree(tree).map_err(failed)?),
-                None => {
-                    return Err(content(format!(
-                        "it has a section {other} that this version does not know: use the version of the daemon that made it"
-                    )));
-                }
-            },
-        };
-        name.clone_into(&mut self.section);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<(), ImageError> {
-        if let (Some(tree), true) = (&self.tree, self.pending > 0) {
-            tree.apply_batch(std::mem::take(&mut self.batch))
-                .map_err(failed)?;
-        }
-        self.pending = 0;
-        Ok(())
-    }
-
-    fn put(&mut self, key: &[u8], value: Vec<u8>) -> Result<(), ImageError> {
-        self.batch.insert(key, value);
-        self.pending += 1;
-        if self.pending == BATCH {
-            self.flush()?;
-        }
-        Ok(())
-    }
-
-    fn pair(&mut self, key: &[u8], value: &[u8]) -> Result<(), ImageError> {
-        match self.section.as_str() {
-            section::RECORDS => self.record(key, value),
-            section::KEPT => Ok(self.index.kept.put_pair(&mut self.tally, key, value)?),
-            section::BUNDLES => {
-                let number = key.try_into().map_err(|_error| damaged())?;
-                let number = u64::from_be_bytes(number);
-                for (part, chunk) in value.chunks(MAX_VALUE).enumerate() {
-                    self.put(&bundle_key(number, part), chunk.to_vec())?;
-                }
-                Ok(())
-            }
-            _ => self.put(key, value.to_vec()),
-        }
-    }
-
-    fn record(&mut self, key: &[u8], value: &[u8]) -> Result<(), ImageError> {
-        let (seq, stored) = value.split_first_chunk::<8>().ok_or_else(damaged)?;
-        let seq = u64::from_be_bytes(*seq);
-        let length = u32::try_from(stored.len()).map_err(|_error| damaged())?;
-        let mut whole = Vec::with_capacity(HEADER + stored.len().min(MAX_VALUE));
-        whole.extend_from_slice(&seq.to_be_bytes());
-        whole.extend_from_slice(&NONE.to_be_bytes());
-        whole.extend_from_slice(&length.to_be_bytes());
-        if stored.len() <= MAX_VALUE {
-            whole.extend_from_slice(stored);
-        } else {
-            for (part, chunk) in stored.chunks(MAX_VALUE).enumerate() {
-                let place = part_key(key, part);
-                self.index.parts.insert(place, chunk).map_err(failed)?;
-            }
-        }
-        self.tally.records.add(key, seq);
-        if let Some((&ORGANIZATION, id)) = key.split_first()
-            && let Glance::Organization(it) = glance(stored)?
-        {
-            self.index.names.insert(it.name, id).map_err(failed)?;
-        }
-        self.put(key, whole)
-    }
-
-    /// Makes it durable, as the index of the moment `cut`.
-    fn finish(mut self, cut: &Cut) -> Result<(), ImageError> {
-        self.flush()?;
-        *self.index.tally.lock() = Tally {
-            entries: cut.entries,
-            ..self.tally
-        };
-        let Cut {
-            store_id,
-            first_frame,
-            open_seq,
-            ..
-        } = *cut;
-        Ok(self.index.flush(store_id, first_frame, open_seq)?)
-    }
 }
 
 /// A store that is made from an image, and from the journal that it had.

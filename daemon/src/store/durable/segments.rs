@@ -203,6 +203,12 @@ impl Copied {
     }
 }
 
+/// Whether there are segments that have only frames before `frame`.
+pub(super) fn has_before(folder: &Path, frame: u64) -> Result<bool, OpenError> {
+    let segments = segments(folder)?;
+    Ok(segments.get(1).is_some_and(|(next, _)| *next <= frame))
+}
+
 /// Removes the segments that have only frames before `frame`; gives their bytes, and how many they
 /// were. The segment that is written to always stays.
 pub(super) fn remove_before(folder: &Path, frame: u64) -> Result<(u64, u64), OpenError> {
