@@ -204,9 +204,9 @@ fn backups_are_made_by_themselves_and_everyone_can_see_how_they_stand() {
         pruned["target"]["id"],
         first.file_name().unwrap().to_str().unwrap()
     );
-    let list = done(daemon.installation.run("backup list"));
-    assert_eq!(list.lines().count(), 2, "{list}");
-    assert!(list.contains(RECIPIENT), "{list}");
+    let listing = done(daemon.installation.run("backup list"));
+    assert_eq!(listing.lines().count(), 2, "{listing}");
+    assert!(listing.contains(RECIPIENT), "{listing}");
 }
 
 #[test]

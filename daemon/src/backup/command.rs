@@ -220,11 +220,11 @@ pub fn restore_backup(
         head_file: into.join("head"),
     };
     let mut restorer = Restorer::begin(&options, &whole.manifest.cut, journal, until)?;
-    let restored = file::read(backup, &whole.manifest, identity, &mut restorer)
+    let result = file::read(backup, &whole.manifest, identity, &mut restorer)
         .and_then(|()| Ok(restorer.finish()?))
         .map_err(Into::into)
         .and_then(|entries| note(&options, &whole, reason).map(|seq| (entries, seq)));
-    let (entries, seq) = restored.inspect_err(|_| empty(into))?;
+    let (entries, seq) = result.inspect_err(|_| empty(into))?;
     writeln!(
         io::stdout(),
         "restored {} audit entries into {} in {:.1} s; entry {seq} says so",
@@ -237,7 +237,8 @@ pub fn restore_backup(
 
 /// Puts the restore into the log of the store that it made, which brings its index up to date.
 fn note(options: &StoreOptions, whole: &Whole, reason: Option<Reason>) -> anyhow::Result<u64> {
-    let store = JournaledStore::open(options)?;
+    // Its head file is written with the entry that says that it was restored.
+    let store = JournaledStore::open_accepting(options)?;
     let now = System::default().now();
     let mut entry = Entry::new(now, this_user(), Action::StoreRestore, Outcome::Success);
     entry.reason = reason;

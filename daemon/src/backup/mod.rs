@@ -2,7 +2,7 @@
 //!
 //! The store writes an image of itself ([`JournaledStore::write_image`]) as sections of pairs
 //! ([`content`]); those are compressed, encrypted to the configured recipients, and cut into blocks with
-//! checksums, between a header and a manifest ([`envelope`]). [`file`] puts the three together, [`folder`]
+//! checksums, between a header and a manifest ([`envelope`]). [`mod@file`] puts the three together, [`folder`]
 //! keeps the files, and [`job`] makes them when it is time and when an operator asks.
 //!
 //! To add something to backups, give it a tree of the index: it becomes a section by itself.

@@ -54,7 +54,14 @@ impl Place {
     }
 
     fn open(&self, name: &str) -> JournaledStore {
-        JournaledStore::open(&self.options(name)).unwrap()
+        let options = self.options(name);
+        let is_restored = !options.head_file.exists();
+        let opened = if is_restored {
+            JournaledStore::open_accepting(&options)
+        } else {
+            JournaledStore::open(&options)
+        };
+        opened.unwrap()
     }
 
     fn register(&self, store: &JournaledStore, number: u64) {
@@ -158,6 +165,8 @@ proptest! {
         place.restore(&whole, "of-the-end", Some(&journal), None).unwrap();
         let restored = place.open("of-the-end");
         assert_alike(&restored, &model);
+        let says_so = Commit::new(entry(Action::StoreRestore));
+        place.runtime.block_on(restored.commit(says_so)).unwrap();
         restored.shutdown();
         drop(restored);
         let report = crate::store::durable::check(&place.options("of-the-end")).unwrap();

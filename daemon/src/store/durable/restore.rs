@@ -8,7 +8,7 @@ use nix::fcntl::Flock;
 use super::builder::Builder;
 use super::image::{Cut, ImageError, Sink, latest, one_frame, section};
 use super::journal::{self, Position, segments};
-use super::layout::{FORMAT, Head, Identity, Layout, sync_folder, write_json};
+use super::layout::{FORMAT, Identity, Layout, sync_folder, write_json};
 use super::segments::{Copied, Frames};
 use super::{OpenError, StoreOptions};
 use crate::store::form::hex;
@@ -115,7 +115,9 @@ impl Restorer {
     }
 
     /// Ends it, once everything of the image has been taken: adds the journal, and makes the folder a
-    /// store. Gives how many entries its log has.
+    /// store, which has no head file yet: it is to be opened without one
+    /// ([`JournaledStore::open_accepting`](super::JournaledStore::open_accepting)), to put into its log
+    /// that it was restored. Gives how many entries its log has.
     ///
     /// # Errors
     ///
@@ -138,7 +140,6 @@ impl Restorer {
         let position = position.filter(|it| it.frame >= cut.frame);
         let position = position.ok_or_else(|| content("it has no frames"))?;
         copied.finish()?;
-        layout.write_head(&Head::new(cut.store_id, &position))?;
         // Last, because it is what makes the folder a store.
         write_json(
             &layout.identity(),

@@ -29,7 +29,7 @@ struct Segment {
 }
 
 impl Segment {
-    fn damaged(&self, cause: impl ToString) -> OpenError {
+    fn damaged(&self, cause: &dyn std::fmt::Display) -> OpenError {
         OpenError::Damaged {
             segment: self.path.clone(),
             offset: self.offset,
@@ -53,7 +53,7 @@ impl Segment {
                 take(length.into(), bytes)?;
                 Ok(true)
             }
-            _ => Err(self.damaged(frame::FrameError::Damaged)),
+            _ => Err(self.damaged(&frame::FrameError::Damaged)),
         }
     }
 }
@@ -98,13 +98,13 @@ impl Frames {
                 self.open = None;
                 continue;
             }
-            let (frame, _) = frame::decode(bytes).map_err(|error| segment.damaged(error))?;
+            let (frame, _) = frame::decode(bytes).map_err(|error| segment.damaged(&error))?;
             let follows = self.at.is_none_or(|at| {
                 (frame.number, frame.first_seq, frame.previous)
                     == (at.frame + 1, at.entries, at.hash)
             });
             if !follows {
-                return Err(segment.damaged("the frame does not follow the one before it"));
+                return Err(segment.damaged(&"the frame does not follow the one before it"));
             }
             segment.offset += bytes.len() as u64;
             self.at = Some(Position::after(&frame));
@@ -128,9 +128,9 @@ impl Frames {
             .read_to_end(&mut header)
             .map_err(OpenError::io(&segment.path))?;
         let before =
-            read_header(&header, self.store_id, number).map_err(|cause| segment.damaged(cause))?;
+            read_header(&header, self.store_id, number).map_err(|cause| segment.damaged(&cause))?;
         if self.at.is_some_and(|at| at != before) {
-            return Err(segment.damaged("the segment does not follow the one before it"));
+            return Err(segment.damaged(&"the segment does not follow the one before it"));
         }
         segment.offset = HEADER as u64;
         self.at = Some(before);
@@ -167,19 +167,18 @@ impl Copied {
         if self.bytes >= SEGMENT_BYTES {
             self.close()?;
         }
-        let file = match &mut self.file {
-            Some(file) => file,
-            None => {
-                let before = Position {
-                    frame: frame.number.saturating_sub(1),
-                    hash: frame.previous,
-                    entries: frame.first_seq,
-                };
-                let file = new_segment(&self.folder, self.store_id, before)?;
-                self.bytes = HEADER as u64;
-                self.file
-                    .insert(BufWriter::with_capacity(256 * 1_024, file))
-            }
+        let file = if let Some(file) = &mut self.file {
+            file
+        } else {
+            let before = Position {
+                frame: frame.number.saturating_sub(1),
+                hash: frame.previous,
+                entries: frame.first_seq,
+            };
+            let file = new_segment(&self.folder, self.store_id, before)?;
+            self.bytes = HEADER as u64;
+            self.file
+                .insert(BufWriter::with_capacity(256 * 1_024, file))
         };
         file.write_all(bytes)?;
         self.bytes += bytes.len() as u64;
