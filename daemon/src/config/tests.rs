@@ -122,10 +122,59 @@ fn every_setting_can_be_given_in_the_file() {
 
 const RECIPIENTS: &str = r#"["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"]"#;
 
+const BACKUP: [(&str, &str); 6] = [
+    ("AGENTIDP_BACKUP_FOLDER", "/b"),
+    ("AGENTIDP_BACKUP_EVERY", "off"),
+    ("AGENTIDP_BACKUP_KEEP", "3"),
+    ("AGENTIDP_BACKUP_KEEP_DAYS", "4"),
+    ("AGENTIDP_BACKUP_RECIPIENTS", RECIPIENTS),
+    ("AGENTIDP_BACKUP_UNENCRYPTED", "false"),
+];
+
+#[test]
+fn backups_are_set_up_by_variables_too() {
+    let (config, _) = parse("", &BACKUP).unwrap();
+    let backup = config.backup.unwrap();
+    assert_eq!((backup.folder, backup.every), ("/b".into(), None));
+    assert_eq!((backup.keep, backup.keep_days), (3, 4));
+    assert_eq!(format!("{:?}", backup.recipients), RECIPIENTS);
+    assert!(!backup.unencrypted);
+}
+
+#[test]
+fn backups_that_would_not_be_safe_are_refused() {
+    for (text, expected) in [
+        (
+            "[backup]\nfolder = \"/b\"",
+            "agentidpd.toml: backup.recipients: must name an age recipient (age1…) at least: make one with age-keygen, \
+             and keep its identity elsewhere; or set backup.unencrypted = true",
+        ),
+        (
+            "[backup]\nfolder = \"/b\"\nrecipients = [\"AGE-SECRET-KEY-1QQQQ\"]",
+            "agentidpd.toml:3: backup.recipients: must be age recipients: each age1… as age-keygen prints it",
+        ),
+        (
+            "[backup]\nunencrypted = true\nfolder = \"/b\"\nrecipients = \
+             [\"age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p\"]",
+            "agentidpd.toml:2: backup.unencrypted: must not be true when there are backup.recipients",
+        ),
+        (
+            "backup.keep = 1",
+            "agentidpd.toml:1: backup.keep: must be between 2 and 10000: the journal lets go of what two backups have",
+        ),
+        (
+            "backup.every = \"30s\"",
+            "agentidpd.toml:1: backup.every: must be off, or a whole number with m, h or d, such as 6h",
+        ),
+    ] {
+        assert_eq!(error(text, &[]), expected);
+    }
+}
+
 #[test]
 fn every_setting_has_a_variable_that_stands_above_the_file() {
     let file = "[http]\nlisten = \"127.0.0.1:1\"\n[tokens]\nlifetime = \"1m\"\n";
-    let variables = [
+    let mut variables = vec![
         ("AGENTIDP_ISSUER", "https://id.example.com"),
         ("AGENTIDP_HTTP_LISTEN", "[::]:2"),
         ("AGENTIDP_HTTP_ALLOW_PLAINTEXT", "true"),
@@ -156,12 +205,6 @@ fn every_setting_has_a_variable_that_stands_above_the_file() {
         ),
         ("AGENTIDP_STORE_PATH", "/p"),
         ("AGENTIDP_STORE_HEAD_FILE", "/h"),
-        ("AGENTIDP_BACKUP_FOLDER", "/b"),
-        ("AGENTIDP_BACKUP_EVERY", "off"),
-        ("AGENTIDP_BACKUP_KEEP", "3"),
-        ("AGENTIDP_BACKUP_KEEP_DAYS", "4"),
-        ("AGENTIDP_BACKUP_RECIPIENTS", RECIPIENTS),
-        ("AGENTIDP_BACKUP_UNENCRYPTED", "false"),
         ("AGENTIDP_KEYS_ALGORITHM", "RS256"),
         ("AGENTIDP_KEYS_ROTATION_PERIOD", "never"),
         ("AGENTIDP_KEYS_JWKS_MAX_AGE", "90s"),
@@ -174,6 +217,7 @@ fn every_setting_has_a_variable_that_stands_above_the_file() {
         ("AGENTIDP_LOG_LEVEL", "trace"),
         ("AGENTIDP_LOG_DIRECTORY", "/l"),
     ];
+    variables.extend(BACKUP);
     for setting in SETTINGS
         .iter()
         .filter(|it| it.form != setting::Form::Secret)
@@ -186,11 +230,6 @@ fn every_setting_has_a_variable_that_stands_above_the_file() {
     }
     let (config, warnings) = parse(file, &variables).unwrap();
     assert_eq!(warnings, []);
-    let backup = config.backup.unwrap();
-    assert_eq!((backup.folder, backup.every), ("/b".into(), None));
-    assert_eq!((backup.keep, backup.keep_days), (3, 4));
-    assert_eq!(format!("{:?}", backup.recipients), RECIPIENTS);
-    assert!(!backup.unencrypted);
     assert_eq!(config.issuer.as_deref(), Some("https://id.example.com"));
     assert_eq!(config.http.listen.to_string(), "[::]:2");
     assert_eq!(config.http.trusted_proxies.len(), 2);
@@ -309,28 +348,6 @@ fn a_bad_setting_in_the_file_is_refused_with_its_line_its_key_and_the_rule() {
         (
             "credentials.warn_before = [\"7\"]",
             "agentidpd.toml:1: credentials.warn_before: must be whole numbers with h or d, such as 7d",
-        ),
-        (
-            "[backup]\nfolder = \"/b\"",
-            "agentidpd.toml: backup.recipients: must name an age recipient (age1…) at least: make one with age-keygen, \
-             and keep its identity elsewhere; or set backup.unencrypted = true",
-        ),
-        (
-            "[backup]\nfolder = \"/b\"\nrecipients = [\"AGE-SECRET-KEY-1QQQQ\"]",
-            "agentidpd.toml:3: backup.recipients: must be age recipients: each age1… as age-keygen prints it",
-        ),
-        (
-            "[backup]\nunencrypted = true\nfolder = \"/b\"\nrecipients = \
-             [\"age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p\"]",
-            "agentidpd.toml:2: backup.unencrypted: must not be true when there are backup.recipients",
-        ),
-        (
-            "backup.keep = 1",
-            "agentidpd.toml:1: backup.keep: must be between 2 and 10000: the journal lets go of what two backups have",
-        ),
-        (
-            "backup.every = \"30s\"",
-            "agentidpd.toml:1: backup.every: must be off, or a whole number with m, h or d, such as 6h",
         ),
         (
             "[organizations]\ndefault_tier = \"gold\"",
