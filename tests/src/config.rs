@@ -39,6 +39,8 @@ pub struct Config {
     pub roles: Vec<Role>,
     /// The store's folder.
     pub store: PathBuf,
+    /// The lines of the section `[backup]`.
+    pub backup: Vec<String>,
     /// The file with the key that seals signing keys.
     pub key_encryption_key: PathBuf,
     /// What signs tokens: `ES256`, `EdDSA` or `RS256`.
@@ -77,6 +79,7 @@ impl Config {
                 organizations: None,
             }],
             store: directory.join("store"),
+            backup: Vec::new(),
             key_encryption_key: directory.join("key-encryption-key"),
             algorithm: "ES256",
             jwks_max_age: None,
@@ -151,6 +154,9 @@ impl fmt::Display for Config {
         )?;
         writeln!(f, "[store]\npath = {}\n", path(&self.store))?;
         writeln!(f, "[audit]\n{}\n", self.audit.join("\n"))?;
+        if !self.backup.is_empty() {
+            writeln!(f, "[backup]\n{}\n", self.backup.join("\n"))?;
+        }
         writeln!(f, "[keys]\nalgorithm = {}", text(self.algorithm))?;
         if let Some(age) = self.jwks_max_age {
             writeln!(f, "jwks_max_age = {}", text(age))?;

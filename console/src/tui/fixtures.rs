@@ -142,6 +142,7 @@ pub(crate) fn status(role: &str) -> DaemonStatus {
             checked: None,
             compacting: None,
         },
+        backups: None,
         caller: Caller {
             uid: 1_000,
             name: "alice".to_owned(),

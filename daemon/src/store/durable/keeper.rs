@@ -1,7 +1,7 @@
 //! What is done beside the commits: the head file every second, the index every few.
 
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -19,17 +19,22 @@ const HEADS_PER_FLUSH: u32 = 5;
 
 /// The thread that does it.
 pub(super) struct Keeper {
-    end: Sender<End>,
+    orders: Sender<Order>,
     thread: JoinHandle<bool>,
 }
 
-/// How it ends.
-#[derive(Debug, PartialEq, Eq)]
-enum End {
-    /// With everything durable.
-    InOrder,
-    /// As it is.
-    Abandoned,
+/// Tells once whether the index is durable as far as it had got when that was asked for.
+pub(super) type Settled = Receiver<bool>;
+
+/// What it is told.
+#[derive(Debug)]
+enum Order {
+    /// To make the index durable now.
+    Settle(SyncSender<bool>),
+    /// To end with everything durable.
+    Finish,
+    /// To end with everything as it is.
+    Abandon,
 }
 
 struct Work {
@@ -50,7 +55,7 @@ impl Keeper {
         store_id: StoreId,
         trust: Trust,
     ) -> std::io::Result<Self> {
-        let (end, ended) = channel();
+        let (orders, ordered) = channel();
         let headed = match trust {
             Trust::HeadFile => 0,
             Trust::Journal => state.journal.lock().0.frame,
@@ -67,7 +72,7 @@ impl Keeper {
             .spawn(move || {
                 work.write_head();
                 for tick in 1_u32.. {
-                    match ended.recv_timeout(HEAD_EVERY) {
+                    match ordered.recv_timeout(HEAD_EVERY) {
                         Err(RecvTimeoutError::Timeout) => {
                             work.write_head();
                             work.relieve();
@@ -75,32 +80,44 @@ impl Keeper {
                                 work.flush();
                             }
                         }
-                        Ok(End::InOrder) => {
+                        Ok(Order::Settle(answer)) => {
+                            // Whoever asked may have gone away.
+                            let _ = answer.send(work.flush());
+                        }
+                        Ok(Order::Finish) => {
                             work.write_head();
                             work.flush();
                             return work.is_durable();
                         }
-                        Ok(End::Abandoned) | Err(RecvTimeoutError::Disconnected) => return false,
+                        Ok(Order::Abandon) | Err(RecvTimeoutError::Disconnected) => return false,
                     }
                 }
                 false
             })?;
-        Ok(Self { end, thread })
+        Ok(Self { orders, thread })
+    }
+
+    /// Has the index made durable as far as it has got.
+    pub(super) fn settle(&self) -> Settled {
+        let (answer, settled) = sync_channel(1);
+        // When the thread is gone, so is the answer's sender, which the receiver tells.
+        let _ = self.orders.send(Order::Settle(answer));
+        settled
     }
 
     /// Leaves everything durable and ends; `false` when it could not.
     pub(super) fn finish(self) -> bool {
-        self.end(End::InOrder)
+        self.end(Order::Finish)
     }
 
     /// Ends and leaves everything as it is.
     pub(super) fn abandon(self) {
-        self.end(End::Abandoned);
+        self.end(Order::Abandon);
     }
 
-    fn end(self, how: End) -> bool {
+    fn end(self, how: Order) -> bool {
         // It fails only when the thread is gone, which joining it tells.
-        let _ = self.end.send(how);
+        let _ = self.orders.send(how);
         self.thread.join().unwrap_or_else(|_panic| {
             tracing::error!("the keeper panicked");
             false
@@ -147,15 +164,17 @@ impl Work {
         }
     }
 
-    fn flush(&mut self) {
+    /// Whether the index is durable now.
+    fn flush(&mut self) -> bool {
         let frame = self.state.journal.lock().0.frame;
         if frame == self.flushed {
-            return;
+            return true;
         }
         match self.state.flush(self.store_id) {
             Ok(()) => self.flushed = frame,
             // The journal has it all; the next start reads more of it.
             Err(error) => tracing::error!(%error, "the index could not be made durable"),
         }
+        self.flushed == frame
     }
 }

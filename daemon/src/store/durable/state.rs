@@ -93,6 +93,8 @@ pub(super) struct State {
     pub(super) head_failure: RwLock<Option<String>>,
     /// Where the journal stands, and how many bytes and segments it has.
     pub(super) journal: Mutex<(Position, (u64, u64))>,
+    /// How many bytes and segments of it have been removed since.
+    pub(super) trimmed: Mutex<(u64, u64)>,
     /// What is counted.
     pub(super) metrics: StoreMetrics,
 }
@@ -133,6 +135,7 @@ impl State {
             failure: RwLock::default(),
             head_failure: RwLock::default(),
             journal: Mutex::new((Position::START, (0, 0))),
+            trimmed: Mutex::default(),
             metrics,
         })
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{Report, check_in_use};
 use super::progress::{Progress, Step};
-use super::{JournaledStore, OpenError};
+use super::{JournaledStore, OpenError, journal};
 use crate::store::ReadError;
 
 /// How the last whole check ended.
@@ -138,13 +138,18 @@ impl JournaledStore {
         })
     }
 
-    /// Has the next start make the index anew.
+    /// Has the next start make the index anew; gives whether it can. Where the journal does not go back to
+    /// the first entry the index stays, for without a backup the daemon would not start any more.
     ///
     /// # Errors
     ///
-    /// When the mark cannot be removed.
-    pub(crate) fn distrust_index(&self) -> Result<(), OpenError> {
-        self.state.index.distrust().map_err(OpenError::Index)
+    /// When the journal cannot be read, or the mark not be removed.
+    pub(crate) fn distrust_index(&self) -> Result<bool, OpenError> {
+        if !journal::is_whole(&self.layout.journal())? {
+            return Ok(false);
+        }
+        self.state.index.distrust()?;
+        Ok(true)
     }
 
     /// Copies the index into a fresh one while it is in use; `None` when that is being done already.

@@ -200,6 +200,10 @@ pub(super) fn read(
             begun = true;
             if frame.first_seq > 0 {
                 expected.is_whole = false;
+                check.report.notes.push(format!(
+                    "the journal begins with frame {}, for backups have what was before it; the entries before {} are those that the index has",
+                    frame.number, frame.first_seq
+                ));
                 before(check, &mut expected, index, frame.first_seq)?;
             }
         }
