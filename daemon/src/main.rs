@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         Command::Config(ConfigCommand::Default) => print(default_toml().as_bytes()),
         Command::Store(StoreCommand::Check { place, output }) => {
             let checked = store_place(&place).and_then(|place| check_store(&place, output));
-            return checked.unwrap_or_else(failed);
+            return checked.unwrap_or_else(|error| failed(&error));
         }
         Command::Store(StoreCommand::Compact(place)) => {
             store_place(&place).and_then(|place| compact_store(&place))
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
             print(&script)
         }
     };
-    done.map_or_else(failed, |()| ExitCode::SUCCESS)
+    done.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
 }
 
 fn backup(command: BackupCommand) -> anyhow::Result<()> {
@@ -74,7 +74,7 @@ fn backup(command: BackupCommand) -> anyhow::Result<()> {
 }
 
 /// 1, after a line that says why.
-fn failed(error: anyhow::Error) -> ExitCode {
+fn failed(error: &anyhow::Error) -> ExitCode {
     say(&format!("error: {error:#}"));
     ExitCode::FAILURE
 }

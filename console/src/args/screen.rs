@@ -8,9 +8,6 @@ use clap::Args as ClapArgs;
 #[derive(Debug, Default, ClapArgs)]
 #[command(next_help_heading = "The full-screen console")]
 pub struct ScreenArgs {
-    /// Ask for no change: actions are shown, and say that this console is read-only
-    #[arg(long)]
-    pub read_only: bool,
     /// Show the keys that are pressed, for those who look on
     #[arg(long)]
     pub demo_keys: bool,

@@ -10,8 +10,8 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use zeroize::Zeroizing;
 
 use crate::client::{
-    AgentCounts, Caller, Changed, CheckpointStatus, DaemonStatus, Issued, ListedAgent, Page, Refused,
-    ReviewedCredential, StoreStatus,
+    AgentCounts, Caller, Changed, CheckpointStatus, DaemonStatus, Issued, ListedAgent, Page,
+    Refused, ReviewedCredential, StoreStatus,
 };
 
 use super::event::{

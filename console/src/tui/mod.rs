@@ -74,11 +74,13 @@ pub(crate) async fn run(socket: SocketChoice, args: ScreenArgs) -> Result<(), Er
     let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
     check(&term, is_terminal)?;
     let settings = Settings::read(&args, env)?;
+    let is_read_only = socket.is_read_only() || settings.is_read_only;
+    let socket = socket.read_only(is_read_only);
     let failed = || Error::io("the terminal fails");
     let (width, height) = crossterm::terminal::size().map_err(failed())?;
     let mut state = State::new(clock::now(), (width, height), settings.palette);
     state.key_map = settings.key_map;
-    state.is_read_only = settings.is_read_only;
+    state.is_read_only = is_read_only;
     state.shows_clock = settings.shows_clock;
     state.demo = settings.shows_keys.then(Demo::default);
     state.zone = jiff::tz::TimeZone::system();

@@ -117,7 +117,7 @@ impl Settings {
         Ok(Self {
             palette,
             key_map,
-            is_read_only: args.read_only || file.read_only,
+            is_read_only: file.read_only,
             shows_keys: args.demo_keys || file.demo_keys,
             shows_clock: file.clock,
         })

@@ -20,8 +20,11 @@ const READING: &[(&str, &[&str])] = &[
     ("agent", &["list", "show"]),
     ("credential", &["list", "show"]),
     ("token", &["inspect"]),
-    ("audit", &["list", "prove", "verify", "checkpoint"]),
-    ("key", &["list"]),
+    (
+        "audit",
+        &["checkpoint", "key", "list", "prove", "show", "verify"],
+    ),
+    ("key", &["list", "show"]),
 ];
 
 /// The same for those that have no verb.

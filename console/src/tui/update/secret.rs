@@ -114,13 +114,11 @@ pub(super) fn written(state: &mut State, result: Result<PathBuf, String>) {
 /// The secret was handed to the clipboard, or could not be.
 pub(super) fn copied(state: &mut State, result: Result<&'static str, String>) {
     // Whether a terminal takes it, nobody is told: so this never says "copied".
-    let text = result
-        .as_ref()
-        .map(|to| format!("sent to {to}: check that it arrived"));
+    let text = result.map(|to| format!("sent to {to}: check that it arrived"));
     match (&mut state.dialog, text) {
         (Some(Dialog::Secret(dialog)), Ok(text)) => dialog.note = Some(text),
-        (Some(Dialog::Secret(dialog)), Err(error)) => dialog.note = Some(error.clone()),
+        (Some(Dialog::Secret(dialog)), Err(error)) => dialog.note = Some(error),
         (_, Ok(text)) => state.say(text),
-        (_, Err(error)) => state.complain(error.clone()),
+        (_, Err(error)) => state.complain(error),
     }
 }

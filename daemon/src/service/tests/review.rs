@@ -43,7 +43,7 @@ fn emails(page: &ReviewPage) -> Vec<&str> {
 
 #[tokio::test]
 async fn credentials_that_expire_soon_come_the_soonest_first() {
-    let bench = bench().await;
+    let bench = Box::pin(bench()).await;
     let now = bench.clock.now();
     for (number, hours) in [(1, 30), (2, 10), (3, 20), (4, 24 * 8)] {
         let end = now.plus(Duration::from_hours(hours));
@@ -59,7 +59,7 @@ async fn credentials_that_expire_soon_come_the_soonest_first() {
 
 #[tokio::test]
 async fn credentials_that_were_never_used_come_page_by_page_and_once() {
-    let bench = bench().await;
+    let bench = Box::pin(bench()).await;
     for number in 1..=4 {
         agent(&bench, number, |_| {}).await;
     }
@@ -73,7 +73,7 @@ async fn credentials_that_were_never_used_come_page_by_page_and_once() {
 
 #[tokio::test]
 async fn a_credential_that_was_replaced_is_told_when_it_is_used_after_that() {
-    let bench = bench().await;
+    let bench = Box::pin(bench()).await;
     let end = bench.clock.now().plus(Duration::from_hours(1));
     for number in [1, 2] {
         agent(&bench, number, |it| {
@@ -96,7 +96,7 @@ async fn a_credential_that_was_replaced_is_told_when_it_is_used_after_that() {
 
 #[tokio::test]
 async fn nothing_of_another_organization_is_reviewed_or_counted() {
-    let bench = bench().await;
+    let bench = Box::pin(bench()).await;
     agent(&bench, 1, |_| {}).await;
     let caller = Caller {
         reach: Reach::only(suite::organization(2, "two", 1).id),

@@ -19,14 +19,14 @@ fn line(world: &World) -> &str {
         .map_or("", |it| it.input.value())
 }
 
-fn output(is_done: bool, data: &str, told: &str) -> Box<Output> {
-    Box::new(Output {
+fn output(is_done: bool, data: &str, told: &str) -> Output {
+    Output {
         is_done,
         code: Some(if is_done { 0 } else { 3 }),
         data: data.to_owned(),
         told: told.to_owned(),
         is_cut: false,
-    })
+    }
 }
 
 #[test]
@@ -38,7 +38,10 @@ fn a_command_of_the_command_line_is_run_and_its_answer_shown() {
     // One at a time.
     typed(&mut world, "status");
     assert!(world.effects.is_empty() && world.message().contains("still runs"));
-    world.event(Event::Ran(1, output(false, "", "there is no such agent")));
+    world.event(Event::Ran(
+        1,
+        Box::new(output(false, "", "there is no such agent")),
+    ));
     let Some(Dialog::Reader(reader)) = &world.state.dialog else {
         panic!("no answer");
     };
@@ -117,7 +120,7 @@ fn a_command_that_runs_is_ended_by_cancel() {
     typed(&mut world, "status");
     world.key("^c");
     assert_eq!(world.effects, [Effect::StopRun]);
-    world.event(Event::Ran(1, output(true, "late", "")));
+    world.event(Event::Ran(1, Box::new(output(true, "late", ""))));
     assert!(world.state.dialog.is_none());
 }
 
