@@ -2,13 +2,18 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use age::secrecy::ExposeSecret as _;
 use agentidp_shared::{Action, StoreId, Timestamp};
 use proptest::prelude::*;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::backup::file::{Sealing, Whole};
+use crate::backup::job::Backups;
+use crate::clock::System;
+use crate::config;
 use crate::store::durable::{JournaledStore, Restorer, Until};
 use crate::store::model::ModelStore;
 use crate::store::suite::queries::{assert_answered_alike, queries};
@@ -391,6 +396,11 @@ fn the_index_is_made_anew_from_a_backup_and_what_is_left_of_the_journal() {
     store.shutdown();
     drop(store);
 
+    // What the journal has let go of, the index has.
+    let report = crate::store::durable::check(&place.options("store")).unwrap();
+    assert_eq!(report.findings, Vec::new());
+    assert_eq!(report.entries, entries.len() as u64);
+
     // It starts as ever, and when its index is lost it says what to do and leaves things as they are.
     drop(place.open("store"));
     let index = place.path("store").join("index");
@@ -440,4 +450,47 @@ fn what_is_beyond_what_is_kept_goes_and_what_is_another_store_s_stays() {
     assert_eq!(times(surplus(9, 0, store.id())), [0_i64; 0]);
     let other = StoreId::from_bytes([9; 16]);
     assert!(surplus(3, 0, other).is_empty());
+}
+
+#[test]
+fn nothing_of_a_store_that_was_found_damaged_is_given_up_for_a_new_backup() {
+    let place = Place::new();
+    let store = Arc::new(place.open("store"));
+    for number in 1..=3 {
+        place.back_up(&store, &Sealing::Open, number);
+    }
+    let settings = config::Backup {
+        folder: place.folder(),
+        every: None,
+        keep: 2,
+        keep_days: 0,
+        recipients: Vec::new(),
+        unencrypted: true,
+    };
+    let job = Arc::new(Backups::new(
+        Arc::clone(&store),
+        Some(settings.clone()),
+        Arc::new(System::default()),
+        CancellationToken::new(),
+    ));
+    let tidied = || {
+        place.runtime.block_on(job.tidy(settings.clone()));
+        fs::read_dir(place.folder()).unwrap().count()
+    };
+    let check = || {
+        let report = store.check_in_use(Timestamp::from_millis(1));
+        report.unwrap().unwrap().is_sound()
+    };
+    // The head file is suddenly that of another store.
+    let (other, now) = (place.options("other"), Timestamp::from_millis(1));
+    let first = Commit::new(entry(Action::StoreInit));
+    JournaledStore::create(&other, StoreId::from_bytes([9; 16]), now, first).unwrap();
+    fs::copy(other.head_file, place.options("store").head_file).unwrap();
+    assert!(!check());
+    assert_eq!(tidied(), 3);
+    // The next commit puts the head file right.
+    place.register(&store, 1);
+    fs::remove_file(place.back_up(&store, &Sealing::Open, 4).path).unwrap();
+    assert!(check());
+    assert_eq!(tidied(), 2);
 }

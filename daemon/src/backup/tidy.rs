@@ -15,8 +15,17 @@ use crate::store::{Commit, Store as _};
 const COVERS: usize = 2;
 
 impl Backups {
-    /// Removes backups beyond what is kept, and what of the journal the newest cover.
+    /// Removes backups beyond what is kept, and what of the journal the newest cover; nothing once a check
+    /// has found the store damaged, for the new backups have that damage, and the old ones and the journal
+    /// may be all that does not.
     pub(super) async fn tidy(self: &Arc<Self>, settings: config::Backup) {
+        let checked = self.store.status().upkeep.checked;
+        if checked.is_some_and(|it| it.findings > 0) {
+            tracing::warn!(
+                "old backups and the journal are kept: the last check of the store found damage"
+            );
+            return;
+        }
         let job = Arc::clone(self);
         let work = move || {
             let removed = job.prune(&settings);

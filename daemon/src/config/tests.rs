@@ -297,7 +297,7 @@ fn a_bad_setting_in_the_file_is_refused_with_its_line_its_key_and_the_rule() {
         (
             "\n[nonsense]\nx = 1",
             "agentidpd.toml:2: nonsense: is not a setting; the file has issuer, [http], [limits], \
-             [operator], [organizations], [store], [backup], [audit], [keys], [tokens], [metrics], [credentials], [log]",
+             [operator], [organizations], [store], [audit], [backup], [keys], [tokens], [metrics], [credentials], [log]",
         ),
         ("http = 1", "agentidpd.toml:1: http: must be a section"),
         (

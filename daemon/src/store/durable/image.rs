@@ -168,7 +168,8 @@ impl JournaledStore {
     }
 
     /// Removes the segments of the journal that images of all these moments have; gives how many bytes
-    /// that were. What the index does not have on the disk stays, and everything does when one of the
+    /// that was. What the index does not have on the disk stays, and so does what comes after the moment
+    /// that the head file is of. Everything stays while a check reads the journal, and when one of the
     /// images is of another history of the store, as after a restore to a moment before it.
     ///
     /// # Errors
@@ -177,9 +178,14 @@ impl JournaledStore {
     pub(crate) fn trim_journal(&self, cuts: &[&Cut]) -> Result<u64, OpenError> {
         let folder = self.layout.journal();
         let mark = Index::read_mark(&self.layout.index());
+        // A start goes back to the earlier of the two.
+        let head = self.layout.read_head()?;
+        let needed = [
+            mark.map_or(0, |mark| mark.frame),
+            head.map_or(0, |head| head.frame),
+        ];
         let frames = cuts.iter().map(|cut| cut.first_frame);
-        let frame = frames.chain([mark.map_or(0, |mark| mark.frame)]).min();
-        let frame = frame.unwrap_or_default();
+        let frame = frames.chain(needed).min().unwrap_or_default();
         if !segments::has_before(&folder, frame)? {
             return Ok(0);
         }
@@ -188,7 +194,9 @@ impl JournaledStore {
                 return Ok(0);
             }
         }
-        let removed = segments::remove_before(&folder, frame)?;
+        let remove = || segments::remove_before(&folder, frame);
+        let removed = self.care.unless_checking(remove).transpose()?;
+        let removed = removed.unwrap_or_default();
         let mut trimmed = self.state.trimmed.lock();
         *trimmed = (trimmed.0 + removed.0, trimmed.1 + removed.1);
         Ok(removed.0)

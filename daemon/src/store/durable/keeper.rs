@@ -81,6 +81,7 @@ impl Keeper {
                             }
                         }
                         Ok(Order::Settle(answer)) => {
+                            work.write_head();
                             // Whoever asked may have gone away.
                             let _ = answer.send(work.flush());
                         }

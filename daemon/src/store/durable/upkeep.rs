@@ -102,6 +102,12 @@ impl Care {
         }
     }
 
+    /// Does something that a check must not see being done; `None` when one is under way.
+    pub(super) fn unless_checking<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
+        let _turn = self.check.turn.try_lock()?;
+        Some(work())
+    }
+
     /// Ends what is under way, and waits for that.
     pub(super) fn stop(&self) {
         self.check.stop();
