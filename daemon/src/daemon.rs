@@ -91,7 +91,7 @@ async fn open_store(config: &Config, notifier: &Notifier) -> anyhow::Result<Jour
     let mut ticks = tokio::time::interval(TOLD_EVERY);
     loop {
         tokio::select! {
-            opened = &mut opening => return Ok(opened??),
+            opened = &mut opening => return opened?,
             _ = ticks.tick() => {
                 if let Some(step) = progress.now() {
                     notifier.starting(&step.to_string());

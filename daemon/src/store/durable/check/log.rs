@@ -73,8 +73,9 @@ pub(super) struct Expected {
     pub(super) kept: HashMap<TemporaryKey, (u64, Temporary)>,
     /// How records were used.
     pub(super) uses: HashMap<UsageKey, Count>,
-    /// The time of the newest entry, in milliseconds.
-    pub(super) newest: i64,
+    /// The latest time of an entry, in milliseconds: what had expired by then may be gone, also when the
+    /// clock was set back later.
+    pub(super) latest: i64,
     /// The digest of the summary of each full bundle of entries.
     pub(super) summaries: Vec<Short>,
     /// The full tiles of the tree, in the order in which they became full.
@@ -140,7 +141,7 @@ impl Expected {
                 .report
                 .add(Finding::entry(Part::Journal, seq, problem));
         }
-        self.newest = entry.time.as_millis();
+        self.latest = self.latest.max(entry.time.as_millis());
         let summary = self.summary.get_or_insert_with(Summary::new);
         summary.add(&entry);
         if end.is_multiple_of(bundle::ENTRIES) {
@@ -165,7 +166,7 @@ impl Expected {
         self.kept
             .extend(kept.into_iter().map(|it| (it.key, (seq, it))));
         if self.kept.len() > self.kept_limit.max(MANY) {
-            let limit = self.newest - MARGIN;
+            let limit = self.latest - MARGIN;
             self.kept
                 .retain(|_, (_, it)| it.expires_at.as_millis() > limit);
             self.kept_limit = self.kept.len() * 2;
