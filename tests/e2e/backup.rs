@@ -311,6 +311,44 @@ fn a_store_restored_to_a_moment_is_refused_by_a_head_file_that_knows_more() {
 }
 
 #[test]
+fn a_lost_index_is_made_anew_from_an_encrypted_backup_and_what_came_after_it() {
+    let daemon = with_backups(&[&encrypted(), "every = \"off\""]).start();
+    let client = occupy(&daemon);
+    create(&daemon.installation);
+    let later = daemon.enrol(&Registration::new("later@acme.example"));
+    assert_eq!(later.token(&[]).status, 200);
+    let count = entries(&daemon);
+    let before = listings(&daemon, count);
+    let (installation, _) = daemon.stop();
+    let index = installation.config.store.join("index");
+    fs::remove_dir_all(&index).unwrap();
+
+    let file = text(&files(&installation)[0]);
+    let rebuild = |words: &[&str]| {
+        let mut command = installation.command("store rebuild");
+        command.args(["--backup", &file]).args(words);
+        Process::spawn(command).wait()
+    };
+    let line = one_line_of_refusal(&rebuild(&[]));
+    assert!(
+        line.contains("encrypted") && line.contains("--identity"),
+        "{line}"
+    );
+    assert!(!index.exists());
+    let line = done(rebuild(&["--identity", &identity(&installation)]));
+    assert!(
+        line.contains(&format!("anew from {count} audit entries")),
+        "{line}"
+    );
+    installation.check_store();
+
+    let daemon = installation.start();
+    assert_eq!(listings(&daemon, count), before);
+    assert_eq!(client.token(&[]).status, 200);
+    assert_eq!(later.token(&[]).status, 200);
+}
+
+#[test]
 fn a_backup_that_cannot_be_made_is_told_and_the_daemon_goes_on() {
     let installation = with_backups(&[&encrypted(), "every = \"off\""]);
     fs::remove_dir(folder(&installation)).unwrap();
