@@ -41,6 +41,9 @@ pub enum Command {
     /// Verify a configuration, or print one to start from
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Make, list, verify and restore backups
+    #[command(subcommand)]
+    Backup(BackupCommand),
     /// Work on a store that no daemon has open
     #[command(subcommand)]
     Store(StoreCommand),
@@ -145,7 +148,19 @@ pub enum StoreCommand {
     /// A daemon that has the store open does that by itself when it is worth it.
     Compact(StorePlace),
     /// Make the index anew from the journal, and set the old one aside
-    Rebuild(StorePlace),
+    ///
+    /// Once backups have let the journal become shorter, the newest backup is needed as well.
+    Rebuild {
+        /// Which store.
+        #[command(flatten)]
+        place: StorePlace,
+        /// The backup to begin with
+        #[arg(long, value_name = "FILE")]
+        backup: Option<PathBuf>,
+        /// The file with an age identity that the backup is encrypted to
+        #[arg(long, value_name = "FILE", requires = "backup")]
+        identity: Option<PathBuf>,
+    },
     /// Try whether an index opens
     #[command(hide = true)]
     TryIndex {
@@ -164,6 +179,62 @@ pub enum StoreCommand {
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
+}
+
+/// What to do with backups.
+#[derive(Debug, Subcommand)]
+pub enum BackupCommand {
+    /// Make a backup now, and read it back
+    ///
+    /// The daemon makes it when one runs, which takes the role admin; otherwise this command reads the
+    /// store itself.
+    Create {
+        /// Which configuration.
+        #[command(flatten)]
+        file: ConfigFile,
+        /// Why, for the audit log
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// List the backups in the configured folder, newest first
+    List(ConfigFile),
+    /// Verify that a backup is what was written
+    ///
+    /// Without an identity its checksums alone, which tell any change of the file; with one also its
+    /// content.
+    Verify {
+        /// The backup
+        #[arg(value_name = "BACKUP")]
+        backup: PathBuf,
+        /// The file with an age identity that it is encrypted to
+        #[arg(long, value_name = "FILE")]
+        identity: Option<PathBuf>,
+    },
+    /// Restore a backup into an empty folder, and replay the journal that there is beyond it
+    Restore(RestoreArguments),
+}
+
+/// What to restore, and how far.
+#[derive(Debug, Args)]
+pub struct RestoreArguments {
+    /// The backup
+    #[arg(value_name = "BACKUP")]
+    pub backup: PathBuf,
+    /// The folder for the store: an empty one, or one that is made
+    #[arg(long, value_name = "DIR")]
+    pub into: PathBuf,
+    /// The journal of the store that was lost, or a copy of it; what it has beyond the backup is replayed
+    #[arg(long, value_name = "DIR")]
+    pub journal: Option<PathBuf>,
+    /// Replay up to this audit entry or time (RFC 3339), and leave out what came after
+    #[arg(long, value_name = "TIME|SEQ")]
+    pub until: Option<String>,
+    /// The file with an age identity that the backup is encrypted to
+    #[arg(long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
+    /// Why, for the audit log
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use crate::backup;
+use crate::backup::job::Backups;
 use crate::clock::{Clock as _, System, random};
 use crate::config::{self, Config};
 use crate::crypto::Sealer;
@@ -24,7 +26,7 @@ use crate::scrape;
 use crate::service::tier::TierLimits;
 use crate::service::{Service, Settings, Tiers, init};
 use crate::sink::{Checkpoints, Sink};
-use crate::store::durable::{JournaledStore, StoreOptions};
+use crate::store::durable::{JournaledStore, OpenError, StoreOptions};
 use crate::store::{Commit, Store};
 use crate::upkeep;
 
@@ -42,6 +44,7 @@ const TOLD_EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct Daemon {
     service: Arc<Service>,
     store: Arc<JournaledStore>,
+    backups: Arc<Backups>,
     listeners: Listeners,
     operators: Operators,
     about: About,
@@ -82,19 +85,36 @@ pub(crate) fn trial(folder: &Path) -> std::io::Result<Command> {
 
 /// Opens the store, and says from time to time how far that is.
 async fn open_store(config: &Config, notifier: &Notifier) -> anyhow::Result<JournaledStore> {
-    let options = options(config);
+    let (options, backup) = (options(config), config.backup.clone());
     let progress = Arc::clone(&options.progress);
-    let mut opening = tokio::task::spawn_blocking(move || JournaledStore::open(&options));
+    let mut opening =
+        tokio::task::spawn_blocking(move || open_or_rebuild(&options, backup.as_ref()));
     let mut ticks = tokio::time::interval(TOLD_EVERY);
     loop {
         tokio::select! {
-            opened = &mut opening => return Ok(opened??),
+            opened = &mut opening => return opened?,
             _ = ticks.tick() => {
                 if let Some(step) = progress.now() {
                     notifier.starting(&step.to_string());
                 }
             }
         }
+    }
+}
+
+/// Opens the store. When its index is lost and the journal alone does not make one, it is made from the
+/// newest backup that can be read without an identity.
+fn open_or_rebuild(
+    options: &StoreOptions,
+    backup: Option<&config::Backup>,
+) -> anyhow::Result<JournaledStore> {
+    match (JournaledStore::open(options), backup) {
+        (Err(OpenError::NeedsBackup(folder)), Some(settings)) if settings.unencrypted => {
+            tracing::warn!(folder = %folder.display(), "the index is missing or damaged, and is made anew from the newest backup");
+            backup::rebuild_from_newest(options, &settings.folder)?;
+            Ok(JournaledStore::open(options)?)
+        }
+        (opened, _) => Ok(opened?),
     }
 }
 
@@ -206,6 +226,12 @@ impl Daemon {
         };
         let store = Arc::new(open_store(config, notifier).await?);
         let stopping = CancellationToken::new();
+        let backups = Backups::new(
+            Arc::clone(&store),
+            config.backup.clone(),
+            Arc::clone(&system) as _,
+            stopping.clone(),
+        );
         let service = Service::open(
             settings,
             Arc::clone(&store) as Arc<dyn Store>,
@@ -223,6 +249,7 @@ impl Daemon {
             },
             service: Arc::new(service),
             store,
+            backups: Arc::new(backups),
             metrics_address: listeners.metrics_address()?,
             listeners,
             operators: Operators::new(config.operator.roles.clone()),
@@ -266,6 +293,7 @@ impl Daemon {
         let Self {
             service,
             store,
+            backups,
             listeners,
             operators,
             about,
@@ -290,16 +318,19 @@ impl Daemon {
             operators,
             about,
             store_work.clone(),
+            Arc::clone(&backups),
             operator_listener,
             stopping.clone(),
         ));
         if let Some(listener) = listeners.metrics {
             parts.spawn(scrape::serve(
                 Arc::clone(&service),
+                Arc::clone(&backups),
                 tokio::net::TcpListener::from_std(listener)?,
                 stopping.clone(),
             ));
         }
+        parts.spawn(backups.run_schedule());
         parts.spawn(tick(Arc::clone(&service), stopping.clone()));
         parts.spawn(look_through_credentials(
             Arc::clone(&service),

@@ -10,6 +10,7 @@ pub mod lifecycle;
 pub mod store_commands;
 pub mod telemetry;
 
+mod backup;
 mod clock;
 mod commands;
 mod crypto;
@@ -27,4 +28,5 @@ mod upkeep;
 #[cfg(test)]
 mod fuzz;
 
+pub use backup::{create_backup, list_backups, restore_backup, verify_backup};
 pub use commands::{accept_store, dev, init, run};

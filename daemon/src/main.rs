@@ -4,13 +4,17 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use agentidp_daemon::args::{
-    Arguments, Command, ConfigCommand, ConfigFile, DevArguments, StoreCommand, StorePlace,
+    Arguments, BackupCommand, Command, ConfigCommand, ConfigFile, DevArguments, StoreCommand,
+    StorePlace,
 };
 use agentidp_daemon::config::{Config, Environment, Warning, default_toml};
 use agentidp_daemon::store_commands::{
     Place, check_store, compact_store, rebuild_store, try_index,
 };
-use agentidp_daemon::{accept_store, dev, init, lifecycle, run};
+use agentidp_daemon::{
+    accept_store, create_backup, dev, init, lifecycle, list_backups, restore_backup, run,
+    verify_backup,
+};
 use clap::{CommandFactory as _, Parser as _};
 
 fn main() -> ExitCode {
@@ -28,13 +32,17 @@ fn main() -> ExitCode {
         Command::Store(StoreCommand::Compact(place)) => {
             store_place(&place).and_then(|place| compact_store(&place))
         }
-        Command::Store(StoreCommand::Rebuild(place)) => {
-            store_place(&place).and_then(|place| rebuild_store(&place))
-        }
+        Command::Store(StoreCommand::Rebuild {
+            place,
+            backup,
+            identity,
+        }) => store_place(&place)
+            .and_then(|place| rebuild_store(&place, backup.as_deref(), identity.as_deref())),
         Command::Store(StoreCommand::TryIndex { folder }) => try_index(&folder),
         Command::Store(StoreCommand::Accept { file, reason }) => {
             load(&file).and_then(|config| accept_store(&config, &reason))
         }
+        Command::Backup(command) => backup(command),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "agentidpd", &mut script);
@@ -42,6 +50,27 @@ fn main() -> ExitCode {
         }
     };
     done.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
+}
+
+fn backup(command: BackupCommand) -> anyhow::Result<()> {
+    match command {
+        BackupCommand::Create { file, reason } => {
+            load(&file).and_then(|config| create_backup(&config, reason.as_deref()))
+        }
+        BackupCommand::List(file) => load(&file).and_then(|config| list_backups(&config)),
+        BackupCommand::Verify { backup, identity } => verify_backup(&backup, identity.as_deref()),
+        BackupCommand::Restore(it) => {
+            lifecycle::forbid_core_dumps()?;
+            restore_backup(
+                &it.backup,
+                it.identity.as_deref(),
+                &it.into,
+                it.journal.as_deref(),
+                it.until.as_deref(),
+                it.reason.as_deref(),
+            )
+        }
+    }
 }
 
 /// 1, after a line that says why.

@@ -9,10 +9,12 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::args::Output;
+use crate::backup::rebuild_index;
 use crate::clock::{Clock as _, System};
 use crate::config::Config;
 use crate::daemon::{options, trial};
 use crate::store::durable::{self, JournaledStore, Progress, Report, StoreOptions};
+use crate::store::{Store as _, StoreStatus};
 
 /// How often it is said how far long work is.
 const TOLD_EVERY: Duration = Duration::from_secs(1);
@@ -104,7 +106,7 @@ fn print(out: &mut impl io::Write, report: &Report) -> io::Result<()> {
         return Ok(());
     }
     let next = if report.is_index_only() {
-        "only the index is concerned: `agentidpd store rebuild` makes it anew from the journal"
+        "only the index is concerned: `agentidpd store rebuild` makes it anew from the journal, and from the newest backup if it says so"
     } else {
         "keep this store as it is, and restore the newest backup that verifies: docs/operations.md"
     };
@@ -128,13 +130,22 @@ pub fn compact_store(place: &Place) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes the index anew from the journal.
+/// Makes the index anew from the journal, or from `backup` and what the journal has after it; `identity`
+/// is what decrypts that.
 ///
 /// # Errors
 ///
-/// When the store cannot be opened, its journal is damaged, or the disk refuses.
-pub fn rebuild_store(place: &Place) -> anyhow::Result<()> {
-    let status = telling(&place.0, || JournaledStore::rebuild(&place.0))?;
+/// When the store cannot be opened, its journal or the backup is damaged, the journal does not go back to
+/// the first entry and there is no backup, or the disk refuses.
+pub fn rebuild_store(
+    place: &Place,
+    backup: Option<&Path>,
+    identity: Option<&Path>,
+) -> anyhow::Result<()> {
+    let status = telling(&place.0, || match backup {
+        None => Ok(JournaledStore::rebuild(&place.0)?),
+        Some(backup) => rebuild_from(&place.0, backup, identity),
+    })?;
     writeln!(
         io::stdout(),
         "made the index of {} anew from {} audit entries",
@@ -142,6 +153,19 @@ pub fn rebuild_store(place: &Place) -> anyhow::Result<()> {
         status.entries
     )?;
     Ok(())
+}
+
+fn rebuild_from(
+    options: &StoreOptions,
+    backup: &Path,
+    identity: Option<&Path>,
+) -> anyhow::Result<StoreStatus> {
+    rebuild_index(options, backup, identity)?;
+    // Which brings it up to date from the journal.
+    let store = JournaledStore::open(options)?;
+    let status = store.status();
+    store.shutdown();
+    Ok(status)
 }
 
 /// Tries whether an index opens: the child process of a start.

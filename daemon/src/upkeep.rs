@@ -103,23 +103,25 @@ async fn check(store: &Arc<JournaledStore>, service: &Service) {
         Action::StoreCheck,
         Outcome::Success,
     );
+    let mut is_made_anew = false;
     if !report.is_sound() {
         entry.outcome = Outcome::Failed;
         entry.code = Some(Code::Internal);
         entry.count = Some(report.findings.len() as u64 + report.more_findings);
-        if report.is_index_only()
-            && let Err(error) = store.distrust_index()
-        {
-            tracing::error!(%error, "the index could not be marked as damaged");
+        if report.is_index_only() {
+            is_made_anew = store.distrust_index().unwrap_or_else(|error| {
+                tracing::error!(%error, "the index could not be marked as damaged");
+                false
+            });
         }
     }
     if let Err(error) = store.commit(Commit::new(entry)).await {
         tracing::error!(%error, "the end of the check could not be put into the audit log");
     }
-    tell(&report);
+    tell(&report, is_made_anew);
 }
 
-fn tell(report: &Report) {
+fn tell(report: &Report, is_made_anew: bool) {
     for finding in &report.findings {
         tracing::error!(%finding, "the store is not as it should be");
     }
@@ -130,8 +132,12 @@ fn tell(report: &Report) {
             root = report.root,
             "the whole store was verified"
         );
-    } else if report.is_index_only() {
+    } else if is_made_anew {
         tracing::error!("the index is damaged: the next start makes it anew from the journal");
+    } else if report.is_index_only() {
+        tracing::error!(
+            "the index is damaged: stop the daemon and make it anew with `agentidpd store rebuild`"
+        );
     } else {
         tracing::error!(
             "the journal or the head file is damaged: stop the daemon, keep the store, and restore the newest backup that verifies"

@@ -27,6 +27,13 @@ word_enum! {
         StoreCheck = "store.check",
         /// The index of the store was to be copied into a fresh one.
         StoreCompact = "store.compact",
+        /// A store was restored from a backup: the log ends before this entry where the backup, or what
+        /// of the journal was replayed after it, ended.
+        StoreRestore = "store.restore",
+        /// A backup was made.
+        BackupCreate = "backup.create",
+        /// A backup was removed, because newer ones are kept.
+        BackupPrune = "backup.prune",
         /// The daemon started.
         DaemonStart = "daemon.start",
         /// The daemon stopped in good order.
@@ -167,6 +174,8 @@ word_enum! {
     TargetKind, "target.kind" {
         /// The store.
         Store = "store",
+        /// A backup, by its file's name; its digest is the file's.
+        Backup = "backup",
         /// An organization.
         Organization = "organization",
         /// An agent.

@@ -9,6 +9,7 @@
 
 mod api;
 mod audit;
+mod backup;
 mod clients;
 mod command_line;
 mod console;

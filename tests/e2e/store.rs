@@ -7,7 +7,7 @@ use agentidp_tests::{Client, Installation, Process, Registration, TestDaemon};
 
 /// Everything that operators can list, byte for byte. The log's part ends at entry `entries`, so
 /// that two listings compare though the daemon was started in between.
-fn listings(daemon: &TestDaemon, entries: usize) -> Vec<String> {
+pub(super) fn listings(daemon: &TestDaemon, entries: usize) -> Vec<String> {
     let cli = daemon.cli();
     let list = |arguments: &[&str]| cli.run(arguments).ok().stdout().to_owned();
     let mut listings = vec![
@@ -51,6 +51,12 @@ fn seq(line: &str) -> usize {
 /// A daemon with every kind of record, and several bundles of entries.
 fn busy_daemon() -> (TestDaemon, Client) {
     let daemon = TestDaemon::start();
+    let client = occupy(&daemon);
+    (daemon, client)
+}
+
+/// Gives a daemon every kind of record, and several bundles of entries.
+pub(super) fn occupy(daemon: &TestDaemon) -> Client {
     daemon.organization("acme");
     daemon.organization("other");
     let [a, b, c, d] = ["a", "b", "c", "d"]
@@ -66,11 +72,11 @@ fn busy_daemon() -> (TestDaemon, Client) {
             scope.spawn(|| (0..250).for_each(|_| assert_eq!(client.token(&[]).status, 200)));
         }
     });
-    (daemon, a)
+    a
 }
 
 /// How many entries the log has, once nothing is left to write.
-fn entries(daemon: &TestDaemon) -> usize {
+pub(super) fn entries(daemon: &TestDaemon) -> usize {
     let status = daemon.cli().json(&["status", "-o", "json"]);
     usize::try_from(status["store"]["entries"].as_u64().unwrap()).unwrap()
 }

@@ -41,6 +41,8 @@ pub struct Config {
     pub store: PathBuf,
     /// How much of its disk is kept, when it is not to be the default.
     pub reserve: Option<&'static str>,
+    /// The lines of the section `[backup]`.
+    pub backup: Vec<String>,
     /// The file with the key that seals signing keys.
     pub key_encryption_key: PathBuf,
     /// What signs tokens: `ES256`, `EdDSA` or `RS256`.
@@ -80,6 +82,7 @@ impl Config {
             }],
             store: directory.join("store"),
             reserve: None,
+            backup: Vec::new(),
             key_encryption_key: directory.join("key-encryption-key"),
             algorithm: "ES256",
             jwks_max_age: None,
@@ -157,6 +160,9 @@ impl fmt::Display for Config {
             writeln!(f, "reserve = {}", text(reserve))?;
         }
         writeln!(f, "\n[audit]\n{}\n", self.audit.join("\n"))?;
+        if !self.backup.is_empty() {
+            writeln!(f, "[backup]\n{}\n", self.backup.join("\n"))?;
+        }
         writeln!(f, "[keys]\nalgorithm = {}", text(self.algorithm))?;
         if let Some(age) = self.jwks_max_age {
             writeln!(f, "jwks_max_age = {}", text(age))?;

@@ -3,7 +3,9 @@
 use std::io::Write;
 
 use crate::args::Watch;
-use crate::client::{CheckpointStatus, Client, DaemonStatus, StoreStatus, Work};
+use crate::client::{
+    Backup, BackupStatus, CheckpointStatus, Client, DaemonStatus, StoreStatus, Work,
+};
 use crate::duration;
 use crate::error::Error;
 use crate::text::{inert, thousands};
@@ -38,6 +40,44 @@ impl Watched for DaemonStatus {
         };
         still.json()
     }
+}
+
+fn backups(status: Option<&BackupStatus>) -> String {
+    let Some(status) = status else {
+        return "none are configured".to_owned();
+    };
+    let last = match &status.last {
+        None => "none yet".to_owned(),
+        Some(Backup {
+            name,
+            size_bytes,
+            entries,
+            created_at,
+            seconds,
+            encrypted,
+        }) => {
+            let took = seconds.map(|it| format!(" in {it:.1} s"));
+            let sealed = if *encrypted { "" } else { ", NOT encrypted" };
+            format!(
+                "{name}, of {created_at}{}: {} entries in {} bytes{sealed}",
+                took.unwrap_or_default(),
+                thousands(*entries),
+                thousands(*size_bytes)
+            )
+        }
+    };
+    let running = status.running.as_ref();
+    let running = running.map(|it| format!("; one is under way ({it})"));
+    let next = status.next.map(|it| format!("; next {it}"));
+    let failed = Some(&status.failure).filter(|it| !it.is_empty());
+    let failed = failed.map(|it| format!("; the last attempt FAILED: {it}"));
+    [
+        last,
+        running.unwrap_or_default(),
+        next.unwrap_or_default(),
+        failed.unwrap_or_default(),
+    ]
+    .concat()
 }
 
 impl Record for DaemonStatus {
@@ -109,6 +149,7 @@ impl Record for DaemonStatus {
             ("checkpoints", checkpoints(&self.checkpoints)),
             ("index", index(&self.store)),
             ("integrity", integrity(&self.store)),
+            ("backups", backups(self.backups.as_ref())),
             (
                 "you",
                 format!(

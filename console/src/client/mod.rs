@@ -17,7 +17,8 @@ pub use self::agent::{AgentQuery, Bulk, BulkProgress, ListedAgent, Refused};
 pub use self::credential::{Issued, ReviewedCredential};
 pub use self::key::RotatedKeys;
 pub use self::status::{
-    Caller, Certificate, Check, CheckpointStatus, DaemonStatus, Delivery, Disk, StoreStatus, Work,
+    Backup, BackupStatus, Caller, Certificate, Check, CheckpointStatus, DaemonStatus, Delivery,
+    Disk, StoreStatus, Work,
 };
 pub use self::token::{InspectedToken, RevokedTokens, TokenClaims};
 

@@ -1,6 +1,8 @@
 //! The daemon's state as the console knows it.
 
-use agentidp_proto::convert::to_domain_timestamp;
+use std::time::Duration;
+
+use agentidp_proto::convert::{to_domain_duration, to_domain_timestamp};
 use agentidp_proto::v1;
 use agentidp_shared::{FieldError, Timestamp};
 use serde::Serialize;
@@ -38,6 +40,9 @@ pub struct DaemonStatus {
     /// The disk that the store is on; none: it does not answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk: Option<Disk>,
+    /// Its backups, if there are to be any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backups: Option<BackupStatus>,
     /// Who the caller is.
     pub caller: Caller,
 }
@@ -58,6 +63,43 @@ pub struct Disk {
     pub free_bytes: u64,
     /// All that there is.
     pub total_bytes: u64,
+}
+
+/// How the daemon's backups stand.
+#[derive(Debug, Clone, Serialize)]
+pub struct BackupStatus {
+    /// Where they are.
+    pub folder: String,
+    /// The newest, which was read back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last: Option<Backup>,
+    /// When the next is due.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<Timestamp>,
+    /// Which part of the store the one under way is at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub running: Option<String>,
+    /// Why the last attempt failed, if it did.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub failure: String,
+}
+
+/// A backup.
+#[derive(Debug, Clone, Serialize)]
+pub struct Backup {
+    /// The file's name.
+    pub name: String,
+    /// Its size.
+    pub size_bytes: u64,
+    /// How many audit entries the log had.
+    pub entries: u64,
+    /// When it was begun.
+    pub created_at: Timestamp,
+    /// How long it took, in seconds, when that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
 }
 
 /// The state of the daemon's store.
@@ -176,6 +218,39 @@ pub struct Caller {
     pub organizations: Option<Vec<String>>,
 }
 
+impl TryFrom<v1::status::Backups> for BackupStatus {
+    type Error = FieldError;
+
+    fn try_from(it: v1::status::Backups) -> Result<Self, FieldError> {
+        Ok(Self {
+            folder: it.folder,
+            last: it.last.map(TryInto::try_into).transpose()?,
+            next: it.next.map(to_domain_timestamp),
+            running: it.running.map(|it| it.section),
+            failure: it.failure,
+        })
+    }
+}
+
+impl TryFrom<v1::Backup> for Backup {
+    type Error = FieldError;
+
+    fn try_from(it: v1::Backup) -> Result<Self, FieldError> {
+        let took = it.duration.map(|it| to_domain_duration(it, "duration"));
+        Ok(Self {
+            name: it.name,
+            size_bytes: it.size_bytes,
+            entries: it.entries,
+            created_at: it
+                .created_at
+                .map(to_domain_timestamp)
+                .ok_or(FieldError::new("created_at", "must be present"))?,
+            seconds: took.transpose()?.as_ref().map(Duration::as_secs_f64),
+            encrypted: !it.recipients.is_empty(),
+        })
+    }
+}
+
 impl TryFrom<v1::Status> for DaemonStatus {
     type Error = FieldError;
 
@@ -244,6 +319,7 @@ impl TryFrom<v1::Status> for DaemonStatus {
                 free_bytes: it.free_bytes,
                 total_bytes: it.total_bytes,
             }),
+            backups: it.backups.map(TryInto::try_into).transpose()?,
             caller: Caller {
                 uid: caller.uid,
                 name: caller.name,

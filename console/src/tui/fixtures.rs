@@ -147,6 +147,7 @@ pub(crate) fn status(role: &str) -> DaemonStatus {
             reserve_bytes: 64 << 20,
             is_low_on_space: false,
         },
+        backups: None,
         caller: Caller {
             uid: 1_000,
             name: "alice".to_owned(),

@@ -7,6 +7,7 @@
 //!
 //! Nothing here reads the process's own environment: whoever calls passes it, so tests own it.
 
+mod backup;
 mod error;
 mod network;
 mod secret;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use agentidp_shared::key_schedule::DEFAULT_JWKS_MAX_AGE;
 use agentidp_shared::{Rate, Rates, RequestLimits, Role, SigningAlgorithm, Tier};
 
+pub use backup::Backup;
 pub use error::{ConfigError, Place, Warning};
 pub use network::{ForwardedHeader, Network, Origin};
 pub use secret::KeyEncryptionKey;
@@ -80,6 +82,8 @@ pub struct Config {
     pub store: Store,
     /// Where checkpoints of the audit log go.
     pub audit: Audit,
+    /// Backups of it, if there are to be any.
+    pub backup: Option<Backup>,
     /// Signing keys and what seals them.
     pub keys: Keys,
     /// Access tokens.
@@ -274,6 +278,8 @@ impl Config {
         warnings.extend(config.keys.key_encryption_key.warning());
         warnings.extend(config.keys.previous_key_encryption_key.warning());
         warnings.extend(config.http.tls.as_ref().and_then(Tls::warning));
+        let backup = config.backup.as_ref();
+        warnings.extend(backup.and_then(|it| it.warning(&sources)));
         Ok((config, warnings))
     }
 
@@ -384,6 +390,7 @@ impl Config {
                 checkpoint_file: sources.text("audit.checkpoint_file", value::path)?,
                 checkpoint_command: checkpoint_command(sources)?,
             },
+            backup: Backup::of(sources)?,
             keys: Keys {
                 algorithm: sources
                     .word("keys.algorithm")?

@@ -123,10 +123,61 @@ fn every_setting_can_be_given_in_the_file() {
     assert!(!config.log.stderr);
 }
 
+const RECIPIENTS: &str = r#"["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"]"#;
+
+const BACKUP: [(&str, &str); 6] = [
+    ("AGENTIDP_BACKUP_FOLDER", "/b"),
+    ("AGENTIDP_BACKUP_EVERY", "off"),
+    ("AGENTIDP_BACKUP_KEEP", "3"),
+    ("AGENTIDP_BACKUP_KEEP_DAYS", "4"),
+    ("AGENTIDP_BACKUP_RECIPIENTS", RECIPIENTS),
+    ("AGENTIDP_BACKUP_UNENCRYPTED", "false"),
+];
+
+#[test]
+fn backups_are_set_up_by_variables_too() {
+    let (config, _) = parse("", &BACKUP).unwrap();
+    let backup = config.backup.unwrap();
+    assert_eq!((backup.folder, backup.every), ("/b".into(), None));
+    assert_eq!((backup.keep, backup.keep_days), (3, 4));
+    assert_eq!(format!("{:?}", backup.recipients), RECIPIENTS);
+    assert!(!backup.unencrypted);
+}
+
+#[test]
+fn backups_that_would_not_be_safe_are_refused() {
+    for (text, expected) in [
+        (
+            "[backup]\nfolder = \"/b\"",
+            "agentidpd.toml: backup.recipients: must name an age recipient (age1…) at least: make one with age-keygen, \
+             and keep its identity elsewhere; or set backup.unencrypted = true",
+        ),
+        (
+            "[backup]\nfolder = \"/b\"\nrecipients = [\"AGE-SECRET-KEY-1QQQQ\"]",
+            "agentidpd.toml:3: backup.recipients: must be age recipients: each age1… as age-keygen prints it",
+        ),
+        (
+            "[backup]\nunencrypted = true\nfolder = \"/b\"\nrecipients = \
+             [\"age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p\"]",
+            "agentidpd.toml:2: backup.unencrypted: must not be true when there are backup.recipients",
+        ),
+        (
+            "backup.keep = 1",
+            "agentidpd.toml:1: backup.keep: must be between 2 and 10000: the journal lets go of what two backups have",
+        ),
+        (
+            "backup.every = \"30s\"",
+            "agentidpd.toml:1: backup.every: must be off, or a whole number with m, h or d, such as 6h",
+        ),
+    ] {
+        assert_eq!(error(text, &[]), expected);
+    }
+}
+
 #[test]
 fn every_setting_has_a_variable_that_stands_above_the_file() {
     let file = "[http]\nlisten = \"127.0.0.1:1\"\n[tokens]\nlifetime = \"1m\"\n";
-    let variables = [
+    let mut variables = vec![
         ("AGENTIDP_ISSUER", "https://id.example.com"),
         ("AGENTIDP_HTTP_LISTEN", "[::]:2"),
         ("AGENTIDP_HTTP_ALLOW_PLAINTEXT", "true"),
@@ -173,6 +224,7 @@ fn every_setting_has_a_variable_that_stands_above_the_file() {
         ("AGENTIDP_LOG_LEVEL", "trace"),
         ("AGENTIDP_LOG_DIRECTORY", "/l"),
     ];
+    variables.extend(BACKUP);
     for setting in SETTINGS
         .iter()
         .filter(|it| it.form != setting::Form::Secret)
@@ -254,7 +306,7 @@ fn a_bad_setting_in_the_file_is_refused_with_its_line_its_key_and_the_rule() {
         (
             "\n[nonsense]\nx = 1",
             "agentidpd.toml:2: nonsense: is not a setting; the file has issuer, [http], [limits], \
-             [operator], [organizations], [store], [audit], [keys], [tokens], [metrics], [credentials], [log]",
+             [operator], [organizations], [store], [audit], [backup], [keys], [tokens], [metrics], [credentials], [log]",
         ),
         ("http = 1", "agentidpd.toml:1: http: must be a section"),
         (
@@ -927,6 +979,12 @@ fn the_default_file_means_the_defaults_and_says_them() {
     assert!(said.http.tls.take().is_some());
     assert!(said.audit.checkpoint_file.take().is_some());
     assert!(said.audit.checkpoint_command.take().is_some());
+    let backup = said.backup.take().unwrap();
+    let least = format!(
+        "[backup]\nfolder = \"/var/backups/agentidp\"\nrecipients = {:?}",
+        backup.recipients
+    );
+    assert_eq!(config(&least, &[]).backup, Some(backup));
     said.log.stderr = true;
     said.keys.key_encryption_key = bare.keys.key_encryption_key.clone();
     said.keys.previous_key_encryption_key = bare.keys.previous_key_encryption_key.clone();

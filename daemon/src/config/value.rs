@@ -247,6 +247,29 @@ pub(super) fn rotation_period(text: &str) -> Result<Option<Duration>, Rule> {
     Ok(Some(Duration::from_secs(seconds)))
 }
 
+/// How often a backup is made: a minute to 30 days, or only when an operator asks.
+pub(super) fn backup_every(text: &str) -> Result<Option<Duration>, Rule> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let seconds = seconds(text, &[("m", 60), ("h", 3_600), ("d", 86_400)])
+        .ok_or("must be off, or a whole number with m, h or d, such as 6h")?;
+    if !(60..=30 * 86_400).contains(&seconds) {
+        return Err("must be off, or between 1m and 30d".into());
+    }
+    Ok(Some(Duration::from_secs(seconds)))
+}
+
+/// Recipients of age that are X25519 keys.
+pub(super) fn check_recipients(recipients: &[String]) -> Result<(), Rule> {
+    let is_one = |text: &String| text.parse::<age::x25519::Recipient>().is_ok();
+    match recipients.iter().find(|text| !is_one(text)) {
+        // An identity, which is a secret, may have been written there by mistake.
+        Some(_) => Err("must be age recipients: each age1… as age-keygen prints it".into()),
+        None => Ok(()),
+    }
+}
+
 /// How long before a credential expires that is said: at most eight times, each from an hour to a
 /// year.
 pub(super) fn warn_before(texts: &[String]) -> Result<Vec<Duration>, Rule> {

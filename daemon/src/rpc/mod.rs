@@ -9,6 +9,7 @@ mod access;
 mod agent;
 mod agent_query;
 mod audit;
+mod backup;
 mod credential;
 mod error;
 mod key;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use agentidp_proto::convert;
 use agentidp_proto::v1::agent_service_server::AgentServiceServer;
 use agentidp_proto::v1::audit_service_server::AuditServiceServer;
+use agentidp_proto::v1::backup_service_server::BackupServiceServer;
 use agentidp_proto::v1::credential_service_server::CredentialServiceServer;
 use agentidp_proto::v1::organization_service_server::OrganizationServiceServer;
 use agentidp_proto::v1::signing_key_service_server::SigningKeyServiceServer;
@@ -37,6 +39,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
+use crate::backup::job::Backups;
 use crate::service::{Caller, Service, ServiceError};
 pub(crate) use policy::Operators;
 pub(crate) use state::{About, Certified};
@@ -60,6 +63,7 @@ pub(crate) async fn serve(
     operators: Operators,
     about: About,
     store_work: StoreWork,
+    backups: Arc<Backups>,
     listener: UnixListener,
     stopping: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -108,8 +112,12 @@ pub(crate) async fn serve(
             service: Arc::clone(&service),
             work: store_work,
         }))
+        .add_service(BackupServiceServer::new(backup::Adapter(Arc::clone(
+            &backups,
+        ))))
         .add_service(StatusServiceServer::new(state::Adapter {
             service,
+            backups,
             operators,
             about,
         }))

@@ -219,6 +219,11 @@ pub(crate) const RULES: &[Rule] = &[
         Action::StoreCompact,
     ),
     rule(
+        "/agentidp.operator.v1.BackupService/Create",
+        Role::Admin,
+        Action::BackupCreate,
+    ),
+    rule(
         "/agentidp.operator.v1.StatusService/Get",
         Role::Auditor,
         Action::StatusShow,

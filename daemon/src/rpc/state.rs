@@ -9,10 +9,12 @@ use agentidp_proto::v1::status_service_server::StatusService;
 use agentidp_shared::Timestamp;
 use tonic::{Request, Response, Status};
 
+use super::backup::backup;
 use super::caller;
 use super::error::status;
 use super::peer::Peer;
 use super::policy::Operators;
+use crate::backup::job::{Backups, Standing};
 use crate::service::Service;
 use crate::store::Step;
 
@@ -46,6 +48,7 @@ impl About {
 
 pub(super) struct Adapter {
     pub(super) service: Arc<Service>,
+    pub(super) backups: Arc<Backups>,
     pub(super) operators: Operators,
     pub(super) about: About,
 }
@@ -77,6 +80,29 @@ fn work(step: Step) -> v1::status::Work {
         done: step.done,
         of: step.of,
     }
+}
+
+/// How backups stand, if there are to be any.
+fn backups(job: &Backups) -> Option<v1::status::Backups> {
+    let settings = job.settings()?;
+    let Standing {
+        last,
+        next,
+        running,
+        failure,
+    } = job.standing();
+    let (failed_at, failure) = failure.unzip();
+    Some(v1::status::Backups {
+        folder: settings.folder.display().to_string(),
+        last: last.as_ref().map(backup),
+        next: next.map(timestamp),
+        running: running.map(|it| v1::create_backup_response::Progress {
+            section: it.section,
+            bytes: it.bytes,
+        }),
+        failed_at: failed_at.map(timestamp),
+        failure: failure.unwrap_or_default(),
+    })
 }
 
 #[tonic::async_trait]
@@ -161,6 +187,7 @@ impl StatusService for Adapter {
             warnings: self.service.warnings(),
             signing_key: self.service.keyring().active().kid().to_owned(),
             checkpoints: Some(self.checkpoints(store.head_failure)),
+            backups: backups(&self.backups),
         }))
     }
 }

@@ -7,6 +7,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::backup::job::Backups;
 use crate::clock::Standing;
 use crate::metrics::Labels;
 use crate::metrics::process::Usage;
@@ -198,6 +199,41 @@ fn upkeep(upkeep: &Upkeep, registry: &mut Registry) {
         "agentidp_store_check_stage_of",
         "How much there is to do in that stage; 0 while no check is made",
         ConstGauge::new(of),
+    );
+}
+
+/// How backups stand; zeros when there are none.
+pub(super) fn backups(job: &Backups, registry: &mut Registry) {
+    let ((made, failed), standing) = (job.counts(), job.standing());
+    let last = standing.last.as_ref();
+    registry.register(
+        "agentidp_backups_made",
+        "Backups that were made and read back",
+        ConstCounter::new(made),
+    );
+    registry.register(
+        "agentidp_backups_failed",
+        "Backups that could not be made",
+        ConstCounter::new(failed),
+    );
+    registry.register_with_unit(
+        "agentidp_backup_last_time",
+        "When the newest backup was begun, since 1970-01-01 UTC; 0 when there is none",
+        Unit::Seconds,
+        ConstGauge::new(last.map_or(0, |it| it.whole.manifest.created_at.as_secs())),
+    );
+    registry.register_with_unit(
+        "agentidp_backup_last_size",
+        "Size of the newest backup",
+        Unit::Bytes,
+        ConstGauge::new(last.map_or(0, |it| it.whole.bytes)),
+    );
+    let took = last.and_then(|it| it.took);
+    registry.register_with_unit(
+        "agentidp_backup_last_duration",
+        "How long the newest backup took, if it was made since the daemon started",
+        Unit::Seconds,
+        ConstGauge::new(took.map_or(0.0, |it| it.as_secs_f64())),
     );
 }
 

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::picture;
+use crate::backup::job::Backups;
 use crate::service::Service;
 use crate::service::health::Health;
 
@@ -44,12 +45,13 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 /// When no connection can ever be accepted any more.
 pub(crate) async fn serve(
     service: Arc<Service>,
+    backups: Arc<Backups>,
     listener: TcpListener,
     stopping: CancellationToken,
 ) -> anyhow::Result<()> {
     let router = Router::new()
         .route("/metrics", get(metrics))
-        .with_state(service);
+        .with_state((service, backups));
     let mut builder = Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -110,10 +112,10 @@ async fn answer(
     Ok(response)
 }
 
-async fn metrics(State(service): State<Arc<Service>>) -> Response {
+async fn metrics(State((service, backups)): State<(Arc<Service>, Arc<Backups>)>) -> Response {
     let health = service.health().await;
     // It asks the disk, which may not answer at once.
-    let writing = tokio::task::spawn_blocking(move || written(&service, &health));
+    let writing = tokio::task::spawn_blocking(move || written(&service, &backups, &health));
     match writing.await {
         Ok(Ok(text)) => ([(CONTENT_TYPE, OPENMETRICS)], text).into_response(),
         failed => {
@@ -128,11 +130,16 @@ async fn metrics(State(service): State<Arc<Service>>) -> Response {
 }
 
 /// Every family, in the `OpenMetrics` text format.
-fn written(service: &Service, health: &Health) -> Result<String, std::fmt::Error> {
+fn written(
+    service: &Service,
+    backups: &Backups,
+    health: &Health,
+) -> Result<String, std::fmt::Error> {
     let mut registry = Registry::default();
     service.metrics().register(&mut registry);
     service.store().metrics().register(&mut registry);
     picture::register(service, health, &mut registry);
+    picture::backups(backups, &mut registry);
     let mut written = String::new();
     text::encode(&mut written, &registry)?;
     Ok(written)

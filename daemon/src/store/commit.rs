@@ -169,6 +169,10 @@ const fn is_growth(action: Action) -> bool {
         Action::StoreInit
         | Action::StoreAccept
         | Action::StoreCheck
+        | Action::StoreRestore
+        // It is what lets the journal become shorter.
+        | Action::BackupCreate
+        | Action::BackupPrune
         | Action::DaemonStart
         | Action::DaemonStop
         | Action::OrganizationShow

@@ -423,6 +423,11 @@ pub(super) const ROWS: &[Row] = &[
         Check::Installation,
         |_| bytes(&v1::CompactStoreRequest {}),
     ),
+    row(
+        operator!("BackupService/Create"),
+        Check::Installation,
+        |_| bytes(&v1::CreateBackupRequest { reason: reason() }),
+    ),
     row(operator!("StatusService/Get"), Check::Public, |_| {
         bytes(&v1::GetStatusRequest {})
     }),

@@ -88,6 +88,7 @@ pub(super) const CALLS: &[(&str, Expected)] = &[
     ("AuditService/Export", Read("audit.export")),
     ("StoreService/Check", Change("store.check", "store")),
     ("StoreService/Compact", Change("store.compact", "store")),
+    ("BackupService/Create", Change("backup.create", "backup")),
     ("StatusService/Get", Read("status.show")),
     ("StatusService/Count", Read("status.show")),
     (STANDARD[0], Read("health.check")),

@@ -78,7 +78,8 @@ pub(super) struct Trees {
     pub(super) summaries: Tree,
     /// The full tiles of the log's tree.
     pub(super) tiles: Tree,
-    db: Db,
+    /// What has them all.
+    pub(super) db: Db,
 }
 
 impl Trees {

@@ -17,11 +17,11 @@ use bytes::Bytes;
 pub(super) type Hash = [u8; 32];
 
 /// Length and CRC.
-const PREFIX: usize = 8;
+pub(super) const PREFIX: usize = 8;
 /// The shortest body: numbers, hash before, one empty item, hash.
 const MIN_BODY: usize = 8 + 8 + 32 + 4 + 12 + 32;
 /// The longest body; a longer length is no frame.
-const MAX_BODY: usize = 64 * 1_024 * 1_024;
+pub(super) const MAX_BODY: usize = 64 * 1_024 * 1_024;
 
 /// An entry as it is stored, and the stored form of the record that is put with it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -61,16 +61,14 @@ impl Head {
 /// For a person who has to find out which of two stores is the right one.
 impl fmt::Display for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "store {} at frame {}, {} entries, the last with seq {}, root {}",
-            self.store_id,
-            self.frame,
-            self.entries,
-            self.entries.saturating_sub(1),
-            self.root
-        )
+        let place = place(self.store_id, self.frame, self.entries);
+        write!(f, "{place}, root {}", self.root)
     }
+}
+
+fn place(id: StoreId, frame: u64, entries: u64) -> String {
+    let last = entries.saturating_sub(1);
+    format!("store {id} at frame {frame}, {entries} entries, the last with seq {last}")
 }
 
 /// Holds the journal, which stands at `position`, against the head file: the store must be the same,
@@ -91,8 +89,16 @@ pub(super) fn check_head(
     if at_head.is_some_and(agrees) {
         return Ok(());
     }
-    let root = root_of_journal(layout, id)?;
-    Err(head.contradicts(&Head::new(id, position, root)))
+    // The entries that the journal does not have any more leave the root of the tree unknown.
+    let store = if journal::is_whole(&layout.journal())? {
+        Head::new(id, position, root_of_journal(layout, id)?).to_string()
+    } else {
+        place(id, position.frame, position.entries)
+    };
+    Err(OpenError::Head {
+        head: head.to_string(),
+        store,
+    })
 }
 
 /// The root of the tree over all entries that the journal has.

@@ -286,7 +286,7 @@ impl Index {
     }
 }
 
-fn bundle_key(number: u64, part: usize) -> Vec<u8> {
+pub(super) fn bundle_key(number: u64, part: usize) -> Vec<u8> {
     let mut key = number.to_be_bytes().to_vec();
     key.extend_from_slice(&u16::try_from(part).unwrap_or(u16::MAX).to_be_bytes());
     key

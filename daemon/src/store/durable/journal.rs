@@ -21,9 +21,9 @@ use super::room::Disk;
 const MAGIC: &[u8; 8] = b"AIDPJRNL";
 const FORMAT: u32 = 1;
 /// Magic, format, store, first frame, entries and hash before it, CRC.
-const HEADER: usize = 8 + 4 + 16 + 8 + 8 + 32 + 4;
+pub(super) const HEADER: usize = 8 + 4 + 16 + 8 + 8 + 32 + 4;
 /// The size from which on a new segment is begun.
-const SEGMENT_BYTES: u64 = 64 * 1_024 * 1_024;
+pub(super) const SEGMENT_BYTES: u64 = 64 * 1_024 * 1_024;
 
 /// Where the journal stands: after which frame, with which hash, and at which entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -216,7 +216,7 @@ fn segment_name(first_frame: u64) -> String {
 }
 
 /// Makes a segment whose first frame comes after `before`.
-fn new_segment(folder: &Path, store_id: StoreId, before: Position) -> io::Result<File> {
+pub(super) fn new_segment(folder: &Path, store_id: StoreId, before: Position) -> io::Result<File> {
     let mut header = Vec::with_capacity(HEADER);
     header.extend_from_slice(MAGIC);
     header.extend_from_slice(&FORMAT.to_le_bytes());
@@ -378,7 +378,11 @@ fn frame_follows(bytes: &[u8], last: u64) -> bool {
 }
 
 /// Where the journal stands before the first frame of a segment.
-fn read_header(content: &[u8], store_id: StoreId, number: u64) -> Result<Position, &'static str> {
+pub(super) fn read_header(
+    content: &[u8],
+    store_id: StoreId,
+    number: u64,
+) -> Result<Position, &'static str> {
     const SHORT: fn(FrameError) -> &'static str = |_| "the segment has no header";
     let mut reader = Reader(content);
     let body = reader.take(HEADER - 4).map_err(SHORT)?;
@@ -403,8 +407,17 @@ fn read_header(content: &[u8], store_id: StoreId, number: u64) -> Result<Positio
     })
 }
 
+/// Whether the journal goes back to the first frame: what backups have, it lets go of.
+///
+/// # Errors
+///
+/// As [`first_frame`].
+pub(super) fn is_whole(folder: &Path) -> Result<bool, OpenError> {
+    Ok(first_frame(folder)? == 1)
+}
+
 /// The segments, in order, each with the number of its first frame.
-fn segments(folder: &Path) -> Result<Vec<(u64, PathBuf)>, OpenError> {
+pub(super) fn segments(folder: &Path) -> Result<Vec<(u64, PathBuf)>, OpenError> {
     let mut segments = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(OpenError::io(folder))? {
         let path = entry.map_err(OpenError::io(folder))?.path();

@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -26,17 +26,22 @@ const INDEX: &str = "index";
 
 /// The thread that does it.
 pub(super) struct Keeper {
-    end: Sender<End>,
+    orders: Sender<Order>,
     thread: JoinHandle<bool>,
 }
 
-/// How it ends.
-#[derive(Debug, PartialEq, Eq)]
-enum End {
-    /// With everything durable.
-    InOrder,
-    /// As it is.
-    Abandoned,
+/// Tells once whether the index is durable as far as it had got when that was asked for.
+pub(super) type Settled = Receiver<bool>;
+
+/// What it is told.
+#[derive(Debug)]
+enum Order {
+    /// To make the index durable now.
+    Settle(SyncSender<bool>),
+    /// To end with everything durable.
+    Finish,
+    /// To end with everything as it is.
+    Abandon,
 }
 
 struct Work {
@@ -57,7 +62,7 @@ impl Keeper {
         store_id: StoreId,
         trust: Trust,
     ) -> std::io::Result<Self> {
-        let (end, ended) = channel();
+        let (orders, ordered) = channel();
         let headed = match trust {
             Trust::HeadFile => 0,
             Trust::Journal => state.journal.lock().0.frame,
@@ -74,7 +79,7 @@ impl Keeper {
             .spawn(move || {
                 work.write_head();
                 for tick in 1_u32.. {
-                    match ended.recv_timeout(HEAD_EVERY) {
+                    match ordered.recv_timeout(HEAD_EVERY) {
                         Err(RecvTimeoutError::Timeout) => {
                             work.look_at_disk();
                             work.write_head();
@@ -83,32 +88,45 @@ impl Keeper {
                                 work.guard(Work::flush);
                             }
                         }
-                        Ok(End::InOrder) => {
+                        Ok(Order::Settle(answer)) => {
+                            work.write_head();
+                            // Whoever asked may have gone away.
+                            let _ = answer.send(work.settle());
+                        }
+                        Ok(Order::Finish) => {
                             work.write_head();
                             work.guard(Work::flush);
                             return work.is_durable();
                         }
-                        Ok(End::Abandoned) | Err(RecvTimeoutError::Disconnected) => return false,
+                        Ok(Order::Abandon) | Err(RecvTimeoutError::Disconnected) => return false,
                     }
                 }
                 false
             })?;
-        Ok(Self { end, thread })
+        Ok(Self { orders, thread })
+    }
+
+    /// Has the index made durable as far as it has got.
+    pub(super) fn settle(&self) -> Settled {
+        let (answer, settled) = sync_channel(1);
+        // When the thread is gone, so is the answer's sender, which the receiver tells.
+        let _ = self.orders.send(Order::Settle(answer));
+        settled
     }
 
     /// Leaves everything durable and ends; `false` when it could not.
     pub(super) fn finish(self) -> bool {
-        self.end(End::InOrder)
+        self.end(Order::Finish)
     }
 
     /// Ends and leaves everything as it is.
     pub(super) fn abandon(self) {
-        self.end(End::Abandoned);
+        self.end(Order::Abandon);
     }
 
-    fn end(self, how: End) -> bool {
+    fn end(self, how: Order) -> bool {
         // It fails only when the thread is gone, which joining it tells.
-        let _ = self.end.send(how);
+        let _ = self.orders.send(how);
         self.thread.join().unwrap_or_else(|_panic| {
             tracing::error!("the keeper panicked");
             false
@@ -183,6 +201,13 @@ impl Work {
         if let Err(error) = self.state.relieve() {
             self.index_trouble(Some(error.to_string()));
         }
+    }
+
+    /// Makes the index durable; whether it is as far as the journal was when it was called.
+    fn settle(&mut self) -> bool {
+        let frame = self.state.journal.lock().0.frame;
+        self.guard(Self::flush);
+        self.flushed >= frame
     }
 
     fn flush(&mut self) {

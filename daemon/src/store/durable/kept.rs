@@ -247,6 +247,30 @@ impl Kept {
         Ok(Some(it).filter(|it| it.expires_at > now))
     }
 
+    /// Everything in the index, expired or not, as a backup has it: by key, the entry that it was kept
+    /// with and its stored form.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = Read<(Vec<u8>, Vec<u8>)>> + use<> {
+        self.database.trees().kept.iter().map(|pair| {
+            let (key, value) = pair.map_err(failed)?;
+            let (seq, _, stored) = parts(&value)?;
+            Ok((
+                key.to_vec(),
+                [seq.to_be_bytes().as_slice(), stored].concat(),
+            ))
+        })
+    }
+
+    /// Puts what [`pairs`](Self::pairs) gave into an index that is being made.
+    pub(super) fn put_pair(&self, tally: &mut Tally, key: &[u8], value: &[u8]) -> Read<()> {
+        let (seq, stored) = value.split_first_chunk::<8>().ok_or_else(damaged)?;
+        let whole = [seq.as_slice(), &NONE.to_be_bytes(), stored].concat();
+        tally.kept.add(key, u64::from_be_bytes(*seq));
+        self.database.write(|trees| {
+            trees.kept.insert(key, whole.as_slice())?;
+            Ok(())
+        })
+    }
+
     /// Everything in the index, expired or not, with the entry that it was kept with.
     pub(super) fn all(&self) -> impl Iterator<Item = Read<(u64, Temporary)>> + use<> {
         self.database.trees().kept.iter().map(|pair| {

@@ -5,6 +5,7 @@
 //! makes the index durable from time to time, and writes the head file, which lives outside both
 //! and contradicts a store that is put back from yesterday. docs/decisions/0001 says why.
 
+mod builder;
 mod bundle;
 mod cache;
 mod care;
@@ -16,6 +17,7 @@ mod flip;
 mod frame;
 mod glance;
 mod head;
+mod image;
 mod index;
 mod intern;
 mod journal;
@@ -28,7 +30,9 @@ mod output;
 mod places;
 mod progress;
 mod records;
+mod restore;
 mod room;
+mod segments;
 mod sequencer;
 mod state;
 mod table;
@@ -63,10 +67,12 @@ use super::{
 use crate::metrics::store::StoreMetrics;
 pub(crate) use care::{Trial, try_index};
 pub(crate) use check::{Report, check};
+pub(crate) use image::{Cut, ImageError, Inspector, Sink};
 use keeper::Keeper;
 use layout::Layout;
 pub(crate) use open::OpenError;
 pub(crate) use progress::{Progress, Step};
+pub(crate) use restore::{Rebuilder, Restorer, Until};
 use sequencer::Waiting;
 use state::State;
 use upkeep::Care;
@@ -129,6 +135,11 @@ pub(crate) struct JournaledStore {
 }
 
 impl JournaledStore {
+    /// Its name for itself.
+    pub(crate) const fn id(&self) -> StoreId {
+        self.id
+    }
+
     /// Takes no more commits, finishes those that it has taken, and leaves everything durable.
     pub(crate) fn shutdown(&self) {
         self.care.stop();
@@ -333,13 +344,14 @@ impl Store for JournaledStore {
     fn status(&self) -> StoreStatus {
         let (position, (journal_bytes, journal_segments)) = *self.state.journal.lock();
         let troubles = self.state.troubles.lock().clone();
+        let (trimmed_bytes, trimmed_segments) = *self.state.trimmed.lock();
         StoreStatus {
             id: self.id,
             path: self.path.clone(),
             format: layout::FORMAT,
             entries: position.entries,
-            journal_bytes,
-            journal_segments,
+            journal_bytes: journal_bytes.saturating_sub(trimmed_bytes),
+            journal_segments: journal_segments.saturating_sub(trimmed_segments),
             upkeep: self.upkeep(),
             failure: self.state.failure.read().clone(),
             head_failure: troubles.get(keeper::HEAD).cloned(),

@@ -88,6 +88,17 @@ pub(crate) enum OpenError {
     /// The journal has no segment.
     #[error("{} has no segment: the journal is lost; restore the store from a backup", .0.display())]
     NoJournal(PathBuf),
+    /// The journal does not have a frame any more.
+    #[error("the journal in {} does not reach back to frame {frame}", journal.display())]
+    Before {
+        /// The journal's folder.
+        journal: PathBuf,
+        /// The frame.
+        frame: u64,
+    },
+    /// The index is lost, and the journal alone does not make one.
+    #[error("the index in {} is missing or damaged, and the journal has only what came after the backups: make it anew from the newest backup with `agentidpd store rebuild`, or restore that with `agentidpd backup restore … --journal`", .0.display())]
+    NeedsBackup(PathBuf),
     /// The store and its head file contradict each other.
     #[error(
         "the store is not the one that its head file remembers: the head file has {head}, the store has {store}; it was put back from an earlier time, or is another one"
@@ -269,6 +280,9 @@ impl JournaledStore {
             let trust = Trust::HeadFile;
             verify(&layout, identity.id, None, head.as_ref(), trust)?;
             let folder = layout.index();
+            if !journal::is_whole(&layout.journal())? {
+                return Err(OpenError::NeedsBackup(folder));
+            }
             if folder.exists() {
                 set_aside(&folder, options.opened_at)?;
             }
@@ -409,9 +423,11 @@ fn verify(
     head: Option<&Head>,
     trust: Trust,
 ) -> Result<End, OpenError> {
+    // Without an index all of the journal is verified; what backups have need not be there.
+    let first = journal::first_frame(&layout.journal())?;
     let from = head
-        .map_or(1, |head| head.frame)
-        .min(mark.map_or(1, |mark| mark.frame));
+        .map_or(first, |head| head.frame)
+        .min(mark.map_or(first, |mark| mark.frame));
     let mut at_head = None;
     let end = journal::scan(&layout.journal(), id, from, &mut |frame: &Frame| {
         if head.is_some_and(|head| head.frame == frame.number) {
@@ -444,21 +460,30 @@ impl Opening<'_> {
             Some(mark) => match self.with_index(&folder, &mark) {
                 Ok(state) => return Ok(state),
                 Err(Unusable::Because(cause)) => {
-                    tracing::error!(%cause, "the index cannot be used, and is made anew from the journal");
+                    tracing::error!(%cause, "the index cannot be used, and is to be made anew");
+                    self.needs_whole_journal(&folder)?;
                     set_aside(&folder, self.options.opened_at)?;
                 }
                 Err(Unusable::Failed(error)) => return Err(error),
             },
             // One that was being made, or is of another form.
             None if folder.exists() => {
-                tracing::warn!(
-                    "the index has no mark that can be read: it is made anew from the journal"
-                );
+                tracing::warn!("the index has no mark that can be read: it is to be made anew");
+                self.needs_whole_journal(&folder)?;
                 std::fs::remove_dir_all(&folder).map_err(OpenError::io(&folder))?;
             }
-            None => {}
+            None => self.needs_whole_journal(&folder)?,
         }
         self.anew(&folder)
+    }
+
+    /// Refuses to part with the index in `folder` when the journal alone does not make another.
+    fn needs_whole_journal(&self, folder: &Path) -> Result<(), OpenError> {
+        if journal::is_whole(&self.layout.journal())? {
+            Ok(())
+        } else {
+            Err(OpenError::NeedsBackup(folder.to_owned()))
+        }
     }
 
     /// The state of an index that is made from the journal.

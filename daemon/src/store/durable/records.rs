@@ -16,7 +16,7 @@ pub(super) const MAX_VALUE: usize = 6 * 1_024;
 /// What stands before a record: the entry of its last change, the entry that was its last when the
 /// index was last marked ([`NONE`]: it was not there), and the length of its stored form. A record
 /// that is too large for one value has only this; the rest is in parts.
-const HEADER: usize = 8 + 8 + 4;
+pub(super) const HEADER: usize = 8 + 8 + 4;
 
 type Read<T> = Result<T, ReadError>;
 
@@ -270,7 +270,7 @@ impl Index {
     }
 }
 
-fn part_key(key: &[u8], part: usize) -> Vec<u8> {
+pub(super) fn part_key(key: &[u8], part: usize) -> Vec<u8> {
     let mut bytes = key.to_vec();
     bytes.push(u8::try_from(key.len()).unwrap_or(u8::MAX));
     bytes.extend_from_slice(&u16::try_from(part).unwrap_or(u16::MAX).to_be_bytes());

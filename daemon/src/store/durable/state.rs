@@ -97,6 +97,8 @@ pub(super) struct State {
     pub(super) disk: Arc<Disk>,
     /// Where the journal stands, and how many bytes and segments it has.
     pub(super) journal: Mutex<(Position, (u64, u64))>,
+    /// How many bytes and segments of it have been removed since.
+    pub(super) trimmed: Mutex<(u64, u64)>,
     /// What is counted.
     pub(super) metrics: StoreMetrics,
 }
@@ -138,6 +140,7 @@ impl State {
             troubles: Mutex::default(),
             disk: Arc::new(Disk::new(0)),
             journal: Mutex::new((Position::START, (0, 0))),
+            trimmed: Mutex::default(),
             metrics,
         })
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{Report, check_in_use};
 use super::progress::{Progress, Step};
-use super::{JournaledStore, OpenError};
+use super::{JournaledStore, OpenError, journal};
 use crate::store::ReadError;
 
 /// How the last whole check ended.
@@ -102,6 +102,12 @@ impl Care {
         }
     }
 
+    /// Does something that a check must not see being done; `None` when one is under way.
+    pub(super) fn unless_checking<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
+        let _turn = self.check.turn.try_lock()?;
+        Some(work())
+    }
+
     /// Ends what is under way, and waits for that.
     pub(super) fn stop(&self) {
         self.check.stop();
@@ -138,13 +144,18 @@ impl JournaledStore {
         })
     }
 
-    /// Has the next start make the index anew.
+    /// Has the next start make the index anew; gives whether it can. Where the journal does not go back to
+    /// the first entry the index stays, for without a backup the daemon would not start any more.
     ///
     /// # Errors
     ///
-    /// When the mark cannot be removed.
-    pub(crate) fn distrust_index(&self) -> Result<(), OpenError> {
-        self.state.index.distrust().map_err(OpenError::Index)
+    /// When the journal cannot be read, or the mark not be removed.
+    pub(crate) fn distrust_index(&self) -> Result<bool, OpenError> {
+        if !journal::is_whole(&self.layout.journal())? {
+            return Ok(false);
+        }
+        self.state.index.distrust()?;
+        Ok(true)
     }
 
     /// Copies the index into a fresh one while it is in use; `None` when that is being done already.

@@ -134,7 +134,7 @@ impl Check<'_> {
         expected: &mut Expected,
         bounds: &Bounds,
     ) -> Result<(), OpenError> {
-        let limit = bounds.kept_after.max(expected.newest - MARGIN);
+        let limit = bounds.kept_after.max(expected.latest - MARGIN);
         let is_over = |it: &Temporary| it.expires_at.as_millis() <= limit;
         for found in index.kept.all() {
             let (seq, found) = found?;

@@ -1,11 +1,13 @@
 //! What the journal says, and with it the audit log: everything else is held against that.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 
 use agentidp_shared::merkle::{Edge, NodeHash};
-use agentidp_shared::{Entry, TargetKind};
+use agentidp_shared::{Entry, Target, TargetKind};
 
 use super::super::bundle::{self, Summary};
+use super::super::database::gave_up;
 use super::super::frame::{Frame, FrameItem, Hash, sha256};
 use super::super::head::Head;
 use super::super::index::Index;
@@ -71,8 +73,9 @@ pub(super) struct Expected {
     pub(super) kept: HashMap<TemporaryKey, (u64, Temporary)>,
     /// How records were used.
     pub(super) uses: HashMap<UsageKey, Count>,
-    /// The time of the newest entry, in milliseconds.
-    pub(super) newest: i64,
+    /// The latest time of an entry, in milliseconds: what had expired by then may be gone, also when the
+    /// clock was set back later.
+    pub(super) latest: i64,
     /// The digest of the summary of each full bundle of entries.
     pub(super) summaries: Vec<Short>,
     /// The full tiles of the tree, in the order in which they became full.
@@ -138,7 +141,7 @@ impl Expected {
                 .report
                 .add(Finding::entry(Part::Journal, seq, problem));
         }
-        self.newest = entry.time.as_millis();
+        self.latest = self.latest.max(entry.time.as_millis());
         let summary = self.summary.get_or_insert_with(Summary::new);
         summary.add(&entry);
         if end.is_multiple_of(bundle::ENTRIES) {
@@ -150,8 +153,8 @@ impl Expected {
                 self.uses.entry(key).or_default().add(&entry);
             }
         }
-        if let Some(target) = &entry.target
-            && let Some(digest) = target.digest.as_deref().and_then(parse_digest)
+        if let Some((target, digest)) = named(&entry)
+            && let Some(digest) = parse_digest(digest)
         {
             let last = Last { seq, digest };
             self.records.insert(name_of(target.kind, &target.id), last);
@@ -163,12 +166,19 @@ impl Expected {
         self.kept
             .extend(kept.into_iter().map(|it| (it.key, (seq, it))));
         if self.kept.len() > self.kept_limit.max(MANY) {
-            let limit = self.newest - MARGIN;
+            let limit = self.latest - MARGIN;
             self.kept
                 .retain(|_, (_, it)| it.expires_at.as_millis() > limit);
             self.kept_limit = self.kept.len() * 2;
         }
     }
+}
+
+/// The record that an entry names, and the digest that it says the record has. A backup is a file.
+fn named(entry: &Entry) -> Option<(&Target, &str)> {
+    let target = entry.target.as_ref()?;
+    let digest = target.digest.as_deref()?;
+    (target.kind != TargetKind::Backup).then_some((target, digest))
 }
 
 fn parse_digest(hex: &str) -> Option<Short> {
@@ -200,6 +210,10 @@ pub(super) fn read(
             begun = true;
             if frame.first_seq > 0 {
                 expected.is_whole = false;
+                check.report.notes.push(format!(
+                    "the journal begins with frame {}, for backups have what was before it; the entries before {} are those that the index has",
+                    frame.number, frame.first_seq
+                ));
                 before(check, &mut expected, index, frame.first_seq)?;
             }
         }
@@ -248,9 +262,9 @@ fn before(
         return Ok(());
     };
     for number in 0..end.div_ceil(bundle::ENTRIES) {
-        let entries = index
-            .bundle(number)
-            .and_then(|packed| bundle::unpack(number, &packed))?;
+        // sled panics on damage that it meets on its way.
+        let packed = std::panic::catch_unwind(AssertUnwindSafe(|| index.bundle(number)));
+        let entries = bundle::unpack(number, &packed.map_err(gave_up)??)?;
         for entry in entries.iter().filter(|entry| entry.seq < end) {
             expected.add(entry.seq, &entry.json, check);
         }
@@ -289,7 +303,7 @@ fn take(check: &mut Check<'_>, expected: &mut Expected, frame: &Frame) {
 
 /// What is wrong with the record of an item, whose entry is `entry`.
 fn record_problem(entry: &Entry, item: &FrameItem) -> Option<String> {
-    let named = entry.target.as_ref().and_then(|it| it.digest.as_deref());
+    let named = named(entry).map(|(_, digest)| digest);
     let Some(stored) = &item.change else {
         return named.map(|_| "its entry names a record, and there is none".to_owned());
     };

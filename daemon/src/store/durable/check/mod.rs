@@ -310,6 +310,12 @@ impl Check<'_> {
                     .add(Finding::whole(Part::Journal, error.to_string()));
                 return Ok(None);
             }
+            // The entries that only the index has.
+            Err(OpenError::Index(error)) => {
+                self.report
+                    .add(Finding::whole(Part::Index, error.to_string()));
+                return Ok(None);
+            }
             Err(error) => return Err(error),
         };
         if let Some(head) = head

@@ -204,6 +204,19 @@ async fn a_store_in_use_is_checked_while_it_is_written() {
 }
 
 #[tokio::test]
+async fn what_had_expired_before_the_clock_was_set_back_is_not_missed() {
+    let root = tempfile::tempdir().unwrap();
+    let options = create(root.path());
+    for (key, time) in [(1, 1_000), (2, 500_000), (3, 2_000)] {
+        let store = JournaledStore::open(&options).unwrap();
+        let kept = keep(key, b"body", time, time + 30_000);
+        store.commit(kept).await.unwrap();
+        store.shutdown();
+    }
+    assert_eq!(found(&options), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn compaction_loses_nothing_of_what_is_written_meanwhile_and_takes_room_back() {
     let root = tempfile::tempdir().unwrap();
     let options = full(root.path()).await;

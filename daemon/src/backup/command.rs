@@ -1,0 +1,272 @@
+//! What the command line offers about backups, one function each.
+
+use std::io::{self, ErrorKind, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use agentidp_shared::{Action, Actor, Entry, Outcome, Reason, Target, TargetKind, Timestamp, Via};
+use anyhow::{Context as _, bail};
+use tokio::net::UnixStream;
+use tokio_util::sync::CancellationToken;
+
+use super::file::Whole;
+use super::job::{Asked, Backups};
+use super::{BackupError, Encryption, Manifest, file, folder, remote};
+use crate::clock::{Clock as _, System};
+use crate::config::Config;
+use crate::daemon::options;
+use crate::rpc::peer::Peer;
+use crate::store::durable::{JournaledStore, OpenError, Restorer, StoreOptions, Until};
+use crate::store::{Commit, Store as _};
+
+/// Says on standard error how far something is.
+fn tell(line: &str) {
+    // When standard error is closed there is nobody to tell.
+    let _ = writeln!(io::stderr(), "agentidpd: {line}");
+}
+
+fn this_user() -> Actor {
+    Actor {
+        via: Via::Internal,
+        ..Peer::of_this_process().actor()
+    }
+}
+
+fn how(encryption: Encryption, recipients: &[String]) -> String {
+    match encryption {
+        Encryption::Age => format!("encrypted to {}", recipients.join(", ")),
+        Encryption::None => "NOT encrypted".to_owned(),
+    }
+}
+
+/// Makes a backup: has the daemon make it when one runs, and reads the store itself otherwise.
+///
+/// # Errors
+///
+/// When no backups are configured, or it could not be made.
+pub fn create_backup(config: &Config, reason: Option<&str>) -> anyhow::Result<()> {
+    if config.backup.is_none() {
+        bail!("no backups are configured: set backup.folder and backup.recipients");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let socket = &config.operator.socket;
+    let line = runtime.block_on(async {
+        match UnixStream::connect(socket).await {
+            Ok(stream) => ask(stream, reason.unwrap_or_default().to_owned()).await,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::NotFound | ErrorKind::ConnectionRefused
+                ) =>
+            {
+                make(config, reason).await
+            }
+            Err(error) => Err(error).with_context(|| format!("cannot use {}", socket.display())),
+        }
+    })?;
+    writeln!(io::stdout(), "{line}")?;
+    Ok(())
+}
+
+async fn ask(stream: UnixStream, reason: String) -> anyhow::Result<String> {
+    let made = remote::create(stream, reason, |progress| {
+        tell(&format!(
+            "backup: {}, {} bytes",
+            progress.section, progress.bytes
+        ));
+    });
+    let v1 = made.await?;
+    let encryption = if v1.recipients.is_empty() {
+        Encryption::None
+    } else {
+        Encryption::Age
+    };
+    Ok(format!(
+        "made {}: {} bytes, {} audit entries, {}; it was read back",
+        v1.path,
+        v1.size_bytes,
+        v1.entries,
+        how(encryption, &v1.recipients)
+    ))
+}
+
+async fn make(config: &Config, reason: Option<&str>) -> anyhow::Result<String> {
+    tell("backup: no daemon runs, so the store is read by this command");
+    let store = JournaledStore::open(&options(config)).map_err(|error| match error {
+        OpenError::Locked(_) => anyhow::anyhow!(
+            "{error}; and none answers on {}",
+            config.operator.socket.display()
+        ),
+        error => error.into(),
+    })?;
+    let store = Arc::new(store);
+    let backups = Arc::new(Backups::new(
+        Arc::clone(&store),
+        config.backup.clone(),
+        Arc::new(System::default()),
+        CancellationToken::new(),
+    ));
+    let asked = Asked {
+        actor: this_user(),
+        reason: reason.map(str::parse::<Reason>).transpose()?,
+        request_id: None,
+    };
+    let made = backups.create(asked, None).await;
+    store.shutdown();
+    let Whole {
+        path,
+        manifest,
+        bytes,
+        ..
+    } = made?.whole;
+    Ok(format!(
+        "made {}: {bytes} bytes, {} audit entries, {}; it was read back",
+        path.display(),
+        manifest.cut.entries,
+        how(manifest.encryption, &manifest.recipients)
+    ))
+}
+
+/// Lists the backups in the configured folder, newest first, by what they say of themselves.
+///
+/// # Errors
+///
+/// When no backups are configured, or the folder cannot be read.
+pub fn list_backups(config: &Config) -> anyhow::Result<()> {
+    let Some(settings) = &config.backup else {
+        bail!("no backups are configured: set backup.folder and backup.recipients");
+    };
+    let mut out = io::stdout().lock();
+    for it in folder::list(&settings.folder)? {
+        match &it.manifest {
+            Ok((manifest, bytes)) => writeln!(
+                out,
+                "{}  {}  {bytes} bytes  {} audit entries  store {}  {}",
+                it.name(),
+                manifest.cut.time,
+                manifest.cut.entries,
+                manifest.cut.store_id,
+                how(manifest.encryption, &manifest.recipients)
+            )?,
+            Err(error) => writeln!(out, "{}  {error}", it.name())?,
+        }
+    }
+    Ok(())
+}
+
+/// Verifies a backup: its checksums always, its content too when it can be read.
+///
+/// # Errors
+///
+/// When it is not what was written, or `identity` is not one that it is encrypted to.
+pub fn verify_backup(backup: &Path, identity: Option<&Path>) -> anyhow::Result<()> {
+    let whole = file::verify(backup)?;
+    let Manifest {
+        cut, encryption, ..
+    } = &whole.manifest;
+    let mut out = io::stdout().lock();
+    writeln!(
+        out,
+        "the file is whole: store {}, {} audit entries, {}",
+        cut.store_id,
+        cut.entries,
+        how(*encryption, &whole.manifest.recipients)
+    )?;
+    if *encryption == Encryption::Age && identity.is_none() {
+        writeln!(
+            out,
+            "its content was not looked at: give an identity with --identity FILE to decrypt it"
+        )?;
+        return Ok(());
+    }
+    let records = file::inspect(backup, &whole.manifest, identity)?;
+    writeln!(
+        out,
+        "its content is whole: {records} records, and the frames {} to {}",
+        cut.first_frame, cut.frame
+    )?;
+    Ok(())
+}
+
+/// Restores a backup into an empty folder, replays the journal that there is beyond it, as far as
+/// `until`, and puts that into the restored store's audit log.
+///
+/// # Errors
+///
+/// When the folder is not empty, or the backup or the journal will not do; the folder is then as it was.
+pub fn restore_backup(
+    backup: &Path,
+    identity: Option<&Path>,
+    into: &Path,
+    journal: Option<&Path>,
+    until: Option<&str>,
+    reason: Option<&str>,
+) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let until = until.map(parse_until).transpose()?;
+    let reason = reason.map(str::parse::<Reason>).transpose()?;
+    let whole = file::verify(backup)?;
+    if whole.manifest.encryption == Encryption::Age && identity.is_none() {
+        return Err(BackupError::Encrypted(backup.to_owned()).into());
+    }
+    let now = System::default().now();
+    let options = StoreOptions::new(into.to_owned(), into.join("head"), now);
+    let mut restorer = Restorer::begin(&options, &whole.manifest.cut, journal, until)?;
+    let result = file::read(backup, &whole.manifest, identity, &mut restorer)
+        .and_then(|()| Ok(restorer.finish()?))
+        .map_err(Into::into)
+        .and_then(|entries| note(&options, &whole, reason).map(|seq| (entries, seq)));
+    let (entries, seq) = result.inspect_err(|_| empty(into))?;
+    writeln!(
+        io::stdout(),
+        "restored {} audit entries into {} in {:.1} s; entry {seq} says so",
+        entries,
+        into.display(),
+        begun.elapsed().as_secs_f64()
+    )?;
+    Ok(())
+}
+
+/// Puts the restore into the log of the store that it made, which brings its index up to date.
+fn note(options: &StoreOptions, whole: &Whole, reason: Option<Reason>) -> anyhow::Result<u64> {
+    // Its head file is written with the entry that says that it was restored.
+    let store = JournaledStore::open_accepting(options)?;
+    let now = System::default().now();
+    let mut entry = Entry::new(now, this_user(), Action::StoreRestore, Outcome::Success);
+    entry.reason = reason;
+    entry.target = Some(Target {
+        kind: TargetKind::Backup,
+        id: whole.name(),
+        revision: None,
+        digest: Some(whole.sha256.clone()),
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let committed = runtime.block_on(store.commit(Commit::new(entry)))?;
+    store.shutdown();
+    Ok(committed.seq)
+}
+
+/// Removes what a restore that failed has left in a folder that was empty.
+fn empty(folder: &Path) {
+    for name in ["index", "journal"] {
+        let _ = std::fs::remove_dir_all(folder.join(name));
+    }
+    for name in ["head", "store.json", "lock", "running"] {
+        let _ = std::fs::remove_file(folder.join(name));
+    }
+}
+
+fn parse_until(text: &str) -> anyhow::Result<Until> {
+    if let Ok(seq) = text.parse() {
+        return Ok(Until::Seq(seq));
+    }
+    match text.parse::<Timestamp>() {
+        Ok(time) => Ok(Until::Time(time)),
+        Err(_) => bail!(
+            "--until: must be the number of an audit entry, or a time such as 2026-11-21T10:00:00.000Z"
+        ),
+    }
+}

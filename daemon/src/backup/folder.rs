@@ -1,0 +1,121 @@
+//! The folder that backups are in.
+
+use std::cmp::Reverse;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use agentidp_shared::{StoreId, Timestamp};
+
+use super::envelope::glance;
+use super::{BackupError, Manifest};
+
+/// What the name of a file ends with that is not a backup yet.
+pub(super) const PARTIAL: &str = ".partial";
+const BEGINNING: &str = "agentidp-";
+const ENDING: &str = ".backup";
+
+/// The name of the backup that was begun at `time`, and of what there is before it is known how many
+/// entries it has. Names sort by time.
+pub(super) fn file_name(time: Timestamp, entries: Option<u64>) -> String {
+    let time: String = time
+        .to_string()
+        .chars()
+        .filter(|it| !matches!(it, '-' | ':'))
+        .collect();
+    match entries {
+        Some(entries) => format!("{BEGINNING}{time}-{entries}{ENDING}"),
+        None => format!("{BEGINNING}{time}"),
+    }
+}
+
+/// A backup in the folder, as its manifest has it.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    /// Where it is.
+    pub(crate) path: PathBuf,
+    /// The manifest and the file's size, or why there is none.
+    pub(crate) manifest: Result<(Manifest, u64), BackupError>,
+}
+
+impl Listed {
+    /// The file's name.
+    pub(crate) fn name(&self) -> String {
+        let name = self.path.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
+    /// The manifest, when it is of a store.
+    pub(crate) fn of(&self, store: StoreId) -> Option<&Manifest> {
+        let (manifest, _) = self.manifest.as_ref().ok()?;
+        Some(manifest).filter(|it| it.cut.store_id == store)
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        let (manifest, _) = self.manifest.as_ref().ok()?;
+        Some(manifest.created_at)
+    }
+}
+
+fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>, BackupError> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(BackupError::io(folder))? {
+        let entry = entry.map_err(BackupError::io(folder))?;
+        let name = entry.file_name();
+        let is_ours = name
+            .to_str()
+            .is_some_and(|name| name.starts_with(BEGINNING) && name.ends_with(ending));
+        if is_ours {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
+/// The backups in a folder, newest first; those that cannot be read last.
+///
+/// # Errors
+///
+/// When the folder cannot be read.
+pub(crate) fn list(folder: &Path) -> Result<Vec<Listed>, BackupError> {
+    let mut found: Vec<_> = files(folder, ENDING)?
+        .into_iter()
+        .map(|path| Listed {
+            manifest: glance(&path),
+            path,
+        })
+        .collect();
+    found.sort_by_key(|it| Reverse((it.time(), it.path.clone())));
+    Ok(found)
+}
+
+/// Removes what attempts that were cut off have left.
+///
+/// # Errors
+///
+/// When it cannot.
+pub(super) fn sweep(folder: &Path) -> Result<(), BackupError> {
+    for path in files(folder, PARTIAL)? {
+        tracing::warn!(file = %path.display(), "a backup that was cut off is removed");
+        fs::remove_file(&path).map_err(BackupError::io(&path))?;
+    }
+    Ok(())
+}
+
+/// Which of the backups of `store`, newest first, are beyond what is kept: those after the newest
+/// `keep`, once they are also older than `for_at_least`.
+pub(crate) fn surplus(
+    listed: &[Listed],
+    store: StoreId,
+    keep: usize,
+    for_at_least: Duration,
+    now: Timestamp,
+) -> Vec<&Listed> {
+    let ours = listed
+        .iter()
+        .filter_map(|it| Some((it, it.of(store)?.created_at)));
+    ours.skip(keep)
+        .filter(|(_, created)| now.since(*created) >= for_at_least)
+        .map(|(it, _)| it)
+        .collect()
+}
