@@ -15,6 +15,11 @@ use super::store::{entries, listings, occupy};
 const RECIPIENT: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
 const IDENTITY: &str = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
 
+/// An installation that backs up into a folder, encrypted.
+pub(super) fn backed_up() -> Installation {
+    with_backups(&[&encrypted()])
+}
+
 /// An installation that backs up into a folder, with more lines of `[backup]`.
 fn with_backups(lines: &[&str]) -> Installation {
     let mut installation = Installation::initialized();

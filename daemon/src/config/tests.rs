@@ -272,10 +272,8 @@ fn every_setting_has_a_variable_that_stands_above_the_file() {
     assert_eq!(config.keys.jwks_max_age, Duration::from_secs(90));
     assert_eq!(config.keys.key_encryption_key_file(), Some(Path::new("/k")));
     assert_eq!(config.tokens.lifetime, Duration::from_mins(5));
-    assert_eq!(
-        config.tokens.default_audience.as_deref(),
-        Some("https://a.example")
-    );
+    let audience = config.tokens.default_audience.as_deref();
+    assert_eq!(audience, Some("https://a.example"));
     assert_eq!(config.log.directory.as_deref(), Some(Path::new("/l")));
 }
 

@@ -61,12 +61,12 @@ fn assert_change(what: &str, entry: &Value, target: &str) {
         assert_eq!(entry["target"]["kind"], target, "{what}: {entry}");
         assert!(entry["target"]["id"].is_string(), "{what}: {entry}");
     }
-    if !["", "token", "store"].contains(&target) {
+    if !["", "token", "store", "backup"].contains(&target) {
         assert!(entry["target"]["revision"].is_u64(), "{what}: {entry}");
         let digest = entry["target"]["digest"].as_str().unwrap_or_default();
         assert_eq!(digest.len(), 64, "{what}: {entry}");
     }
-    if !["organization", "signing_key", "store"].contains(&target) {
+    if !["organization", "signing_key", "store", "backup"].contains(&target) {
         assert!(entry["organization_id"].is_string(), "{what}: {entry}");
     }
 }
@@ -107,7 +107,7 @@ fn every_call_has_its_entry_and_every_refusal_of_it_too() {
     let listed: BTreeSet<String> = CALLS.iter().map(|(call, _)| full(call)).collect();
     let calls: BTreeSet<String> = calls::ROWS.iter().map(|row| row.call.to_owned()).collect();
     assert_eq!(listed, calls, "expectations, and calls");
-    let daemon = TestDaemon::start();
+    let daemon = crate::backup::backed_up().start();
     let organization = daemon.organization("acme");
     let subjects: Vec<_> = calls::ROWS
         .iter()
