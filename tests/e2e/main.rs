@@ -20,6 +20,7 @@ mod dev;
 mod diagnose;
 mod edge;
 mod evidence;
+mod independent;
 mod keys;
 mod matrix;
 mod metadata;
