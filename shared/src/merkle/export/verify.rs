@@ -16,6 +16,8 @@ use crate::merkle::{
 pub struct Report {
     /// The checkpoint that it was verified against.
     pub checkpoint: Checkpoint,
+    /// The same, with its signatures.
+    pub note: Note,
     /// The organization whose entries it has; `None`: all of them.
     pub organization_id: Option<OrganizationId>,
     /// The first place in the log that it is about.
@@ -31,6 +33,7 @@ pub struct Report {
 pub(super) struct Verifier {
     header: Header,
     checkpoint: Checkpoint,
+    note: Note,
     /// The tree up to here, in a complete export.
     frontier: Frontier,
     /// The first place that the next entry may have.
@@ -61,6 +64,7 @@ impl Verifier {
             next: header.from,
             header,
             checkpoint,
+            note,
             frontier,
             entries: 0,
             digest: Context::new(&SHA256),
@@ -180,6 +184,7 @@ impl Verifier {
     fn report(&self) -> Report {
         Report {
             checkpoint: self.checkpoint.clone(),
+            note: self.note.clone(),
             organization_id: self.header.organization_id,
             from: self.header.from,
             to: self.header.to,
