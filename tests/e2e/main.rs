@@ -34,6 +34,7 @@ mod service;
 mod shells;
 mod ssh;
 mod store;
+mod tiles;
 mod tls;
 mod token;
 mod users;

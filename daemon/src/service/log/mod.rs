@@ -5,6 +5,7 @@
 //! carries checkpoints off the machine is in `crate::sink`.
 
 mod export;
+mod tiles;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
