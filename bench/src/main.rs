@@ -15,6 +15,7 @@ mod configuration;
 mod figures;
 mod introspect;
 mod load;
+mod log;
 mod operator;
 mod process;
 mod registry;
@@ -47,6 +48,11 @@ enum Subject {
     /// Then: memory, the time a restart takes, CPU time of lists by every indexed filter and order, free
     /// text, and tokens per CPU-second against an empty store.
     Registry(registry::Arguments),
+    /// What the audit log's tree costs: CPU time for a token, for a proof, and to verify an export.
+    ///
+    /// In this process and on one thread, with entries as tokens have them; and the proofs again from a
+    /// server that has issued tokens.
+    Log(log::Arguments),
     /// Whether the time of a refusal tells why: unknown client, suspended agent, wrong secret.
     ///
     /// Asks for each in random order and compares the times two by two.
@@ -87,6 +93,7 @@ fn main() -> ExitCode {
         Subject::Token(arguments) => token::run(&arguments),
         Subject::Introspect(arguments) => introspect::run(&arguments),
         Subject::Registry(arguments) => registry::run(&arguments),
+        Subject::Log(arguments) => log::run(&arguments),
         Subject::Timing(arguments) => timing::run(&arguments),
     };
     match outcome {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use agentidp_proto::v1;
 use agentidp_proto::v1::agent_service_client::AgentServiceClient;
+use agentidp_proto::v1::audit_service_client::AuditServiceClient;
 use agentidp_proto::v1::credential_service_client::CredentialServiceClient;
 use agentidp_proto::v1::organization_service_client::OrganizationServiceClient;
 use agentidp_proto::v1::status_service_client::StatusServiceClient;
@@ -129,6 +130,13 @@ impl Operator {
     ) -> anyhow::Result<v1::ListAgentsResponse> {
         self.wait(AgentServiceClient::new(self.channel()).list(request))
             .context("cannot list agents")
+    }
+
+    /// The proof that an entry is in the log.
+    pub(crate) fn prove(&self, seq: u64) -> anyhow::Result<String> {
+        let request = v1::ProveAuditEntryRequest { seq };
+        let answer = self.wait(AuditServiceClient::new(self.channel()).prove(request));
+        Ok(answer.context("cannot get a proof")?.proof)
     }
 
     /// What the daemon says of itself.

@@ -249,7 +249,8 @@ Example:
     },
     /// Exports the log to a file that can be verified without the daemon
     #[command(after_help = "\
-The file is JSON, an entry a line after the first; docs/reference/audit-log.md has its form.
+The file is JSON, an entry a line after the first; docs/reference/audit-log.md has its form. It grows in
+FILE.part, and is verified while it is written. After an interruption the same command goes on with that.
 
 Examples:
   agentidp audit export audit.ndjson
@@ -258,7 +259,7 @@ Examples:
         /// The file to make
         file: PathBuf,
         /// Only the entries of this organization, by id or name, each with its proof
-        #[arg(long, value_name = "ORG")]
+        #[arg(long, value_name = "ORG", add = complete::organizations())]
         org: Option<String>,
         /// The first entry wanted
         #[arg(long, value_name = "SEQ", default_value_t = 0)]
@@ -267,19 +268,32 @@ Examples:
         #[arg(long, value_name = "SEQ")]
         to: Option<u64>,
     },
-    /// Verifies an export, or the proof of an entry, without the daemon
+    /// Verifies the daemon's log; or, without the daemon, an export or the proof of an entry
     #[command(after_help = "\
-Exit code 0: every byte of the file is as the log has it, by a checkpoint that the key has signed.
-Else the first line that is not is named.
+Without FILE every entry of the log is read from the daemon, and must make the tree of the checkpoint
+that the daemon's key has signed. Key and checkpoint are remembered in ~/.local/state/agentidp: the next
+time the log must begin with what it was.
 
-Example:
+With FILE nothing but the file and the key is needed. Exit code 0: every byte of the file is as the log
+has it, by a checkpoint that the key has signed. Else the first line that is not is named.
+
+Examples:
+  agentidp audit verify
+  agentidp audit verify --since checkpoint-of-last-month
   agentidp audit verify audit.ndjson --key id.example/audit+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k")]
     Verify {
-        /// The file
-        file: PathBuf,
-        /// The log's verifier key (C2SP vkey)
+        /// The file [default: the daemon's log]
+        #[arg(requires = "key", conflicts_with_all = ["since", "org"])]
+        file: Option<PathBuf>,
+        /// The log's verifier key (C2SP vkey) [default, without FILE: the daemon's]
         #[arg(long, value_name = "VKEY")]
-        key: VerifierKey,
+        key: Option<VerifierKey>,
+        /// A file with an earlier checkpoint, with which the log must begin
+        #[arg(long, value_name = "FILE")]
+        since: Option<PathBuf>,
+        /// Only the entries of this organization, by id or name
+        #[arg(long, value_name = "ORG", add = complete::organizations())]
+        org: Option<String>,
     },
 }
 
@@ -397,6 +411,8 @@ mod tests {
             "agentidp audit checkpoint",
             "agentidp audit prove 7 --out f",
             "agentidp audit export f --org acme --from 1 --to 9",
+            "agentidp audit verify",
+            "agentidp audit verify --since f --org acme",
             "agentidp audit verify f --key example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
             "agentidp key list",
             "agentidp key rotate",
@@ -442,6 +458,7 @@ mod tests {
             "agentidp org update acme --max-credential-age 90",
             "agentidp audit tail --from x",
             "agentidp audit verify f",
+            "agentidp audit verify f --since g --key example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
             "agentidp audit verify f --key example.com/foo+530d903a+AAAA",
             "agentidp status -o yaml",
         ] {

@@ -220,6 +220,7 @@ impl Daemon {
             algorithm: config.keys.algorithm,
             jwks_max_age: config.keys.jwks_max_age,
             warn_before: config.credentials.warn_before.clone(),
+            log_readers: config.audit.readers.clone(),
             tiers: tiers(config),
             rotation_period: config.keys.rotation_period,
             limits: config.limits,

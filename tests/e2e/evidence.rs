@@ -92,6 +92,109 @@ fn an_export_that_was_changed_is_refused_and_the_line_is_named() {
     );
 }
 
+/// An export that the system ends, because its file gets larger than it may, is gone on with.
+#[test]
+fn an_export_that_was_interrupted_is_gone_on_with() {
+    let daemon = TestDaemon::start();
+    daemon.organization("acme");
+    let client = daemon.enrol(&Registration::new("a@acme.example"));
+    for _ in 0..100 {
+        let _ = client.token(&[]).token();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let key = key_of(&daemon);
+    let limit = "ulimit -f 32; exec \"$@\"";
+    let interrupted = daemon.cli().by_way_of(&["sh", "-c", limit, "sh"]);
+    for (name, options) in [("whole", &["--from", "2"][..]), ("own", &["--org", "acme"])] {
+        let path = folder.path().join(name);
+        let part = folder.path().join(format!("{name}.part"));
+        let file = path.to_str().unwrap();
+        let command = [&["audit", "export", file], options].concat();
+        assert_eq!(interrupted.run(&command).code(), None);
+        assert!(!path.exists());
+        let begun = fs::read(&part).unwrap();
+        assert_eq!(begun.len(), 32 * 512);
+        // The log goes on meanwhile, and a crash may leave anything at the end.
+        let _ = client.token(&[]).token();
+        fs::write(&part, [&begun, &[0; 100][..]].concat()).unwrap();
+
+        let other = ["audit", "export", file, "--from", "1"];
+        let refused = daemon.cli().run(&other).failing_with(2);
+        assert!(
+            refused.stderr().contains("of another export"),
+            "{}",
+            refused.stderr()
+        );
+        let resumed = daemon.cli().run(&command).ok();
+        assert!(
+            resumed.stderr().contains(".part at entry "),
+            "{}",
+            resumed.stderr()
+        );
+        assert!(!part.exists());
+        let made = fs::read(&path).unwrap();
+        let whole = begun.iter().rposition(|it| *it == b'\n').unwrap();
+        assert!(made.starts_with(&begun[..whole]), "{name}");
+        let verify = ["audit", "verify", file, "--key", &key, "-o", "json"];
+        let report = elsewhere().run(&verify).ok().json();
+        assert!(report["entries"].as_u64() > Some(100), "{report}");
+    }
+    // A part that is whole but for its name, and one that is of something else.
+    let whole = fs::read(folder.path().join("whole")).unwrap();
+    let [part, other] = ["again", "other"].map(|it| folder.path().join(format!("{it}.part")));
+    fs::write(&part, &whole).unwrap();
+    fs::write(&other, "something else\n").unwrap();
+    let file = |part: &Path| part.with_extension("").to_str().unwrap().to_owned();
+    let _ = daemon.cli().run(&["audit", "export", &file(&part)]).ok();
+    assert_eq!(fs::read(part.with_extension("")).unwrap(), whole);
+    let refused = daemon.cli().run(&["audit", "export", &file(&other)]);
+    let _ = refused.failing_with(1);
+    assert_eq!(fs::read(&other).unwrap(), b"something else\n");
+}
+
+#[test]
+fn the_daemon_s_log_is_verified_and_must_begin_with_what_it_was() {
+    let daemon = TestDaemon::start();
+    daemon.organization("acme");
+    let verify = |options: &[&str]| {
+        let arguments = [&["audit", "verify", "-o", "json"], options].concat();
+        daemon.cli().run(&arguments)
+    };
+    let first = verify(&[]).ok().json();
+    assert_eq!(first["entries"], first["size"]);
+    assert_eq!(first.get("since"), None);
+    let folder = tempfile::tempdir().unwrap();
+    let held = folder.path().join("held");
+    let held = held.to_str().unwrap();
+    let checkpoint = daemon.cli().run(&["audit", "checkpoint"]).ok();
+    fs::write(held, checkpoint.stdout()).unwrap();
+    daemon.organization("other");
+
+    let second = verify(&[]).ok().json();
+    assert_eq!(second["since"], first["size"]);
+    assert!(second["size"].as_u64() > first["size"].as_u64());
+    assert_eq!(
+        verify(&["--since", held]).ok().json()["since"],
+        first["size"]
+    );
+    let own = verify(&["--org", "acme"]).ok().json();
+    assert!(own["organization_id"].is_string() && own["entries"].as_u64() > Some(0));
+    let key = key_of(&daemon);
+    assert_eq!(verify(&["--key", &key]).ok().json()["from"], 0);
+
+    // A key or a checkpoint that is another log's.
+    let other = TestDaemon::start();
+    let refused = verify(&["--key", &key_of(&other)]).failing_with(1);
+    assert!(
+        refused.stderr().contains("another key"),
+        "{}",
+        refused.stderr()
+    );
+    let checkpoint = other.cli().run(&["audit", "checkpoint"]).ok();
+    fs::write(held, checkpoint.stdout()).unwrap();
+    let _ = verify(&["--since", held]).failing_with(1);
+}
+
 /// The checkpoints in a file that the daemon appends them to.
 fn checkpoints_in(file: &Path, key: &str) -> Vec<Checkpoint> {
     let key: VerifierKey = key.parse().unwrap();
@@ -228,15 +331,25 @@ fn a_whole_folder_put_back_is_contradicted_by_the_checkpoints_held_elsewhere() {
 
     let daemon = installation.start();
     daemon.organization("acme");
+    let _ = daemon.cli().run(&["audit", "verify"]).ok();
     let (installation, _) = daemon.stop();
     let held = checkpoints_in(&file, &key).pop().unwrap();
     fs::remove_dir_all(&store).unwrap();
     copy(&yesterday, &store);
 
     let daemon = installation.start();
+    let shorter = daemon.cli().run(&["audit", "verify"]).failing_with(1);
+    let shorter = shorter.stderr();
+    assert!(
+        shorter.contains("it was put back or cut short"),
+        "{shorter}"
+    );
     for name in ["one", "other", "third"] {
         daemon.organization(name);
     }
+    let another = daemon.cli().run(&["audit", "verify"]).failing_with(1);
+    let another = another.stderr();
+    assert!(another.contains("it does not begin with the "), "{another}");
     assert_ne!(root_of(&daemon, held.size), held.root);
     let (_, _) = daemon.stop();
     let of_that_size = checkpoints_in(&file, &key);

@@ -46,6 +46,8 @@ enum Check {
     List,
     /// It makes a record in the caller's organization, whatever the body says.
     Create,
+    /// It is of all organizations together, and none has any of it.
+    Installation,
     /// It tells nothing of any organization.
     Public,
 }
@@ -168,11 +170,15 @@ const ROWS: &[Row] = &[
     ),
     row("get", "/api/v1/audit", "", Check::List),
     row("get", "/api/v1/audit/{seq}", "", record(200, 200)),
+    row("get", "/audit/log/checkpoint", "", Check::Installation),
+    row("get", "/audit/log/tile/{path}", "", Check::Installation),
 ];
 
 /// Two organizations, and the automation of the first.
 struct World {
     daemon: TestDaemon,
+    /// Its automation.
+    id: String,
     bearer: String,
     own_organization: Value,
     foreign_organization: Value,
@@ -189,16 +195,25 @@ impl World {
             .fold(Registration::new("api@acme.example"), |it, scope| {
                 it.capability(scope)
             });
-        let token = daemon
-            .enrol(&registration)
-            .token(&[("scope", &MANAGEMENT.join(" "))])
-            .token();
+        let client = daemon.enrol(&registration);
+        let token = client.token(&[("scope", &MANAGEMENT.join(" "))]).token();
         Self {
             daemon,
+            id: client.id,
             bearer: format!("Bearer {token}"),
             own_organization,
             foreign_organization,
             agents: 0,
+        }
+    }
+
+    /// The same, and the automation may read the whole log.
+    fn with_reader(self) -> Self {
+        let (mut installation, _) = self.daemon.stop();
+        installation.config.audit = vec![format!("readers = [{:?}]", self.id)];
+        Self {
+            daemon: installation.start(),
+            ..self
         }
     }
 
@@ -236,7 +251,8 @@ impl World {
             .path
             .replace("{agent_id}", &subject.agent)
             .replace("{credential_id}", &subject.credential)
-            .replace("{seq}", &subject.seq);
+            .replace("{seq}", &subject.seq)
+            .replace("{path}", "entries/000.p/1");
         // A reason is asked for where there is no body to say it in.
         let path = match row.method {
             "delete" => format!("{path}?reason=the+test+says+so"),
@@ -332,6 +348,13 @@ fn check(world: &mut World, row: &Row) {
         Check::Public => {
             let answer = world.ask(row, &absent());
             world.assert_nothing_foreign(&what, &answer, &foreign);
+        }
+        Check::Installation => {
+            let answer = world.ask(row, &own);
+            assert_eq!(answer.status, 403, "{what}: {}", answer.text());
+            let path = row.path.replace("{path}", "0/999");
+            let none = world.send(Request::new("GET", &path));
+            assert_eq!(comparable(&answer), comparable(&none), "{what}");
         }
         Check::List => {
             let answer = world.ask(row, &own);

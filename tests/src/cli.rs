@@ -71,7 +71,9 @@ impl Cli {
         command
             .args(words)
             .args(arguments)
-            .env("AGENTIDP_SOCKET", &self.socket);
+            .env("AGENTIDP_SOCKET", &self.socket)
+            // What it remembers is the test's own.
+            .env("XDG_STATE_HOME", self.socket.with_file_name("state"));
         Process::spawn(command)
     }
 }

@@ -18,7 +18,7 @@ use crate::socket::SocketChoice;
 use crate::text::{fit, inert};
 
 use super::output::{Output, Record};
-use super::{export, pages, tell, verify};
+use super::{export, online, pages, tell, verify};
 
 pub(super) async fn run(
     command: AuditCommand,
@@ -101,10 +101,25 @@ pub(super) async fn run(
                 organization: org.unwrap_or_default(),
                 from,
                 to,
+                size: None,
             };
             export::run(&Client::connect(socket).await?, &file, request).await
         }
-        AuditCommand::Verify { file, key } => verify::run(&file, &key, output),
+        AuditCommand::Verify {
+            file: Some(file),
+            key: Some(key),
+            ..
+        } => verify::run(&file, &key, output),
+        AuditCommand::Verify {
+            key, since, org, ..
+        } => {
+            let asked = online::Asked {
+                key,
+                since,
+                organization: org.unwrap_or_default(),
+            };
+            online::run(&Client::connect(socket).await?, asked, output).await
+        }
     }
 }
 

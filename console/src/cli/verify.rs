@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::text::thousands;
 
 use super::output::{Output, Record};
-use super::tell;
+use super::progress::Progress;
 
 /// From this size on, how far it is is told.
 const LARGE: u64 = 32 * 1_024 * 1_024;
@@ -47,8 +47,13 @@ pub(super) fn run(
             .map_err(|error| not_verified(error.to_string()))?;
         return output.one(&Verified::proof(&proof, checkpoint));
     }
-    let mut progress = Progress::new(size);
-    let report = verify_export(file, key, |bytes| progress.add(bytes));
+    let mut progress = Progress::new("verified", LARGE);
+    let mut done = 0;
+    let report = verify_export(file, key, |bytes| {
+        done += u64::try_from(bytes).unwrap_or(u64::MAX);
+        progress.at(done, size);
+    });
+    drop(progress);
     match report {
         Ok(report) => output.one(&Verified::export(report)),
         Err(VerifyError::Io(error)) => Err(unreadable()(error)),
@@ -56,35 +61,9 @@ pub(super) fn run(
     }
 }
 
-/// Tells how far it is, at every tenth of a large file.
-struct Progress {
-    size: u64,
-    done: u64,
-    told: u64,
-}
-
-impl Progress {
-    const fn new(size: u64) -> Self {
-        Self {
-            size,
-            done: 0,
-            told: 0,
-        }
-    }
-
-    fn add(&mut self, bytes: usize) {
-        self.done += u64::try_from(bytes).unwrap_or(u64::MAX);
-        let tenths = self.done.saturating_mul(10) / self.size.max(1);
-        if self.size >= LARGE && tenths > self.told {
-            self.told = tenths;
-            tell(&format!("verified {} %", tenths * 10));
-        }
-    }
-}
-
 /// What holds.
 #[derive(Serialize)]
-struct Verified {
+pub(super) struct Verified {
     origin: String,
     /// The size of the checkpoint's tree.
     size: u64,
@@ -94,6 +73,9 @@ struct Verified {
     /// To before this one.
     to: u64,
     entries: u64,
+    /// How many entries the log was known to have before, all of which it still begins with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     organization_id: Option<OrganizationId>,
     /// The one entry of a proof, as it is stored.
@@ -110,8 +92,17 @@ impl Verified {
             from: report.from,
             to: report.to,
             entries: report.entries,
+            since: None,
             organization_id: report.organization_id,
             entry: None,
+        }
+    }
+
+    /// Of a log that is known to have had the entries up to `since`.
+    pub(super) fn online(report: Report, since: Option<u64>) -> Self {
+        Self {
+            since,
+            ..Self::export(report)
         }
     }
 
@@ -123,6 +114,7 @@ impl Verified {
             from: proof.index,
             to: proof.index + 1,
             entries: 1,
+            since: None,
             organization_id: None,
             entry: Some(String::from_utf8_lossy(&proof.entry).into_owned()),
         }
@@ -163,6 +155,10 @@ impl Record for Verified {
                 format!("{} entries, root {}", thousands(self.size), self.root),
             ),
         ];
+        if let Some(since) = self.since {
+            let begins = format!("begins with the {} entries it had", thousands(since));
+            fields.push(("history", begins));
+        }
         if let Some(organization) = self.organization_id {
             fields.push(("organization", organization.to_string()));
         }

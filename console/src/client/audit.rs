@@ -91,6 +91,18 @@ impl Client {
         Ok(answer.into_inner().note)
     }
 
+    /// The proof that the log of `to` entries begins with that of `from` (RFC 6962, section 2.1.2): hashes
+    /// in base64.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub async fn audit_consistency(&self, from: u64, to: u64) -> Result<Vec<String>, Error> {
+        let request = call(v1::ProveAuditConsistencyRequest { from, to: Some(to) });
+        let answer = self.audit_service().prove_consistency(request).await?;
+        Ok(answer.into_inner().proof)
+    }
+
     /// The audit log as a file to be verified elsewhere, in parts.
     ///
     /// # Errors

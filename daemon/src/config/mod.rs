@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use agentidp_shared::key_schedule::DEFAULT_JWKS_MAX_AGE;
-use agentidp_shared::{Rate, Rates, RequestLimits, Role, SigningAlgorithm, Tier};
+use agentidp_shared::{AgentId, Rate, Rates, RequestLimits, Role, SigningAlgorithm, Tier};
 
 pub use backup::Backup;
 pub use error::{ConfigError, Place, Warning};
@@ -80,7 +80,7 @@ pub struct Config {
     pub organizations: Organizations,
     /// The store.
     pub store: Store,
-    /// Where checkpoints of the audit log go.
+    /// The audit log.
     pub audit: Audit,
     /// Backups of it, if there are to be any.
     pub backup: Option<Backup>,
@@ -155,13 +155,15 @@ pub struct Store {
     pub reserve: u64,
 }
 
-/// Where checkpoints of the audit log go, beside the log.
+/// The audit log: where its checkpoints go beside the log, and who may read it.
 #[derive(Debug, Clone)]
 pub struct Audit {
     /// The file that they are appended to.
     pub checkpoint_file: Option<PathBuf>,
     /// The program that gets each on its standard input, and its arguments; never empty.
     pub checkpoint_command: Option<Vec<String>>,
+    /// The agents that may read all of it over HTTP, whatever their organization.
+    pub readers: Vec<AgentId>,
 }
 
 /// Signing keys and what seals them.
@@ -389,6 +391,7 @@ impl Config {
             audit: Audit {
                 checkpoint_file: sources.text("audit.checkpoint_file", value::path)?,
                 checkpoint_command: checkpoint_command(sources)?,
+                readers: sources.value("audit.readers")?.unwrap_or_default(),
             },
             backup: Backup::of(sources)?,
             keys: Keys {

@@ -212,6 +212,7 @@ fn every_setting_has_a_variable_that_stands_above_the_file() {
         ("AGENTIDP_AUDIT_CHECKPOINT_FILE", "/c"),
         ("AGENTIDP_AUDIT_CHECKPOINT_COMMAND", r#"["/bin/send", "x"]"#),
         ("AGENTIDP_STORE_RESERVE", "off"),
+        ("AGENTIDP_AUDIT_READERS", "[]"),
         ("AGENTIDP_KEYS_ALGORITHM", "RS256"),
         ("AGENTIDP_KEYS_ROTATION_PERIOD", "never"),
         ("AGENTIDP_KEYS_JWKS_MAX_AGE", "90s"),
@@ -947,6 +948,21 @@ fn checkpoints_go_to_a_file_and_to_a_program_by_its_whole_path() {
         let error = parse(&file, &[]).unwrap_err().to_string();
         let place = "agentidpd.toml:2: audit.checkpoint_command: ";
         assert!(error.starts_with(place), "{error}");
+    }
+}
+
+#[test]
+fn readers_of_the_log_are_named_by_ids() {
+    let id = "0193f2c4-0000-7000-8000-000000009b20";
+    let audit = config(&format!("[audit]\nreaders = [\"{id}\"]\n"), &[]).audit;
+    assert_eq!(audit.readers, [id.parse().unwrap()]);
+    for wrong in ["a@acme.example", "*", ""] {
+        let file = format!("[audit]\nreaders = [\"{wrong}\"]\n");
+        let error = parse(&file, &[]).unwrap_err().to_string();
+        assert!(
+            error.starts_with("agentidpd.toml:2: audit.readers: "),
+            "{error}"
+        );
     }
 }
 

@@ -260,4 +260,18 @@ pub(super) const ROUTES: &[Route] = &[
         Action::AuditList,
         Operation::ShowAudit,
     ),
+    api(
+        GET,
+        "/audit/log/checkpoint",
+        "audit:read",
+        Action::AuditCheckpoint,
+        Operation::ShowCheckpoint,
+    ),
+    api(
+        GET,
+        "/audit/log/tile/{*path}",
+        "audit:read",
+        Action::AuditExport,
+        Operation::ShowTile,
+    ),
 ];

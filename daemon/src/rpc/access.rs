@@ -274,6 +274,7 @@ mod tests {
             algorithm: SigningAlgorithm::EdDsa,
             jwks_max_age: Duration::from_mins(5),
             warn_before: Vec::new(),
+            log_readers: Vec::new(),
             tiers: Tiers {
                 limits: BTreeMap::from([("free".parse().unwrap(), TierLimits::default())]),
                 default: "free".parse().unwrap(),

@@ -188,6 +188,7 @@ impl AuditService for Adapter {
             organization: organization.map(|stored| stored.record.id),
             from: request.from,
             to: request.to,
+            size: request.size,
         };
         let (sender, receiver) = mpsc::channel(CHUNKS);
         self.0

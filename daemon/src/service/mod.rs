@@ -79,6 +79,8 @@ pub(crate) struct Settings {
     pub(crate) jwks_max_age: Duration,
     /// How long before a credential expires that is said; each once.
     pub(crate) warn_before: Vec<Duration>,
+    /// The agents that may read the whole log, whatever their organization.
+    pub(crate) log_readers: Vec<AgentId>,
     /// What organizations may have.
     pub(crate) tiers: Tiers,
     /// How long a signing key signs; `None`: until an operator replaces it.

@@ -78,6 +78,7 @@ impl Bench {
             algorithm: SigningAlgorithm::EdDsa,
             jwks_max_age: Duration::from_mins(5),
             warn_before: vec![Duration::from_hours(48), Duration::from_hours(24)],
+            log_readers: Vec::new(),
             tiers: Tiers {
                 limits: BTreeMap::from([("free".parse().unwrap(), TierLimits::default())]),
                 default: "free".parse().unwrap(),

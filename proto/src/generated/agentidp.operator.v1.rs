@@ -797,6 +797,9 @@ pub struct ExportAuditRequest {
     /// the first that is not wanted any more; absent: to the end
     #[prost(uint64, optional, tag = "3")]
     pub to: ::core::option::Option<u64>,
+    /// the size of the tree that it is proved against; absent: the newest checkpoint's
+    #[prost(uint64, optional, tag = "4")]
+    pub size: ::core::option::Option<u64>,
 }
 /// The next bytes of the file.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -231,6 +231,10 @@ fn do_it(world: &mut World, row: &Row) -> String {
             world.daemon.change("suspend", &client.id);
             world.ask(row, &own)
         }
+        "/audit/log/tile/{path}" => world.send(Request::new(
+            "GET",
+            &row.path.replace("{path}", "0/000.p/1"),
+        )),
         _ => world.ask(row, &own),
     };
     assert!(
@@ -246,7 +250,7 @@ fn do_it(world: &mut World, row: &Row) -> String {
 #[test]
 fn every_route_has_its_entry_and_every_refusal_of_it_too() {
     assert_eq!(ROUTES.len(), ROWS.len(), "expectations, and routes");
-    let mut world = World::new();
+    let mut world = World::new().with_reader();
     let mut weak = world
         .daemon
         .enrol(&Registration::new("weak@acme.example").capability("resume:read"));

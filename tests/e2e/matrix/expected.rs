@@ -178,4 +178,6 @@ pub(super) const ROUTES: &[(&str, &str, Expected)] = &[
     ),
     ("get", "/api/v1/audit", Read("audit.list")),
     ("get", "/api/v1/audit/{seq}", Read("audit.list")),
+    ("get", "/audit/log/checkpoint", Read("audit.checkpoint")),
+    ("get", "/audit/log/tile/{path}", Read("audit.export")),
 ];

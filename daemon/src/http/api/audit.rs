@@ -1,7 +1,9 @@
 //! The audit log over REST. An entry is written as it is stored: those bytes are what is hashed.
 
+use agentidp_shared::merkle::NodeHash;
 use agentidp_shared::{Action, FieldError, Outcome};
 use axum::body::Bytes;
+use serde::Serialize;
 
 use super::Answer;
 use super::error::ApiError;
@@ -40,8 +42,27 @@ pub(super) async fn list(mut call: Call) -> Result<Answer, ApiError> {
 pub(super) async fn show(call: Call) -> Result<Answer, ApiError> {
     call.query.finish()?;
     let seq = call.id::<Seq>("seq")?.0;
-    let entry = call.app.service.find_entry(&call.caller, seq).await?;
-    Ok(Answer::of_json(entry.json))
+    let proved = call.app.service.prove_entry(&call.caller, seq).await?;
+    let proof = serde_json::to_string(&Evidence {
+        index: proved.index,
+        proof: &proved.proof,
+        checkpoint: proved.checkpoint.to_string(),
+    });
+    let proof = proof.map_err(|error| {
+        tracing::error!(%error, "a proof cannot be written");
+        ApiError::server_error()
+    })?;
+    let rest = proof.strip_prefix('{').unwrap_or_default().as_bytes();
+    let json = [b"{\"entry\":", proved.entry.as_slice(), b",", rest].concat();
+    Ok(Answer::of_json(json.into()))
+}
+
+/// What proves an entry, which stands before it as it is stored.
+#[derive(Serialize)]
+struct Evidence<'a> {
+    index: u64,
+    proof: &'a [NodeHash],
+    checkpoint: String,
 }
 
 /// A page of entries, their bytes untouched. How many there are in all is not known without reading

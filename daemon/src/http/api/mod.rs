@@ -12,6 +12,7 @@ mod credential;
 mod error;
 mod health;
 pub(super) mod json;
+mod log;
 mod page;
 mod request;
 mod view;
@@ -25,7 +26,7 @@ use axum::body::Bytes;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
-use http::header::{CONTENT_TYPE, ETAG, LOCATION};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 
@@ -75,6 +76,10 @@ pub(super) enum Operation {
     ListAudit,
     /// Shows an entry of the audit log.
     ShowAudit,
+    /// Gives the newest checkpoint of the whole log.
+    ShowCheckpoint,
+    /// Gives a tile of the whole log.
+    ShowTile,
     /// Shows the daemon's health, part by part.
     ShowHealth,
 }
@@ -110,6 +115,8 @@ impl Operation {
             | Self::RevokeCredential
             | Self::ListAudit
             | Self::ShowAudit
+            | Self::ShowCheckpoint
+            | Self::ShowTile
             | Self::ShowHealth => BodyRule::None,
         }
     }
@@ -123,6 +130,8 @@ impl Operation {
             | Self::ShowCredential
             | Self::ListAudit
             | Self::ShowAudit
+            | Self::ShowCheckpoint
+            | Self::ShowTile
             | Self::ShowHealth => true,
             Self::RegisterAgent
             | Self::UpdateAgent
@@ -149,6 +158,8 @@ impl Operation {
             Self::RevokeCredential => credential::revoke(call).await,
             Self::ListAudit => audit::list(call).await,
             Self::ShowAudit => audit::show(call).await,
+            Self::ShowCheckpoint => log::checkpoint(call).await,
+            Self::ShowTile => log::tile(call).await,
             Self::ShowHealth => health::show(call).await,
         }
     }
@@ -232,7 +243,9 @@ async fn run(
 pub(super) fn is_api(path: &str, issuer_path: &str) -> bool {
     let below = path.strip_prefix(issuer_path).unwrap_or(path);
     below == "/api"
-        || ["/api/", "/docs"].iter().any(|it| below.starts_with(it))
+        || ["/api/", "/audit/", "/docs"]
+            .iter()
+            .any(|it| below.starts_with(it))
         || ["/openapi.json", "/health/detailed"].contains(&below)
 }
 
@@ -241,7 +254,7 @@ pub(super) fn is_api(path: &str, issuer_path: &str) -> bool {
 struct Answer {
     status: StatusCode,
     headers: HeaderMap,
-    json: Bytes,
+    body: Bytes,
 }
 
 impl Answer {
@@ -259,8 +272,22 @@ impl Answer {
         Self {
             status: StatusCode::OK,
             headers: HeaderMap::new(),
-            json,
+            body: json,
         }
+    }
+
+    /// With another media type than JSON.
+    fn content_type(mut self, media_type: &'static str) -> Self {
+        let media_type = HeaderValue::from_static(media_type);
+        self.headers.insert(CONTENT_TYPE, media_type);
+        self
+    }
+
+    /// With how it may be kept.
+    fn cached(mut self, how: &'static str) -> Self {
+        let how = HeaderValue::from_static(how);
+        self.headers.insert(CACHE_CONTROL, how);
+        self
     }
 
     /// With the revision of the record, to be sent back in `If-Match`.
@@ -284,9 +311,9 @@ impl Answer {
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
         let json = HeaderValue::from_static("application/json");
-        let mut response = (self.status, self.json).into_response();
-        response.headers_mut().extend(self.headers);
+        let mut response = (self.status, self.body).into_response();
         response.headers_mut().insert(CONTENT_TYPE, json);
+        response.headers_mut().extend(self.headers);
         response
     }
 }

@@ -37,6 +37,7 @@ pub(super) fn all() -> Map<String, Value> {
             "OptionalReason",
             body("Why it is done.", &[], json!({ "reason": reason() })),
         ),
+        ("ProvedEntry", proved_entry()),
         (
             "Reason",
             body(
@@ -335,6 +336,19 @@ fn health() -> Value {
     answer(
         "The daemon, part by part; its state is that of the worst.",
         json!({ "state": state(), "parts": { "type": "array", "items": part } }),
+    )
+}
+
+fn proved_entry() -> Value {
+    let hash = json!({ "type": "string", "pattern": "^[A-Za-z0-9+/]{43}=$" });
+    answer(
+        "An entry, and the proof that it is in the log.",
+        json!({
+            "entry": reference("AuditEntry"),
+            "index": { "type": "integer", "minimum": 0 },
+            "proof": { "type": "array", "items": hash, "maxItems": 64 },
+            "checkpoint": { "type": "string" },
+        }),
     )
 }
 

@@ -83,11 +83,15 @@ pub(super) fn page(operation: Operation) -> Page {
         ),
         Operation::ListAudit => (audit_filters(), None, list("AuditPage")),
         Operation::ShowAudit => {
-            let seq = json!({ "type": "integer", "minimum": 0, "maximum": MAX_SEQ });
-            let entry = content("The entry.", JSON, reference("AuditEntry"));
-            let seq = parameter("path", "seq", seq, "The entry's number.");
-            (vec![seq], None, ("200", entry))
+            let entry = content("The entry and its proof.", JSON, reference("ProvedEntry"));
+            (vec![seq()], None, ("200", entry))
         }
+        Operation::ShowCheckpoint => {
+            let note = "The checkpoint (C2SP tlog-checkpoint).";
+            let note = content(note, "text/plain", json!({ "type": "string" }));
+            (Vec::new(), None, ("200", note))
+        }
+        Operation::ShowTile => (vec![tile_path()], None, ("200", tile())),
         Operation::ShowHealth => {
             let health = content("How each part is.", JSON, reference("Health"));
             (Vec::new(), None, ("200", health))
@@ -101,6 +105,23 @@ pub(super) fn page(operation: Operation) -> Page {
         body: request.map(|schema| body(operation, schema)),
         responses: vec![success],
     }
+}
+
+fn seq() -> Value {
+    let seq = json!({ "type": "integer", "minimum": 0, "maximum": MAX_SEQ });
+    parameter("path", "seq", seq, "The entry's number.")
+}
+
+fn tile_path() -> Value {
+    let path = json!({ "type": "string", "examples": ["0/x001/234", "entries/000.p/17"] });
+    let says = "Its name (C2SP tlog-tiles), whose slashes are not encoded.";
+    parameter("path", "path", path, says)
+}
+
+fn tile() -> Value {
+    let media_type = "application/octet-stream";
+    let bytes = json!({ "type": "string", "contentMediaType": media_type });
+    content("The tile.", media_type, bytes)
 }
 
 const fn name(operation: Operation) -> (&'static str, &'static str, &'static str) {
@@ -143,7 +164,21 @@ const fn name(operation: Operation) -> (&'static str, &'static str, &'static str
             "audit",
             "Lists entries of the audit log, newest first",
         ),
-        Operation::ShowAudit => ("showAudit", "audit", "Shows an entry of the audit log"),
+        Operation::ShowAudit => (
+            "showAudit",
+            "audit",
+            "Shows an entry of the audit log, and proves that it is in it",
+        ),
+        Operation::ShowCheckpoint => (
+            "showCheckpoint",
+            "audit",
+            "Gives the newest checkpoint of the whole log, to its readers",
+        ),
+        Operation::ShowTile => (
+            "showTile",
+            "audit",
+            "Gives a tile of the whole log, or a bundle of its entries, to its readers",
+        ),
         Operation::ShowHealth => (
             "showHealth",
             "health",

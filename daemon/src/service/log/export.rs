@@ -30,6 +30,8 @@ pub(crate) struct ExportRange {
     pub(crate) from: u64,
     /// To before this one; `None`: to the end.
     pub(crate) to: Option<u64>,
+    /// Proved against the tree of this size; `None`: of the newest checkpoint.
+    pub(crate) size: Option<u64>,
 }
 
 /// A part of an export.
@@ -65,17 +67,27 @@ impl Service {
             ));
         }
         let end = *self.store.head().borrow();
-        let to = range.to.unwrap_or(end);
-        if to > end {
+        if range.size.is_some_and(|size| size == 0 || size > end) {
+            return Err(FieldError::new("size", "must be one that the log has had").into());
+        }
+        let to = range.to.or(range.size).unwrap_or(end);
+        if to > range.size.unwrap_or(end) {
             return Err(FieldError::new("to", "must not be beyond the end of the log").into());
         }
         if range.from > to {
             return Err(FieldError::new("from", "must not be beyond the export's end").into());
         }
-        let signed = self.checkpoint_of(to).await?;
+        let signed = self.checkpoint_of(range.size.unwrap_or(to)).await?;
+        let checkpoint = match range.size {
+            // One that was signed before is the same again: the size says all that is in it.
+            Some(size) => self.checkpoint_at(&signed, size).await?,
+            None => signed.note.clone(),
+        };
         let export = Export {
             store: Arc::clone(&self.store),
+            size: range.size.unwrap_or(signed.size()),
             signed,
+            checkpoint: checkpoint.to_string(),
             organization: range.organization,
             from: range.from,
             to,
@@ -95,6 +107,10 @@ impl Service {
 struct Export {
     store: Arc<dyn Store>,
     signed: Arc<Signed>,
+    /// The checkpoint that it is proved against.
+    checkpoint: String,
+    /// How many entries that is of.
+    size: u64,
     organization: Option<OrganizationId>,
     from: u64,
     to: u64,
@@ -120,7 +136,7 @@ impl Export {
         let edge = &self.signed.edge;
         let store = self.store.as_ref();
         let tiles = CachedTiles::new(Grown { full: store, edge });
-        let checkpoint = self.signed.note.to_string();
+        let checkpoint = self.checkpoint.clone();
         let header = match self.organization {
             None => Header::complete(self.from, self.to, peaks(&tiles, self.from)?, checkpoint),
             Some(organization) => {
@@ -151,7 +167,7 @@ impl Export {
                 if self.organization.is_none() {
                     writer.entry(&entry.json).map_err(unwritten)?;
                 } else if filter.matches_stored(entry) {
-                    let proof = prove_inclusion(&tiles, entry.seq, edge.size())?;
+                    let proof = prove_inclusion(&tiles, entry.seq, self.size)?;
                     writer.proved_entry(&entry.json, proof).map_err(unwritten)?;
                 }
             }
@@ -162,7 +178,7 @@ impl Export {
         let proof = if self.organization.is_some() || self.to == 0 {
             Vec::new()
         } else {
-            prove_consistency(&tiles, self.to, edge.size())?
+            prove_consistency(&tiles, self.to, self.size)?
         };
         let rest = writer.end(proof).map_err(unwritten)?;
         self.send(chunks, rest, next)

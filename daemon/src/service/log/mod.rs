@@ -5,6 +5,7 @@
 //! carries checkpoints off the machine is in `crate::sink`.
 
 mod export;
+mod tiles;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use agentidp_shared::merkle::{
     Checkpoint, Edge, Grown, LogKey, NodeHash, Note, TileError, TlogProof, VerifierKey,
-    prove_consistency, prove_inclusion,
+    prove_consistency, prove_inclusion, root,
 };
 use agentidp_shared::{Code, FieldError};
 use parking_lot::Mutex;
@@ -174,6 +175,23 @@ impl Service {
             let message = "no checkpoint of that much of the audit log could be signed: the daemon's log says why";
             ServiceError::new(Code::StoreUnavailable, message)
         })
+    }
+
+    /// The checkpoint of the first `size` entries, which `signed` is of too.
+    pub(super) async fn checkpoint_at(
+        &self,
+        signed: &Arc<Signed>,
+        size: u64,
+    ) -> Result<Note, ServiceError> {
+        if size == signed.size() {
+            return Ok(signed.note.clone());
+        }
+        let edge = signed.edge.clone();
+        let root = self
+            .read(move |full| Ok(root(&Grown { full, edge: &edge }, size)?))
+            .await?;
+        let origin = self.log_verifier().name().to_owned();
+        Ok(Checkpoint::new(origin, size, root).sign(&self.log.key)?)
     }
 
     /// An entry, and the proof that it is in the log.

@@ -10,6 +10,7 @@ const ALL: ExportRange = ExportRange {
     organization: None,
     from: 0,
     to: None,
+    size: None,
 };
 
 impl Bench {
@@ -125,6 +126,51 @@ async fn a_checkpoint_is_signed_whenever_the_log_has_grown_and_the_store_keeps_i
     let last = bench.service.newest_checkpoint().await.unwrap();
     assert_eq!(last.size(), *bench.store.head().borrow(), "also at the end");
     assert_eq!(bench.store.checkpoint(), last.note.to_string());
+}
+
+#[tokio::test]
+async fn an_export_is_proved_against_an_earlier_checkpoint_when_that_is_asked_for() {
+    let bench = Bench::new().await;
+    let issued = bench.credential().await;
+    bench.sign().await;
+    let earlier = bench.service.newest_checkpoint().await.unwrap();
+    for _ in 0..300 {
+        bench.token(&issued).await.unwrap();
+    }
+    let (demo, caller) = bench.of_demo();
+    let range = ExportRange {
+        from: 1,
+        size: Some(earlier.size()),
+        ..ALL
+    };
+    let whole = bench.export(&bench.operator(), range).await.unwrap();
+    let own = ExportRange {
+        organization: Some(demo),
+        ..range
+    };
+    let own = bench.export(&caller, own).await.unwrap();
+    let verifier = bench.service.log_verifier();
+    let held = Checkpoint::verified(&earlier.note, verifier).unwrap();
+    for report in [whole, own] {
+        assert_eq!((report.to, &report.checkpoint), (held.size, &held));
+    }
+    let again = bench.service.newest_checkpoint().await.unwrap();
+    let again = bench
+        .service
+        .checkpoint_at(&again, held.size)
+        .await
+        .unwrap();
+    assert_eq!(again, earlier.note, "to the last bit");
+    let end = *bench.store.head().borrow();
+    let operator = bench.operator();
+    for size in [0, end + 1] {
+        let size = Some(size);
+        let refused = bench.export(&operator, ExportRange { size, ..ALL }).await;
+        assert_eq!(refused.unwrap_err(), Code::InvalidArgument);
+    }
+    let to = Some(held.size + 1);
+    let refused = bench.export(&operator, ExportRange { to, ..range }).await;
+    assert_eq!(refused.unwrap_err(), Code::InvalidArgument);
 }
 
 #[tokio::test]

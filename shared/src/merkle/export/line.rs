@@ -63,6 +63,12 @@ impl Header {
     pub(super) fn parse(line: &[u8]) -> Option<Self> {
         canonical(line).filter(|header: &Self| header.format == FORMAT)
     }
+
+    /// Whether this is of the rest of an export with the header `other`, from the place `next` on.
+    pub(super) fn follows(&self, other: &Self, next: u64) -> bool {
+        let same = |it: &Self| (it.organization_id, it.to, it.checkpoint.clone());
+        same(self) == same(other) && self.from == next
+    }
 }
 
 /// What closes an export: its last line.

@@ -8,13 +8,17 @@
 //! so none can be missing. One of an *organization* has that organization's entries, each with its
 //! inclusion proof: none can be wrong, but that none is missing cannot be proved.
 
+mod feed;
 mod line;
+mod resume;
 mod verify;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
+pub use feed::{ExportVerifier, VerifyError, verify_export};
 pub use line::{EntryHead, Fault, Header};
-pub use verify::{Report, VerifyError, verify_export};
+pub use resume::ResumedExport;
+pub use verify::Report;
 pub use write::ExportWriter;

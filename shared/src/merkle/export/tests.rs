@@ -1,6 +1,5 @@
 //! Exports of a small log: what holds, and all that does not.
 
-use super::verify::Verifier;
 use super::*;
 use crate::merkle::tests::{Log, log_key, organization, place};
 use crate::merkle::{LogKey, NodeHash, peaks, prove_consistency, prove_inclusion};
@@ -110,34 +109,22 @@ fn an_export_has_the_documented_form() {
 /// Flips every bit of `export`, and returns how many flips were not found. What is verified before
 /// the line of the bit is verified once.
 fn unseen_flips(export: &[u8]) -> usize {
-    let key = log_key();
     let mut unseen = 0;
     let mut start = 0;
-    let mut verifier: Option<Verifier> = None;
-    while start < export.len() {
-        let length = export[start..]
-            .iter()
-            .position(|byte| *byte == b'\n')
-            .unwrap()
-            + 1;
+    let mut verifier = ExportVerifier::new(log_key().verifier().clone());
+    for line in export.split_inclusive(|byte| *byte == b'\n') {
         let mut rest = export[start..].to_vec();
-        for bit in 0..length * 8 {
+        for bit in 0..line.len() * 8 {
             rest[bit / 8] ^= 1 << (bit % 8);
-            let result = match &verifier {
-                None => verify_export(rest.as_slice(), key.verifier(), |_| {}),
-                Some(verifier) => verifier.clone().run(rest.as_slice(), |_| {}),
-            };
+            let mut verifier = verifier.clone();
+            let result = verifier.push(&rest).and_then(|()| verifier.finish());
             unseen += usize::from(result.is_ok());
             rest[bit / 8] ^= 1 << (bit % 8);
         }
-        let line = &export[start..start + length - 1];
-        match &mut verifier {
-            None => verifier = Some(Verifier::new(line, key.verifier()).unwrap()),
-            Some(_) if line::End::is_on(line) => {}
-            Some(verifier) => verifier.entry(line).unwrap(),
-        }
-        start += length;
+        verifier.push(line).unwrap();
+        start += line.len();
     }
+    assert!(verifier.is_closed());
     unseen
 }
 
@@ -260,4 +247,87 @@ fn an_export_that_is_not_whole_says_so() {
     assert!(result.is_err_and(|error| {
         error.to_string() == "line 1: the checkpoint: it has no signature of this key"
     }));
+}
+
+#[test]
+fn an_export_that_comes_in_parts_of_any_size_is_verified_alike() {
+    let log = Log::of(40);
+    for export in [complete(&log, 3, 37), of_organization(&log, 1)] {
+        for size in [1, 7, 300, 4_000] {
+            let mut verifier = ExportVerifier::new(log_key().verifier().clone());
+            for part in export.chunks(size) {
+                verifier.push(part).unwrap();
+            }
+            assert_eq!(verifier.whole(), export.len() as u64);
+            assert_eq!(verifier.finish().unwrap(), verify(&export).unwrap());
+        }
+    }
+}
+
+/// `export`, as it is made of its first `length` bytes and `rest`.
+fn resumed(export: &[u8], length: usize, rest: &[u8]) -> Result<Vec<u8>, VerifyError> {
+    let mut verifier = ExportVerifier::new(log_key().verifier().clone());
+    verifier.push(&export[..length]).unwrap();
+    let mut made = export[..usize::try_from(verifier.whole()).unwrap()].to_vec();
+    let mut resumed = ResumedExport::new(verifier);
+    for part in rest.chunks(100) {
+        made.extend(resumed.push(part)?);
+    }
+    resumed.finish()?;
+    Ok(made)
+}
+
+#[test]
+fn an_export_that_was_cut_off_anywhere_is_gone_on_with_to_the_same_bytes() {
+    let log = Log::of(40);
+    let export = complete(&log, 3, 37);
+    let lines: Vec<_> = export.split_inclusive(|byte| *byte == b'\n').collect();
+    let mut length = lines[0].len();
+    for (done, line) in (0..).zip(&lines[1..]) {
+        let rest = complete(&log, 3 + done, 37);
+        for cut in [length, length + 1, length + line.len() - 1] {
+            assert_eq!(resumed(&export, cut, &rest).unwrap(), export);
+        }
+        length += line.len();
+    }
+    // Whatever of the tenants in between.
+    let export = of_organization(&log, 1);
+    let cut = export.len() - 300;
+    let whole = export[..cut].split(|byte| *byte == b'\n').count() as u64 - 2;
+    let header = Header::of_organization(
+        organization(1),
+        1 + 3 * (whole - 1) + 1,
+        40,
+        log.checkpoint().to_string(),
+    );
+    let mut writer = ExportWriter::begin(Vec::new(), &header).unwrap();
+    for seq in (1 + 3 * whole..40).step_by(3) {
+        let proof = prove_inclusion(&log.tiles, seq, 40).unwrap();
+        writer
+            .proved_entry(&log.entries[place(seq)], proof)
+            .unwrap();
+    }
+    let rest = writer.end(Vec::new()).unwrap();
+    assert_eq!(resumed(&export, cut, &rest).unwrap(), export);
+}
+
+#[test]
+fn what_does_not_follow_is_not_taken_for_the_rest() {
+    let log = Log::of(40);
+    let export = complete(&log, 0, 40);
+    let cut = export.len() / 2;
+    let whole = export[..cut].split(|byte| *byte == b'\n').count() as u64 - 2;
+    assert!(resumed(&export, cut, &complete(&log, whole, 40)).is_ok());
+    for rest in [
+        complete(&log, whole - 1, 40),
+        complete(&log, whole + 1, 40),
+        complete(&log, whole, 39),
+        complete(&Log::of(41), whole, 40),
+        of_organization(&log, 0),
+        Vec::new(),
+    ] {
+        assert!(resumed(&export, cut, &rest).is_err());
+    }
+    let rest = forged(&complete(&log, whole, 40), |lines| drop(lines.remove(2)));
+    assert!(resumed(&export, cut, &rest).is_err());
 }

@@ -1,11 +1,10 @@
-//! Verifying an export, line by line.
+//! Verifying an export: what its lines say, one after the other.
 
 use std::fmt::Write as _;
-use std::io::{self, BufRead, Read as _};
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-use super::line::{End, EntryHead, EntryLine, Evidence, Fault, Header, MAX_LINE};
+use super::line::{End, EntryHead, EntryLine, Evidence, Fault, Header};
 use crate::id::OrganizationId;
 use crate::merkle::{
     Checkpoint, CheckpointError, Frontier, NodeHash, Note, ProofError, VerifierKey,
@@ -17,6 +16,8 @@ use crate::merkle::{
 pub struct Report {
     /// The checkpoint that it was verified against.
     pub checkpoint: Checkpoint,
+    /// The same, with its signatures.
+    pub note: Note,
     /// The organization whose entries it has; `None`: all of them.
     pub organization_id: Option<OrganizationId>,
     /// The first place in the log that it is about.
@@ -27,69 +28,17 @@ pub struct Report {
     pub entries: u64,
 }
 
-/// Why an export is not to be believed, or could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum VerifyError {
-    /// A line is not as it must be.
-    #[error("line {line}: {fault}")]
-    Fault {
-        /// The first such line, counted from 1.
-        line: u64,
-        /// What is wrong with it.
-        fault: Fault,
-    },
-    /// It cannot be read.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-}
-
-/// Verifies an export against the log's key, in one pass. `progress` is told after each line how
-/// many bytes it had.
-///
-/// # Errors
-///
-/// [`VerifyError`], with the first line that is not as it must be.
-pub fn verify_export(
-    mut export: impl BufRead,
-    key: &VerifierKey,
-    progress: impl FnMut(usize),
-) -> Result<Report, VerifyError> {
-    let line = next_line(&mut export, 1)?;
-    let at = |fault| VerifyError::Fault { line: 1, fault };
-    let header = line.ok_or_else(|| at(Fault::NoEnd))?;
-    let verifier = Verifier::new(&header, key).map_err(at)?;
-    verifier.run(export, progress)
-}
-
-/// The next line without its newline; `None` at the end of the file.
-fn next_line(export: &mut impl BufRead, number: u64) -> Result<Option<Vec<u8>>, VerifyError> {
-    let mut line = Vec::with_capacity(1_024);
-    let limit = u64::try_from(MAX_LINE).unwrap_or(u64::MAX);
-    let length = export.take(limit).read_until(b'\n', &mut line)?;
-    let fault = match line.pop() {
-        None => return Ok(None),
-        Some(b'\n') => return Ok(Some(line)),
-        Some(_) if length == MAX_LINE => Fault::TooLong,
-        Some(_) => Fault::CutOff,
-    };
-    Err(VerifyError::Fault {
-        line: number,
-        fault,
-    })
-}
-
 /// What is known after some lines.
 #[derive(Clone)]
 pub(super) struct Verifier {
     header: Header,
     checkpoint: Checkpoint,
+    note: Note,
     /// The tree up to here, in a complete export.
     frontier: Frontier,
     /// The first place that the next entry may have.
     next: u64,
     entries: u64,
-    /// The number of the next line.
-    line: u64,
     digest: Context,
 }
 
@@ -115,36 +64,13 @@ impl Verifier {
             next: header.from,
             header,
             checkpoint,
+            note,
             frontier,
             entries: 0,
-            line: 2,
             digest: Context::new(&SHA256),
         };
         verifier.digest(line);
         Ok(verifier)
-    }
-
-    /// Goes on to the end.
-    pub(super) fn run(
-        mut self,
-        mut export: impl BufRead,
-        mut progress: impl FnMut(usize),
-    ) -> Result<Report, VerifyError> {
-        loop {
-            let number = self.line;
-            let at = |line, fault| VerifyError::Fault { line, fault };
-            let line = next_line(&mut export, number)?;
-            let line = line.ok_or_else(|| at(number, Fault::NoEnd))?;
-            if End::is_on(&line) {
-                self.end(&line).map_err(|fault| at(number, fault))?;
-                if !export.fill_buf()?.is_empty() {
-                    return Err(at(number + 1, Fault::AfterEnd));
-                }
-                return Ok(self.report());
-            }
-            self.entry(&line).map_err(|fault| at(number, fault))?;
-            progress(line.len() + 1);
-        }
     }
 
     /// Takes the line of an entry.
@@ -188,11 +114,11 @@ impl Verifier {
         }
         self.digest(line);
         self.entries += 1;
-        self.line += 1;
         Ok(())
     }
 
-    fn end(&self, line: &[u8]) -> Result<(), Fault> {
+    /// Takes the last line.
+    pub(super) fn end(&self, line: &[u8]) -> Result<Report, Fault> {
         let end = End::parse(line).ok_or(Fault::NotAnEnd)?;
         if end.entries != self.entries {
             return Err(Fault::OtherCount {
@@ -213,7 +139,26 @@ impl Verifier {
         if end.sha256 != hex(self.digest.clone()) {
             return Err(Fault::OtherDigest);
         }
-        Ok(())
+        Ok(self.report())
+    }
+
+    /// The first line.
+    pub(super) const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The first place that the next entry may have.
+    pub(super) const fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The last line that belongs here, with this proof.
+    pub(super) fn closing(&self, proof: Vec<NodeHash>) -> End {
+        End {
+            entries: self.entries,
+            proof,
+            sha256: hex(self.digest.clone()),
+        }
     }
 
     /// Verifies that the checkpoint's tree begins with that of the export.
@@ -236,9 +181,10 @@ impl Verifier {
         self.digest.update(b"\n");
     }
 
-    fn report(self) -> Report {
+    fn report(&self) -> Report {
         Report {
-            checkpoint: self.checkpoint,
+            checkpoint: self.checkpoint.clone(),
+            note: self.note.clone(),
             organization_id: self.header.organization_id,
             from: self.header.from,
             to: self.header.to,

@@ -81,6 +81,7 @@ impl Bench {
             rotation_period: self.rotation_period,
             jwks_max_age: JWKS_MAX_AGE,
             warn_before: Vec::new(),
+            log_readers: Vec::new(),
             tiers: Tiers {
                 limits: BTreeMap::from([("free".parse().unwrap(), TierLimits::default())]),
                 default: "free".parse().unwrap(),

@@ -1,0 +1,151 @@
+//! `agentidp audit verify` without a file: the daemon's whole log is read and verified, and that it
+//! begins with what it was before.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use agentidp_proto::v1;
+use agentidp_shared::merkle::export::{ExportVerifier, Report, VerifyError};
+use agentidp_shared::merkle::{
+    Checkpoint, MAX_NOTE_BYTES, NodeHash, Note, VerifierKey, verify_consistency,
+};
+
+use crate::client::Client;
+use crate::error::Error;
+use crate::text::thousands;
+
+use super::export::LARGE;
+use super::output::Output;
+use super::progress::Progress;
+use super::remembered::{self, Remembered};
+use super::tell;
+use super::verify::Verified;
+
+/// What is asked of the daemon's log.
+pub(super) struct Asked {
+    /// The key that the daemon's must be.
+    pub(super) key: Option<VerifierKey>,
+    /// A file with a checkpoint that the log must begin with.
+    pub(super) since: Option<PathBuf>,
+    /// The organization whose entries are read; empty: everything.
+    pub(super) organization: String,
+}
+
+pub(super) async fn run(
+    client: &Client,
+    asked: Asked,
+    output: &mut Output<impl Write>,
+) -> Result<(), Error> {
+    let key = client.audit_key().await?;
+    if asked.key.as_ref().is_some_and(|known| *known != key) {
+        return Err(not_verified(format!(
+            "the daemon signs with another key: {key}"
+        )));
+    }
+    let memory = remembered::path(client.socket());
+    let before = memory
+        .as_deref()
+        .map(Remembered::read)
+        .transpose()?
+        .flatten();
+    if let (Some(before), Some(memory)) = (&before, &memory)
+        && before.key != key
+    {
+        return Err(not_verified(format!(
+            "the daemon's key is {key}, and was {}, as {} has it. If this is another store on \
+             purpose, delete that file",
+            before.key,
+            memory.display()
+        )));
+    }
+    let asked_since = asked.since.as_deref().map(read_note).transpose()?;
+    let report = read_all(client, &key, asked.organization).await?;
+    let mut since = None;
+    for (note, what) in [
+        (asked_since, "the checkpoint that it must begin with"),
+        (before.map(|it| it.note), "what is remembered of it"),
+    ] {
+        let Some(note) = note else { continue };
+        let old = Checkpoint::verified(&note, &key)
+            .map_err(|error| not_verified(format!("{what}: {error}")))?;
+        grown(client, &old, &report.checkpoint).await?;
+        since = since.or(Some(old.size));
+    }
+    let note = report.note.clone();
+    match memory {
+        Some(path) => Remembered { key, note }.write(&path)?,
+        None => tell("nothing is remembered for the next time: HOME is not set"),
+    }
+    output.one(&Verified::online(report, since))
+}
+
+fn not_verified(why: String) -> Error {
+    let file = "the daemon's log".to_owned();
+    Error::NotVerified { file, why }
+}
+
+/// The checkpoint in a file.
+fn read_note(path: &Path) -> Result<Note, Error> {
+    let bytes =
+        std::fs::read(path).map_err(Error::io(format!("cannot read {}", path.display())))?;
+    // One empty line may follow, as in the file that the daemon appends checkpoints to.
+    let bytes = bytes
+        .strip_suffix(b"\n\n")
+        .map_or_else(|| bytes.clone(), |note| [note, b"\n"].concat());
+    let bytes = bytes
+        .get(..bytes.len().min(MAX_NOTE_BYTES))
+        .unwrap_or_default();
+    Note::from_bytes(bytes).map_err(|error| {
+        Error::usage(
+            format!("{} holds no checkpoint: {error}", path.display()),
+            "it must hold one, as agentidp audit checkpoint prints it",
+        )
+    })
+}
+
+/// Verifies that the log of `new` begins with that of `old`.
+async fn grown(client: &Client, old: &Checkpoint, new: &Checkpoint) -> Result<(), Error> {
+    let (from, to) = (old.size, new.size);
+    if from > to {
+        return Err(not_verified(format!(
+            "it has {} entries, and had {} before: it was put back or cut short",
+            thousands(to),
+            thousands(from)
+        )));
+    }
+    if from == 0 {
+        return Ok(());
+    }
+    let answer = client.audit_consistency(from, to).await?;
+    let proof: Vec<NodeHash> = answer
+        .iter()
+        .map(|hash| hash.parse())
+        .collect::<Result<_, _>>()?;
+    verify_consistency(from, to, &old.root, &new.root, &proof).map_err(|error| {
+        not_verified(format!(
+            "it does not begin with the {} entries that it had: {error}",
+            thousands(from)
+        ))
+    })
+}
+
+/// Reads and verifies every entry.
+async fn read_all(
+    client: &Client,
+    key: &VerifierKey,
+    organization: String,
+) -> Result<Report, Error> {
+    let request = v1::ExportAuditRequest {
+        organization,
+        ..v1::ExportAuditRequest::default()
+    };
+    let mut stream = client.audit_export(request).await?;
+    let mut verifier = ExportVerifier::new(key.clone());
+    let mut progress = Progress::new("verified", LARGE);
+    let refused = |error: VerifyError| not_verified(error.to_string());
+    while let Some(chunk) = stream.message().await? {
+        verifier.push(&chunk.data).map_err(refused)?;
+        progress.at(chunk.next, chunk.to);
+    }
+    verifier.finish().map_err(refused)
+}
