@@ -26,6 +26,8 @@ mod tui;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use nix::sys::prctl::set_dumpable;
+use nix::sys::resource::{Resource, setrlimit};
 
 use crate::args::Args;
 use crate::error::Error;
@@ -37,7 +39,10 @@ pub fn main() -> ExitCode {
         return code;
     }
     let args = login::resolve(Args::parse());
-    let result = args.and_then(|args| Ok((args, runtime()?)));
+    let result = args.and_then(|args| {
+        forbid_core_dumps().map_err(|it| Error::io("cannot start")(it.into()))?;
+        Ok((args, runtime()?))
+    });
     let result = result.and_then(|(args, runtime)| {
         let result = runtime.block_on(run(args));
         // A prompt or a terminal that hangs must not keep the program from ending.
@@ -56,6 +61,13 @@ async fn run(args: Args) -> Result<(), Error> {
         Some(command) => cli::run(command, args.output, &socket).await,
         None => tui::run(socket, args.screen).await,
     }
+}
+
+/// Keeps secrets out of core dumps, both of those that are files and of those that are piped to a
+/// program: neither way does alone (`core(5)`).
+fn forbid_core_dumps() -> nix::Result<()> {
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    set_dumpable(false)
 }
 
 /// Two threads: one that draws, and one that can still act when a terminal takes no more bytes.

@@ -285,7 +285,9 @@ impl Console {
         // The reducer has masked the secret; its cells go before the screen does.
         self.draw()?;
         self.terminal.leave();
-        nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGTSTP)?;
+        // The whole group, as the terminal itself would: a script that runs the console would wait
+        // for it, and the shell would never learn that it has the terminal back.
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(0), nix::sys::signal::Signal::SIGTSTP)?;
         self.back_at = Some(Instant::now() + FRAME * 4);
         Ok(())
     }
