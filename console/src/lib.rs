@@ -70,10 +70,11 @@ fn forbid_core_dumps() -> nix::Result<()> {
     set_dumpable(false)
 }
 
-/// Two threads: one that draws, and one that can still act when a terminal takes no more bytes.
+/// Three threads: one that draws, one that reads the keyboard, and one that can still act when a
+/// terminal takes no more bytes, or, once it is gone, holds the one that reads it.
 fn runtime() -> Result<tokio::runtime::Runtime, Error> {
     tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
+        .worker_threads(2)
         .enable_all()
         .build()
         .map_err(Error::io("cannot start"))

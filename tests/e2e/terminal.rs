@@ -5,14 +5,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use agentidp_tests::users::is_there_to_test;
-use agentidp_tests::{
-    Multiplexed, Multiplexer, Process, Terminal, TestConsole, agentidp, forms,
-};
+use agentidp_tests::{Multiplexed, Multiplexer, Process, Terminal, TestConsole, agentidp, forms};
 use nix::sys::signal::{Signal, kill};
 
-use super::journey::{
-    Day, assert_no_trace_in_memory, find_process, secret_in, short,
-};
+use super::journey::{Day, assert_no_trace_in_memory, find_process, secret_in, short};
 
 #[test]
 fn a_secret_is_gone_from_memory_as_soon_as_its_dialog_closes() {
@@ -120,7 +116,9 @@ fn no_core_is_dumped_of_the_console() {
     let mut console = TestConsole::start(&day.daemon.socket());
     console.wait_for("LIVE");
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", console.pid())).unwrap();
-    let cores = limits.lines().find(|it| it.starts_with("Max core file size"));
+    let cores = limits
+        .lines()
+        .find(|it| it.starts_with("Max core file size"));
     let cores: Vec<_> = cores.unwrap().split_ascii_whitespace().collect();
     assert_eq!(cores[4..6], ["0", "0"]);
     console.press(":q\r");
@@ -210,8 +208,8 @@ fn a_console_that_is_ended_while_a_secret_is_shown_leaves_none_in_the_scrollback
     end_while_shown(Multiplexer::Screen, Signal::SIGHUP);
 }
 
-#[test]
-fn a_terminal_that_is_gone_ends_the_console() {
+/// Takes the terminal away from a console that was started by way of `before`, and waits for its end.
+fn take_the_terminal_away(before: &str, limit: Duration) {
     if !is_there_to_test("tmux", "a terminal that is gone") {
         return;
     }
@@ -221,13 +219,24 @@ fn a_terminal_that_is_gone_ends_the_console() {
     // The console has the lock for as long as it lives, and whoever waits for it sees the end.
     let lock = lock.display();
     shell.line(&format!(
-        "exec sh -c 'exec 9> {lock}; flock 9; exec {}'",
+        "exec sh -c 'exec 9> {lock}; flock 9; exec {before} {}'",
         agentidp().display()
     ));
     shell.terminal.wait_for(short(&day.emails[0]));
     shell.hang_up();
     let mut command = Command::new("flock");
     command.arg(lock.to_string()).arg("true");
-    let ended = Process::spawn(command).wait_within(Duration::from_secs(1));
+    let ended = Process::spawn(command).wait_within(limit);
     assert_eq!(ended.code(), Some(0), "{}", ended.stderr);
+}
+
+#[test]
+fn a_terminal_that_is_gone_ends_the_console() {
+    take_the_terminal_away("", Duration::from_secs(1));
+}
+
+#[test]
+fn a_terminal_that_goes_without_a_signal_leaves_no_console_that_spins() {
+    // In a session of its own the console gets no SIGHUP.
+    take_the_terminal_away("setsid --wait", Duration::from_secs(5));
 }

@@ -186,7 +186,11 @@ impl Console {
                     continue;
                 }
                 Some(event) = net.recv() => Event::Net(event),
-                _ = seconds.tick() => Event::Tick,
+                // A terminal that went without a signal: whoever reads it meets its end for ever.
+                _ = seconds.tick() => match io::stdin().is_terminal() {
+                    true => Event::Tick,
+                    false => Event::Terminate,
+                },
             };
             if self.react(event)? == Course::End {
                 break;
@@ -287,7 +291,10 @@ impl Console {
         self.terminal.leave();
         // The whole group, as the terminal itself would: a script that runs the console would wait
         // for it, and the shell would never learn that it has the terminal back.
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(0), nix::sys::signal::Signal::SIGTSTP)?;
+        nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(0),
+            nix::sys::signal::Signal::SIGTSTP,
+        )?;
         self.back_at = Some(Instant::now() + FRAME * 4);
         Ok(())
     }
