@@ -21,6 +21,8 @@ mod diagnose;
 mod edge;
 mod evidence;
 mod faults;
+mod hostile;
+mod incident;
 mod journey;
 mod keys;
 mod matrix;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use portable_pty::{Child, CommandBuilder, ExitStatus, MasterPty, PtySize, native_pty_system};
+use serde_json::json;
 use vt100::Parser;
 
 use crate::DEADLINE;
@@ -34,6 +35,8 @@ pub struct TestConsole {
     output: Receiver<Vec<u8>>,
     parser: Parser,
     written: Vec<u8>,
+    /// How much was written before each press.
+    presses: Vec<usize>,
     modes_before: Option<String>,
 }
 
@@ -139,6 +142,7 @@ impl TestConsole {
             output,
             parser: Parser::new(rows, columns, 0),
             written: Vec::new(),
+            presses: Vec::new(),
             modes_before,
         }
     }
@@ -151,6 +155,7 @@ impl TestConsole {
 
     /// Presses keys. `\r` is Enter, `\u{1b}` Esc.
     pub fn press(&mut self, keys: &str) {
+        self.presses.push(self.written.len());
         self.keyboard
             .write_all(keys.as_bytes())
             .expect("the console reads its keyboard");
@@ -217,6 +222,26 @@ impl TestConsole {
     pub fn written_after(&mut self, quiet: Duration) -> usize {
         while self.receive_until(Instant::now() + quiet).is_ok() {}
         self.written.len()
+    }
+
+    /// A recording of the session so far, as asciicast version 2: what was really written, at a pace
+    /// at which it can be followed, the time `pace` between two presses.
+    #[must_use]
+    pub fn recording(&self, title: &str, pace: Duration) -> String {
+        let (rows, columns) = self.parser.screen().size();
+        let header = json!({"version": 2, "width": columns, "height": rows, "title": title});
+        let mut lines = format!("{header}\n");
+        let ends = self.presses.iter().copied().chain([self.written.len()]);
+        let mut from = 0;
+        for (number, end) in (0_u32..).zip(ends) {
+            let text = String::from_utf8_lossy(self.written.get(from..end).unwrap_or_default());
+            if !text.is_empty() {
+                let time = (pace * number).as_secs_f64();
+                let _ = writeln!(lines, "{}", json!([time, "o", text]));
+            }
+            from = end;
+        }
+        lines
     }
 
     /// Everything that the console has written so far.

@@ -28,6 +28,8 @@ mod config;
 mod console;
 mod daemon;
 mod http;
+mod link;
+mod meddler;
 mod memory;
 mod multiplexer;
 mod namespace;
@@ -46,6 +48,8 @@ pub use daemon::{
     DevDaemon, Installation, Registration, StoppedDev, TestDaemon, one_line_of_refusal,
 };
 pub use http::{Connection, Http, Request, Response};
+pub use link::Link;
+pub use meddler::meddle;
 pub use memory::{forms, traces_in_memory};
 pub use multiplexer::{Multiplexed, Multiplexer};
 pub use namespace::MountNamespace;

@@ -112,7 +112,10 @@ mod tests {
             .collect();
         let traces = traces_in_memory(Pid::this(), &secret);
         assert!(traces.iter().any(|it| it.ends_with("step 1")), "{traces:?}");
-        assert!(traces.iter().any(|it| it.ends_with("step 24")), "{traces:?}");
+        assert!(
+            traces.iter().any(|it| it.ends_with("step 24")),
+            "{traces:?}"
+        );
         drop(cells);
     }
 
