@@ -12,6 +12,7 @@
 
 mod client;
 mod configuration;
+mod console;
 mod figures;
 mod introspect;
 mod load;
@@ -47,6 +48,11 @@ enum Subject {
     /// Then: memory, the time a restart takes, CPU time of lists by every indexed filter and order, free
     /// text, and tokens per CPU-second against an empty store.
     Registry(registry::Arguments),
+    /// The console in a real terminal, with very many agents: how quick it is and what it costs.
+    ///
+    /// Time to the first frame and from key to frame, bytes and CPU time while nothing happens, memory,
+    /// paging and filters, sixty keys at once over a slow line of SSH, and the end after a hang-up.
+    Console(console::Arguments),
     /// Whether the time of a refusal tells why: unknown client, suspended agent, wrong secret.
     ///
     /// Asks for each in random order and compares the times two by two.
@@ -87,6 +93,7 @@ fn main() -> ExitCode {
         Subject::Token(arguments) => token::run(&arguments),
         Subject::Introspect(arguments) => introspect::run(&arguments),
         Subject::Registry(arguments) => registry::run(&arguments),
+        Subject::Console(arguments) => console::run(&arguments),
         Subject::Timing(arguments) => timing::run(&arguments),
     };
     match outcome {
