@@ -1,6 +1,7 @@
 //! An incident from beginning to end: how few keys it takes, and the recording of it that the README
 //! shows. `BLESS=1` records it anew.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -150,10 +151,7 @@ fn keep(screens: &[(&str, String)], recording: &str) {
         let mut lines: Vec<_> = screen.lines().map(str::trim_end).collect();
         // Rows of an empty list say nothing.
         lines.dedup_by(|one, other| one.is_empty() && other.is_empty());
-        shown.push_str(&format!(
-            "{keys}:\n\n```text\n{}\n```\n\n",
-            lines.join("\n")
-        ));
+        let _ = write!(shown, "{keys}:\n\n```text\n{}\n```\n\n", lines.join("\n"));
     }
     let path = project_root().join("README.md");
     let readme = fs::read_to_string(&path).unwrap();
@@ -179,9 +177,9 @@ fn keep(screens: &[(&str, String)], recording: &str) {
 
 /// Screens without ids, times, ages and ports, which are others each time.
 fn alike(screens: &str) -> Vec<String> {
-    let word = |word: &str| match word.contains(|c: char| c.is_ascii_digit()) {
-        true => "#".to_owned(),
-        false => word.to_owned(),
+    let word = |word: &str| {
+        let is_other = word.contains(|c: char| c.is_ascii_digit());
+        if is_other { "#" } else { word }.to_owned()
     };
     screens
         .lines()

@@ -53,6 +53,8 @@ struct Desk {
     folder: TempDir,
     /// The e-mails of the newest agents, as the list begins.
     newest: Vec<String>,
+    /// And that of the oldest, as it ends.
+    oldest: String,
 }
 
 impl Desk {
@@ -60,22 +62,24 @@ impl Desk {
         let folder = tempfile::tempdir()?;
         let config = folder.path().join("console.toml");
         fs::write(&config, "clock = false\n")?;
-        let newest = server.operator().list(v1::ListAgentsRequest {
-            limit: 100,
-            order: "created".to_owned(),
-            ..v1::ListAgentsRequest::default()
-        })?;
+        let list = |limit, ascending| {
+            let answer = server.operator().list(v1::ListAgentsRequest {
+                limit,
+                order: "created".to_owned(),
+                ascending,
+                ..v1::ListAgentsRequest::default()
+            })?;
+            let agents = answer.agents.into_iter().filter_map(|it| it.agent);
+            anyhow::Ok(agents.map(|it| it.email).collect::<Vec<_>>())
+        };
+        let oldest = list(1, true)?.pop().context("no agents")?;
         Ok(Self {
             program: program(Profile::Release, "agentidp"),
             socket: server.socket(),
             config: config.to_str().context("not a path in UTF-8")?.to_owned(),
             folder,
-            newest: newest
-                .agents
-                .into_iter()
-                .filter_map(|it| it.agent)
-                .map(|it| it.email)
-                .collect(),
+            newest: list(100, false)?,
+            oldest,
         })
     }
 
@@ -97,10 +101,10 @@ impl Desk {
         })
     }
 
-    /// What the row of one of the newest agents begins with.
+    /// What the selected row of one of the newest agents begins with.
     fn row(&self, number: usize) -> anyhow::Result<String> {
         let email = self.newest.get(number).context("too few agents")?;
-        Ok(format!("> {}", email.chars().take(18).collect::<String>()))
+        Ok(selected(email))
     }
 
     fn folder(&self) -> &Path {
@@ -161,8 +165,7 @@ fn key_to_frame(desk: &Desk) {
     let mut console = desk.open();
     let mut times = Vec::new();
     for number in 0..PRESSES {
-        thread::sleep(HAND);
-        let before = console.screen();
+        let before = settled(&mut console);
         let pressed = Instant::now();
         console.press(if number % 2 == 0 { "j" } else { "k" });
         console.wait_until("another frame", |screen| screen != before);
@@ -198,21 +201,22 @@ fn idle(desk: &Desk) -> anyhow::Result<()> {
 fn pages(desk: &Desk) -> anyhow::Result<()> {
     let mut console = desk.open();
     let pid = u32::try_from(console.pid().as_raw())?;
-    let mut time = |name: &str, keys: &str| {
-        thread::sleep(HAND);
-        let before = console.screen();
+    let mut time = |keys: &str, row: Option<&str>| {
+        let before = settled(&mut console);
         let start = Instant::now();
         console.press(keys);
-        console.wait_until(name, |screen| screen != before && is_listed(screen));
+        console.wait_until("the rows", |screen| {
+            screen != before && row.map_or(is_listed(screen), |row| screen.contains(row))
+        });
         start.elapsed()
     };
-    let mut turns: Vec<_> = (0..100).map(|_| time("half a page", "\u{4}")).collect();
+    let mut turns: Vec<_> = (0..100).map(|_| time("\u{4}", None)).collect();
     turns.sort_unstable();
-    let last = time("the last page", "G");
-    let first = time("the first page", "g");
+    let last = time("G", Some(&selected(&desk.oldest)));
+    let first = time("g", Some(&desk.row(0)?));
     figure("half a page on, p95", percentile(&turns, 95), "ms", 100.0);
-    figure("to the last agent", last.as_secs_f64() * 1e3, "ms", 100.0);
-    figure("to the first agent", first.as_secs_f64() * 1e3, "ms", 100.0);
+    figure("to the last agent", last.as_secs_f64() * 1e3, "ms", 200.0);
+    figure("to the first agent", first.as_secs_f64() * 1e3, "ms", 200.0);
     for (filter, what) in [
         ("owner=team-007", "a filter by owner"),
         ("status=suspended", "a filter by status"),
@@ -220,7 +224,7 @@ fn pages(desk: &Desk) -> anyhow::Result<()> {
     ] {
         console.press(&format!("/{filter}"));
         console.wait_for(filter);
-        thread::sleep(HAND);
+        let _ = settled(&mut console);
         let start = Instant::now();
         console.press("\r");
         // The title has the filter, and the number of those that pass, once they are there.
@@ -255,6 +259,17 @@ fn hang_up(desk: &Desk) {
         "s",
         1.0,
     );
+}
+
+/// What the selected row of an agent begins with.
+fn selected(email: &str) -> String {
+    format!("> {}", email.chars().take(18).collect::<String>())
+}
+
+/// What the terminal shows once nothing more is on its way.
+fn settled(console: &mut TestConsole) -> String {
+    console.written_after(HAND);
+    console.screen()
 }
 
 /// Whether there is a row that is selected.

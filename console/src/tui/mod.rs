@@ -187,9 +187,10 @@ impl Console {
                 }
                 Some(event) = net.recv() => Event::Net(event),
                 // A terminal that went without a signal: whoever reads it meets its end for ever.
-                _ = seconds.tick() => match io::stdin().is_terminal() {
-                    true => Event::Tick,
-                    false => Event::Terminate,
+                _ = seconds.tick() => if io::stdin().is_terminal() {
+                    Event::Tick
+                } else {
+                    Event::Terminate
                 },
             };
             if self.react(event)? == Course::End {
