@@ -248,7 +248,7 @@ impl Day {
             for name in ["cmdline", "environ"] {
                 let text = fs::read(entry.path().join(name)).unwrap_or_default();
                 let text = String::from_utf8_lossy(&text);
-                assert!(!text.contains(needle), "{:?}/{name}", entry.path());
+                assert!(!text.contains(needle), "{}/{name}", entry.path().display());
             }
         }
     }
