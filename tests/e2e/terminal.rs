@@ -1,5 +1,6 @@
 //! An operator's day in real terminals: what is left in them, and of the secret, is nothing.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -115,7 +116,7 @@ fn no_core_is_dumped_of_the_console() {
     let day = Day::begin();
     let mut console = TestConsole::start(&day.daemon.socket());
     console.wait_for("LIVE");
-    let limits = std::fs::read_to_string(format!("/proc/{}/limits", console.pid())).unwrap();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", console.pid())).unwrap();
     let cores = limits
         .lines()
         .find(|it| it.starts_with("Max core file size"));
@@ -164,7 +165,7 @@ fn spend_inside(which: Multiplexer) {
         assert_eq!(secret_in(&kept), None, "{kept}");
     }
     assert!(shell.kept().contains("leftconsole"), "{}", shell.kept());
-    let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+    let read = |path: &Path| fs::read_to_string(path).unwrap();
     assert_eq!(read(&after), read(&before), "the terminal's modes");
     day.assert_no_trace_outside(&[]);
 }
@@ -215,12 +216,16 @@ fn take_the_terminal_away(before: &str, limit: Duration) {
     }
     let day = Day::begin();
     let mut shell = Multiplexed::start(Multiplexer::Tmux, &day.daemon.socket(), (24, 80));
+    // A clock would find out by itself, when it writes.
+    let config = shell.file("console.toml");
+    fs::write(&config, "clock = false\n").unwrap();
     let lock = shell.file("lock");
     // The console has the lock for as long as it lives, and whoever waits for it sees the end.
     let lock = lock.display();
     shell.line(&format!(
-        "exec sh -c 'exec 9> {lock}; flock 9; exec {before} {}'",
-        agentidp().display()
+        "exec sh -c 'exec 9> {lock}; flock 9; exec {before} {} --config {}'",
+        agentidp().display(),
+        config.display()
     ));
     shell.terminal.wait_for(short(&day.emails[0]));
     shell.hang_up();

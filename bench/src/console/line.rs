@@ -100,7 +100,7 @@ fn ssh(desk: &Desk, link: &Link, far: SocketAddr) -> anyhow::Result<TestConsole>
         "BatchMode=yes".to_owned(),
     ];
     let key = format!("{folder}/client_key");
-    let line = format!(
+    let command = format!(
         "env AGENTIDP_SOCKET={} {} --config {}",
         desk.socket.display(),
         desk.program.display(),
@@ -110,6 +110,6 @@ fn ssh(desk: &Desk, link: &Link, far: SocketAddr) -> anyhow::Result<TestConsole>
     for option in &options {
         words.extend(["-o", option]);
     }
-    words.extend(["127.0.0.1", &line]);
+    words.extend(["127.0.0.1", &command]);
     Ok(TestConsole::by_way_of(Path::new("ssh"), &words))
 }
