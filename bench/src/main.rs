@@ -12,6 +12,7 @@
 
 mod client;
 mod configuration;
+mod console;
 mod figures;
 mod introspect;
 mod load;
@@ -53,6 +54,11 @@ enum Subject {
     /// In this process and on one thread, with entries as tokens have them; and the proofs again from a
     /// server that has issued tokens.
     Log(log::Arguments),
+    /// The console in a real terminal, with very many agents: how quick it is and what it costs.
+    ///
+    /// Time to the first frame and from key to frame, bytes and CPU time while nothing happens, memory,
+    /// paging and filters, sixty keys at once over a slow line of SSH, and the end after a hang-up.
+    Console(console::Arguments),
     /// Whether the time of a refusal tells why: unknown client, suspended agent, wrong secret.
     ///
     /// Asks for each in random order and compares the times two by two.
@@ -94,6 +100,7 @@ fn main() -> ExitCode {
         Subject::Introspect(arguments) => introspect::run(&arguments),
         Subject::Registry(arguments) => registry::run(&arguments),
         Subject::Log(arguments) => log::run(&arguments),
+        Subject::Console(arguments) => console::run(&arguments),
         Subject::Timing(arguments) => timing::run(&arguments),
     };
     match outcome {

@@ -115,6 +115,11 @@ impl Server {
         self.started_in
     }
 
+    /// The operators' socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.place.path().join("operator.sock")
+    }
+
     /// Where it listens for agents.
     pub(crate) fn address(&self) -> anyhow::Result<SocketAddr> {
         let text = self.operator.status()?.http_address;

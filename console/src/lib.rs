@@ -26,6 +26,8 @@ mod tui;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use nix::sys::prctl::set_dumpable;
+use nix::sys::resource::{Resource, setrlimit};
 
 use crate::args::Args;
 use crate::error::Error;
@@ -37,7 +39,10 @@ pub fn main() -> ExitCode {
         return code;
     }
     let args = login::resolve(Args::parse());
-    let result = args.and_then(|args| Ok((args, runtime()?)));
+    let result = args.and_then(|args| {
+        forbid_core_dumps().map_err(|it| Error::io("cannot start")(it.into()))?;
+        Ok((args, runtime()?))
+    });
     let result = result.and_then(|(args, runtime)| {
         let result = runtime.block_on(run(args));
         // A prompt or a terminal that hangs must not keep the program from ending.
@@ -58,10 +63,18 @@ async fn run(args: Args) -> Result<(), Error> {
     }
 }
 
-/// Two threads: one that draws, and one that can still act when a terminal takes no more bytes.
+/// Keeps secrets out of core dumps, both of those that are files and of those that are piped to a
+/// program: neither way does alone (`core(5)`).
+fn forbid_core_dumps() -> nix::Result<()> {
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    set_dumpable(false)
+}
+
+/// Three threads: one that draws, one that reads the keyboard, and one that can still act when a
+/// terminal takes no more bytes, or, once it is gone, holds the one that reads it.
 fn runtime() -> Result<tokio::runtime::Runtime, Error> {
     tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
+        .worker_threads(2)
         .enable_all()
         .build()
         .map_err(Error::io("cannot start"))

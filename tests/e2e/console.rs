@@ -1,35 +1,9 @@
 //! The console in a real pseudo-terminal, against a real daemon.
 
-use agentidp_tests::{Client, DevDaemon, TestConsole};
+use agentidp_tests::{DevDaemon, TestConsole};
 use nix::sys::signal::Signal;
 
-const ESC: &str = "\u{1b}";
-
-/// The e-mails of the demo's agents, and a client for the first.
-fn demo(daemon: &DevDaemon) -> (Vec<String>, Client) {
-    let agents = daemon.cli().ndjson(&["agent", "list", "-o", "ndjson"]);
-    let mut emails: Vec<_> = agents
-        .iter()
-        .map(|it| it["email"].as_str().unwrap().to_owned())
-        .collect();
-    emails.sort();
-    let issued = daemon
-        .cli()
-        .json(&["credential", "issue", &emails[0], "-o", "json"]);
-    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
-    let client = Client {
-        http: daemon.http(),
-        id: text(&issued["client_id"]),
-        secret: text(&issued["client_secret"]),
-        credential: text(&issued["credential"]["id"]),
-    };
-    (emails, client)
-}
-
-/// What an e-mail shows as in a list, which may cut its end off.
-fn short(email: &str) -> &str {
-    email.split('@').next().unwrap()
-}
+use super::journey::{ESC, demo, secret_in, select, short};
 
 #[test]
 fn an_operator_sees_an_agent_s_token_and_cuts_the_agent_off() {
@@ -76,32 +50,6 @@ fn an_operator_sees_an_agent_s_token_and_cuts_the_agent_off() {
     console.press(":q\r");
     let restored = console.wait_for_end();
     assert!(restored.status.success(), "{:?}", restored.status);
-}
-
-/// Moves the selection to the row that shows `text`.
-fn select(console: &mut TestConsole, text: &str) {
-    console.press("g");
-    let is_selected = |screen: &str| {
-        screen
-            .lines()
-            .any(|it| it.trim_start().starts_with('>') && it.contains(text))
-    };
-    console.wait_until("a selection", |screen| {
-        screen.lines().any(|it| it.trim_start().starts_with('>'))
-    });
-    for _ in 0..3 {
-        if is_selected(&console.screen()) {
-            return;
-        }
-        let before = console.screen();
-        console.press("j");
-        console.wait_until("another selection", |screen| screen != before);
-    }
-    assert!(
-        is_selected(&console.screen()),
-        "{text} cannot be selected:\n{}",
-        console.screen()
-    );
 }
 
 #[test]
@@ -210,19 +158,6 @@ fn without_colour_the_screen_says_the_same() {
         assert!(!written.contains(colour), "{colour:?} in {written:?}");
     }
 }
-
-/// The secret that stands on the screen in full, if one does.
-fn secret_in(text: &str) -> Option<String> {
-    let starts = text.match_indices("aidp_").map(|(at, _)| at);
-    let candidates = starts.filter_map(|at| text.get(at..at + SECRET_LENGTH));
-    let is_secret = |it: &&str| {
-        it.bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-    };
-    candidates.into_iter().find(is_secret).map(str::to_owned)
-}
-
-const SECRET_LENGTH: usize = 77;
 
 #[test]
 fn a_secret_is_masked_until_it_is_revealed_and_is_gone_afterwards() {

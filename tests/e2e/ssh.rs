@@ -5,13 +5,14 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use agentidp_tests::users::{is_root_to_test, is_there_to_test};
 use agentidp_tests::{
-    Cli, Finished, Installation, MountNamespace, Process, Registration, Role, TestConsole,
+    Cli, Finished, Installation, Link, MountNamespace, Process, Registration, Role, TestConsole,
     TestDaemon, agentidp, free_address, project_root,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The group of the socket; those of the roles and of the documentation's blocks follow it.
 const SOCKET_GROUP: u32 = 20_101;
@@ -296,6 +297,66 @@ fn a_login_whose_shell_is_the_console_gets_it_and_nothing_else() {
     console.wait_for("a@acme");
     console.press(":q\r");
     drop(console);
+}
+
+#[test]
+fn sixty_keys_at_once_over_a_slow_line_are_one_small_answer() {
+    let Some(server) = Server::start("the console over a slow line") else {
+        return;
+    };
+    let agents = server.folder.join("agents.ndjson");
+    let lines = (0..100).map(|number| {
+        json!({
+            "email": format!("bot-{number:04}@acme.example"), "agent_type": "screener",
+            "version": "1.0.0", "capabilities": ["resume:read"], "owner": "team-a",
+            "deployment_env": "production",
+        })
+        .to_string()
+    });
+    fs::write(&agents, lines.collect::<Vec<_>>().join("\n")).unwrap();
+    let words = [
+        "agent",
+        "register-many",
+        agents.to_str().unwrap(),
+        "--org",
+        "acme",
+    ];
+    let _ = server.local().run(&words).ok();
+
+    let listed = server
+        .local()
+        .ndjson(&["agent", "list", "--limit", "100", "-o", "ndjson"]);
+    let row = |number: usize| {
+        let email = listed[number]["email"].as_str().unwrap();
+        format!("> {}", &email[..9])
+    };
+
+    let far = ([127, 0, 0, 1], server.port).into();
+    let link = Link::to(far, Duration::from_millis(150), 16_000);
+    let mut words = vec![
+        "-o".to_owned(),
+        format!("Port={}", link.address.port()),
+        "-o".to_owned(),
+        format!("HostKeyAlias=[127.0.0.1]:{}", server.port),
+    ];
+    words.extend(server.options("bob"));
+    words.extend(["-tt".to_owned(), "127.0.0.1".to_owned()]);
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    let mut console = TestConsole::by_way_of(Path::new("ssh"), &words);
+    console.wait_for("LIVE");
+    console.wait_for(&row(0));
+    let before = console.written_after(Duration::from_secs(2));
+    console.press(&"j".repeat(60));
+    console.wait_for(&row(60));
+    let shown = Instant::now();
+    let arrived = link.arrived().unwrap();
+    let written = console.written_after(Duration::from_secs(1)) - before;
+    assert!(written < 3_000, "{written} bytes");
+    // A frame for each key would be sixty times the delay of one; this bound leaves room for a busy
+    // machine, and `cargo xtask bench console` has the figure.
+    let took = shown.duration_since(arrived);
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    console.press(":q\r");
 }
 
 #[test]

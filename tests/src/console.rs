@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use portable_pty::{Child, CommandBuilder, ExitStatus, MasterPty, PtySize, native_pty_system};
+use serde_json::json;
 use vt100::Parser;
 
 use crate::DEADLINE;
@@ -34,7 +35,24 @@ pub struct TestConsole {
     output: Receiver<Vec<u8>>,
     parser: Parser,
     written: Vec<u8>,
+    /// How much was written before each press.
+    presses: Vec<usize>,
     modes_before: Option<String>,
+}
+
+/// A program in a terminal, and what it finds there.
+#[derive(Debug, Clone)]
+pub struct Terminal<'a> {
+    /// What is run.
+    pub program: &'a Path,
+    /// Its arguments.
+    pub arguments: &'a [&'a str],
+    /// The daemon's socket.
+    pub socket: &'a Path,
+    /// More of its environment; without a `TERM` of its own it is `xterm-256color`.
+    pub environment: &'a [(&'a str, &'a str)],
+    /// Rows and columns.
+    pub size: (u16, u16),
 }
 
 impl TestConsole {
@@ -57,32 +75,43 @@ impl TestConsole {
     }
 
     fn spawn(socket: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        Self::spawn_program(&agentidp(), socket, arguments, environment)
+        Self::open(&Terminal {
+            program: &agentidp(),
+            arguments,
+            socket,
+            environment,
+            size: (24, 80),
+        })
     }
 
     /// Starts another program in a terminal, such as one that leads to the console by a detour.
     #[must_use]
     pub fn by_way_of(program: &Path, arguments: &[&str]) -> Self {
-        let environment = &[("TERM", "xterm-256color")];
-        Self::spawn_program(program, Path::new(""), arguments, environment)
+        Self::open(&Terminal {
+            program,
+            arguments,
+            socket: Path::new(""),
+            environment: &[],
+            size: (24, 80),
+        })
     }
 
-    fn spawn_program(
-        program: &Path,
-        socket: &Path,
-        arguments: &[&str],
-        environment: &[(&str, &str)],
-    ) -> Self {
+    /// Starts a program in a terminal.
+    #[must_use]
+    pub fn open(it: &Terminal<'_>) -> Self {
+        let (rows, columns) = it.size;
         let terminal = native_pty_system()
-            .openpty(size(24, 80))
+            .openpty(size(rows, columns))
             .expect("a pseudo-terminal");
-        let mut command = CommandBuilder::new(program);
-        command.args(arguments);
-        command.env("AGENTIDP_SOCKET", socket);
+        let mut command = CommandBuilder::new(it.program);
+        command.args(it.arguments);
+        command.env("AGENTIDP_SOCKET", it.socket);
+        command.env("TERM", "xterm-256color");
         command.cwd("/");
-        command.env_remove("NO_COLOR");
-        command.env_remove("TMUX");
-        for (name, value) in environment {
+        for name in ["NO_COLOR", "TMUX", "STY"] {
+            command.env_remove(name);
+        }
+        for (name, value) in it.environment {
             command.env(name, value);
         }
         let mut reader = terminal.master.try_clone_reader().expect("a reader");
@@ -111,8 +140,9 @@ impl TestConsole {
             master: terminal.master,
             keyboard,
             output,
-            parser: Parser::new(24, 80, 0),
+            parser: Parser::new(rows, columns, 0),
             written: Vec::new(),
+            presses: Vec::new(),
             modes_before,
         }
     }
@@ -125,6 +155,7 @@ impl TestConsole {
 
     /// Presses keys. `\r` is Enter, `\u{1b}` Esc.
     pub fn press(&mut self, keys: &str) {
+        self.presses.push(self.written.len());
         self.keyboard
             .write_all(keys.as_bytes())
             .expect("the console reads its keyboard");
@@ -178,23 +209,66 @@ impl TestConsole {
         }
     }
 
+    /// The terminal's cells, with their colours and attributes.
+    #[must_use]
+    pub fn cells(&self) -> &vt100::Screen {
+        self.parser.screen()
+    }
+
+    /// Takes in what the console writes for as long as it goes on within `quiet`, and gives how
+    /// many bytes it has written since it was started.
+    ///
+    /// For what must not happen: that something is written where nothing may be.
+    pub fn written_after(&mut self, quiet: Duration) -> usize {
+        while self.receive_until(Instant::now() + quiet).is_ok() {}
+        self.written.len()
+    }
+
+    /// A recording of the session so far, as asciicast version 2: what was really written, at a pace
+    /// at which it can be followed, the time `pace` between two presses.
+    #[must_use]
+    pub fn recording(&self, title: &str, pace: Duration) -> String {
+        let (rows, columns) = self.parser.screen().size();
+        let header = json!({"version": 2, "width": columns, "height": rows, "title": title});
+        let mut lines = format!("{header}\n");
+        let ends = self.presses.iter().copied().chain([self.written.len()]);
+        let mut from = 0;
+        for (number, end) in (0_u32..).zip(ends) {
+            let text = String::from_utf8_lossy(self.written.get(from..end).unwrap_or_default());
+            if !text.is_empty() {
+                let time = (pace * number).as_secs_f64();
+                let _ = writeln!(lines, "{}", json!([time, "o", text]));
+            }
+            from = end;
+        }
+        lines
+    }
+
     /// Everything that the console has written so far.
     #[must_use]
     pub fn written(&self) -> String {
         String::from_utf8_lossy(&self.written).into_owned()
     }
 
-    /// Sends a signal to the console.
-    pub fn signal(&self, signal: Signal) {
+    /// The process that was started.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
         let pid = self
             .child
             .process_id()
             .and_then(|pid| i32::try_from(pid).ok());
-        kill(Pid::from_raw(pid.expect("the console runs")), signal).expect("the console runs");
+        Pid::from_raw(pid.expect("the console runs"))
+    }
+
+    /// Sends a signal to the console.
+    pub fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).expect("the console runs");
     }
 
     /// Changes the terminal's size, as when a window is dragged.
     pub fn resize(&mut self, rows: u16, columns: u16) {
+        // What was written before the change was written for the old size.
+        while self.receive_until(Instant::now()).is_ok() {}
         self.parser.screen_mut().set_size(rows, columns);
         self.master
             .resize(size(rows, columns))

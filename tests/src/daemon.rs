@@ -454,6 +454,13 @@ impl DevDaemon {
         }
     }
 
+    /// Ends it with SIGKILL.
+    #[must_use]
+    pub fn kill(mut self) -> StoppedDev {
+        self.process.kill();
+        StoppedDev(self.directory)
+    }
+
     /// Ends it with SIGTERM.
     #[must_use]
     pub fn stop(self) -> StoppedDev {

@@ -28,6 +28,10 @@ mod config;
 mod console;
 mod daemon;
 mod http;
+mod link;
+mod meddler;
+mod memory;
+mod multiplexer;
 mod namespace;
 mod process;
 mod tree;
@@ -39,11 +43,15 @@ pub use binaries::{agentidp, agentidpd, project_root};
 pub use cli::{Cli, Output};
 pub use client::Client;
 pub use config::{Config, Role, free_address};
-pub use console::{Restored, TestConsole};
+pub use console::{Restored, Terminal, TestConsole};
 pub use daemon::{
     DevDaemon, Installation, Registration, StoppedDev, TestDaemon, one_line_of_refusal,
 };
 pub use http::{Connection, Http, Request, Response};
+pub use link::Link;
+pub use meddler::meddle;
+pub use memory::{forms, traces_in_memory};
+pub use multiplexer::{Multiplexed, Multiplexer};
 pub use namespace::MountNamespace;
 pub use process::{Finished, Process};
 pub use tree::{Tree, find_in_files};

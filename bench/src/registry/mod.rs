@@ -32,50 +32,55 @@ const MEMORY: Goal = Goal::AtMost(256.0);
 pub(crate) struct Arguments {
     /// How many agents the store holds.
     #[arg(long, default_value_t = MEANT, value_parser = value_parser!(u64).range(1_000..=10_000_000))]
-    agents: u64,
+    pub(crate) agents: u64,
     /// A folder in which the store is kept, to be measured again. Filled only the first time.
     #[arg(long, value_name = "DIR")]
-    store: Option<PathBuf>,
+    pub(crate) store: Option<PathBuf>,
     /// How many calls are under way at once while the store is filled.
     #[arg(long, default_value_t = 4, value_parser = value_parser!(u16).range(1..=64))]
-    calls: u16,
+    pub(crate) calls: u16,
     /// How often each list is asked for.
     #[arg(long, default_value_t = 20, value_parser = value_parser!(u32).range(1..=1000))]
-    repetitions: u32,
+    pub(crate) repetitions: u32,
     /// How long each round of tokens takes, in seconds.
     #[arg(long, default_value_t = 5, value_parser = value_parser!(u64).range(1..=60))]
-    seconds: u64,
+    pub(crate) seconds: u64,
 }
 
-/// Fills the store, unless it is, and measures.
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    require_two_cores()?;
-    let interrupt = Interrupt::catch()?;
+/// A server with a store of so many agents, filled now unless it was before.
+pub(crate) fn filled(arguments: &Arguments, interrupt: &Interrupt) -> anyhow::Result<Server> {
     let place = match &arguments.store {
         Some(folder) => Place::kept(folder)?,
         None => Place::temporary("registry")?,
     };
     let is_filled = is_filled(&place, arguments)?;
     let contents = place.path().join(CONTENTS);
-    let mut server = Server::start(place, "ES256", &interrupt)?;
+    let server = Server::start(place, "ES256", interrupt)?;
     if arguments.agents < MEANT {
         println!(
             "The goals are meant for {MEANT} agents; these are {}.",
             arguments.agents
         );
     }
-    if !is_filled {
-        let rate = fill::register(&server, arguments, &interrupt)?;
-        let name = "agents registered per second";
-        println!("{}", judged(name, rate, "", Goal::AtLeast(2_000.0)));
-        fill::diversify(&server, arguments, &interrupt)?;
-        let name = "memory after filling";
-        println!("{}", judged(name, server.resident_mib()?, "MiB", MEMORY));
-        let text = json!({ "agents": arguments.agents }).to_string();
-        fs::write(&contents, text)
-            .with_context(|| format!("cannot write {}", contents.display()))?;
-        server = server.restart(&interrupt)?;
+    if is_filled {
+        return Ok(server);
     }
+    let rate = fill::register(&server, arguments, interrupt)?;
+    let name = "agents registered per second";
+    println!("{}", judged(name, rate, "", Goal::AtLeast(2_000.0)));
+    fill::diversify(&server, arguments, interrupt)?;
+    let name = "memory after filling";
+    println!("{}", judged(name, server.resident_mib()?, "MiB", MEMORY));
+    let text = json!({ "agents": arguments.agents }).to_string();
+    fs::write(&contents, text).with_context(|| format!("cannot write {}", contents.display()))?;
+    server.restart(interrupt)
+}
+
+/// Fills the store, unless it is, and measures.
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    require_two_cores()?;
+    let interrupt = Interrupt::catch()?;
+    let server = filled(arguments, &interrupt)?;
     let name = "start until ready";
     let started_in = server.started_in().as_secs_f64();
     println!("{}", judged(name, started_in, "s", Goal::AtMost(2.0)));

@@ -85,7 +85,23 @@ impl Client {
     ///
     /// [`Error::Unreachable`] when there is no socket, no daemon behind it, or no right to use it.
     pub async fn connect(choice: &SocketChoice) -> Result<Self, Error> {
-        let socket = choice.resolve()?;
+        let guard = Guard {
+            is_read_only: choice.is_read_only(),
+        };
+        Self::open(choice.resolve()?, guard).await
+    }
+
+    /// A connection of its own to the same daemon. What it has read goes with it, whereas the buffers of
+    /// a connection that lives on keep what came through them: so secrets come through one of these.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::connect`].
+    pub async fn apart(&self) -> Result<Self, Error> {
+        Self::open(self.socket.clone(), self.guard).await
+    }
+
+    async fn open(socket: PathBuf, guard: Guard) -> Result<Self, Error> {
         // tonic would hide the cause of a failed connection, so the first one is made here.
         let first = UnixStream::connect(&socket)
             .await
@@ -112,9 +128,6 @@ impl Client {
                 why: format!("{} does not speak gRPC ({error})", socket.display()),
                 hint: "check that the socket is the daemon's operator socket".to_owned(),
             })?;
-        let guard = Guard {
-            is_read_only: choice.is_read_only(),
-        };
         Ok(Self {
             channel,
             guard,

@@ -354,6 +354,8 @@ async fn make(client: &Client, change: Change) -> Result<ChangeDone, Error> {
         ),
         Change::Issue { agent, expires_in } => ChangeDone::Secret(
             client
+                .apart()
+                .await?
                 .issue_credential(agent.to_string(), expires_in, String::new())
                 .await?,
         ),
@@ -363,6 +365,8 @@ async fn make(client: &Client, change: Change) -> Result<ChangeDone, Error> {
             revision,
         } => ChangeDone::Secret(
             client
+                .apart()
+                .await?
                 .rotate_credential(credential.to_string(), grace, String::new(), revision)
                 .await?,
         ),

@@ -186,7 +186,12 @@ impl Console {
                     continue;
                 }
                 Some(event) = net.recv() => Event::Net(event),
-                _ = seconds.tick() => Event::Tick,
+                // A terminal that went without a signal: whoever reads it meets its end for ever.
+                _ = seconds.tick() => if io::stdin().is_terminal() {
+                    Event::Tick
+                } else {
+                    Event::Terminate
+                },
             };
             if self.react(event)? == Course::End {
                 break;
@@ -285,7 +290,12 @@ impl Console {
         // The reducer has masked the secret; its cells go before the screen does.
         self.draw()?;
         self.terminal.leave();
-        nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGTSTP)?;
+        // The whole group, as the terminal itself would: a script that runs the console would wait
+        // for it, and the shell would never learn that it has the terminal back.
+        nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(0),
+            nix::sys::signal::Signal::SIGTSTP,
+        )?;
         self.back_at = Some(Instant::now() + FRAME * 4);
         Ok(())
     }

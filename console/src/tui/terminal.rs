@@ -4,7 +4,9 @@
 //! frame, also when nothing changed, and its `clear` asks the terminal for its cursor and can wait
 //! two seconds for the answer. Here a frame that is like the one before writes nothing at all.
 
-use std::io::{self, BufWriter, Stdout, Write as _};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
@@ -15,14 +17,46 @@ use crossterm::{cursor, execute, queue};
 use ratatui::backend::{Backend, ClearType, CrosstermBackend};
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
+use zeroize::Zeroize as _;
 
 /// Whether the terminal is taken over now, so that a panic knows what to give back.
 static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 
+/// Where frames go, each in one write. What was written is wiped: it may have been a secret.
+///
+/// Standard output itself has a buffer that is not, and so it is passed by.
+#[derive(Debug)]
+struct Output {
+    terminal: File,
+    frame: Vec<u8>,
+}
+
+impl Output {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminal: io::stdout().as_fd().try_clone_to_owned()?.into(),
+            frame: Vec::with_capacity(16 << 10),
+        })
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.frame.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let written = self.terminal.write_all(&self.frame);
+        self.frame.zeroize();
+        written
+    }
+}
+
 /// The terminal while the console has it.
 #[derive(Debug)]
 pub(crate) struct Terminal {
-    backend: CrosstermBackend<BufWriter<Stdout>>,
+    backend: CrosstermBackend<Output>,
     shown: Buffer,
     cursor: Option<Position>,
 }
@@ -34,7 +68,7 @@ impl Terminal {
         crossterm::style::force_color_output(true);
         give_back_on_panic();
         let mut terminal = Self {
-            backend: CrosstermBackend::new(BufWriter::with_capacity(16 << 10, io::stdout())),
+            backend: CrosstermBackend::new(Output::new()?),
             shown: Buffer::empty(Rect::ZERO),
             cursor: None,
         };

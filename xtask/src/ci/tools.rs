@@ -16,7 +16,7 @@ use nix::unistd::geteuid;
 use crate::project;
 
 /// Debian's packages that the checks need, each with a command that succeeds once it is there.
-const DEBIAN: [(&str, &[&str]); 12] = [
+const DEBIAN: [(&str, &[&str]); 13] = [
     ("curl", &["curl", "--version"]),
     ("e2fsprogs", &["mkfs.ext4", "-V"]),
     ("fish", &["fish", "--version"]),
@@ -24,6 +24,7 @@ const DEBIAN: [(&str, &[&str]); 12] = [
     ("mount", &["mount", "--version"]),
     ("openssh-server", &["/usr/sbin/sshd", "-V"]),
     ("python3-venv", &["python3", "-c", "import ensurepip, venv"]),
+    ("screen", &["sh", "-c", "command -v screen"]),
     ("strace", &["strace", "--version"]),
     ("sudo", &["sudo", "--version"]),
     ("systemd", &["systemd-analyze", "--version"]),

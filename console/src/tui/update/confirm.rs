@@ -39,6 +39,8 @@ pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
         KeyCode::Enter => match confirm.focus {
             Field::Cancel => cancel(state),
             Field::Go => return go(state, why_read_only),
+            // The end of the id is typed: that is no accident, and the button takes one key more.
+            Field::Typed if confirm.why_locked().is_none() => confirm.focus = Field::Go,
             _ => confirm.turn(true),
         },
         KeyCode::Char('n') if on_button && !control => cancel(state),

@@ -1,0 +1,238 @@
+//! Text that someone hostile chose changes nothing on the screen but its own cell.
+
+use std::fs;
+
+use agentidp_tests::{Registration, TestConsole, TestDaemon, meddle};
+use serde_json::json;
+
+use super::journey::ESC;
+
+/// What a terminal would obey: titles, clipboards, printing, the other screen, colours, cursors, bells,
+/// queries that it answers as if typed, and their forms of one byte.
+const SEQUENCES: [&str; 12] = [
+    "\u{1b}]52;c;ZXZpbA==\u{7}",
+    "\u{1b}]0;evil\u{7}",
+    "\u{1b}]8;;http://evil.example/\u{1b}\\",
+    "\u{1b}[2J\u{1b}[H",
+    "\u{1b}[?1049l",
+    "\u{1b}[31;7m",
+    "\u{1b}[5i",
+    "\u{1b}[6n\u{1b}[c",
+    "\u{1b}P+q544e\u{1b}\\",
+    "\u{1b}c",
+    "\u{9b}2J\u{9d}0;evil\u{9c}",
+    "\r\n\t\u{8}\u{7f}\u{e}\u{0}",
+];
+
+/// What only seems to be other text: turned round, unseen, wide, and heaped upon one cell.
+const GUISES: [&str; 6] = [
+    "\u{202e}live\u{202c}\u{2066}\u{2069}\u{200f}\u{61c}",
+    "a\u{200b}b\u{200d}c\u{feff}d\u{2060}e\u{ad}f\u{e0041}\u{fe0f}",
+    "\u{5bbd}\u{5b57}\u{ff21}\u{ff22}\u{30a2}\u{ac00}",
+    "\u{1f469}\u{200d}\u{1f469}\u{200d}\u{1f467}\u{1f3fd}\u{1f1e9}\u{1f1ea}",
+    "z\u{300}\u{301}\u{302}\u{303}\u{304}\u{305}\u{306}\u{307}\u{308}\u{20dd}\u{489}",
+    "\u{fdfd}\u{12345}\u{e000}\u{fffd}",
+];
+
+/// What must not be written for a text: the sequences themselves, and characters that act unseen.
+fn assert_inert(written: &str) {
+    for sequence in [
+        "\u{1b}]",
+        "\u{1b}P",
+        "\u{1b}[5i",
+        "\u{1b}[6n",
+        "\u{1b}[c",
+        "\u{1b}c",
+        "\u{9b}",
+        "\u{9d}",
+        "\u{7}",
+        "\u{e}",
+        "\u{202e}",
+        "\u{2066}",
+        "\u{200b}",
+        "\u{200d}",
+        "\u{feff}",
+        "\u{ad}",
+        "\u{e0041}",
+        "\u{fe0f}",
+        "\u{200f}",
+        "\u{61c}",
+    ] {
+        assert!(!written.contains(sequence), "{sequence:?} was written");
+    }
+}
+
+/// The screen's rows, with what is different at each look made alike.
+fn rows(console: &TestConsole) -> Vec<String> {
+    let width = console.cells().size().1;
+    let rows = console.cells().rows(0, width);
+    let alike = |row: String| row.replace(|c: char| c.is_ascii_hexdigit(), "0");
+    rows.map(alike).collect()
+}
+
+/// The rows in which two screens differ.
+fn different(one: &[String], other: &[String]) -> Vec<usize> {
+    let pairs = one.iter().zip(other).enumerate();
+    pairs
+        .filter_map(|(row, (one, other))| (one != other).then_some(row))
+        .collect()
+}
+
+/// Looks at an agent, in the list and on its own screen, and gives both.
+fn look(daemon: &TestDaemon) -> (TestConsole, [Vec<String>; 2]) {
+    let mut console = TestConsole::start(&daemon.installation.config.socket);
+    console.wait_for("LIVE");
+    console.wait_for("bot@acme");
+    let list = rows(&console);
+    console.press("\r");
+    console.wait_for("notes");
+    console.wait_for("no credentials");
+    let detail = rows(&console);
+    (console, [list, detail])
+}
+
+#[test]
+fn hostile_metadata_and_owners_change_nothing_but_their_own_cell() {
+    let daemon = TestDaemon::start();
+    daemon.organization("acme");
+    daemon.register(&Registration::new("bot@acme.example"));
+    let set = |owner: &str, value: &str| {
+        let metadata = format!("note={value}");
+        let words = [
+            "agent",
+            "update",
+            "bot@acme.example",
+            "--owner",
+            owner,
+            "--metadata",
+        ];
+        daemon.cli().run(&[&words[..], &[&metadata]].concat())
+    };
+    // From here on revisions have two digits.
+    for number in 0..10 {
+        let _ = set("team-a", &format!("plain {number}")).ok();
+    }
+    let (console, honest) = look(&daemon);
+    drop(console);
+    let text = |text: &str| text.replace('\0', "\u{1}");
+    for value in SEQUENCES.iter().chain(&GUISES) {
+        let value = text(value);
+        // Owners with what acts or is not seen are refused; any other stands in the list.
+        let owner = format!("team-a {value}");
+        if set(&owner, &value).code() != Some(0) {
+            let _ = set("team-a", &value).ok();
+        }
+        let (mut console, hostile) = look(&daemon);
+        for (row, honest, hostile) in [(0, &honest[0], &hostile[0]), (1, &honest[1], &hostile[1])] {
+            let others = different(honest, hostile);
+            let is_own = |it: &usize| {
+                let honest = honest.get(*it);
+                honest.is_some_and(|it| it.contains("t00m-0") || it.contains("not0s"))
+            };
+            assert!(
+                others.iter().all(is_own),
+                "{value:?} on screen {row}:\n{}",
+                console.screen()
+            );
+        }
+        // As JSON it stands in a frame, and the frame holds.
+        console.press("e");
+        console.wait_for("capabilities");
+        let size = console.cells().size();
+        let cell = |row, column| {
+            let cell = console.cells().cell(row, column);
+            cell.map(|it| it.contents().to_owned()).unwrap_or_default()
+        };
+        let framed = (0..size.0).filter(|row| cell(*row, 1) == "|");
+        for row in framed {
+            assert_eq!(
+                cell(row, size.1 - 2),
+                "|",
+                "{value:?}:\n{}",
+                console.screen()
+            );
+        }
+        // An escape and a key in one go would be another key.
+        console.press(ESC);
+        console.wait_until("no record", |screen| !screen.contains("capabilities"));
+        console.press(":q\r");
+        let restored = console.wait_for_end();
+        assert_inert(&String::from_utf8_lossy(&restored.written));
+    }
+}
+
+#[test]
+fn a_mebibyte_of_metadata_is_refused_and_changes_nothing() {
+    let daemon = TestDaemon::start();
+    daemon.organization("acme");
+    daemon.register(&Registration::new("bot@acme.example"));
+    let (mut console, _) = look(&daemon);
+    let path = daemon.installation.directory().join("agents.ndjson");
+    let line = json!({
+        "email": "big@acme.example", "agent_type": "screener", "version": "1.0.0",
+        "capabilities": ["resume:read"], "owner": "team-a", "deployment_env": "production",
+        "metadata": {"note": SEQUENCES.concat().repeat(8_000)},
+    });
+    assert!(line.to_string().len() > 1 << 20);
+    fs::write(&path, line.to_string()).unwrap();
+    let path = path.to_str().unwrap();
+    let words = ["agent", "register-many", path, "--org", "acme"];
+    let refused = daemon.cli().run(&words).failing_with(2);
+    assert_inert(refused.stderr());
+    assert!(refused.stderr().len() < 1_000, "it does not repeat it");
+    console.press("q");
+    console.wait_for("Agents 1 ");
+    console.press(":q\r");
+    assert!(console.wait_for_end().status.success());
+}
+
+#[test]
+fn a_hostile_daemon_cannot_command_the_terminal() {
+    let mut email = "hostile-agent-0123456789abcdef0123456789abcdef".to_owned();
+    email.push_str("@acme.example");
+    let owner = "hostile-owner-0123456789abcdef0123456789abcdef-0123456789";
+    let daemon = TestDaemon::start();
+    daemon.organization("acme");
+    daemon.register(&Registration::new(&email));
+    let words = ["agent", "update", &email, "--owner", owner];
+    let _ = daemon.cli().run(&words).ok();
+    let far = &daemon.installation.config.socket;
+    for (number, sequence) in SEQUENCES.iter().chain(&GUISES).enumerate() {
+        let near = daemon
+            .installation
+            .directory()
+            .join(format!("near-{number}.sock"));
+        let padded = |length: usize| {
+            let mut text = (*sequence).to_owned();
+            assert!(text.len() <= length, "{text:?}");
+            text.extend(std::iter::repeat_n('x', length - text.len()));
+            text
+        };
+        let texts = [
+            (owner.to_owned(), padded(owner.len())),
+            (email.clone(), padded(email.len())),
+        ];
+        meddle(&near, far, &texts);
+        let mut console = TestConsole::start(&near);
+        console.wait_for("LIVE");
+        // Refused or shown inert: the frame around it stands, and every screen can be gone to.
+        for (key, title) in [
+            ("1", "Health"),
+            ("3", "Credentials"),
+            ("5", "FOLLOW"),
+            ("2", "Agents"),
+        ] {
+            console.press(key);
+            console.wait_until(title, |screen| {
+                let mut lines = screen.lines();
+                lines.next().is_some_and(|it| it.starts_with(" agentidp  "))
+                    && lines.next().is_some_and(|it| it.contains(title))
+                    && lines.last().is_some_and(|it| it.contains("? help"))
+            });
+        }
+        console.press(":q\r");
+        let restored = console.wait_for_end();
+        assert!(restored.status.success(), "{sequence:?}");
+        assert_inert(&String::from_utf8_lossy(&restored.written));
+    }
+}
