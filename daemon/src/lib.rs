@@ -29,4 +29,4 @@ mod upkeep;
 mod fuzz;
 
 pub use backup::{create_backup, list_backups, restore_backup, verify_backup};
-pub use commands::{accept_store, dev, init, run};
+pub use commands::{accept_store, dev, init, rotate_log_key, run};

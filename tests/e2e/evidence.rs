@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use agentidp_shared::merkle::{Checkpoint, Frontier, NodeHash, Note, VerifierKey};
-use agentidp_tests::{Cli, Installation, Registration, TestDaemon};
+use agentidp_tests::{Cli, Installation, Process, Registration, TestDaemon};
 use serde_json::Value;
 
 /// The command line where there is no daemon.
@@ -244,6 +244,56 @@ fn a_whole_folder_put_back_is_contradicted_by_the_checkpoints_held_elsewhere() {
         !of_that_size.is_sorted_by(|a, b| a.size < b.size),
         "it went back"
     );
+}
+
+#[test]
+fn an_export_from_before_and_one_from_after_another_key_verify_and_the_log_only_grew() {
+    let daemon = TestDaemon::start();
+    daemon.organization("acme");
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let old = key_of(&daemon);
+    let export = |daemon: &TestDaemon, name: &str| {
+        let _ = daemon.cli().run(&["audit", "export", &path(name)]).ok();
+    };
+    let verify = |name: &str, key: &str| {
+        let arguments = ["audit", "verify", &path(name), "--key", key, "-o", "json"];
+        elsewhere().run(&arguments)
+    };
+    export(&daemon, "before");
+    let held = daemon.cli().run(&["audit", "checkpoint"]).ok();
+    let (installation, _) = daemon.stop();
+    for reason in ["yearly", "again"] {
+        let mut rotate = installation.command("store rotate-log-key");
+        rotate.args(["--reason", reason]);
+        let rotated = Process::spawn(rotate).wait();
+        assert_eq!(rotated.code(), Some(0), "{}", rotated.stderr);
+    }
+    let daemon = installation.start();
+    daemon.organization("other");
+    export(&daemon, "after");
+    let new = key_of(&daemon);
+    let keys = daemon.cli().ndjson(&["audit", "key", "--all", "-o", "ndjson"]);
+    let vkeys: Vec<_> = keys.iter().map(|it| it["vkey"].as_str().unwrap()).collect();
+    assert_eq!((vkeys[0], vkeys[2]), (old.as_str(), new.as_str()));
+    assert_eq!((&keys[0]["from"], &keys[2]["until"]), (&0.into(), &Value::Null));
+    assert!(keys[1]["from"].as_u64() < keys[2]["from"].as_u64());
+
+    let _ = verify("before", &old).ok();
+    let _ = verify("before", &new).failing_with(1);
+    // The old ones sign too, for thirty days.
+    for vkey in vkeys {
+        let _ = verify("after", vkey).ok();
+    }
+    // The same tree: what was held is what the log of that size is now.
+    let held = Note::from_bytes(held.stdout().as_bytes()).unwrap();
+    let held = Checkpoint::verified(&held, &old.parse().unwrap()).unwrap();
+    assert_eq!(root_of(&daemon, held.size), held.root);
+    let log = daemon.cli().ndjson(&["audit", "list", "--action", "key.rotate", "-o", "ndjson"]);
+    assert_eq!(log[0]["reason"], "again");
+    assert_eq!(log[0]["target"]["id"], "log-key");
+    assert_eq!(log[0]["seq"].as_u64().map(|it| it + 1), keys[2]["from"].as_u64());
+    daemon.stop().0.check_store();
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -7,6 +7,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
+use agentidp_shared::merkle::{Checkpoint, Note, VerifierKey};
 use agentidp_tests::{Client, Installation, MountNamespace, Registration, TestDaemon};
 
 use super::backup::{IDENTITY, RECIPIENT};
@@ -40,6 +41,7 @@ sections! {
     a_power_cut: "The power failed",
     a_damaged_backup: "A backup is damaged",
     back_to_a_moment: "Back to a moment",
+    a_known_log_key: "The log's key may be known to someone",
 }
 
 #[test]
@@ -123,7 +125,7 @@ fn a_lost_server(section: &str) {
     assert_says(&said, &["the file is whole", "its content is whole"]);
     let said = drill.step("Restore it");
     assert_says(&said, &[&format!("restored {count} audit entries"), " s; "]);
-    println!("{said}");
+    let _ = writeln!(std::io::stdout(), "{said}");
     let said = drill.step("Verify the store and give it to the daemon");
     assert_says(&said, &["the store is sound"]);
     assert_says(&drill.step("Start"), &["ready"]);
@@ -243,6 +245,12 @@ fn a_store_put_back(section: &str) {
     assert_says(&said, &["accepted as it is"]);
     let said = drill.step("Start on it");
     assert_says(&said, &["the snapshot of yesterday"]);
+    let list = ["audit", "list", "--action", "store.accept", "-o", "ndjson"];
+    let entry = drill.cli().ndjson(&list).remove(0);
+    let head: serde_json::Value = serde_json::from_str(&head).unwrap();
+    for name in ["store_id", "entries", "root"] {
+        assert_eq!(entry["refused_head"][name], head[name], "{entry}");
+    }
     assert_issues(&client);
     drill.finish();
 }
@@ -322,7 +330,7 @@ fn a_full_disk(section: &str) {
     let store = drill.installation.config.store.clone();
     drill.before("systemctl start agentidpd; agentidp org create acme");
     let registration = Registration::new("a@acme.example");
-    drill.cli().json(&registration.arguments());
+    let _ = drill.cli().json(&registration.arguments());
     let issue = ["credential", "issue", "a@acme.example", "-o", "json"];
     let issued = drill.cli().json(&issue);
     let text = |name: &str| issued[name].as_str().unwrap().to_owned();
@@ -428,5 +436,41 @@ fn back_to_a_moment(section: &str) {
     let organizations = drill.cli().ndjson(&["org", "list", "-o", "ndjson"]);
     assert_eq!(organizations.len(), 1);
     assert_eq!(organizations[0]["name"], "right");
+    drill.finish();
+}
+
+fn a_known_log_key(section: &str) {
+    let daemon = TestDaemon::start();
+    daemon.organization("acme");
+    let old = daemon.cli().run(&["audit", "key"]).ok();
+    let old: VerifierKey = old.stdout().trim_end().parse().unwrap();
+    let (installation, _) = daemon.stop();
+    let kept = installation.directory().join("kept");
+    fs::create_dir(&kept).unwrap();
+    fs::write(kept.join("log.vkey"), format!("{old}\n")).unwrap();
+
+    let mut drill = Drill::begin(section, installation);
+    let said = drill.step("Change it");
+    assert_says(&said, &["another key", "Both have signed this checkpoint"]);
+    let said = drill.step("Start and take down what there is");
+    assert_says(&said, &[&old.to_string(), "FROM SIZE"]);
+    let new = fs::read_to_string(kept.join("log.vkey")).unwrap();
+    let new: VerifierKey = new.trim_end().parse().unwrap();
+    assert_ne!(new, old);
+    let said = drill.step("Verify with the new key");
+    assert_says(&said, &["verified"]);
+    let handover = fs::read_to_string(kept.join("handover")).unwrap();
+    let note = handover.split_once("kept.\n\n").unwrap().1;
+    let note = note.strip_suffix('\n').unwrap_or(note);
+    let note = Note::from_bytes(note.as_bytes()).unwrap();
+    let of_old = Checkpoint::verified(&note, &old).unwrap();
+    assert_eq!(Checkpoint::verified(&note, &new).unwrap(), of_old);
+    let keys = drill.cli().ndjson(&["audit", "key", "--all", "-o", "ndjson"]);
+    assert_eq!(keys[1]["from"].as_u64(), Some(of_old.size));
+    // It has signed nothing since.
+    let newest = drill.cli().run(&["audit", "checkpoint"]).ok();
+    let newest = Note::from_bytes(newest.stdout().as_bytes()).unwrap();
+    assert!(Checkpoint::verified(&newest, &new).unwrap().size > of_old.size);
+    assert!(Checkpoint::verified(&newest, &old).is_err());
     drill.finish();
 }

@@ -5,13 +5,14 @@
 //! carries checkpoints off the machine is in `crate::sink`.
 
 mod export;
+mod keys;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use agentidp_shared::merkle::{
-    Checkpoint, Edge, Grown, LogKey, NodeHash, Note, TileError, TlogProof, VerifierKey,
+    Checkpoint, Edge, Grown, NodeHash, Note, TileError, TlogProof, VerifierKey,
     prove_consistency, prove_inclusion,
 };
 use agentidp_shared::{Code, FieldError};
@@ -22,13 +23,14 @@ use tokio_util::sync::CancellationToken;
 use super::{Caller, Service, ServiceError};
 use crate::store::ReadError;
 pub(crate) use export::{ExportChunk, ExportRange};
+pub(crate) use keys::{Handover, Held, LogKeys, rotate};
 
 /// How long a proof waits for a checkpoint that covers it. There is one each second.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What signs checkpoints, and the newest.
 pub(super) struct Log {
-    key: LogKey,
+    keys: LogKeys,
     newest: watch::Sender<Option<Arc<Signed>>>,
     /// How far each way off the machine has got.
     deliveries: Mutex<BTreeMap<&'static str, Delivery>>,
@@ -71,10 +73,10 @@ pub(crate) struct Consistency {
 }
 
 impl Log {
-    /// The log whose checkpoints `key` signs.
-    pub(super) fn new(key: LogKey) -> Self {
+    /// The log whose checkpoints `keys` sign.
+    pub(super) fn new(keys: LogKeys) -> Self {
         Self {
-            key,
+            keys,
             newest: watch::Sender::new(None),
             deliveries: Mutex::default(),
         }
@@ -99,7 +101,12 @@ impl From<TileError<ReadError>> for ServiceError {
 impl Service {
     /// What verifies the log's checkpoints.
     pub(crate) const fn log_verifier(&self) -> &VerifierKey {
-        self.log.key.verifier()
+        self.log.keys.verifier()
+    }
+
+    /// Every key that the log has had, the present one last.
+    pub(crate) fn log_keys(&self) -> &[Held] {
+        self.log.keys.all()
     }
 
     /// The checkpoints, as they are signed; `None` before the first.
@@ -131,7 +138,7 @@ impl Service {
     pub(super) async fn sign_checkpoint(&self, edge: &Edge) -> Result<(), ServiceError> {
         let origin = self.log_verifier().name().to_owned();
         let checkpoint = Checkpoint::new(origin, edge.size(), edge.root());
-        let note = checkpoint.sign(&self.log.key)?;
+        let note = self.log.keys.sign(&checkpoint, self.clock.now())?;
         tracing::info!(target: "audit_checkpoint", size = edge.size(), note = %note, "the audit log has grown");
         let text = note.to_string();
         let edge = edge.clone();
