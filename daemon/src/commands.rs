@@ -121,7 +121,10 @@ pub fn rotate_log_key(config: &Config, reason: &str, overlap_days: u16) -> anyho
         note,
     } = rotate(config, actor, reason.parse()?, overlap)?;
     let mut out = io::stdout().lock();
-    writeln!(out, "the log has another key, which verifies by\n\n{verifier}\n")?;
+    writeln!(
+        out,
+        "the log has another key, which verifies by\n\n{verifier}\n"
+    )?;
     if overlap_days > 0 {
         writeln!(out, "The key of before signs too until {until}.")?;
     }

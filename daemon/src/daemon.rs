@@ -30,6 +30,7 @@ use crate::sink::{Checkpoints, Sink};
 use crate::store::durable::{JournaledStore, OpenError, StoreOptions};
 use crate::store::{Commit, Store};
 use crate::upkeep;
+use crate::witness::Witness;
 
 /// How long requests under way are waited for when the daemon is to end. With what comes after it
 /// the daemon ends within ten seconds.
@@ -57,10 +58,14 @@ pub(crate) struct Daemon {
     stopping: CancellationToken,
 }
 
-fn sinks(config: &config::Audit) -> Vec<Sink> {
+fn sinks(config: &config::Audit) -> anyhow::Result<Vec<Sink>> {
     let file = config.checkpoint_file.clone().map(Sink::File);
     let command = config.checkpoint_command.clone().map(Sink::Command);
-    file.into_iter().chain(command).collect()
+    let mut sinks: Vec<_> = file.into_iter().chain(command).collect();
+    for witness in &config.witnesses {
+        sinks.push(Sink::Witness(Arc::new(Witness::new(witness)?)));
+    }
+    Ok(sinks)
 }
 
 /// The store that `config` describes.
@@ -282,7 +287,7 @@ impl Daemon {
             operators: Operators::new(config.operator.roles.clone()),
             http: config.http.clone(),
             certificate,
-            sinks: sinks(&config.audit),
+            sinks: sinks(&config.audit)?,
             check_every: config.store.check_every,
             stopping,
         })

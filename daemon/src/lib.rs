@@ -24,6 +24,7 @@ mod service;
 mod sink;
 mod store;
 mod upkeep;
+mod witness;
 
 #[cfg(test)]
 mod fuzz;

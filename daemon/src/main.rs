@@ -12,8 +12,8 @@ use agentidp_daemon::store_commands::{
     Place, check_store, compact_store, rebuild_store, try_index,
 };
 use agentidp_daemon::{
-    accept_store, create_backup, dev, init, lifecycle, list_backups, restore_backup, rotate_log_key, run,
-    verify_backup,
+    accept_store, create_backup, dev, init, lifecycle, list_backups, restore_backup,
+    rotate_log_key, run, verify_backup,
 };
 use clap::{CommandFactory as _, Parser as _};
 

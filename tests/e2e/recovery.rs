@@ -465,7 +465,9 @@ fn a_known_log_key(section: &str) {
     let note = Note::from_bytes(note.as_bytes()).unwrap();
     let of_old = Checkpoint::verified(&note, &old).unwrap();
     assert_eq!(Checkpoint::verified(&note, &new).unwrap(), of_old);
-    let keys = drill.cli().ndjson(&["audit", "key", "--all", "-o", "ndjson"]);
+    let keys = drill
+        .cli()
+        .ndjson(&["audit", "key", "--all", "-o", "ndjson"]);
     assert_eq!(keys[1]["from"].as_u64(), Some(of_old.size));
     // It has signed nothing since.
     let newest = drill.cli().run(&["audit", "checkpoint"]).ok();

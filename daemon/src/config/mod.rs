@@ -33,7 +33,7 @@ pub use secret::KeyEncryptionKey;
 pub use source::Environment;
 pub use tls::Tls;
 pub(crate) use tls::provider;
-pub use value::{LogFilter, RoleMapping, TierSetting};
+pub use value::{LogFilter, RoleMapping, TierSetting, WitnessSetting};
 
 use secret::{Given, KeyNames, KeySource};
 use source::Sources;
@@ -162,6 +162,8 @@ pub struct Audit {
     pub checkpoint_file: Option<PathBuf>,
     /// The program that gets each on its standard input, and its arguments; never empty.
     pub checkpoint_command: Option<Vec<String>>,
+    /// Who is asked to sign them too.
+    pub witnesses: Vec<WitnessSetting>,
 }
 
 /// Signing keys and what seals them.
@@ -389,6 +391,7 @@ impl Config {
             audit: Audit {
                 checkpoint_file: sources.text("audit.checkpoint_file", value::path)?,
                 checkpoint_command: checkpoint_command(sources)?,
+                witnesses: witnesses(sources)?,
             },
             backup: Backup::of(sources)?,
             keys: Keys {
@@ -567,6 +570,14 @@ fn checkpoint_command(sources: &Sources<'_>) -> Result<Option<Vec<String>>, Conf
         value::check_command(command).map_err(|rule| sources.refuse(KEY, rule))?;
     }
     Ok(command)
+}
+
+fn witnesses(sources: &Sources<'_>) -> Result<Vec<WitnessSetting>, ConfigError> {
+    const KEY: &str = "audit.witnesses";
+    let witnesses = sources.value::<Vec<WitnessSetting>>(KEY)?;
+    let witnesses = witnesses.unwrap_or_default();
+    value::check_witnesses(&witnesses).map_err(|rule| sources.refuse(KEY, rule))?;
+    Ok(witnesses)
 }
 
 fn warn_before(sources: &Sources<'_>) -> Result<Vec<Duration>, ConfigError> {

@@ -212,6 +212,7 @@ fn every_setting_has_a_variable_that_stands_above_the_file() {
         ("AGENTIDP_AUDIT_CHECKPOINT_FILE", "/c"),
         ("AGENTIDP_AUDIT_CHECKPOINT_COMMAND", r#"["/bin/send", "x"]"#),
         ("AGENTIDP_STORE_RESERVE", "off"),
+        ("AGENTIDP_AUDIT_WITNESSES", WITNESSES),
         ("AGENTIDP_KEYS_ALGORITHM", "RS256"),
         ("AGENTIDP_KEYS_ROTATION_PERIOD", "never"),
         ("AGENTIDP_KEYS_JWKS_MAX_AGE", "90s"),
@@ -950,6 +951,31 @@ fn checkpoints_go_to_a_file_and_to_a_program_by_its_whole_path() {
     }
 }
 
+const WITNESSES: &str = r#"[{ url = "https://w.example/log", key = "witness.example.com/w1+9f48a994+BCaOqP2bc+HHTO8OnM9ufMPGANssqR9mpY9i8Crp363B" }]"#;
+
+#[test]
+fn a_witness_has_a_url_and_the_key_of_a_witness() {
+    let of = |value: &str| format!("[audit]\nwitnesses = {value}\n");
+    let [witness] = &config(&of(WITNESSES), &[]).audit.witnesses[..] else {
+        panic!("one witness");
+    };
+    assert_eq!(witness.parsed().unwrap().0.name(), "witness.example.com/w1");
+    for wrong in [
+        WITNESSES.replace("https://", "ftp://"),
+        WITNESSES.replace("https://w.example/log", "/log"),
+        WITNESSES.replace("https://", "https://user@"),
+        WITNESSES.replace("/log", "/log?a"),
+        WITNESSES.replace("9f48a994", "9f48a995"),
+        WITNESSES.replace("url = ", "name = \"w\", url = "),
+        WITNESSES.replace("}]", &format!("}}, {}", &WITNESSES[1..])),
+        // The specification's example of a log's key.
+        "[{ url = \"https://w.example\", key = \"example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k\" }]".to_owned(),
+    ] {
+        let error = parse(&of(&wrong), &[]).unwrap_err().to_string();
+        assert!(error.starts_with("agentidpd.toml:2: audit.witnesses"), "{error}");
+    }
+}
+
 /// The default file with every setting uncommented.
 fn uncommented() -> String {
     let uncomment = |line: &'static str| match line.strip_prefix('#') {
@@ -977,6 +1003,7 @@ fn the_default_file_means_the_defaults_and_says_them() {
     assert!(said.http.tls.take().is_some());
     assert!(said.audit.checkpoint_file.take().is_some());
     assert!(said.audit.checkpoint_command.take().is_some());
+    assert_eq!(std::mem::take(&mut said.audit.witnesses).len(), 1);
     let backup = said.backup.take().unwrap();
     let least = format!(
         "[backup]\nfolder = \"/var/backups/agentidp\"\nrecipients = {:?}",

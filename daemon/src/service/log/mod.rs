@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentidp_shared::merkle::{
-    Checkpoint, Edge, Grown, NodeHash, Note, TileError, TlogProof, VerifierKey,
+    Checkpoint, Edge, Grown, NodeHash, Note, Signature, TileError, TlogProof, VerifierKey,
     prove_consistency, prove_inclusion,
 };
 use agentidp_shared::{Code, FieldError};
@@ -98,6 +98,12 @@ impl From<TileError<ReadError>> for ServiceError {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` passes")]
+fn not_kept(error: std::io::Error) -> ServiceError {
+    let message = format!("the store could not keep the newest checkpoint: {error}");
+    ServiceError::new(Code::StoreUnavailable, message)
+}
+
 impl Service {
     /// What verifies the log's checkpoints.
     pub(crate) const fn log_verifier(&self) -> &VerifierKey {
@@ -148,10 +154,7 @@ impl Service {
         let kept = self
             .read(move |store| Ok(store.keep_checkpoint(&text)))
             .await?;
-        kept.map_err(|error| {
-            let message = format!("the store could not keep the newest checkpoint: {error}");
-            ServiceError::new(Code::StoreUnavailable, message)
-        })
+        kept.map_err(not_kept)
     }
 
     /// The newest checkpoint.
@@ -244,6 +247,65 @@ impl Service {
             })
         })
         .await
+    }
+
+    /// The proof that the log of a checkpoint begins with that of its first `from` entries: nothing when those
+    /// are none or all.
+    ///
+    /// # Errors
+    ///
+    /// When the log was never of that size, or the store cannot be read.
+    pub(crate) async fn prove_up_to(
+        &self,
+        from: u64,
+        signed: &Signed,
+    ) -> Result<Vec<NodeHash>, ServiceError> {
+        if from == 0 || from == signed.size() {
+            return Ok(Vec::new());
+        }
+        let edge = signed.edge.clone();
+        self.read(move |store| {
+            let grown = Grown {
+                full: store,
+                edge: &edge,
+            };
+            Ok(prove_consistency(&grown, from, edge.size())?)
+        })
+        .await
+    }
+
+    /// Adds what witnesses have signed the checkpoint of `size` entries with, while it is the newest. In any
+    /// case the system log has it.
+    ///
+    /// # Errors
+    ///
+    /// When it has too many signatures, or the store could not keep it.
+    pub(crate) async fn add_cosignatures(
+        &self,
+        size: u64,
+        cosignatures: Vec<Signature>,
+    ) -> Result<(), ServiceError> {
+        let mut added = Ok(None);
+        // Nobody is told: it is the same checkpoint, and has been delivered, or is being.
+        self.log.newest.send_if_modified(|newest| {
+            if let Some(signed) = newest.as_ref().filter(|it| it.size() == size) {
+                let mut note = signed.note.clone();
+                let all = cosignatures.iter().try_for_each(|it| note.add(it.clone()));
+                added = all.map(|()| Some(note.to_string()));
+                let edge = signed.edge.clone();
+                *newest = Some(Arc::new(Signed { note, edge }));
+            }
+            false
+        });
+        for it in &cosignatures {
+            tracing::info!(target: "audit_checkpoint", size, cosignature = %it, "a witness has signed a checkpoint");
+        }
+        let Some(text) = added? else {
+            return Ok(());
+        };
+        self.read(move |store| Ok(store.keep_checkpoint(&text)))
+            .await?
+            .map_err(not_kept)
     }
 
     /// Notes that checkpoints are to get to `place`.
