@@ -157,7 +157,9 @@ fn a_damaged_index(section: &str) {
     let said = drill.step("See that it is the index alone");
     assert_says(&said, &["NOT sound", "exit code 3"]);
     let said = drill.step("Make it anew from the journal");
-    assert_says(&said, &[&format!("anew from {} audit entries", count + 1)]);
+    let made = said.split_once("anew from ").unwrap().1;
+    let made: usize = made.split(' ').next().unwrap().parse().unwrap();
+    assert!(made > count, "{said}");
     // What the next step is for.
     fs::remove_dir_all(&index).unwrap();
     let said = drill.step("Or make it anew from the newest backup and the journal");
@@ -318,8 +320,9 @@ fn a_full_disk(section: &str) {
     let disk = installation.directory().join("disk");
     fs::create_dir(&disk).unwrap();
     installation.config.store = disk.join("store");
+    installation.config.reserve = Some("8MiB");
     let mount = format!(
-        "mount -t tmpfs -o size=64m,mode=700 tmpfs {}",
+        "mount -t tmpfs -o size=32m,mode=700 tmpfs {}",
         disk.display()
     );
     let namespace = MountNamespace::new(&mount);
@@ -354,10 +357,10 @@ fn a_full_disk(section: &str) {
     assert_eq!(refused.map(|it| it.status), Some(503));
 
     let said = drill.step("See how full it is");
-    assert_says(&said, &["100%"]);
+    assert_says(&said, &["100%", "low on space"]);
     let said = drill.step("Make room");
     assert!(!said.contains("100%"), "{said}");
-    let said = drill.step("Restart");
+    let said = drill.step("See that it goes on");
     assert_says(&said, &["ready"]);
     assert_issues(&client);
     drill.finish();
