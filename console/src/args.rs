@@ -236,7 +236,11 @@ Example:
         filter: AuditFilterArgs,
     },
     /// Prints the key that verifies the log's checkpoints, and with them exports and proofs
-    Key,
+    Key {
+        /// Every key that the log has had: from which size of it on each signs, and until when
+        #[arg(long)]
+        all: bool,
+    },
     /// Prints the newest checkpoint: what the log commits itself to, signed
     Checkpoint,
     /// Proves that an entry is in the log: a file for `audit verify`, with the entry in it
@@ -408,6 +412,7 @@ mod tests {
             "agentidp audit list --action token.issue --outcome denied --agent a --limit 7 -o ndjson",
             "agentidp audit tail --from 0 -o ndjson",
             "agentidp audit key",
+            "agentidp audit key --all",
             "agentidp audit checkpoint",
             "agentidp audit prove 7 --out f",
             "agentidp audit export f --org acme --from 1 --to 9",

@@ -52,6 +52,10 @@ pub(crate) fn details_with(entry: &Entry, name_agent: impl Fn(&str) -> String) -
     if let Some(reason) = &entry.reason {
         words.push(format!("\"{reason}\""));
     }
+    if let Some(head) = &entry.refused_head {
+        let (entries, root) = (head.entries, head.root);
+        words.push(format!("against a head of {entries} entries, root {root}"));
+    }
     if let Some(count) = entry.count {
         words.push(format!("{count} times"));
     }

@@ -179,6 +179,21 @@ pub enum StoreCommand {
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
+    /// Give the audit log another key to sign its checkpoints with
+    ///
+    /// Prints the new verifier key, and the checkpoint that both keys have signed: whoever trusts the old
+    /// key is led to the new one by it.
+    RotateLogKey {
+        /// Which configuration.
+        #[command(flatten)]
+        file: ConfigFile,
+        /// Why, for the audit log
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// For how many days the old key signs too; 0 when it may be known to someone
+        #[arg(long, value_name = "DAYS", default_value_t = 30)]
+        overlap: u16,
+    },
 }
 
 /// What to do with backups.

@@ -4,16 +4,20 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use agentidp_shared::{Actor, Via};
 use anyhow::{Context as _, bail};
 
 use crate::clock::{System, random};
 use crate::config::{Config, KeyEncryptionKey};
-use crate::daemon::{Daemon, accept_store as accept, create_store, store_exists};
+use crate::daemon::{
+    Daemon, accept_store as accept, create_store, rotate_log_key as rotate, store_exists,
+};
 use crate::lifecycle::{Notifier, raise_open_files_limit, shutdown_signal};
 use crate::listeners::Listeners;
 use crate::rpc::peer::Peer;
+use crate::service::log::Handover;
 use crate::telemetry;
 
 /// Makes the store, and the key-encryption key when its file is configured and missing.
@@ -96,6 +100,37 @@ pub fn accept_store(config: &Config, reason: &str) -> anyhow::Result<()> {
         io::stdout(),
         "the store in {} is accepted as it is",
         config.store.path.display()
+    )?;
+    Ok(())
+}
+
+/// Gives the audit log another key; the key of before signs for so many days more.
+///
+/// # Errors
+///
+/// When a daemon has the store open, or it cannot be opened or written.
+pub fn rotate_log_key(config: &Config, reason: &str, overlap_days: u16) -> anyhow::Result<()> {
+    let actor = Actor {
+        via: Via::Internal,
+        ..Peer::of_this_process().actor()
+    };
+    let overlap = Duration::from_hours(24 * u64::from(overlap_days));
+    let Handover {
+        verifier,
+        until,
+        note,
+    } = rotate(config, actor, reason.parse()?, overlap)?;
+    let mut out = io::stdout().lock();
+    writeln!(
+        out,
+        "the log has another key, which verifies by\n\n{verifier}\n"
+    )?;
+    if overlap_days > 0 {
+        writeln!(out, "The key of before signs too until {until}.")?;
+    }
+    writeln!(
+        out,
+        "Both have signed this checkpoint: keep it where the key of before is kept.\n\n{note}"
     )?;
     Ok(())
 }

@@ -23,12 +23,14 @@ use crate::lifecycle::Notifier;
 use crate::listeners::Listeners;
 use crate::rpc::{self, About, Certified, Operators, StoreWork};
 use crate::scrape;
+use crate::service::log::{self, Handover};
 use crate::service::tier::TierLimits;
 use crate::service::{Service, Settings, Tiers, init};
 use crate::sink::{Checkpoints, Sink};
 use crate::store::durable::{JournaledStore, OpenError, StoreOptions};
 use crate::store::{Commit, Store};
 use crate::upkeep;
+use crate::witness::Witness;
 
 /// How long requests under way are waited for when the daemon is to end. With what comes after it
 /// the daemon ends within ten seconds.
@@ -56,10 +58,14 @@ pub(crate) struct Daemon {
     stopping: CancellationToken,
 }
 
-fn sinks(config: &config::Audit) -> Vec<Sink> {
+fn sinks(config: &config::Audit) -> anyhow::Result<Vec<Sink>> {
     let file = config.checkpoint_file.clone().map(Sink::File);
     let command = config.checkpoint_command.clone().map(Sink::Command);
-    file.into_iter().chain(command).collect()
+    let mut sinks: Vec<_> = file.into_iter().chain(command).collect();
+    for witness in &config.witnesses {
+        sinks.push(Sink::Witness(Arc::new(Witness::new(witness)?)));
+    }
+    Ok(sinks)
 }
 
 /// The store that `config` describes.
@@ -172,6 +178,7 @@ pub(crate) fn store_exists(config: &Config) -> bool {
 ///
 /// When the store cannot be opened for another reason, or not be written.
 pub(crate) fn accept_store(config: &Config, actor: Actor, reason: Reason) -> anyhow::Result<()> {
+    let refused = JournaledStore::head_of(&options(config));
     let store = JournaledStore::open_accepting(&options(config))?;
     let mut entry = Entry::new(
         System::default().now(),
@@ -180,10 +187,35 @@ pub(crate) fn accept_store(config: &Config, actor: Actor, reason: Reason) -> any
         Outcome::Success,
     );
     entry.reason = Some(reason);
+    entry.refused_head = refused;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     runtime.block_on(store.commit(Commit::new(entry)))?;
     store.shutdown();
     Ok(())
+}
+
+/// Gives the log of the store that `config` describes another key; the key of before signs for `overlap`
+/// more.
+///
+/// # Errors
+///
+/// When a daemon has the store open, its keys do not open with the key-encryption key, or it cannot be
+/// written.
+pub(crate) fn rotate_log_key(
+    config: &Config,
+    actor: Actor,
+    reason: Reason,
+    overlap: Duration,
+) -> anyhow::Result<Handover> {
+    let sealer = sealer(config)?;
+    let store = JournaledStore::open(&options(config))?;
+    let system = System::default();
+    let mut entry = Entry::new(system.now(), actor, Action::KeyRotate, Outcome::Success);
+    entry.reason = Some(reason);
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let rotated = runtime.block_on(log::rotate(&store, &sealer, &system, entry, overlap));
+    store.shutdown();
+    Ok(rotated?)
 }
 
 impl Daemon {
@@ -256,7 +288,7 @@ impl Daemon {
             operators: Operators::new(config.operator.roles.clone()),
             http: config.http.clone(),
             certificate,
-            sinks: sinks(&config.audit),
+            sinks: sinks(&config.audit)?,
             check_every: config.store.check_every,
             stopping,
         })

@@ -24,9 +24,10 @@ mod service;
 mod sink;
 mod store;
 mod upkeep;
+mod witness;
 
 #[cfg(test)]
 mod fuzz;
 
 pub use backup::{create_backup, list_backups, restore_backup, verify_backup};
-pub use commands::{accept_store, dev, init, run};
+pub use commands::{accept_store, dev, init, rotate_log_key, run};

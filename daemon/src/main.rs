@@ -12,8 +12,8 @@ use agentidp_daemon::store_commands::{
     Place, check_store, compact_store, rebuild_store, try_index,
 };
 use agentidp_daemon::{
-    accept_store, create_backup, dev, init, lifecycle, list_backups, restore_backup, run,
-    verify_backup,
+    accept_store, create_backup, dev, init, lifecycle, list_backups, restore_backup,
+    rotate_log_key, run, verify_backup,
 };
 use clap::{CommandFactory as _, Parser as _};
 
@@ -42,6 +42,11 @@ fn main() -> ExitCode {
         Command::Store(StoreCommand::Accept { file, reason }) => {
             load(&file).and_then(|config| accept_store(&config, &reason))
         }
+        Command::Store(StoreCommand::RotateLogKey {
+            file,
+            reason,
+            overlap,
+        }) => load(&file).and_then(|config| rotate_log_key(&config, &reason, overlap)),
         Command::Backup(command) => backup(command),
         Command::Completions { shell } => {
             let mut script = Vec::new();

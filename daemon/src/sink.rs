@@ -1,4 +1,4 @@
-//! Ways for checkpoints off the machine: a file, and a command. A log that is rewritten later
+//! Ways for checkpoints off the machine: a file, a command, and witnesses. A log that is rewritten later
 //! contradicts what is there.
 //!
 //! Each is a task of its own, behind the checkpoints and never before them: nobody waits for a file
@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::service::Service;
+use crate::witness::Witness;
 
 /// How long a command may take over a checkpoint.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,29 +35,30 @@ pub(crate) enum Sink {
     File(PathBuf),
     /// Hands it to a command, program and arguments, on its standard input.
     Command(Vec<String>),
+    /// Has a witness sign it.
+    Witness(Arc<Witness>),
 }
 
 impl Sink {
-    /// The names of all kinds.
-    pub(crate) const KINDS: [&str; 2] = ["file", "command"];
-
-    /// Its kind, for measurements.
-    const fn kind(&self) -> &'static str {
-        let [file, command] = Self::KINDS;
+    /// Its name, for measurements.
+    fn name(&self) -> &'static str {
         match self {
-            Self::File(_) => file,
-            Self::Command(_) => command,
+            Self::File(_) => "file",
+            Self::Command(_) => "command",
+            Self::Witness(witness) => witness.name,
         }
     }
 
     /// Delivers every checkpoint that is the newest when its turn comes, until `ended`; then the
     /// last.
     pub(crate) async fn run(self, service: Arc<Service>, ended: CancellationToken) {
-        let kind = self.kind();
-        service.expect_deliveries(kind);
+        let place = self.name();
+        service.expect_deliveries(place);
         let mut newest = service.checkpoints();
         newest.mark_changed();
         let mut has_failed = false;
+        // Of the last checkpoint that a witness signed.
+        let mut known = 0;
         loop {
             tokio::select! {
                 biased;
@@ -67,17 +69,27 @@ impl Sink {
             let Some(signed) = newest.borrow_and_update().clone() else {
                 continue;
             };
-            let failure = self.deliver(signed.note.to_string(), PATIENCE).await.err();
+            let delivered = match &self {
+                Self::Witness(witness) => {
+                    let cosigned = witness.cosign(&service, &signed, &mut known);
+                    let cosigned = tokio::time::timeout(PATIENCE, cosigned).await;
+                    cosigned.unwrap_or_else(|_elapsed| Err(late()))
+                }
+                _ => self.deliver(signed.note.to_string(), PATIENCE).await,
+            };
+            let failure = delivered.err();
             match &failure {
                 // Once, not each second: `status` says how it stands.
                 Some(error) if !has_failed => {
-                    tracing::error!(%error, kind, "a checkpoint did not get off the machine");
+                    tracing::error!(%error, place, "a checkpoint did not get off the machine");
                 }
-                None if has_failed => tracing::info!(kind, "checkpoints get off the machine again"),
+                None if has_failed => {
+                    tracing::info!(place, "checkpoints get off the machine again");
+                }
                 _ => {}
             }
             has_failed = failure.is_some();
-            service.note_delivery(kind, signed.size(), failure.map(|it| it.to_string()));
+            service.note_delivery(place, signed.size(), failure.map(|it| it.to_string()));
         }
     }
 
@@ -91,15 +103,21 @@ impl Sink {
             Self::Command(command) => {
                 let program = command.first().map_or("", String::as_str);
                 let ran = tokio::time::timeout(patience, run(command, note.as_bytes())).await;
-                let late = || {
+                let killed = || {
                     let cause = format!("took more than {} s, and was killed", patience.as_secs());
                     Err(io::Error::other(cause))
                 };
-                ran.unwrap_or_else(|_elapsed| late())
+                ran.unwrap_or_else(|_elapsed| killed())
                     .map_err(|error| named(program, &error))
             }
+            Self::Witness(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
+}
+
+fn late() -> io::Error {
+    let cause = format!("it took more than {} s", PATIENCE.as_secs());
+    io::Error::new(io::ErrorKind::TimedOut, cause)
 }
 
 fn named(what: &str, error: &io::Error) -> io::Error {

@@ -6,7 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::Code;
-use crate::id::{AgentId, CredentialId, OrganizationId, RequestId, TokenId};
+use crate::id::{AgentId, CredentialId, OrganizationId, RequestId, StoreId, TokenId};
+use crate::merkle::NodeHash;
 use crate::text::{Reason, word_enum};
 use crate::time::Timestamp;
 
@@ -253,6 +254,17 @@ pub struct Target {
     pub digest: Option<String>,
 }
 
+/// What a head file said of a store that contradicts it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedHead {
+    /// The store.
+    pub store_id: StoreId,
+    /// How many entries its log had.
+    pub entries: u64,
+    /// The root of the tree over them.
+    pub root: NodeHash,
+}
+
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
@@ -304,6 +316,9 @@ pub struct Entry {
     /// How many like events this entry counts, when it is more than this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
+    /// The head that was not believed, when a store was accepted that contradicts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_head: Option<RefusedHead>,
 }
 
 impl Entry {
@@ -330,6 +345,7 @@ impl Entry {
             audience: Vec::new(),
             expires_at: None,
             count: None,
+            refused_head: None,
         }
     }
 

@@ -12,8 +12,9 @@ use serde_json::Value;
 use super::store::{entries, listings, occupy};
 
 // The pair of age's own documentation.
-const RECIPIENT: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
-const IDENTITY: &str = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
+pub(super) const RECIPIENT: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
+pub(super) const IDENTITY: &str =
+    "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
 
 /// An installation that backs up into a folder, encrypted.
 pub(super) fn backed_up() -> Installation {
@@ -116,7 +117,7 @@ fn a_lost_machine_is_restored_from_its_newest_backup_and_the_copied_journal() {
     let token = later.token(&[]).token();
     assert_eq!(client.token(&[]).status, 200);
     let count = entries(&daemon);
-    let before = listings(&daemon, count);
+    let before = listings(&daemon.cli(), count);
 
     let installation = daemon.kill();
     let journal = installation.directory().join("copied-journal");
@@ -141,7 +142,7 @@ fn a_lost_machine_is_restored_from_its_newest_backup_and_the_copied_journal() {
 
     let daemon = installation.start();
     assert_eq!(
-        listings(&daemon, count),
+        listings(&daemon.cli(), count),
         before,
         "every record and every entry"
     );
@@ -323,7 +324,7 @@ fn a_lost_index_is_made_anew_from_an_encrypted_backup_and_what_came_after_it() {
     let later = daemon.enrol(&Registration::new("later@acme.example"));
     assert_eq!(later.token(&[]).status, 200);
     let count = entries(&daemon);
-    let before = listings(&daemon, count);
+    let before = listings(&daemon.cli(), count);
     let (installation, _) = daemon.stop();
     let index = installation.config.store.join("index");
     fs::remove_dir_all(&index).unwrap();
@@ -345,7 +346,7 @@ fn a_lost_index_is_made_anew_from_an_encrypted_backup_and_what_came_after_it() {
     installation.check_store();
 
     let daemon = installation.start();
-    assert_eq!(listings(&daemon, count), before);
+    assert_eq!(listings(&daemon.cli(), count), before);
     assert_eq!(client.token(&[]).status, 200);
     assert_eq!(later.token(&[]).status, 200);
 }

@@ -28,7 +28,7 @@ pub(crate) fn installed(name: &str) -> PathBuf {
 }
 
 /// Runs a script to its end and gives the JSON that it prints.
-fn script(name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Value {
+pub(crate) fn script(name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Value {
     let path = project_root().join("tests/clients").join(name);
     let mut command = if path.extension().is_some_and(|it| it == "py") {
         let mut python = Command::new(installed("python"));

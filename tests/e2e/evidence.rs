@@ -2,10 +2,19 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
 
-use agentidp_shared::merkle::{Checkpoint, Frontier, NodeHash, Note, VerifierKey};
-use agentidp_tests::{Cli, Installation, Registration, TestDaemon};
+use agentidp_shared::merkle::{
+    Checkpoint, Frontier, NodeHash, Note, Signature, VerifierKey, verify_cosignature,
+};
+use agentidp_tests::{
+    Cli, DEADLINE, Installation, Process, Registration, TestDaemon, project_root,
+};
 use serde_json::Value;
+
+use super::clients::installed;
+use super::tls;
 
 /// The command line where there is no daemon.
 fn elsewhere() -> Cli {
@@ -314,6 +323,128 @@ fn a_way_off_the_machine_that_fails_holds_up_nobody_and_shows() {
     let _ = daemon.stop();
 }
 
+/// A witness for the log with this key, which keeps what it has seen in `file` and, with a certificate and
+/// its key, speaks TLS; its setting.
+fn witness(log: &str, file: &Path, tls: &[&Path]) -> (Process, String, VerifierKey) {
+    let mut command = Command::new(installed("python"));
+    let script = project_root().join("tests/clients/witness.py");
+    command.arg("-I").arg(script).arg(log).arg(file).args(tls);
+    let process = Process::spawn(command);
+    let [url, key] = process.wait_for("its URL and its key", |seen| {
+        let said = String::from_utf8_lossy(&seen.stdout);
+        let mut lines = said.lines().map(str::to_owned);
+        let is_whole = said.lines().count() >= 2 && said.ends_with('\n');
+        is_whole.then(|| [lines.next().unwrap(), lines.next().unwrap()])
+    });
+    let setting = format!("url = {url:?}, key = {key:?}");
+    (process, setting, key.parse().unwrap())
+}
+
+/// Waits until the newest checkpoint has the signature of `witness`; gives its size.
+fn cosigned(daemon: &TestDaemon, witness: &VerifierKey) -> u64 {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let note = daemon.cli().run(&["audit", "checkpoint"]).ok();
+        let note = note.stdout().to_owned();
+        let lines = note.lines().filter(|line| line.starts_with("— "));
+        let mut signatures = lines.map(|line| Signature::from_line(line).unwrap());
+        if let Some(signature) = signatures.find(|it| it.name() == witness.name()) {
+            let note = Note::from_bytes(note.as_bytes()).unwrap();
+            verify_cosignature(&note, &signature, witness).unwrap();
+            return Checkpoint::verified(&note, &key_of(daemon).parse().unwrap())
+                .unwrap()
+                .size;
+        }
+        assert!(Instant::now() < deadline, "not cosigned: {note}");
+    }
+}
+
+#[test]
+fn a_witness_signs_checkpoints_and_one_that_has_seen_more_than_there_is_refuses_and_shows() {
+    let daemon = TestDaemon::start();
+    let key = key_of(&daemon);
+    let (mut installation, _) = daemon.stop();
+    let yesterday = tempfile::tempdir().unwrap();
+    let store = installation.config.store.clone();
+    let before = yesterday.path().join("store");
+    copy(&store, &before);
+    let seen = installation.directory().join("seen");
+    let (process, setting, vkey) = witness(&key, &seen, &[]);
+    installation.config.audit = vec![format!("witnesses = [{{ {setting} }}]")];
+
+    let daemon = installation.start();
+    let first = cosigned(&daemon, &vkey);
+    daemon.organization("acme");
+    let client = daemon.enrol(&Registration::new("a@acme.example"));
+    for _ in 0..300 {
+        let _ = client.token(&[]).token();
+    }
+    let _ = daemon.cli().run(&["audit", "prove", "299"]).ok();
+    assert!(cosigned(&daemon, &vkey) > first);
+    let status = daemon.cli().json(&["status", "-o", "json"]);
+    assert_eq!(status["checkpoints"]["deliveries"][0]["place"], vkey.name());
+    // The daemon has forgotten what the witness has seen: it is told, and goes on from there.
+    let (installation, _) = daemon.stop();
+    let daemon = installation.start();
+    daemon.organization("other");
+    let _ = cosigned(&daemon, &vkey);
+    let said = process.seen(|seen| String::from_utf8_lossy(&seen.stdout).into_owned());
+    assert!(said.contains("answered 409"), "{said}");
+    assert!(
+        !said.contains("answered 422") && !said.contains("answered 400"),
+        "{said}"
+    );
+
+    // The whole store from before, with its head file.
+    let installation = daemon.kill();
+    fs::remove_dir_all(&store).unwrap();
+    copy(&before, &store);
+    let daemon = installation.start();
+    daemon
+        .process
+        .wait_for("the witness's refusal in the log", |seen| {
+            let log = String::from_utf8_lossy(&seen.stderr);
+            log.contains("which is not the beginning of this one")
+                .then_some(())
+        });
+    daemon.organization("served-all-the-same");
+    let status = daemon.cli().run(&["status"]).ok();
+    assert!(
+        status.stdout().contains("failing: it has signed a log of"),
+        "{}",
+        status.stdout()
+    );
+}
+
+#[test]
+fn a_witness_over_tls_is_asked_only_if_its_authority_is_trusted() {
+    let daemon = TestDaemon::start();
+    let key = key_of(&daemon);
+    let (mut installation, _) = daemon.stop();
+    let made = tls::make();
+    let files = ["authority", "certificate", "key"].map(|it| installation.directory().join(it));
+    let texts = [&made.authority, &made.certificate, &made.key];
+    for (file, text) in files.iter().zip(texts) {
+        fs::write(file, text).unwrap();
+    }
+    let [authority, certificate, its_key] = &files;
+    let seen = installation.directory().join("seen");
+    let (_process, setting, vkey) = witness(&key, &seen, &[certificate, its_key]);
+    installation.config.audit = vec![format!("witnesses = [{{ {setting} }}]")];
+    let daemon = installation.start();
+    daemon.process.wait_for("that it is not trusted", |seen| {
+        let log = String::from_utf8_lossy(&seen.stderr);
+        log.contains("UnknownIssuer").then_some(())
+    });
+    assert!(!seen.exists());
+
+    (installation, _) = daemon.stop();
+    let trusted = format!("witnesses = [{{ {setting}, authorities = {authority:?} }}]");
+    installation.config.audit = vec![trusted];
+    let daemon = installation.start();
+    assert!(cosigned(&daemon, &vkey) > 0);
+}
+
 /// The store and its head file together, from before: nothing on the machine contradicts that. What is
 /// held elsewhere does.
 #[test]
@@ -357,6 +488,66 @@ fn a_whole_folder_put_back_is_contradicted_by_the_checkpoints_held_elsewhere() {
         !of_that_size.is_sorted_by(|a, b| a.size < b.size),
         "it went back"
     );
+}
+
+#[test]
+fn an_export_from_before_and_one_from_after_another_key_verify_and_the_log_only_grew() {
+    let daemon = TestDaemon::start();
+    daemon.organization("acme");
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let old = key_of(&daemon);
+    let export = |daemon: &TestDaemon, name: &str| {
+        let _ = daemon.cli().run(&["audit", "export", &path(name)]).ok();
+    };
+    let verify = |name: &str, key: &str| {
+        let arguments = ["audit", "verify", &path(name), "--key", key, "-o", "json"];
+        elsewhere().run(&arguments)
+    };
+    export(&daemon, "before");
+    let held = daemon.cli().run(&["audit", "checkpoint"]).ok();
+    let (installation, _) = daemon.stop();
+    for reason in ["yearly", "again"] {
+        let mut rotate = installation.command("store rotate-log-key");
+        rotate.args(["--reason", reason]);
+        let rotated = Process::spawn(rotate).wait();
+        assert_eq!(rotated.code(), Some(0), "{}", rotated.stderr);
+    }
+    let daemon = installation.start();
+    daemon.organization("other");
+    export(&daemon, "after");
+    let new = key_of(&daemon);
+    let keys = daemon
+        .cli()
+        .ndjson(&["audit", "key", "--all", "-o", "ndjson"]);
+    let vkeys: Vec<_> = keys.iter().map(|it| it["vkey"].as_str().unwrap()).collect();
+    assert_eq!((vkeys[0], vkeys[2]), (old.as_str(), new.as_str()));
+    assert_eq!(
+        (&keys[0]["from"], &keys[2]["until"]),
+        (&0.into(), &Value::Null)
+    );
+    assert!(keys[1]["from"].as_u64() < keys[2]["from"].as_u64());
+
+    let _ = verify("before", &old).ok();
+    let _ = verify("before", &new).failing_with(1);
+    // The old ones sign too, for thirty days.
+    for vkey in vkeys {
+        let _ = verify("after", vkey).ok();
+    }
+    // The same tree: what was held is what the log of that size is now.
+    let held = Note::from_bytes(held.stdout().as_bytes()).unwrap();
+    let held = Checkpoint::verified(&held, &old.parse().unwrap()).unwrap();
+    assert_eq!(root_of(&daemon, held.size), held.root);
+    let log = daemon
+        .cli()
+        .ndjson(&["audit", "list", "--action", "key.rotate", "-o", "ndjson"]);
+    assert_eq!(log[0]["reason"], "again");
+    assert_eq!(log[0]["target"]["id"], "log-key");
+    assert_eq!(
+        log[0]["seq"].as_u64().map(|it| it + 1),
+        keys[2]["from"].as_u64()
+    );
+    daemon.stop().0.check_store();
 }
 
 fn copy(from: &Path, to: &Path) {

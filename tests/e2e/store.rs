@@ -3,12 +3,11 @@
 use std::fs;
 use std::thread;
 
-use agentidp_tests::{Client, Installation, Process, Registration, TestDaemon};
+use agentidp_tests::{Cli, Client, Installation, Process, Registration, TestDaemon};
 
 /// Everything that operators can list, byte for byte. The log's part ends at entry `entries`, so
 /// that two listings compare though the daemon was started in between.
-pub(super) fn listings(daemon: &TestDaemon, entries: usize) -> Vec<String> {
-    let cli = daemon.cli();
+pub(super) fn listings(cli: &Cli, entries: usize) -> Vec<String> {
     let list = |arguments: &[&str]| cli.run(arguments).ok().stdout().to_owned();
     let mut listings = vec![
         list(&["org", "list", "-o", "ndjson"]),
@@ -87,20 +86,24 @@ fn the_index_is_rebuilt_from_the_journal_and_is_equal() {
     let (installation, _) = daemon.stop();
     let daemon = installation.start();
     let count = entries(&daemon);
-    let before = listings(&daemon, count);
+    let before = listings(&daemon.cli(), count);
     let log_lines = before.iter().map(|it| it.lines().count()).max();
     assert_eq!(log_lines, Some(count), "the listing is whole");
 
     let (installation, _) = daemon.stop();
     fs::remove_dir_all(installation.config.store.join("index")).unwrap();
     let daemon = installation.start();
-    assert_eq!(listings(&daemon, count), before, "rebuilt after a stop");
+    assert_eq!(
+        listings(&daemon.cli(), count),
+        before,
+        "rebuilt after a stop"
+    );
     assert_eq!(client.token(&[]).status, 200);
 
     let installation = daemon.kill();
     fs::remove_dir_all(installation.config.store.join("index")).unwrap();
     let daemon = installation.start();
-    let after = listings(&daemon, count);
+    let after = listings(&daemon.cli(), count);
     // The token in between was used by one agent and by one credential of it.
     let differing = after
         .iter()

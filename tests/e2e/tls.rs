@@ -14,13 +14,13 @@ use nix::sys::signal::Signal;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 /// A certificate for the loopback, in PEM, and the authority that it was made by.
-struct Made {
-    authority: String,
-    certificate: String,
-    key: String,
+pub(super) struct Made {
+    pub(super) authority: String,
+    pub(super) certificate: String,
+    pub(super) key: String,
 }
 
-fn make() -> Made {
+pub(super) fn make() -> Made {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params

@@ -75,7 +75,10 @@ pub(super) async fn run(
                 _ = tokio::signal::ctrl_c() => Ok(()),
             }
         }
-        AuditCommand::Key => {
+        AuditCommand::Key { all: true } => {
+            output.all(&Client::connect(socket).await?.audit_keys().await?)
+        }
+        AuditCommand::Key { all: false } => {
             let key = Client::connect(socket).await?.audit_key().await?;
             output.line(&key.to_string())?;
             output.flush()

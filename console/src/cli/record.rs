@@ -2,7 +2,7 @@
 
 use agentidp_shared::{Agent, Credential, CredentialStatus, Organization, ScheduledKey, Timestamp};
 
-use crate::client::ListedAgent;
+use crate::client::{ListedAgent, LogKeyRange};
 use crate::duration;
 
 use super::output::Record;
@@ -50,6 +50,23 @@ fn join(items: impl Iterator<Item = impl ToString>) -> String {
         "-".to_owned()
     } else {
         items.join(" ")
+    }
+}
+
+impl Record for LogKeyRange {
+    const HEADINGS: &'static [&'static str] = &["VERIFIER KEY", "FROM SIZE", "UNTIL"];
+
+    fn cells(&self) -> Vec<String> {
+        let until = moment_or_dash(self.until);
+        vec![self.vkey.clone(), self.from.to_string(), until]
+    }
+
+    fn fields(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("vkey", self.vkey.clone()),
+            ("from", self.from.to_string()),
+            ("until", moment_or_dash(self.until)),
+        ]
     }
 }
 

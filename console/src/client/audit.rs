@@ -1,12 +1,26 @@
 //! Calls about the audit log.
 
+use agentidp_proto::convert::to_domain_timestamp;
 use agentidp_proto::v1;
 use agentidp_proto::v1::audit_service_client::AuditServiceClient;
+use agentidp_shared::Timestamp;
 use agentidp_shared::merkle::VerifierKey;
+use serde::Serialize;
 use tonic::{Request, Streaming};
 
 use super::{Client, MAX_ANSWER, Transport, call};
 use crate::error::Error;
+
+/// A key of the audit log, and what it signs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LogKeyRange {
+    /// Its verifier key (C2SP vkey).
+    pub vkey: String,
+    /// The size of the log from which on it signs.
+    pub from: u64,
+    /// Until when; `None` for the present key.
+    pub until: Option<Timestamp>,
+}
 
 impl Client {
     fn audit_service(&self) -> AuditServiceClient<Transport> {
@@ -67,6 +81,24 @@ impl Client {
         let request = call(v1::GetAuditKeyRequest {});
         let answer = self.audit_service().get_key(request).await?;
         Ok(answer.into_inner().vkey.parse()?)
+    }
+
+    /// Every key that the audit log has had, the present one last.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub async fn audit_keys(&self) -> Result<Vec<LogKeyRange>, Error> {
+        let request = call(v1::GetAuditKeyRequest {});
+        let answer = self.audit_service().get_key(request).await?;
+        let range = |it: v1::LogKey| {
+            Ok(LogKeyRange {
+                vkey: it.vkey.parse::<VerifierKey>()?.to_string(),
+                from: it.from,
+                until: it.until.map(to_domain_timestamp),
+            })
+        };
+        answer.into_inner().keys.into_iter().map(range).collect()
     }
 
     /// An entry, and the proof that it is in the audit log: C2SP tlog-proof.

@@ -14,6 +14,7 @@ mod token;
 
 pub(crate) use self::agent::word;
 pub use self::agent::{AgentQuery, Bulk, BulkProgress, ListedAgent, Refused};
+pub use self::audit::LogKeyRange;
 pub use self::credential::{Issued, ReviewedCredential};
 pub use self::key::RotatedKeys;
 pub use self::status::{

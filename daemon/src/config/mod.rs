@@ -33,7 +33,7 @@ pub use secret::KeyEncryptionKey;
 pub use source::Environment;
 pub use tls::Tls;
 pub(crate) use tls::provider;
-pub use value::{LogFilter, RoleMapping, TierSetting};
+pub use value::{LogFilter, RoleMapping, TierSetting, WitnessSetting};
 
 use secret::{Given, KeyNames, KeySource};
 use source::Sources;
@@ -164,6 +164,8 @@ pub struct Audit {
     pub checkpoint_command: Option<Vec<String>>,
     /// The agents that may read all of it over HTTP, whatever their organization.
     pub readers: Vec<AgentId>,
+    /// Who is asked to sign them too.
+    pub witnesses: Vec<WitnessSetting>,
 }
 
 /// Signing keys and what seals them.
@@ -392,6 +394,7 @@ impl Config {
                 checkpoint_file: sources.text("audit.checkpoint_file", value::path)?,
                 checkpoint_command: checkpoint_command(sources)?,
                 readers: sources.value("audit.readers")?.unwrap_or_default(),
+                witnesses: witnesses(sources)?,
             },
             backup: Backup::of(sources)?,
             keys: Keys {
@@ -570,6 +573,14 @@ fn checkpoint_command(sources: &Sources<'_>) -> Result<Option<Vec<String>>, Conf
         value::check_command(command).map_err(|rule| sources.refuse(KEY, rule))?;
     }
     Ok(command)
+}
+
+fn witnesses(sources: &Sources<'_>) -> Result<Vec<WitnessSetting>, ConfigError> {
+    const KEY: &str = "audit.witnesses";
+    let witnesses = sources.value::<Vec<WitnessSetting>>(KEY)?;
+    let witnesses = witnesses.unwrap_or_default();
+    value::check_witnesses(&witnesses).map_err(|rule| sources.refuse(KEY, rule))?;
+    Ok(witnesses)
 }
 
 fn warn_before(sources: &Sources<'_>) -> Result<Vec<Duration>, ConfigError> {

@@ -58,6 +58,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("audit.checkpoint_file", Form::Text),
     setting("audit.checkpoint_command", Form::Toml),
     setting("audit.readers", Form::Toml),
+    setting("audit.witnesses", Form::Toml),
     setting("backup.folder", Form::Text),
     setting("backup.every", Form::Text),
     setting("backup.keep", Form::Toml),

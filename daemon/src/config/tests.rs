@@ -174,6 +174,14 @@ fn backups_that_would_not_be_safe_are_refused() {
     }
 }
 
+/// The settings of the audit log.
+const AUDIT: [(&str, &str); 4] = [
+    ("AGENTIDP_AUDIT_CHECKPOINT_FILE", "/c"),
+    ("AGENTIDP_AUDIT_CHECKPOINT_COMMAND", r#"["/bin/send", "x"]"#),
+    ("AGENTIDP_AUDIT_READERS", "[]"),
+    ("AGENTIDP_AUDIT_WITNESSES", WITNESSES),
+];
+
 #[test]
 fn every_setting_has_a_variable_that_stands_above_the_file() {
     let file = "[http]\nlisten = \"127.0.0.1:1\"\n[tokens]\nlifetime = \"1m\"\n";
@@ -209,10 +217,7 @@ fn every_setting_has_a_variable_that_stands_above_the_file() {
         ("AGENTIDP_STORE_PATH", "/p"),
         ("AGENTIDP_STORE_HEAD_FILE", "/h"),
         ("AGENTIDP_STORE_CHECK_EVERY", "2d"),
-        ("AGENTIDP_AUDIT_CHECKPOINT_FILE", "/c"),
-        ("AGENTIDP_AUDIT_CHECKPOINT_COMMAND", r#"["/bin/send", "x"]"#),
         ("AGENTIDP_STORE_RESERVE", "off"),
-        ("AGENTIDP_AUDIT_READERS", "[]"),
         ("AGENTIDP_KEYS_ALGORITHM", "RS256"),
         ("AGENTIDP_KEYS_ROTATION_PERIOD", "never"),
         ("AGENTIDP_KEYS_JWKS_MAX_AGE", "90s"),
@@ -226,6 +231,7 @@ fn every_setting_has_a_variable_that_stands_above_the_file() {
         ("AGENTIDP_LOG_DIRECTORY", "/l"),
     ];
     variables.extend(BACKUP);
+    variables.extend(AUDIT);
     for setting in SETTINGS
         .iter()
         .filter(|it| it.form != setting::Form::Secret)
@@ -966,6 +972,31 @@ fn readers_of_the_log_are_named_by_ids() {
     }
 }
 
+const WITNESSES: &str = r#"[{ url = "https://w.example/log", key = "witness.example.com/w1+9f48a994+BCaOqP2bc+HHTO8OnM9ufMPGANssqR9mpY9i8Crp363B" }]"#;
+
+#[test]
+fn a_witness_has_a_url_and_the_key_of_a_witness() {
+    let of = |value: &str| format!("[audit]\nwitnesses = {value}\n");
+    let [witness] = &config(&of(WITNESSES), &[]).audit.witnesses[..] else {
+        panic!("one witness");
+    };
+    assert_eq!(witness.parsed().unwrap().0.name(), "witness.example.com/w1");
+    for wrong in [
+        WITNESSES.replace("https://", "ftp://"),
+        WITNESSES.replace("https://w.example/log", "/log"),
+        WITNESSES.replace("https://", "https://user@"),
+        WITNESSES.replace("/log", "/log?a"),
+        WITNESSES.replace("9f48a994", "9f48a995"),
+        WITNESSES.replace("url = ", "name = \"w\", url = "),
+        WITNESSES.replace("}]", &format!("}}, {}", &WITNESSES[1..])),
+        // The specification's example of a log's key.
+        "[{ url = \"https://w.example\", key = \"example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k\" }]".to_owned(),
+    ] {
+        let error = parse(&of(&wrong), &[]).unwrap_err().to_string();
+        assert!(error.starts_with("agentidpd.toml:2: audit.witnesses"), "{error}");
+    }
+}
+
 /// The default file with every setting uncommented.
 fn uncommented() -> String {
     let uncomment = |line: &'static str| match line.strip_prefix('#') {
@@ -993,6 +1024,7 @@ fn the_default_file_means_the_defaults_and_says_them() {
     assert!(said.http.tls.take().is_some());
     assert!(said.audit.checkpoint_file.take().is_some());
     assert!(said.audit.checkpoint_command.take().is_some());
+    assert_eq!(std::mem::take(&mut said.audit.witnesses).len(), 1);
     let backup = said.backup.take().unwrap();
     let least = format!(
         "[backup]\nfolder = \"/var/backups/agentidp\"\nrecipients = {:?}",

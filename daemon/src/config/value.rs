@@ -7,10 +7,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use agentidp_shared::key_schedule::LONGEST_JWKS_MAX_AGE;
+use agentidp_shared::merkle::{SignatureType, VerifierKey};
 use agentidp_shared::{OrganizationId, OrganizationName, Rate, Resource, Role, Tier};
+use http::Uri;
 use nix::unistd::{Group, User};
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
+
+use crate::witness::parse_url;
 
 /// The rule that a value broke, as a sentence without a full stop.
 pub(super) type Rule = Cow<'static, str>;
@@ -43,6 +47,46 @@ pub struct TierSetting {
     pub agents: Option<u64>,
     /// How many tokens in a calendar month (UTC); absent: without limit.
     pub tokens_per_month: Option<u64>,
+}
+
+/// A witness of the audit log's checkpoints: C2SP tlog-witness.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WitnessSetting {
+    /// Its prefix of submissions.
+    pub url: String,
+    /// What verifies its signatures (C2SP vkey).
+    pub key: String,
+    /// The file with the certificates of the authorities that it is trusted by, in PEM; absent: the system's.
+    pub authorities: Option<PathBuf>,
+}
+
+impl WitnessSetting {
+    /// Its key and its URL.
+    pub(crate) fn parsed(&self) -> Result<(VerifierKey, Uri), Rule> {
+        let key: VerifierKey = self.key.parse().map_err(|error| format!("key: {error}"))?;
+        if key.signs() != SignatureType::Cosignature {
+            return Err("key: must be that of a witness (type 0x04), not of a log".into());
+        }
+        let uri = parse_url(&self.url);
+        let uri = uri.ok_or("url: must be an http or https URL without a query, such as https://witness.example.com/log")?;
+        Ok((key, uri))
+    }
+}
+
+/// Up to eight witnesses, each with a name of its own.
+pub(super) fn check_witnesses(witnesses: &[WitnessSetting]) -> Result<(), Rule> {
+    let mut names = BTreeSet::from(["daemon".to_owned(), "file".to_owned(), "command".to_owned()]);
+    if witnesses.len() > 8 {
+        return Err("must be at most 8".into());
+    }
+    for witness in witnesses {
+        let (key, _) = witness.parsed()?;
+        if !names.insert(key.name().to_owned()) {
+            return Err("must have keys of different names".into());
+        }
+    }
+    Ok(())
 }
 
 /// The tiers that there are when the configuration names none; the first is the default.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use agentidp_proto::v1;
 use agentidp_proto::v1::audit_service_server::AuditService;
+use agentidp_proto::{convert, v1};
 use agentidp_shared::FieldError;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
@@ -134,7 +134,13 @@ impl AuditService for Adapter {
     ) -> Result<Response<v1::AuditKey>, Status> {
         caller(&request)?;
         let vkey = self.0.log_verifier().to_string();
-        Ok(Response::new(v1::AuditKey { vkey }))
+        let keys = self.0.log_keys().iter().map(|it| v1::LogKey {
+            vkey: it.verifier.to_string(),
+            from: it.from,
+            until: it.until.map(convert::timestamp),
+        });
+        let keys = keys.collect();
+        Ok(Response::new(v1::AuditKey { vkey, keys }))
     }
 
     async fn prove(

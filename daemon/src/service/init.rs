@@ -1,6 +1,5 @@
 //! What a new store begins with: its first entries, and the secrets of its own.
 
-use agentidp_shared::merkle::LogKey;
 use agentidp_shared::{Action, Actor, Entry, Outcome, Timestamp};
 use zeroize::Zeroizing;
 
@@ -42,15 +41,14 @@ pub(super) fn secret_check_key(
     own_secret(store, sealer, ServerSecretName::SecretCheck)
 }
 
-/// The key that signs the log's checkpoints. The log is named after the store, because whatever the
-/// configuration says may change, and the log stays the same.
-pub(super) fn log_key(store: &dyn Store, sealer: &Sealer) -> Result<LogKey, ServiceError> {
-    let seed = own_secret(store, sealer, ServerSecretName::LogKey)?;
-    let origin = format!("agentidp/{}", store.status().id);
-    Ok(LogKey::from_seed(origin, &seed)?)
+/// The log's name. It is that of the store, because whatever the configuration says may change, and the log
+/// stays the same.
+pub(super) fn log_origin(store: &dyn Store) -> String {
+    format!("agentidp/{}", store.status().id)
 }
 
-fn own_secret(
+/// A secret of the server's own.
+pub(super) fn own_secret(
     store: &dyn Store,
     sealer: &Sealer,
     name: ServerSecretName,

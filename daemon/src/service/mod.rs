@@ -168,7 +168,7 @@ impl Service {
         let reply_sealer = Sealer::new(&zeroize::Zeroizing::new(crate::clock::random(
             random.as_ref(),
         )))?;
-        let log = log::Log::new(init::log_key(store.as_ref(), &sealer)?);
+        let log = log::Log::new(log::LogKeys::open(store.as_ref(), &sealer)?);
         let begun = (clock.clock().now(), Instant::now());
         let last_issued = newest.map_or(0, Timestamp::as_millis);
         Ok(Self {

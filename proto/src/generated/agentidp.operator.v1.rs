@@ -740,11 +740,25 @@ pub mod tail_audit_response {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetAuditKeyRequest {}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AuditKey {
     /// C2SP signed-note: NAME+ID+KEY
     #[prost(string, tag = "1")]
     pub vkey: ::prost::alloc::string::String,
+    /// every key that the log has had, the first first and the present one last
+    #[prost(message, repeated, tag = "2")]
+    pub keys: ::prost::alloc::vec::Vec<LogKey>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LogKey {
+    #[prost(string, tag = "1")]
+    pub vkey: ::prost::alloc::string::String,
+    /// the size of the log from which on it signs
+    #[prost(uint64, tag = "2")]
+    pub from: u64,
+    /// absent: it is the present key, and signs until another takes over
+    #[prost(message, optional, tag = "3")]
+    pub until: ::core::option::Option<::prost_types::Timestamp>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ProveAuditEntryRequest {

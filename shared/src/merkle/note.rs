@@ -49,15 +49,20 @@ impl Note {
     /// When a note cannot have that text.
     pub fn sign(text: String, key: &LogKey) -> Result<Self, FieldError> {
         check_text(&text)?;
-        let signature = Signature {
-            name: key.verifier().name().to_owned(),
-            id: key.verifier().id(),
-            bytes: key.sign(text.as_bytes()),
-        };
+        let signature = Signature::by(key, &text);
         Ok(Self {
             text,
             signatures: vec![signature],
         })
+    }
+
+    /// Signs it with another key as well.
+    ///
+    /// # Errors
+    ///
+    /// When the note has as many signatures as it may have.
+    pub fn sign_also(&mut self, key: &LogKey) -> Result<(), FieldError> {
+        self.add(Signature::by(key, &self.text))
     }
 
     /// The text, with its last newline. Not to be believed before [`Note::verify`].
@@ -154,6 +159,14 @@ impl fmt::Display for Note {
 }
 
 impl Signature {
+    fn by(key: &LogKey, text: &str) -> Self {
+        Self {
+            name: key.verifier().name().to_owned(),
+            id: key.verifier().id(),
+            bytes: key.sign(text.as_bytes()),
+        }
+    }
+
     /// The name of the key.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -244,6 +257,20 @@ mod tests {
         );
         let other_text = note(&NOTE.replace("example m", "Example m"));
         assert_eq!(other_text.verify(&key), Err(NoteError::WrongSignature));
+    }
+
+    #[test]
+    fn a_note_that_two_keys_have_signed_verifies_with_either() {
+        let [one, other, third] = [1, 2, 3].map(|it| {
+            let name = "log.example".to_owned();
+            LogKey::from_seed(name, &[it; 32]).unwrap()
+        });
+        let mut signed = Note::sign("text\n".to_owned(), &one).unwrap();
+        signed.sign_also(&other).unwrap();
+        let read = note(&signed.to_string());
+        assert_eq!(read.verify(one.verifier()), Ok(()));
+        assert_eq!(read.verify(other.verifier()), Ok(()));
+        assert_eq!(read.verify(third.verifier()), Err(NoteError::NotSigned));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! carries checkpoints off the machine is in `crate::sink`.
 
 mod export;
+mod keys;
 mod tiles;
 
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentidp_shared::merkle::{
-    Checkpoint, Edge, Grown, LogKey, NodeHash, Note, TileError, TlogProof, VerifierKey,
+    Checkpoint, Edge, Grown, NodeHash, Note, Signature, TileError, TlogProof, VerifierKey,
     prove_consistency, prove_inclusion, root,
 };
 use agentidp_shared::{Code, FieldError};
@@ -23,13 +24,14 @@ use tokio_util::sync::CancellationToken;
 use super::{Caller, Service, ServiceError};
 use crate::store::ReadError;
 pub(crate) use export::{ExportChunk, ExportRange};
+pub(crate) use keys::{Handover, Held, LogKeys, rotate};
 
 /// How long a proof waits for a checkpoint that covers it. There is one each second.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What signs checkpoints, and the newest.
 pub(super) struct Log {
-    key: LogKey,
+    keys: LogKeys,
     newest: watch::Sender<Option<Arc<Signed>>>,
     /// How far each way off the machine has got.
     deliveries: Mutex<BTreeMap<&'static str, Delivery>>,
@@ -72,10 +74,10 @@ pub(crate) struct Consistency {
 }
 
 impl Log {
-    /// The log whose checkpoints `key` signs.
-    pub(super) fn new(key: LogKey) -> Self {
+    /// The log whose checkpoints `keys` sign.
+    pub(super) fn new(keys: LogKeys) -> Self {
         Self {
-            key,
+            keys,
             newest: watch::Sender::new(None),
             deliveries: Mutex::default(),
         }
@@ -97,10 +99,21 @@ impl From<TileError<ReadError>> for ServiceError {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` passes")]
+fn not_kept(error: std::io::Error) -> ServiceError {
+    let message = format!("the store could not keep the newest checkpoint: {error}");
+    ServiceError::new(Code::StoreUnavailable, message)
+}
+
 impl Service {
     /// What verifies the log's checkpoints.
     pub(crate) const fn log_verifier(&self) -> &VerifierKey {
-        self.log.key.verifier()
+        self.log.keys.verifier()
+    }
+
+    /// Every key that the log has had, the present one last.
+    pub(crate) fn log_keys(&self) -> &[Held] {
+        self.log.keys.all()
     }
 
     /// The checkpoints, as they are signed; `None` before the first.
@@ -132,7 +145,7 @@ impl Service {
     pub(super) async fn sign_checkpoint(&self, edge: &Edge) -> Result<(), ServiceError> {
         let origin = self.log_verifier().name().to_owned();
         let checkpoint = Checkpoint::new(origin, edge.size(), edge.root());
-        let note = checkpoint.sign(&self.log.key)?;
+        let note = self.log.keys.sign(&checkpoint, self.clock.now())?;
         tracing::info!(target: "audit_checkpoint", size = edge.size(), note = %note, "the audit log has grown");
         let text = note.to_string();
         let edge = edge.clone();
@@ -142,10 +155,7 @@ impl Service {
         let kept = self
             .read(move |store| Ok(store.keep_checkpoint(&text)))
             .await?;
-        kept.map_err(|error| {
-            let message = format!("the store could not keep the newest checkpoint: {error}");
-            ServiceError::new(Code::StoreUnavailable, message)
-        })
+        kept.map_err(not_kept)
     }
 
     /// The newest checkpoint.
@@ -191,7 +201,8 @@ impl Service {
             .read(move |full| Ok(root(&Grown { full, edge: &edge }, size)?))
             .await?;
         let origin = self.log_verifier().name().to_owned();
-        Ok(Checkpoint::new(origin, size, root).sign(&self.log.key)?)
+        let checkpoint = Checkpoint::new(origin, size, root);
+        self.log.keys.sign(&checkpoint, self.clock.now())
     }
 
     /// An entry, and the proof that it is in the log.
@@ -255,6 +266,65 @@ impl Service {
             })
         })
         .await
+    }
+
+    /// The proof that the log of a checkpoint begins with that of its first `from` entries: nothing when those
+    /// are none or all.
+    ///
+    /// # Errors
+    ///
+    /// When the log was never of that size, or the store cannot be read.
+    pub(crate) async fn prove_up_to(
+        &self,
+        from: u64,
+        signed: &Signed,
+    ) -> Result<Vec<NodeHash>, ServiceError> {
+        if from == 0 || from == signed.size() {
+            return Ok(Vec::new());
+        }
+        let edge = signed.edge.clone();
+        self.read(move |store| {
+            let grown = Grown {
+                full: store,
+                edge: &edge,
+            };
+            Ok(prove_consistency(&grown, from, edge.size())?)
+        })
+        .await
+    }
+
+    /// Adds what witnesses have signed the checkpoint of `size` entries with, while it is the newest. In any
+    /// case the system log has it.
+    ///
+    /// # Errors
+    ///
+    /// When it has too many signatures, or the store could not keep it.
+    pub(crate) async fn add_cosignatures(
+        &self,
+        size: u64,
+        cosignatures: Vec<Signature>,
+    ) -> Result<(), ServiceError> {
+        let mut added = Ok(None);
+        // Nobody is told: it is the same checkpoint, and has been delivered, or is being.
+        self.log.newest.send_if_modified(|newest| {
+            if let Some(signed) = newest.as_ref().filter(|it| it.size() == size) {
+                let mut note = signed.note.clone();
+                let all = cosignatures.iter().try_for_each(|it| note.add(it.clone()));
+                added = all.map(|()| Some(note.to_string()));
+                let edge = signed.edge.clone();
+                *newest = Some(Arc::new(Signed { note, edge }));
+            }
+            false
+        });
+        for it in &cosignatures {
+            tracing::info!(target: "audit_checkpoint", size, cosignature = %it, "a witness has signed a checkpoint");
+        }
+        let Some(text) = added? else {
+            return Ok(());
+        };
+        self.read(move |store| Ok(store.keep_checkpoint(&text)))
+            .await?
+            .map_err(not_kept)
     }
 
     /// Notes that checkpoints are to get to `place`.

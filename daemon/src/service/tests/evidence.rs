@@ -1,10 +1,10 @@
 //! What the log gives out can be verified, and nobody is given what is not there for them.
 
 use agentidp_shared::merkle::export::{Report, verify_export};
-use agentidp_shared::merkle::{Checkpoint, verify_consistency};
+use agentidp_shared::merkle::{Checkpoint, NodeHash, verify_consistency};
 
 use super::*;
-use crate::service::log::{ExportRange, Signed};
+use crate::service::log::{ExportRange, Handover, LogKeys, Signed, rotate};
 
 const ALL: ExportRange = ExportRange {
     organization: None,
@@ -203,4 +203,47 @@ async fn a_range_that_is_not_one_is_refused() {
     let nothing = ExportRange { from: size, ..ALL };
     let report = bench.export(&bench.operator(), nothing).await.unwrap();
     assert_eq!(report.entries, 0);
+}
+
+#[tokio::test]
+async fn a_key_of_before_signs_until_its_end_and_is_listed_for_ever() {
+    const HOUR: Duration = Duration::from_hours(1);
+    let bench = Bench::new().await;
+    let sealer = Sealer::new(&[7; 32]).unwrap();
+    let store: &dyn Store = bench.store.as_ref();
+    let change = async |overlap| -> Handover {
+        let (action, now) = (Action::KeyRotate, bench.clock.now());
+        let entry = Entry::new(now, Actor::system(), action, Outcome::Success);
+        let changed = rotate(store, &sealer, &System::default(), entry, overlap).await;
+        changed.unwrap()
+    };
+    let mut verifiers = vec![bench.service.log_verifier().clone()];
+    for _ in 0..2 {
+        let handover = change(HOUR).await;
+        for key in [verifiers.last().unwrap(), &handover.verifier] {
+            let handed = Checkpoint::verified(&handover.note, key).unwrap();
+            assert_eq!(handed.size, *bench.store.head().borrow());
+        }
+        verifiers.push(handover.verifier);
+    }
+    let keys = LogKeys::open(store, &sealer).unwrap();
+    assert_eq!(keys.verifier(), verifiers.last().unwrap());
+    let root = NodeHash::of_empty_tree();
+    let checkpoint = Checkpoint::new(keys.verifier().name().to_owned(), 9, root);
+    let signs = |keys: &LogKeys, now| -> Vec<bool> {
+        let note = keys.sign(&checkpoint, now).unwrap();
+        let has = verifiers.iter().map(|it| note.verify(it).is_ok());
+        has.collect()
+    };
+    let now = bench.clock.now();
+    assert_eq!(signs(&keys, now), [true, true, true]);
+    assert_eq!(signs(&keys, now.plus(HOUR)), [false, false, true]);
+
+    bench.pass(HOUR);
+    let _ = change(Duration::ZERO).await;
+    let keys = LogKeys::open(store, &sealer).unwrap();
+    let listed: Vec<_> = keys.all().iter().map(|it| it.verifier.clone()).collect();
+    assert_eq!(listed[..3], verifiers);
+    // Nothing is left to sign with, whatever the clock says.
+    assert_eq!(signs(&keys, now), [false, false, false]);
 }

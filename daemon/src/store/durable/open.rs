@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use agentidp_shared::merkle::{Frontier, NodeHash};
-use agentidp_shared::{Entry, StoreId, Timestamp};
+use agentidp_shared::{Entry, RefusedHead, StoreId, Timestamp};
 use tokio::sync::mpsc;
 
 use super::care::{remove_leftovers, set_aside, tried};
@@ -306,6 +306,16 @@ impl JournaledStore {
         let after = store.state.index.sizes().0;
         store.shutdown();
         Ok((before, after))
+    }
+
+    /// What the head file says; `None` when it is missing, or is damaged.
+    pub(crate) fn head_of(options: &StoreOptions) -> Option<RefusedHead> {
+        let head = Layout::new(options).read_head().ok()??;
+        Some(RefusedHead {
+            store_id: head.store_id,
+            entries: head.entries,
+            root: head.root,
+        })
     }
 
     /// Opens a store whatever its head file says, to put into its log that it is accepted as it is.

@@ -1,0 +1,42 @@
+//! The formats that docs/reference promises, read by a program that knows nothing else.
+
+use std::fs;
+
+use agentidp_tests::Installation;
+
+use super::clients::script;
+use super::store::occupy;
+
+#[test]
+fn a_program_that_knows_the_documented_formats_alone_verifies_a_store_and_a_backup() {
+    let mut installation = Installation::initialized();
+    let folder = installation.directory().join("backups");
+    fs::create_dir(&folder).unwrap();
+    installation.config.backup = vec![
+        format!("folder = {folder:?}"),
+        "unencrypted = true".to_owned(),
+        "every = \"off\"".to_owned(),
+    ];
+    let daemon = installation.start();
+    let _ = occupy(&daemon);
+    let made = daemon.installation.run("backup create");
+    assert_eq!(made.code(), Some(0), "{}", made.stderr);
+    let vkey = daemon.cli().run(&["audit", "key"]).ok();
+    let vkey = vkey.stdout().trim_end().to_owned();
+    let (installation, _) = daemon.stop();
+
+    let store = installation.config.store.clone();
+    let backup = fs::read_dir(&folder).unwrap().next().unwrap().unwrap();
+    let [store_text, backup] = [&store, &backup.path()].map(|it| it.to_str().unwrap().to_owned());
+    let verify = || script("verify_store.py", &[&store_text, &backup, &vkey], &[]);
+    let seen = verify();
+    assert!(seen["entries"].as_u64() > Some(750), "{seen}");
+    assert_eq!(seen["checkpoint"], seen["entries"], "of the very end");
+    assert!(seen["backup"].as_u64() < seen["entries"].as_u64());
+
+    // It does look: the root of another log is another.
+    let head = store.join("head");
+    let text = fs::read_to_string(&head).unwrap();
+    fs::write(&head, text.replacen("\"root\":\"", "\"root\":\"A", 1)).unwrap();
+    assert!(std::panic::catch_unwind(verify).is_err());
+}
