@@ -13,6 +13,7 @@ mod backup;
 mod clients;
 mod command_line;
 mod console;
+mod console_lines;
 mod contract;
 mod crash;
 mod credential;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use agentidp_proto::v1::tail_audit_response::Event as TailEvent;
-use agentidp_proto::v1::{AuditFilter, TailAuditResponse};
+use agentidp_proto::v1::{AuditFilter, RevokeIssuedTokensRequest, TailAuditResponse};
 use agentidp_shared::AgentId;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -15,7 +15,8 @@ use crate::error::Error;
 use crate::socket::SocketChoice;
 
 use super::event::{
-    Change, ChangeDone, ChangeResult, Command, DetailData, HealthData, NetEvent, Welcome,
+    Change, ChangeDone, ChangeResult, Command, DetailData, HealthData, NetEvent, TokensOf,
+    Welcome,
 };
 use super::many;
 use super::stakes;
@@ -379,6 +380,22 @@ async fn make(client: &Client, change: Change) -> Result<ChangeDone, Error> {
                 .revoke_credential(credential.to_string(), reason, revision)
                 .await?,
         ),
+        Change::RevokeTokens { of, reason } => {
+            let mut request = RevokeIssuedTokensRequest {
+                reason,
+                ..RevokeIssuedTokensRequest::default()
+            };
+            match of {
+                TokensOf::Agent(agent) => request.agent = agent.to_string(),
+                TokensOf::Credential(id) => request.credential_id = id.to_string(),
+            }
+            ChangeDone::Tokens(client.revoke_issued_tokens(request).await?)
+        }
+        Change::RotateKey { withdrawn, reason } => {
+            let (emergency, kid) = (withdrawn.is_some(), withdrawn.unwrap_or_default());
+            let rotated = client.rotate_keys(emergency, kid, reason).await?;
+            ChangeDone::Keys(Box::new(rotated))
+        }
     })
 }
 

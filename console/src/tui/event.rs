@@ -10,7 +10,8 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::client::{
-    AgentCounts, AgentQuery, Changed, DaemonStatus, Issued, ListedAgent, Page, ReviewedCredential,
+    AgentCounts, AgentQuery, Changed, DaemonStatus, Issued, ListedAgent, Page, ReviewedCredential, RevokedTokens,
+    RotatedKeys,
 };
 
 use super::run::Output;
@@ -157,6 +158,23 @@ pub(crate) enum Change {
         reason: String,
         revision: u64,
     },
+    /// Every token that was issued until now.
+    RevokeTokens {
+        of: TokensOf,
+        reason: String,
+    },
+    /// A new key to sign with; in an emergency in place of the one that is withdrawn.
+    RotateKey {
+        withdrawn: Option<String>,
+        reason: String,
+    },
+}
+
+/// Whose tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TokensOf {
+    Agent(AgentId),
+    Credential(CredentialId),
 }
 
 /// How a change ended.
@@ -172,6 +190,8 @@ pub(crate) enum ChangeDone {
     Agent(Changed<Agent>),
     Credential(Changed<Credential>),
     Secret(Issued),
+    Tokens(RevokedTokens),
+    Keys(Box<RotatedKeys>),
 }
 
 /// What the connection is asked for.

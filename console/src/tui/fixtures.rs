@@ -323,6 +323,14 @@ impl World {
         world
     }
 
+    /// In the screen of signing keys.
+    pub(crate) fn at_keys(role: &str) -> Self {
+        let mut world = Self::live_as(role);
+        world.key("6");
+        world.net(NetEvent::Keys(Ok(keys())));
+        world
+    }
+
     pub(crate) fn event(&mut self, event: Event) {
         self.effects = update(&mut self.state, self.now, event);
     }

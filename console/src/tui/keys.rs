@@ -200,6 +200,7 @@ const ROWS: &[Row] = rows! {
     Audit: Time, "t", "times in UTC, local or as age", "";
     Audit: Copy, "y", "copy the entry as it is stored", "";
     Audit: Export, "w", "write what is shown to a file, as NDJSON", "";
+    Keys: Menu, "a", "actions on the signing keys", "actions";
     Keys: Time, "t", "times as age, local or UTC", "time";
     Keys: Copy, "y", "copy the key's kid", "copy";
     Keys: Json, "e", "the key's record as JSON", "json";

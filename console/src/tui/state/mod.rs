@@ -1,7 +1,9 @@
 //! What the console knows and shows. Plain data and small questions about it: how it changes
 //! stands in `update`, how it looks in `view`.
 
+pub(crate) mod act;
 pub(crate) mod agents;
+mod at_stake;
 pub(crate) mod audit;
 pub(crate) mod bulk;
 pub(crate) mod confirm;
@@ -19,7 +21,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use agentidp_shared::agent::Transition;
-use agentidp_shared::{AgentId, CredentialId, Organization, Role, ScheduledKey, Timestamp};
+use agentidp_shared::{AgentId, CredentialId, KeyState, Organization, Role, ScheduledKey, Timestamp};
 use jiff::tz::TimeZone;
 use tui_input::Input;
 
@@ -126,14 +128,38 @@ pub(crate) enum Screen {
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
     pub(crate) rows: Option<Vec<ScheduledKey>>,
-    pub(crate) selected: usize,
+    /// By its kid: a new key comes before it.
+    selected: Option<String>,
     pub(crate) failed: Option<String>,
 }
 
 impl Keys {
+    /// Where the selected key stands: the first, until one was chosen.
+    pub(crate) fn index(&self) -> usize {
+        let rows = self.rows.as_deref().unwrap_or_default();
+        let at = rows
+            .iter()
+            .position(|it| Some(&it.key.kid) == self.selected.as_ref());
+        at.unwrap_or(0)
+    }
+
     /// The selected key.
     pub(crate) fn selected(&self) -> Option<&ScheduledKey> {
-        self.rows.as_ref()?.get(self.selected)
+        self.rows.as_ref()?.get(self.index())
+    }
+
+    /// The key that signs.
+    pub(crate) fn active(&self) -> Option<&ScheduledKey> {
+        let mut rows = self.rows.iter().flatten();
+        rows.find(|it| it.key.state == KeyState::Active)
+    }
+
+    /// Moves the selection.
+    pub(crate) fn step(&mut self, by: isize) {
+        let last = self.rows.as_ref().map_or(0, Vec::len).saturating_sub(1);
+        let to = self.index().saturating_add_signed(by).min(last);
+        let rows = self.rows.as_deref().unwrap_or_default();
+        self.selected = rows.get(to).map(|it| it.key.kid.clone());
     }
 }
 
@@ -300,6 +326,11 @@ impl State {
 
     /// Why a change cannot be asked for now; none when it can.
     pub(crate) fn why_read_only(&self) -> Option<String> {
+        self.why_not(Role::Operator)
+    }
+
+    /// Why a change that takes a role cannot be asked for now; none when it can.
+    pub(crate) fn why_not(&self, needed: Role) -> Option<String> {
         if self.is_read_only {
             return Some("this console is read-only".to_owned());
         }
@@ -308,11 +339,15 @@ impl State {
             Link::Connecting(_) => return Some("not connected yet".to_owned()),
             Link::Stale(..) => return Some("not connected: what is shown may be old".to_owned()),
         }
-        let role = self.status.as_ref().map(|status| &status.caller.role)?;
-        match role.parse::<Role>() {
-            Ok(Role::Operator | Role::Admin) => None,
-            Ok(Role::Auditor) => Some("needs the role operator; yours is auditor".to_owned()),
-            Err(_) => Some(format!("needs the role operator; yours is {role}")),
+        let caller = &self.status.as_ref()?.caller;
+        match caller.role.parse::<Role>() {
+            // What is about the installation as a whole takes one who reaches all of it.
+            Ok(role) if role >= needed && needed == Role::Admin => caller
+                .organizations
+                .is_some()
+                .then(|| "needs the role admin for all organizations".to_owned()),
+            Ok(role) if role >= needed => None,
+            _ => Some(format!("needs the role {needed}; yours is {}", caller.role)),
         }
     }
 

@@ -94,7 +94,7 @@ pub(super) fn take_in(state: &mut State, event: NetEvent) -> Vec<Effect> {
             state.keys.failed = None;
         }
         NetEvent::Keys(Err(why)) => state.keys.failed = Some(why),
-        NetEvent::Changed(result) => changed(state, *result),
+        NetEvent::Changed(result) => return changed(state, *result),
         NetEvent::Bulk {
             ticket,
             sums,
@@ -103,8 +103,8 @@ pub(super) fn take_in(state: &mut State, event: NetEvent) -> Vec<Effect> {
         } => bulk::progressed(state, ticket, *sums, over, &moved),
         NetEvent::Stakes(id, result) => {
             if let Some(Dialog::Confirm(confirm)) = &mut state.dialog
-                && confirm.agent.id == id
-                && confirm.has_stakes()
+                && confirm.agent().is_some_and(|agent| agent.id == id)
+                && confirm.act.has_stakes()
             {
                 confirm.stakes = Some(result);
             }
@@ -181,7 +181,7 @@ fn lost(state: &mut State, why: String) {
     }
 }
 
-fn changed(state: &mut State, result: ChangeResult) {
+fn changed(state: &mut State, result: ChangeResult) -> Vec<Effect> {
     let is_undo = state.undoing == Some(Undoing::One(result.change.clone()));
     if is_undo {
         state.undoing = None;
@@ -198,7 +198,7 @@ fn changed(state: &mut State, result: ChangeResult) {
                 }
                 _ => state.complain(why),
             }
-            return;
+            return Vec::new();
         }
     };
     if matches!(&state.dialog, Some(Dialog::Confirm(confirm)) if confirm.is_sent) {
@@ -261,7 +261,21 @@ fn changed(state: &mut State, result: ChangeResult) {
             state.prompt = None;
             state.menu = None;
         }
+        ChangeDone::Tokens(revoked) => state.say(format!(
+            "every token issued until now is dead (audit {})",
+            revoked.audit_seq
+        )),
+        ChangeDone::Keys(rotated) => {
+            let kid: String = rotated.key.key.kid.chars().take(8).collect();
+            let (is, seq) = (rotated.key.key.state, rotated.audit_seq);
+            state.say(match rotated.revoked.len() {
+                0 => format!("the signing key {kid} is {is} (audit {seq})"),
+                count => format!("{count} withdrawn; the signing key {kid} is {is} (audit {seq})"),
+            });
+            return vec![Effect::Send(Command::Keys)];
+        }
     }
+    Vec::new()
 }
 
 fn audit(state: &mut State, row: AuditRow) -> Vec<Effect> {

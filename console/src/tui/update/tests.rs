@@ -3,6 +3,7 @@
 use agentidp_shared::AgentStatus::{Active, Suspended};
 use agentidp_shared::agent::Transition;
 
+mod acting;
 mod commands;
 mod looking;
 mod many;

@@ -551,3 +551,29 @@ fn a_second_that_changes_nothing_changes_no_cell() {
     world.wait(1_000);
     assert_eq!(before, buffer(&world.state));
 }
+
+#[test]
+fn what_is_done_to_signing_keys_takes_the_beginning_of_the_key_s_name() {
+    let mut world = World::at_keys("admin");
+    world.key("a");
+    snapshot("menu_of_keys", &mut world);
+    world.key("esc");
+    for (key, name) in [("r", "rotate_key"), ("x", "withdraw_key")] {
+        world.dialog(key);
+        world.type_text("yearly");
+        world.key("tab");
+        world.type_text("NzbL");
+        snapshot(name, &mut world);
+        assert!(!text(&world.state).contains("reading"));
+        world.key("esc");
+    }
+}
+
+#[test]
+fn tokens_are_revoked_apart_from_what_they_were_issued_for() {
+    let mut world = World::in_detail();
+    world.dialog("k");
+    world.stakes();
+    world.type_text("leaked");
+    snapshot("revoke_tokens", &mut world);
+}
