@@ -10,6 +10,7 @@
 mod api;
 mod audit;
 mod backup;
+mod changes;
 mod clients;
 mod command_line;
 mod console;

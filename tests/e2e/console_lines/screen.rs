@@ -71,7 +71,10 @@ impl Screen {
         self.go(place, agents);
         let key = if place == Place::All { "A" } else { "a" };
         self.0.press(key);
-        self.0.wait_for(" Actions");
+        // A screen is drawn from the top; what stands last is there last.
+        self.0.wait_until("the whole menu", |screen| {
+            screen.contains(" Actions") && screen.contains("esc  nothing")
+        });
     }
 
     /// The keys and labels of a place's menu.
@@ -98,8 +101,11 @@ impl Screen {
     /// What the help tells of every menu.
     pub(super) fn menus(&mut self) -> Vec<String> {
         self.0.press("?/actions");
-        self.0.wait_for("/actions ");
-        self.0.wait_for("actions on the signing keys");
+        self.0.wait_until("the whole help", |screen| {
+            screen.contains("/actions ")
+                && screen.contains("actions on the signing keys")
+                && screen.contains("esc close")
+        });
         let screen = self.0.screen();
         let menus = screen
             .lines()
@@ -150,9 +156,8 @@ impl Screen {
     pub(super) fn name(&mut self, offer: &Offer, agents: &[String; 2]) -> String {
         self.fill_in(offer, agents);
         let line = command_line(&self.0.screen());
-        self.0.press_until_screen(ESC, "no dialog", |screen| {
-            !screen.contains("same as: ")
-        });
+        self.0
+            .press_until_screen(ESC, "no dialog", |screen| !screen.contains("same as: "));
         line
     }
 
@@ -212,7 +217,10 @@ impl Screen {
 fn command_line(screen: &str) -> String {
     const INSIDE: usize = 74;
     const BEGIN: &str = "same as: ";
-    let mut lines = screen.lines().skip_while(|it| !it.contains(BEGIN)).peekable();
+    let mut lines = screen
+        .lines()
+        .skip_while(|it| !it.contains(BEGIN))
+        .peekable();
     let first = lines.peek().expect("a dialog");
     // What is beside the dialog stays there.
     let left = first.chars().count() - first.split_once(BEGIN).unwrap().1.chars().count();
@@ -221,9 +229,6 @@ fn command_line(screen: &str) -> String {
         let inside: String = line.chars().skip(left).take(INSIDE).collect();
         inside.trim().to_owned()
     };
-    let parts: Vec<_> = lines
-        .map(inside)
-        .take_while(|it| !it.is_empty())
-        .collect();
+    let parts: Vec<_> = lines.map(inside).take_while(|it| !it.is_empty()).collect();
     parts.join(" ").replacen(BEGIN, "", 1)
 }
