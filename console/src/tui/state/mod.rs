@@ -8,20 +8,21 @@ pub(crate) mod audit;
 pub(crate) mod bulk;
 pub(crate) mod confirm;
 pub(crate) mod credentials;
+mod demo;
 pub(crate) mod detail;
 pub(crate) mod dialog;
 pub(crate) mod filter;
 pub(crate) mod health;
+mod keys;
 pub(crate) mod log;
 pub(crate) mod marks;
 pub(crate) mod order;
 pub(crate) mod times;
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use agentidp_shared::agent::Transition;
-use agentidp_shared::{AgentId, CredentialId, KeyState, Organization, Role, ScheduledKey, Timestamp};
+use agentidp_shared::{AgentId, CredentialId, Organization, Role, Timestamp};
 use jiff::tz::TimeZone;
 use tui_input::Input;
 
@@ -43,6 +44,9 @@ use self::log::CommandLog;
 use self::marks::Pinned;
 use self::times::{Clock, Times};
 
+pub(crate) use self::demo::Demo;
+pub(crate) use self::keys::Keys;
+
 /// The smallest terminal that shows everything.
 pub(crate) const SMALLEST: (u16, u16) = (80, 24);
 
@@ -61,6 +65,8 @@ pub(crate) struct State {
     pub(crate) link: Link,
     pub(crate) status: Option<DaemonStatus>,
     pub(crate) organizations: Vec<Organization>,
+    /// How many other connections of operators there are.
+    pub(crate) others: u32,
     pub(crate) screen: Screen,
     pub(crate) agents: Agents,
     pub(crate) detail: Option<Detail>,
@@ -124,45 +130,6 @@ pub(crate) enum Screen {
     Keys,
 }
 
-/// The signing keys.
-#[derive(Debug, Default)]
-pub(crate) struct Keys {
-    pub(crate) rows: Option<Vec<ScheduledKey>>,
-    /// By its kid: a new key comes before it.
-    selected: Option<String>,
-    pub(crate) failed: Option<String>,
-}
-
-impl Keys {
-    /// Where the selected key stands: the first, until one was chosen.
-    pub(crate) fn index(&self) -> usize {
-        let rows = self.rows.as_deref().unwrap_or_default();
-        let at = rows
-            .iter()
-            .position(|it| Some(&it.key.kid) == self.selected.as_ref());
-        at.unwrap_or(0)
-    }
-
-    /// The selected key.
-    pub(crate) fn selected(&self) -> Option<&ScheduledKey> {
-        self.rows.as_ref()?.get(self.index())
-    }
-
-    /// The key that signs.
-    pub(crate) fn active(&self) -> Option<&ScheduledKey> {
-        let mut rows = self.rows.iter().flatten();
-        rows.find(|it| it.key.state == KeyState::Active)
-    }
-
-    /// Moves the selection.
-    pub(crate) fn step(&mut self, by: isize) {
-        let last = self.rows.as_ref().map_or(0, Vec::len).saturating_sub(1);
-        let to = self.index().saturating_add_signed(by).min(last);
-        let rows = self.rows.as_deref().unwrap_or_default();
-        self.selected = rows.get(to).map(|it| it.key.kid.clone());
-    }
-}
-
 /// A line that is being typed below the screen.
 #[derive(Debug)]
 pub(crate) struct Prompt {
@@ -190,34 +157,6 @@ pub(crate) enum PromptKind {
 pub(crate) struct Message {
     pub(crate) is_error: bool,
     pub(crate) text: String,
-}
-
-/// The keys that were pressed last, for whoever looks on.
-#[derive(Debug, Default)]
-pub(crate) struct Demo(VecDeque<(String, Timestamp)>);
-
-impl Demo {
-    /// How many keys are shown, and for how long.
-    const KEYS: usize = 12;
-    const SHOWN: Duration = Duration::from_secs(3);
-
-    /// Notes a key.
-    pub(crate) fn press(&mut self, key: String, now: Timestamp) {
-        self.0.push_back((key, now));
-        if self.0.len() > Self::KEYS {
-            self.0.pop_front();
-        }
-    }
-
-    /// Lets go of what was shown for long enough.
-    pub(crate) fn pass(&mut self, now: Timestamp) {
-        self.0.retain(|(_, at)| now.since(*at) < Self::SHOWN);
-    }
-
-    /// The keys, oldest first.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(key, _)| key.as_str())
-    }
 }
 
 /// What the actions are to be done to.
@@ -259,6 +198,7 @@ impl State {
             link: Link::Connecting(None),
             status: None,
             organizations: Vec::new(),
+            others: 0,
             screen: Screen::Agents,
             agents: Agents::default(),
             detail: None,

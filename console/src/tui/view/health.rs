@@ -14,6 +14,10 @@ use super::keys;
 /// From this width on, there is room for the whole minute.
 const WIDE: u16 = 120;
 
+/// From this height on, each connection has a line, up to so many.
+const TALL: u16 = 40;
+const ROWS: usize = 8;
+
 /// How high a second is, from nothing to the most of the minute.
 const LEVELS: [char; 7] = ['.', '_', '-', '=', '+', '*', '#'];
 
@@ -87,10 +91,36 @@ pub(super) fn render(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
         canvas.text(13, y, &value, Style::new());
         y += 1;
     }
+    y = connections(state, canvas, y);
     canvas.rule(y);
     canvas.text(1, y, " SIGNING KEYS ", heading());
     let rest = Rect::new(0, y + 1, body.width, body.bottom().saturating_sub(y + 1));
     keys::list(state, canvas, rest, false);
+}
+
+/// Who is connected: in one line, or where there is room a line for each.
+fn connections(state: &State, canvas: &mut Canvas<'_>, y: u16) -> u16 {
+    let open = state.status.iter().flat_map(|it| &it.connections);
+    let (own, others): (Vec<_>, Vec<_>) = open.partition(|it| it.own);
+    let seen: Vec<_> = others
+        .into_iter()
+        .chain(own)
+        .map(|it| {
+            let age = duration::short(state.now.since(it.since));
+            let own = if it.own { ", this one" } else { "" };
+            format!("{} for {age}{own}", it.who())
+        })
+        .collect();
+    canvas.text(1, y, "CONNECTED", heading());
+    let rows = if canvas.area().height < TALL { 1 } else { ROWS };
+    let (shown, rest) = seen.split_at(seen.len().min(rows - 1));
+    let last = rest.join("; ");
+    let mut end = y;
+    for line in shown.iter().chain(Some(&last)).filter(|it| !it.is_empty()) {
+        canvas.text(13, end, line, Style::new());
+        end += 1;
+    }
+    end.max(y + 1)
 }
 
 fn counts(state: &State, canvas: &mut Canvas<'_>, y: u16) {

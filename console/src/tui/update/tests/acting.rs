@@ -16,7 +16,12 @@ fn line(world: &World) -> String {
 #[test]
 fn the_tokens_of_an_agent_or_of_one_credential_are_revoked_for_a_reason() {
     for (key, of, option, ending) in [
-        ("t", TokensOf::Agent(agent_id(1)), "--agent invoice-matcher@acme.example", "839401"),
+        (
+            "t",
+            TokensOf::Agent(agent_id(1)),
+            "--agent invoice-matcher@acme.example",
+            "839401",
+        ),
         (
             "k",
             TokensOf::Credential(credential_id(1)),
@@ -62,7 +67,10 @@ fn a_signing_key_is_rotated_or_withdrawn_by_an_admin_who_types_its_name() {
         );
         world.keys(&["tab", "tab", "enter"]);
         let reason = "yearly".to_owned();
-        assert_eq!(world.change(), Some(Change::RotateKey { withdrawn, reason }));
+        assert_eq!(
+            world.change(),
+            Some(Change::RotateKey { withdrawn, reason })
+        );
     }
 }
 
@@ -111,7 +119,11 @@ fn no_key_but_undo_asks_for_a_change_by_itself() {
             Place::Keys => World::at_keys("admin"),
             _ => World::live_as("admin"),
         };
-        let screens = [(Place::Health, "1"), (Place::Credentials, "3"), (Place::Audit, "5")];
+        let screens = [
+            (Place::Health, "1"),
+            (Place::Credentials, "3"),
+            (Place::Audit, "5"),
+        ];
         if let Some((_, screen)) = screens.iter().find(|(it, _)| *it == binding.place) {
             world.key(screen);
         }
