@@ -13,7 +13,7 @@ pub(crate) use crate::store::{EntryFilter, StoredEntry};
 /// How many entries are read at a time for one who follows.
 const BATCH: usize = 256;
 /// How long one who follows waits before hearing that nothing happened.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// What one who follows the log is told.
 #[derive(Debug, PartialEq, Eq)]

@@ -2,15 +2,23 @@
 //! target for each. Nothing of it is stored a second time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use agentidp_shared::{Action, AgentId, Entry, OrganizationId, TargetKind};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
+use super::audit::HEARTBEAT;
 use super::{Service, ServiceError};
 use crate::store::StoredEntry;
 
 /// How many entries are read at a time.
 const BATCH: usize = 256;
+/// How long more is waited for once something has come.
+const PACE: Duration = Duration::from_millis(50);
+/// What an entry has that accounts for a record, and most others have not: it saves taking apart every
+/// token that is issued.
+const REVISION: &[u8] = br#""revision":"#;
 /// How far one who watches may be behind before everything is to be read again: by then that is less
 /// work than to be told one by one.
 const MOST_BEHIND: u64 = 10_000;
@@ -79,6 +87,7 @@ impl Service {
     ) -> Result<(), ServiceError> {
         let mut head = self.store.head();
         let mut next = after.unwrap_or_else(|| *head.borrow());
+        let mut last_said = None::<Instant>;
         while !self.stopping.is_cancelled() && !events.is_closed() {
             let end = *head.borrow_and_update();
             let mut told = Vec::new();
@@ -90,16 +99,25 @@ impl Service {
             let is_caught_up = after >= end;
             next = after;
             told.extend(changes);
-            if is_caught_up {
+            // A log that grows by tokens alone is no news.
+            let is_news = !told.is_empty() || last_said.is_none_or(|at| at.elapsed() >= HEARTBEAT);
+            if is_news && is_caught_up {
                 told.push(ChangeEvent::Revision(next));
+                last_said = Some(Instant::now());
+            } else if is_news {
+                last_said = None;
             }
             for event in told {
                 if events.send(event).await.is_err() {
                     return Ok(());
                 }
             }
-            if is_caught_up && !self.await_entries(&mut head, events).await {
-                return Ok(());
+            if is_caught_up {
+                if !self.await_entries(&mut head, events).await {
+                    return Ok(());
+                }
+                // What comes at once is looked at once.
+                tokio::time::sleep(PACE).await;
             }
         }
         Ok(())
@@ -128,7 +146,8 @@ fn changes_in(
     let after = batch.last().map_or(from, |last| last.seq + 1);
     let is_cut_off = batch.first().is_some_and(|first| first.seq > from);
     let mut last = BTreeMap::new();
-    for stored in batch {
+    let has_record = |it: &&StoredEntry| it.json.windows(REVISION.len()).any(|it| it == REVISION);
+    for stored in batch.iter().filter(has_record) {
         let Some(change) = serde_json::from_slice(&stored.json)
             .ok()
             .and_then(RecordChange::of)
