@@ -80,7 +80,7 @@ impl Connections {
         let seen = open.into_iter().filter_map(|open| {
             let other = operators.standing_of(&open.peer)?;
             let is_own = Arc::ptr_eq(&open.peer, own);
-            (is_own || standing.meets(&other)).then(|| Seen {
+            (is_own || standing.meets(&other)).then_some(Seen {
                 is_own,
                 standing: other,
                 peer: open.peer,

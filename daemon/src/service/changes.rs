@@ -145,7 +145,7 @@ fn changes_in(
 ) -> (Vec<ChangeEvent>, u64) {
     let after = batch.last().map_or(from, |last| last.seq + 1);
     let is_cut_off = batch.first().is_some_and(|first| first.seq > from);
-    let mut last = BTreeMap::new();
+    let mut newest = BTreeMap::new();
     let has_record = |it: &&StoredEntry| it.json.windows(REVISION.len()).any(|it| it == REVISION);
     for stored in batch.iter().filter(has_record) {
         let Some(change) = serde_json::from_slice(&stored.json)
@@ -157,13 +157,13 @@ fn changes_in(
         let is_reached = organizations
             .is_none_or(|reached| change.organization.is_some_and(|id| reached.contains(&id)));
         if is_reached {
-            last.insert((change.kind.as_str(), change.id.clone()), change);
+            newest.insert((change.kind.as_str(), change.id.clone()), change);
         }
     }
-    let mut changes: Vec<_> = last.into_values().collect();
-    changes.sort_by_key(|it| it.seq);
+    let mut told: Vec<_> = newest.into_values().collect();
+    told.sort_by_key(|it| it.seq);
     let lost = is_cut_off.then_some(ChangeEvent::Lost);
-    let changed = changes.into_iter().map(ChangeEvent::Changed);
+    let changed = told.into_iter().map(ChangeEvent::Changed);
     (lost.into_iter().chain(changed).collect(), after)
 }
 

@@ -88,12 +88,12 @@ impl Names {
             let between = other.as_millis() - time.as_millis();
             return format!("after {} h", (between + HOUR / 2).div_euclid(HOUR));
         }
-        let is_id = text.len() == 36 && text.matches('-').count() == 4;
-        let is_kid = text.len() == 43
+        let is_uuid = text.len() == 36 && text.matches('-').count() == 4;
+        let is_key_name = text.len() == 43
             && text
                 .bytes()
                 .all(|it| it.is_ascii_alphanumeric() || it == b'-' || it == b'_');
-        if !is_id && !is_kid {
+        if !is_uuid && !is_key_name {
             return text;
         }
         let next = self.0.len();

@@ -14,9 +14,12 @@ use super::keys;
 /// From this width on, there is room for the whole minute.
 const WIDE: u16 = 120;
 
-/// From this height on, each connection has a line, up to so many.
+/// From this height on there is room for more connections.
 const TALL: u16 = 40;
+/// How many lines connections take at most.
 const ROWS: usize = 8;
+/// The same on a terminal that is not tall.
+const FEW: usize = 3;
 
 /// How high a second is, from nothing to the most of the minute.
 const LEVELS: [char; 7] = ['.', '_', '-', '=', '+', '*', '#'];
@@ -98,7 +101,7 @@ pub(super) fn render(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
     keys::list(state, canvas, rest, false);
 }
 
-/// Who is connected: in one line, or where there is room a line for each.
+/// Who is connected, a line for each as far as there is room; gives the line after them.
 fn connections(state: &State, canvas: &mut Canvas<'_>, y: u16) -> u16 {
     let open = state.status.iter().flat_map(|it| &it.connections);
     let (own, others): (Vec<_>, Vec<_>) = open.partition(|it| it.own);
@@ -112,11 +115,20 @@ fn connections(state: &State, canvas: &mut Canvas<'_>, y: u16) -> u16 {
         })
         .collect();
     canvas.text(1, y, "CONNECTED", heading());
-    let rows = if canvas.area().height < TALL { 1 } else { ROWS };
-    let (shown, rest) = seen.split_at(seen.len().min(rows - 1));
-    let last = rest.join("; ");
+    let rows = if canvas.area().height < TALL {
+        FEW
+    } else {
+        ROWS
+    };
+    let shown = if seen.len() > rows {
+        rows - 1
+    } else {
+        seen.len()
+    };
+    let more = seen.len() - shown;
+    let more = (more > 0).then(|| format!("and {more} more: agentidp status"));
     let mut end = y;
-    for line in shown.iter().chain(Some(&last)).filter(|it| !it.is_empty()) {
+    for line in seen.iter().take(shown).chain(&more) {
         canvas.text(13, end, line, Style::new());
         end += 1;
     }

@@ -176,3 +176,17 @@ fn a_second_that_changes_nothing_changes_no_cell() {
     world.wait(1_000);
     assert_eq!(before, buffer(&world.state));
 }
+
+#[test]
+fn more_connections_than_there_is_room_for_are_counted() {
+    let mut world = World::live();
+    world.key("1");
+    let status = world.state.status.as_mut().unwrap();
+    let one = status.connections[1].clone();
+    status.connections.extend(std::iter::repeat_n(one, 4));
+    let shown = text(&world.state);
+    assert!(shown.contains("and 4 more: agentidp status"), "{shown}");
+    world.event(Event::Resize(80, 60));
+    let shown = text(&world.state);
+    assert!(shown.contains("alice operator for 1h, this one"), "{shown}");
+}
