@@ -132,7 +132,7 @@ async fn those_that_were_moved_are_told_with_the_revision_that_they_came_to() {
             ..bulk()
         };
         let plan = bench.service.plan_transitions(&operator, bulk).await;
-        let (sender, mut receiver) = tokio::sync::mpsc::channel(8);
+        let (sender, mut receiver) = tokio::sync::mpsc::channel::<Progress>(8);
         let all = async {
             let mut all = Vec::new();
             while let Some(progress) = receiver.recv().await {
