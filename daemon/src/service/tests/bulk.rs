@@ -153,7 +153,8 @@ async fn those_that_were_moved_are_told_with_the_revision_that_they_came_to() {
         assert_eq!(all.len(), moved);
         for one in all {
             let id = one.agent.to_string();
-            let stored = bench.service.find_agent(&operator, &id).unwrap().record;
+            let stored = bench.service.find_agent(&operator, &id).unwrap();
+            let stored = &stored.record;
             assert_eq!(one.revision, stored.revision);
             assert_eq!(one.email, stored.email.to_string());
         }
