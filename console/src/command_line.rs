@@ -23,8 +23,7 @@ pub(crate) fn transition(
 
 /// The line that moves all agents that a filter lets through.
 pub(crate) fn transition_many(transition: Transition, filter: &str, reason: &str) -> String {
-    let mut line = CommandLine(format!("agentidp agent {}", word(transition)));
-    line.option("--filter", &shell_word(filter));
+    let line = CommandLine::bare(&format!("agent {}", word(transition))).word("--filter", filter);
     let needs_yes = !needs_reason(transition);
     let line = with_reason(line, transition, reason);
     if needs_yes { line.yes() } else { line }.into_text()
@@ -45,6 +44,24 @@ fn with_reason(line: CommandLine, transition: Transition, reason: &str) -> Comma
 pub(crate) struct CommandLine(String);
 
 impl CommandLine {
+    /// `agentidp NOUN VERB`
+    pub(crate) fn bare(noun_and_verb: &str) -> Self {
+        Self(format!("agentidp {noun_and_verb}"))
+    }
+
+    /// Adds an option with a word.
+    pub(crate) fn word(mut self, option: &str, value: &str) -> Self {
+        self.option(option, &shell_word(value));
+        self
+    }
+
+    /// Adds an option that stands alone.
+    pub(crate) fn flag(mut self, option: &str) -> Self {
+        self.0.push(' ');
+        self.0.push_str(option);
+        self
+    }
+
     /// `agentidp NOUN VERB SUBJECT`
     pub(crate) fn new(noun_and_verb: &str, subject: &str) -> Self {
         Self(format!("agentidp {noun_and_verb} {}", shell_word(subject)))
@@ -82,9 +99,8 @@ impl CommandLine {
     }
 
     /// Adds `--yes`.
-    pub(crate) fn yes(mut self) -> Self {
-        self.0.push_str(" --yes");
-        self
+    pub(crate) fn yes(self) -> Self {
+        self.flag("--yes")
     }
 
     /// The text.

@@ -26,3 +26,7 @@ pub const CODE_METADATA: &str = "agentidp-code";
 
 /// The metadata key of the request's id, in both directions.
 pub const REQUEST_ID_METADATA: &str = "agentidp-request-id";
+
+/// The metadata key by which a caller says that it changes nothing; its value means nothing. It is for
+/// those who look at who is connected: it takes away no right.
+pub const READ_ONLY_METADATA: &str = "agentidp-read-only";

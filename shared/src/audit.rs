@@ -121,6 +121,8 @@ word_enum! {
         AuditConsistency = "audit.consistency",
         /// The log, or a part of it, was exported.
         AuditExport = "audit.export",
+        /// The changes of records were followed.
+        ChangeWatch = "change.watch",
         /// The daemon's status was read.
         StatusShow = "status.show",
         /// The health service was asked.

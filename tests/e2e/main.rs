@@ -10,9 +10,11 @@
 mod api;
 mod audit;
 mod backup;
+mod changes;
 mod clients;
 mod command_line;
 mod console;
+mod console_lines;
 mod contract;
 mod crash;
 mod credential;

@@ -318,6 +318,7 @@ mod tests {
             client_id: "client".to_owned(),
             client_secret: Zeroizing::new("aidp_secret".to_owned()),
             audit_seq: 7,
+            request_id: String::new(),
         }
     }
 

@@ -150,6 +150,7 @@ impl Record for DaemonStatus {
             ("index", index(&self.store)),
             ("integrity", integrity(&self.store)),
             ("backups", backups(self.backups.as_ref())),
+            ("connected", connected(self)),
             (
                 "you",
                 format!(
@@ -164,6 +165,16 @@ impl Record for DaemonStatus {
         }
         fields
     }
+}
+
+/// Who is connected, this command among them.
+fn connected(status: &DaemonStatus) -> String {
+    let seen = status.connections.iter().map(|it| {
+        let own = if it.own { ", this one" } else { "" };
+        let age = duration::short(status.time.since(it.since));
+        format!("{} for {age}{own}", it.who())
+    });
+    seen.collect::<Vec<_>>().join("; ")
 }
 
 fn checkpoints(it: &CheckpointStatus) -> String {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use agentidp_proto::v1;
 use agentidp_proto::v1::credential_service_client::CredentialServiceClient;
+use agentidp_proto::{REQUEST_ID_METADATA, v1};
 use agentidp_shared::{Credential, FieldError};
 use serde::Serialize;
+use tonic::Response;
 use zeroize::Zeroizing;
 
 use super::{
@@ -26,6 +27,8 @@ pub struct Issued {
     pub client_secret: Zeroizing<String>,
     /// The entry's place in the log.
     pub audit_seq: u64,
+    /// What the request was named, in the log and in the daemon's own.
+    pub request_id: String,
 }
 
 /// A credential with whose it is.
@@ -79,8 +82,7 @@ impl Client {
                 expires_in: expires_in.map(wire_duration),
                 public_key_jwk,
             }))
-            .await?
-            .into_inner();
+            .await?;
         issued(answer)
     }
 
@@ -104,8 +106,7 @@ impl Client {
                 public_key_jwk,
                 revision,
             }))
-            .await?
-            .into_inner();
+            .await?;
         issued(answer)
     }
 
@@ -186,7 +187,11 @@ impl Client {
     }
 }
 
-fn issued(answer: v1::IssuedCredential) -> Result<Issued, Error> {
+fn issued(answer: Response<v1::IssuedCredential>) -> Result<Issued, Error> {
+    let named = answer.metadata().get(REQUEST_ID_METADATA);
+    let named = named.and_then(|id| id.to_str().ok()).unwrap_or_default();
+    let request_id = named.to_owned();
+    let answer = answer.into_inner();
     // Taken first, so that the secret is wiped whatever happens to the rest.
     let client_secret = Zeroizing::new(answer.client_secret);
     let credential = answer
@@ -198,5 +203,6 @@ fn issued(answer: v1::IssuedCredential) -> Result<Issued, Error> {
         client_id: answer.client_id,
         client_secret,
         audit_seq: answer.audit_seq,
+        request_id,
     })
 }

@@ -3,7 +3,8 @@
 //! The one place that knows about it, so that no screen and no command can forget to look. It keeps
 //! hands off; what a user may do at all is the daemon's to say.
 
-use agentidp_proto::CODE_METADATA;
+use agentidp_proto::{CODE_METADATA, READ_ONLY_METADATA, REQUEST_ID_METADATA};
+use agentidp_shared::RequestId;
 use tonic::metadata::MetadataValue;
 use tonic::service::Interceptor;
 use tonic::{GrpcMethod, Request, Status};
@@ -21,6 +22,7 @@ const READS: &[&str] = &[
     "ProveConsistency",
     "Review",
     "Tail",
+    "Watch",
 ];
 
 /// Marks a request that changes nothing, though its call can.
@@ -31,10 +33,21 @@ pub(super) struct Harmless;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Guard {
     pub(super) is_read_only: bool,
+    /// What the request is named, when the caller names it.
+    pub(super) request_id: Option<RequestId>,
 }
 
 impl Interceptor for Guard {
-    fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if self.is_read_only {
+            // For those who look at who is connected.
+            let value = MetadataValue::from_static("1");
+            request.metadata_mut().insert(READ_ONLY_METADATA, value);
+        }
+        let named = self.request_id.map(|id| id.to_string().parse());
+        if let Some(Ok(id)) = named {
+            request.metadata_mut().insert(REQUEST_ID_METADATA, id);
+        }
         let extensions = request.extensions();
         let reads = || {
             let method = extensions.get::<GrpcMethod<'static>>();
@@ -67,7 +80,11 @@ mod tests {
         if is_harmless {
             request.extensions_mut().insert(Harmless);
         }
-        Guard { is_read_only }.call(request).map(|_| ())
+        let mut guard = Guard {
+            is_read_only,
+            request_id: None,
+        };
+        guard.call(request).map(|_| ())
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod agent;
 mod audit;
+mod change;
 mod credential;
 mod guard;
 mod key;
@@ -18,8 +19,8 @@ pub use self::audit::LogKeyRange;
 pub use self::credential::{Issued, ReviewedCredential};
 pub use self::key::RotatedKeys;
 pub use self::status::{
-    Backup, BackupStatus, Caller, Certificate, Check, CheckpointStatus, DaemonStatus, Delivery,
-    Disk, StoreStatus, Work,
+    Backup, BackupStatus, Caller, Certificate, Check, CheckpointStatus, Connection, DaemonStatus,
+    Delivery, Disk, StoreStatus, Work,
 };
 pub use self::token::{InspectedToken, RevokedTokens, TokenClaims};
 
@@ -28,7 +29,7 @@ use std::time::Duration;
 
 use agentidp_proto::v1;
 use agentidp_proto::v1::status_service_client::StatusServiceClient;
-use agentidp_shared::FieldError;
+use agentidp_shared::{FieldError, RequestId};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tonic::Request;
@@ -88,6 +89,7 @@ impl Client {
     pub async fn connect(choice: &SocketChoice) -> Result<Self, Error> {
         let guard = Guard {
             is_read_only: choice.is_read_only(),
+            request_id: None,
         };
         Self::open(choice.resolve()?, guard).await
     }
@@ -136,6 +138,14 @@ impl Client {
         })
     }
 
+    /// The same connection for a request of this name: asked again under it, it is done once.
+    #[must_use]
+    pub fn named(&self, request_id: RequestId) -> Self {
+        let mut named = self.clone();
+        named.guard.request_id = Some(request_id);
+        named
+    }
+
     /// The socket that the connection goes through.
     #[must_use]
     pub fn socket(&self) -> &std::path::Path {
@@ -167,7 +177,7 @@ impl Client {
     ///
     /// See [`Error`].
     pub async fn count_agents(&self) -> Result<AgentCounts, Error> {
-        let answer = StatusServiceClient::new(self.channel.clone())
+        let answer = StatusServiceClient::with_interceptor(self.channel.clone(), self.guard)
             .count(call(v1::CountRequest {}))
             .await?
             .into_inner();

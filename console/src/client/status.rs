@@ -45,6 +45,46 @@ pub struct DaemonStatus {
     pub backups: Option<BackupStatus>,
     /// Who the caller is.
     pub caller: Caller,
+    /// The connections of operators that the caller may know of, oldest first.
+    pub connections: Vec<Connection>,
+}
+
+/// A connection to the operators' socket.
+#[derive(Debug, Clone, Serialize)]
+pub struct Connection {
+    /// Its user.
+    pub uid: u32,
+    /// The user's name.
+    pub name: String,
+    /// The user who logged in, when that is another.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub login: String,
+    /// The user's role.
+    pub role: String,
+    /// When it began.
+    pub since: Timestamp,
+    /// Whether it says of itself that it changes nothing.
+    pub read_only: bool,
+    /// Whether it is the caller's.
+    pub own: bool,
+}
+
+impl Connection {
+    /// Who it is and what they may do, in words.
+    #[must_use]
+    pub fn who(&self) -> String {
+        let name = if self.name.is_empty() {
+            self.uid.to_string()
+        } else {
+            self.name.clone()
+        };
+        let login = match self.login.as_str() {
+            "" => String::new(),
+            login => format!(" (logged in as {login})"),
+        };
+        let only = if self.read_only { ", read-only" } else { "" };
+        format!("{name}{login} {}{only}", self.role)
+    }
 }
 
 /// From when on and until when a certificate holds.
@@ -273,7 +313,20 @@ impl TryFrom<v1::Status> for DaemonStatus {
             failure: it.failure,
         };
         let caller = it.caller.unwrap_or_default();
+        let connection = |it: v1::status::Connection| {
+            Ok::<_, FieldError>(Connection {
+                uid: it.uid,
+                name: it.name,
+                login: it.login,
+                role: it.role,
+                since: time(it.since, "connections.since")?,
+                read_only: it.read_only,
+                own: it.own,
+            })
+        };
+        let connections = it.connections.into_iter().map(connection);
         Ok(Self {
+            connections: connections.collect::<Result<_, _>>()?,
             version: it.version,
             issuer: it.issuer,
             time: time(it.time, "time")?,

@@ -4,33 +4,27 @@
 use std::time::Duration;
 
 use agentidp_proto::v1::tail_audit_response::Event as TailEvent;
-use agentidp_proto::v1::{AuditFilter, TailAuditResponse};
-use agentidp_shared::AgentId;
+use agentidp_proto::v1::watch_changes_response::Event as ChangeEvent;
+use agentidp_proto::v1::{AuditFilter, TailAuditResponse, WatchChangesResponse};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use crate::backoff::Backoff;
-use crate::client::{Client, ListedAgent, MAX_PAGE};
+use crate::client::{Client, MAX_PAGE};
 use crate::error::Error;
 use crate::socket::SocketChoice;
 
-use super::event::{
-    Change, ChangeDone, ChangeResult, Command, DetailData, HealthData, NetEvent, Welcome,
-};
+use super::event::{Command, NetEvent, RecordChange, Welcome};
 use super::many;
-use super::stakes;
-use super::state::agents::PAGE;
+use super::naming::Naming;
+use super::serve::{failure, rows, serve};
 use super::state::audit::{AuditEntry, AuditRow};
-use super::state::credentials;
 
 /// How many entries of the log's end are read at first.
 const HISTORY: u32 = 500;
 
 /// How far this console may fall behind before the daemon skips entries and says so.
 const MAX_LAG: u32 = 1_000;
-
-/// How many entries an agent's screen begins with.
-const DETAIL_ENTRIES: u32 = 50;
 
 /// The connection's task.
 #[derive(Debug)]
@@ -40,8 +34,13 @@ pub(crate) struct Connection {
     events: mpsc::Sender<NetEvent>,
     /// The next entry of the log, once it is known.
     next: Option<u64>,
-    /// The store that `next` is a place in.
+    /// Up to where in the log it was told what changed, once that is known.
+    revision: Option<u64>,
+    /// How many others are connected, as the console was told.
+    others: Option<u32>,
+    /// The store that these are places in.
     store: String,
+    naming: Naming,
     /// The change of many that is under way.
     bulk: Option<AbortHandle>,
 }
@@ -60,6 +59,9 @@ impl Connection {
             commands,
             events,
             next: None,
+            revision: None,
+            others: None,
+            naming: Naming::default(),
             store: String::new(),
             bulk: None,
         }
@@ -114,6 +116,9 @@ impl Connection {
         let mut stream = client
             .tail(self.next, AuditFilter::default(), MAX_LAG)
             .await?;
+        // What is read after this began is not older than the first revision.
+        let mut changes = client.watch_changes(self.revision).await?;
+        self.others = None;
         if self
             .tell(NetEvent::Connected(Box::new(welcome)))
             .await
@@ -134,16 +139,21 @@ impl Connection {
                         let work = many::run(client.clone(), *order, self.events.clone());
                         self.bulk = Some(tokio::spawn(work).abort_handle());
                     }
-                    Some(command) => serve(client.clone(), command, self.events.clone()),
+                    Some(command) => serve(client.clone(), command, (self.naming.clone(), self.events.clone())),
                     None => return Ok(Gone),
                 },
                 message = stream.message() => {
-                    let message = message?.ok_or_else(|| Error::Unreachable {
-                        why: "the daemon ended the stream".to_owned(),
-                        hint: String::new(),
-                    })?;
+                    let message = message?.ok_or_else(ended)?;
                     if let Some(row) = self.take_in(message)
                         && self.tell(NetEvent::Audit(row)).await.is_err()
+                    {
+                        return Ok(Gone);
+                    }
+                }
+                message = changes.message() => {
+                    let message = message?.ok_or_else(ended)?;
+                    if let Some(event) = self.take_change(message)
+                        && self.tell(event).await.is_err()
                     {
                         return Ok(Gone);
                     }
@@ -161,6 +171,7 @@ impl Connection {
         let organizations = client.organizations(MAX_PAGE, String::new()).await?.items;
         if self.store != status.store.id {
             self.next = None;
+            self.revision = None;
             self.store.clone_from(&status.store.id);
         }
         let history = match self.next {
@@ -206,187 +217,27 @@ impl Connection {
     }
 }
 
+impl Connection {
+    fn take_change(&mut self, message: WatchChangesResponse) -> Option<NetEvent> {
+        match message.event? {
+            ChangeEvent::Change(change) => RecordChange::of(&change).map(NetEvent::Record),
+            ChangeEvent::Lost(_) => Some(NetEvent::ChangesLost),
+            ChangeEvent::Revision(at) => {
+                self.revision = Some(at.revision);
+                let others = self.others.replace(at.others);
+                (others != Some(at.others)).then_some(NetEvent::Others(at.others))
+            }
+        }
+    }
+}
+
+fn ended() -> Error {
+    Error::Unreachable {
+        why: "the daemon ended the stream".to_owned(),
+        hint: String::new(),
+    }
+}
+
 const fn fresh_backoff() -> Backoff {
     Backoff::new(Duration::from_millis(200), Duration::from_secs(5))
-}
-
-fn rows(entries: &[agentidp_proto::v1::AuditEntry]) -> Vec<AuditRow> {
-    entries
-        .iter()
-        .map(|entry| AuditRow::Entry(Box::new(AuditEntry::new(entry))))
-        .collect()
-}
-
-/// Carries out one command beside the stream. It is not ended with the connection: a change that
-/// is under way has an answer, and the operator is owed it.
-fn serve(client: Client, command: Command, events: mpsc::Sender<NetEvent>) {
-    tokio::spawn(async move {
-        if let Some(answer) = answer(&client, command).await {
-            // When the console is gone, nobody waits for the answer.
-            let _ = events.send(answer).await;
-        }
-    });
-}
-
-async fn answer(client: &Client, command: Command) -> Option<NetEvent> {
-    Some(match command {
-        Command::Agents {
-            ticket,
-            page,
-            query,
-            token,
-        } => NetEvent::Agents {
-            ticket,
-            page,
-            result: client.agents(*query, PAGE, token).await.map_err(sentence),
-        },
-        Command::Agent(id) => {
-            let listed = listed(client, id).await;
-            NetEvent::Agent(listed.map(Box::new).map_err(sentence))
-        }
-        Command::Detail(id) => {
-            let detail = detail(client, id).await;
-            NetEvent::Detail(id, detail.map(Box::new).map_err(sentence))
-        }
-        Command::Keys => NetEvent::Keys(client.keys().await.map_err(sentence)),
-        Command::Credentials {
-            ticket,
-            kind,
-            token,
-        } => {
-            let page = client.review_credentials(kind.word(), credentials::PAGE, token);
-            NetEvent::Credentials(ticket, page.await.map_err(sentence))
-        }
-        Command::Health => {
-            let health = health(client).await;
-            NetEvent::Health(health.map(Box::new).map_err(sentence))
-        }
-        Command::Change(change) => {
-            let outcome = make(client, change.clone()).await.map_err(sentence);
-            NetEvent::Changed(Box::new(ChangeResult { change, outcome }))
-        }
-        Command::Stakes(id) => {
-            let stakes = stakes::read(client, id).await;
-            NetEvent::Stakes(id, stakes.map(Box::new).map_err(sentence))
-        }
-        // These are not answered but done.
-        Command::Bulk(_) | Command::StopBulk => return None,
-    })
-}
-
-/// The answer to a command that cannot be carried out.
-fn failure(command: Command, why: String) -> Option<NetEvent> {
-    Some(match command {
-        Command::Agents { ticket, page, .. } => NetEvent::Agents {
-            ticket,
-            page,
-            result: Err(why),
-        },
-        Command::Agent(_) => NetEvent::Agent(Err(why)),
-        Command::Detail(id) => NetEvent::Detail(id, Err(why)),
-        Command::Keys => NetEvent::Keys(Err(why)),
-        Command::Credentials { ticket, .. } => NetEvent::Credentials(ticket, Err(why)),
-        Command::Health => NetEvent::Health(Err(why)),
-        Command::Change(change) => NetEvent::Changed(Box::new(ChangeResult {
-            change,
-            outcome: Err(why),
-        })),
-        Command::Bulk(order) => NetEvent::Bulk {
-            ticket: order.ticket,
-            sums: Box::default(),
-            over: Some(Err(why)),
-            moved: Vec::new(),
-        },
-        Command::Stakes(id) => NetEvent::Stakes(id, Err(why)),
-        Command::StopBulk => return None,
-    })
-}
-
-async fn health(client: &Client) -> Result<HealthData, Error> {
-    let (status, counts, keys) =
-        tokio::try_join!(client.status(), client.count_agents(), client.keys())?;
-    Ok(HealthData {
-        status,
-        counts,
-        keys,
-    })
-}
-
-/// An agent with what its row shows.
-async fn listed(client: &Client, id: AgentId) -> Result<ListedAgent, Error> {
-    let (agent, credentials) = tokio::try_join!(
-        client.agent(id.to_string()),
-        client.credentials(id.to_string()),
-    )?;
-    Ok(ListedAgent::new(agent, &credentials))
-}
-
-async fn detail(client: &Client, id: AgentId) -> Result<DetailData, Error> {
-    let filter = AuditFilter {
-        agent: id.to_string(),
-        ..AuditFilter::default()
-    };
-    let (agent, credentials, entries) = tokio::try_join!(
-        client.agent(id.to_string()),
-        client.credentials(id.to_string()),
-        client.audit_page(DETAIL_ENTRIES, None, filter),
-    )?;
-    let mut entries = rows(&entries.entries);
-    entries.reverse();
-    Ok(DetailData {
-        agent,
-        credentials,
-        entries,
-    })
-}
-
-async fn make(client: &Client, change: Change) -> Result<ChangeDone, Error> {
-    Ok(match change {
-        Change::Transition {
-            transition,
-            agent,
-            reason,
-            revision,
-        } => ChangeDone::Agent(
-            client
-                .transition(transition, agent.to_string(), reason, revision)
-                .await?,
-        ),
-        Change::Issue { agent, expires_in } => ChangeDone::Secret(
-            client
-                .apart()
-                .await?
-                .issue_credential(agent.to_string(), expires_in, String::new())
-                .await?,
-        ),
-        Change::Rotate {
-            credential,
-            grace,
-            revision,
-        } => ChangeDone::Secret(
-            client
-                .apart()
-                .await?
-                .rotate_credential(credential.to_string(), grace, String::new(), revision)
-                .await?,
-        ),
-        Change::RevokeCredential {
-            credential,
-            reason,
-            revision,
-        } => ChangeDone::Credential(
-            client
-                .revoke_credential(credential.to_string(), reason, revision)
-                .await?,
-        ),
-    })
-}
-
-/// An error as one sentence for the message line.
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-pub(super) fn sentence(error: Error) -> String {
-    match error.hint() {
-        Some(hint) => format!("{error}; {hint}"),
-        None => error.to_string(),
-    }
 }

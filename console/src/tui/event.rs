@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use agentidp_proto::v1::watch_changes_response;
 use agentidp_shared::agent::Transition;
 use agentidp_shared::{Agent, AgentId, Credential, CredentialId, Organization, ScheduledKey};
 use crossterm::event::KeyEvent;
@@ -11,12 +12,14 @@ use zeroize::Zeroizing;
 
 use crate::client::{
     AgentCounts, AgentQuery, Changed, DaemonStatus, Issued, ListedAgent, Page, ReviewedCredential,
+    RevokedTokens, RotatedKeys,
 };
 
 use super::run::Output;
 use super::state::audit::AuditRow;
 use super::state::bulk::{Many, Sums};
 use super::state::credentials::Kind;
+use super::state::marks::Pinned;
 
 /// Something that happened.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub(crate) enum Event {
     Net(NetEvent),
     /// A secret was written to a file, or could not be.
     SecretWritten(Result<PathBuf, String>),
+    /// The command that a secret was piped to ended well, or why not.
+    SecretPiped(Result<(), String>),
     /// A command of the command line ended: its number, and with what.
     Ran(u64, Box<Output>),
     /// A text was written to a file, or could not be.
@@ -73,13 +78,58 @@ pub(crate) enum NetEvent {
         ticket: u64,
         sums: Box<Sums>,
         over: Option<Result<(), String>>,
-        /// Those that were moved, with their revisions after it, where that is known.
-        moved: Vec<(AgentId, u64)>,
+        /// When it is over: those that were moved, as they are after it; none when they are more than
+        /// can be taken back.
+        moved: Vec<Pinned>,
     },
     /// What hangs on an agent and its credentials.
     Stakes(AgentId, Result<Box<Stakes>, String>),
     /// The log went on.
     Audit(AuditRow),
+    /// A record changed.
+    Record(RecordChange),
+    /// More changed than was told one by one.
+    ChangesLost,
+    /// How many other connections of operators there are.
+    Others(u32),
+    /// The organizations.
+    Organizations(Result<Vec<Organization>, String>),
+}
+
+/// A record that changed, and its revision then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RecordChange {
+    pub(crate) record: Record,
+    pub(crate) revision: u64,
+    pub(crate) is_new: bool,
+}
+
+/// Which record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Record {
+    Organization,
+    Agent(AgentId),
+    /// A credential of this agent.
+    Credential(AgentId),
+    Key,
+}
+
+impl RecordChange {
+    /// As the daemon tells it; none for a kind of record that is not shown anywhere.
+    pub(crate) fn of(change: &watch_changes_response::Change) -> Option<Self> {
+        let record = match change.kind.as_str() {
+            "organization" => Record::Organization,
+            "agent" => Record::Agent(change.id.parse().ok()?),
+            "credential" => Record::Credential(change.agent_id.parse().ok()?),
+            "signing_key" => Record::Key,
+            _ => return None,
+        };
+        Some(Self {
+            record,
+            revision: change.revision,
+            is_new: change.revision == 1,
+        })
+    }
 }
 
 /// What a fresh connection knows.
@@ -157,6 +207,20 @@ pub(crate) enum Change {
         reason: String,
         revision: u64,
     },
+    /// Every token that was issued until now.
+    RevokeTokens { of: TokensOf, reason: String },
+    /// A new key to sign with; in an emergency in place of the one that is withdrawn.
+    RotateKey {
+        withdrawn: Option<String>,
+        reason: String,
+    },
+}
+
+/// Whose tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TokensOf {
+    Agent(AgentId),
+    Credential(CredentialId),
 }
 
 /// How a change ended.
@@ -172,6 +236,8 @@ pub(crate) enum ChangeDone {
     Agent(Changed<Agent>),
     Credential(Changed<Credential>),
     Secret(Issued),
+    Tokens(RevokedTokens),
+    Keys(Box<RotatedKeys>),
 }
 
 /// What the connection is asked for.
@@ -186,6 +252,7 @@ pub(crate) enum Command {
     Agent(AgentId),
     Detail(AgentId),
     Keys,
+    Organizations,
     Credentials {
         ticket: u64,
         kind: Kind,
@@ -214,6 +281,8 @@ pub(crate) enum Effect {
     Copy(Zeroizing<String>),
     /// Write a secret to a new file.
     WriteSecret(PathBuf, Zeroizing<String>),
+    /// Give a secret to a command of the shell, on its standard input.
+    PipeSecret(String, Zeroizing<String>),
     /// Run a command of the command line, by its number.
     Run(u64, Vec<String>),
     /// End the command that runs.

@@ -6,10 +6,10 @@ use tokio::sync::mpsc;
 use crate::client::{Bulk, Client, Refused};
 use crate::error::Error;
 
-use super::connection::sentence;
 use super::event::{BulkOrder, NetEvent};
+use super::serve::sentence;
 use super::state::bulk::{Many, Sums};
-use super::state::marks::Pinned;
+use super::state::marks::{MOST, Pinned};
 
 /// Makes the change, and tells how far it is. It goes on for as long as it is not dropped.
 pub(super) async fn run(client: Client, order: BulkOrder, events: mpsc::Sender<NetEvent>) {
@@ -28,9 +28,12 @@ pub(super) async fn run(client: Client, order: BulkOrder, events: mpsc::Sender<N
                 expected: order.expected,
             };
             let mut sums = Sums::default();
-            let over = filtered(&client, bulk, &mut sums, &teller).await;
+            let mut moved = Vec::new();
+            let over = filtered(&client, bulk, (&mut sums, &mut moved), &teller).await;
             let over = over.map_err(sentence);
-            teller.tell(&sums, Some(over), Vec::new()).await;
+            // So many are taken back by another command, not by a key.
+            moved.truncate(if moved.len() > MOST { 0 } else { MOST });
+            teller.tell(&sums, Some(over), moved).await;
         }
     }
 }
@@ -42,12 +45,7 @@ struct Teller {
 }
 
 impl Teller {
-    async fn tell(
-        &self,
-        sums: &Sums,
-        over: Option<Result<(), String>>,
-        moved: Vec<(agentidp_shared::AgentId, u64)>,
-    ) {
+    async fn tell(&self, sums: &Sums, over: Option<Result<(), String>>, moved: Vec<Pinned>) {
         let event = NetEvent::Bulk {
             ticket: self.ticket,
             sums: Box::new(sums.clone()),
@@ -62,15 +60,26 @@ impl Teller {
 async fn filtered(
     client: &Client,
     bulk: Bulk,
-    sums: &mut Sums,
+    (sums, moved): (&mut Sums, &mut Vec<Pinned>),
     teller: &Teller,
 ) -> Result<(), Error> {
+    let status = bulk.transition.target();
     let mut progress = client.transition_many(bulk).await?;
     while let Some((message, refused)) = progress.next().await? {
         sums.matched = message.matched;
         sums.done = message.done;
         sums.unchanged = message.unchanged;
         sums.refuse(refused);
+        if moved.len() <= MOST {
+            moved.extend(message.moved.into_iter().filter_map(|it| {
+                Some(Pinned {
+                    id: it.agent_id.parse().ok()?,
+                    email: it.email,
+                    status,
+                    revision: it.revision,
+                })
+            }));
+        }
         teller.tell(sums, None, Vec::new()).await;
     }
     Ok(())
@@ -94,7 +103,7 @@ async fn marked(client: &Client, order: &BulkOrder, pinned: Vec<Pinned>, teller:
         match done {
             Ok(changed) => {
                 sums.done += 1;
-                moved.push((agent.id, changed.record.revision));
+                moved.push(Pinned::new(&changed.record));
             }
             Err(error @ Error::Unreachable { .. }) => {
                 let over = Some(Err(sentence(error)));

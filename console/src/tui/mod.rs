@@ -14,9 +14,14 @@ mod connection;
 mod event;
 mod input;
 mod key_name;
+mod key_table;
 mod keys;
 mod many;
+mod naming;
+mod outside;
+mod pipe;
 mod run;
+mod serve;
 mod settings;
 mod stakes;
 mod state;
@@ -33,8 +38,6 @@ use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::time::Duration;
 
-use crossterm::event::{Event as TerminalEvent, EventStream, KeyEventKind};
-use futures_util::StreamExt as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -50,15 +53,13 @@ use crate::socket::SocketChoice;
 use self::clipboard::Multiplexer;
 use self::connection::Connection;
 use self::event::{Command, Effect, Event, NetEvent};
+use self::outside::{end_on, read_input};
 use self::settings::Settings;
 use self::state::{Demo, State};
 use self::terminal::Terminal;
 
 /// The shortest time between two frames.
 const FRAME: Duration = Duration::from_millis(50);
-
-/// How long an orderly end may take before the program ends anyway.
-const LAST_WORDS: Duration = Duration::from_millis(700);
 
 /// How many events of the connection are taken in before the next frame.
 const BATCH: usize = 512;
@@ -240,6 +241,13 @@ impl Console {
                     let result = result.map_err(|error| error.to_string());
                     drop(self.own_events.send(Event::Exported(result)));
                 }
+                Effect::PipeSecret(command, secret) => {
+                    let events = self.own_events.clone();
+                    tokio::spawn(async move {
+                        let result = pipe::run(&command, &secret).await;
+                        drop(events.send(Event::SecretPiped(result)));
+                    });
+                }
                 Effect::WriteSecret(path, secret) => {
                     let result = write_secret(&path, &secret).map(|()| path);
                     let result = result.map_err(|error| error.to_string());
@@ -357,34 +365,6 @@ fn dimensions(terminal: &Terminal) -> (u16, u16) {
     (area.width, area.height)
 }
 
-/// Reads the terminal in a task of its own. The stream of events must not be polled in passing:
-/// it remembers whom it has to wake from the first time that it has nothing.
-fn read_input() -> mpsc::UnboundedReceiver<Event> {
-    let (events, queue) = mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        let mut input = EventStream::new();
-        while let Some(Ok(event)) = input.next().await {
-            if let Some(event) = translate(event)
-                && events.send(event).is_err()
-            {
-                return;
-            }
-        }
-        // The terminal is gone. Going on would be an orphan that spins.
-        drop(events.send(Event::Terminate));
-    });
-    queue
-}
-
-fn translate(event: TerminalEvent) -> Option<Event> {
-    match event {
-        TerminalEvent::Key(key) if key.kind != KeyEventKind::Release => Some(Event::Key(key)),
-        TerminalEvent::Paste(text) => Some(Event::Paste(text)),
-        TerminalEvent::Resize(width, height) => Some(Event::Resize(width, height)),
-        _ => None,
-    }
-}
-
 /// Writes a text to a file that was not there: what is there is never overwritten.
 fn export(path: &Path, text: &str) -> Result<(), Error> {
     use std::io::Write as _;
@@ -396,19 +376,6 @@ fn export(path: &Path, text: &str) -> Result<(), Error> {
 
 fn write_secret(path: &Path, secret: &str) -> Result<(), Error> {
     SecretFile::create(path)?.write(secret)
-}
-
-/// Asks the loop to end when the signal comes, and ends the program when the loop cannot: a
-/// terminal that takes no more bytes holds it in the middle of a frame.
-async fn end_on(mut signal: Signal, events: mpsc::UnboundedSender<Event>) {
-    if signal.recv().await.is_none() {
-        return;
-    }
-    drop(events.send(Event::Terminate));
-    tokio::time::sleep(LAST_WORDS).await;
-    // Only the modes: writing is what hangs.
-    let _ = crossterm::terminal::disable_raw_mode();
-    std::process::exit(0);
 }
 
 #[cfg(test)]

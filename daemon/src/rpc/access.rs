@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use agentidp_proto::{CODE_METADATA, REQUEST_ID_METADATA};
+use agentidp_proto::{CODE_METADATA, READ_ONLY_METADATA, REQUEST_ID_METADATA};
 use agentidp_shared::{Action, Code, Outcome, RequestId};
 use http::{HeaderValue, Request, Response};
 use tonic::body::Body;
@@ -171,6 +171,10 @@ where
             .and_then(|id| id.to_str().ok()?.parse::<RequestId>().ok());
         let request_id = named.unwrap_or_else(|| service.new_request_id());
         let peer = request.extensions().get::<Arc<Peer>>().cloned();
+        if let Some(peer) = &peer {
+            let is_read_only = request.headers().contains_key(READ_ONLY_METADATA);
+            peer.manner.note(is_read_only);
+        }
         let actor = peer
             .as_ref()
             .map_or_else(agentidp_shared::Actor::system, |peer| peer.actor());

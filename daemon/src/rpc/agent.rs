@@ -130,7 +130,12 @@ fn listed(listed: ListedAgent) -> v1::ListedAgent {
 }
 
 fn progress(progress: Progress) -> v1::TransitionManyAgentsResponse {
-    use v1::transition_many_agents_response::Refused;
+    use v1::transition_many_agents_response::{Moved, Refused};
+    let moved = progress.moved.into_iter().map(|it| Moved {
+        agent_id: it.agent.to_string(),
+        email: it.email,
+        revision: it.revision,
+    });
     let refused = progress.refused.into_iter().map(|it| Refused {
         agent_id: it.agent.to_string(),
         email: it.email,
@@ -142,6 +147,7 @@ fn progress(progress: Progress) -> v1::TransitionManyAgentsResponse {
         done: progress.done,
         unchanged: progress.unchanged,
         refused: refused.collect(),
+        moved: moved.collect(),
     }
 }
 

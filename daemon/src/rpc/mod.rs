@@ -10,6 +10,7 @@ mod agent;
 mod agent_query;
 mod audit;
 mod backup;
+mod change;
 mod credential;
 mod error;
 mod key;
@@ -17,6 +18,7 @@ mod measure;
 mod organization;
 pub(crate) mod peer;
 pub(crate) mod policy;
+mod presence;
 mod state;
 mod store;
 mod token;
@@ -27,6 +29,7 @@ use agentidp_proto::convert;
 use agentidp_proto::v1::agent_service_server::AgentServiceServer;
 use agentidp_proto::v1::audit_service_server::AuditServiceServer;
 use agentidp_proto::v1::backup_service_server::BackupServiceServer;
+use agentidp_proto::v1::change_service_server::ChangeServiceServer;
 use agentidp_proto::v1::credential_service_server::CredentialServiceServer;
 use agentidp_proto::v1::organization_service_server::OrganizationServiceServer;
 use agentidp_proto::v1::signing_key_service_server::SigningKeyServiceServer;
@@ -82,7 +85,14 @@ pub(crate) async fn serve(
     let (reflection, old_reflection) = (reflection().build_v1()?, reflection().build_v1alpha()?);
 
     let (connections, incoming) = tokio::sync::mpsc::channel(ACCEPTED);
-    tokio::spawn(peer::accept(listener, connections, stopping.clone()));
+    let open = presence::Connections::default();
+    tokio::spawn(peer::accept(
+        listener,
+        open.clone(),
+        Arc::clone(&service),
+        connections,
+        stopping.clone(),
+    ));
     Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
@@ -108,6 +118,11 @@ pub(crate) async fn serve(
         .add_service(AuditServiceServer::new(audit::Adapter(Arc::clone(
             &service,
         ))))
+        .add_service(ChangeServiceServer::new(change::Adapter {
+            service: Arc::clone(&service),
+            operators: operators.clone(),
+            connections: open.clone(),
+        }))
         .add_service(StoreServiceServer::new(store::Adapter {
             service: Arc::clone(&service),
             work: store_work,
@@ -119,6 +134,7 @@ pub(crate) async fn serve(
             service,
             backups,
             operators,
+            connections: open,
             about,
         }))
         .add_service(health_server)

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use agentidp_shared::{Actor, ActorKind, Via};
+use agentidp_shared::{Actor, ActorKind, Timestamp, Via};
 use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -16,6 +16,9 @@ use tokio::sync::mpsc;
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
+
+use super::presence::{Connections, Manner, Presence};
+use crate::service::Service;
 
 /// The process at the other end of a connection, as it was when it connected.
 #[derive(Debug)]
@@ -28,6 +31,8 @@ pub(crate) struct Peer {
     pub(crate) login: Option<String>,
     /// Names and numbers of its groups.
     groups: Vec<String>,
+    /// What it says of itself.
+    pub(super) manner: Manner,
 }
 
 impl Peer {
@@ -78,6 +83,7 @@ impl Peer {
             name: name_of(uid),
             login: login.map(|uid| name_of(uid).unwrap_or_else(|| uid.to_string())),
             groups,
+            manner: Manner::default(),
         }
     }
 
@@ -159,6 +165,7 @@ pub(crate) struct OperatorStream {
     /// Runs until the first bytes arrive: one who connects and says nothing is not kept.
     silence: Option<Pin<Box<Sleep>>>,
     _place: Place,
+    _presence: Presence,
 }
 
 /// How many connections there may be, and how many of one user, so that none keeps out the others.
@@ -249,9 +256,11 @@ impl AsyncWrite for OperatorStream {
     }
 }
 
-/// Accepts connections until `stopping`, and hands each on with its peer.
+/// Accepts connections until `stopping`, notes each in `open`, and hands it on with its peer.
 pub(super) async fn accept(
     listener: UnixListener,
+    open: Connections,
+    service: Arc<Service>,
     connections: mpsc::Sender<io::Result<OperatorStream>>,
     stopping: CancellationToken,
 ) {
@@ -271,7 +280,8 @@ pub(super) async fn accept(
                     tracing::warn!("a connection was dropped: there are too many already");
                     continue;
                 };
-                tokio::spawn(admit(stream, place, connections.clone()));
+                let begin = (open.clone(), service.now());
+                tokio::spawn(admit(stream, place, begin, connections.clone()));
             }
             Err(error) => {
                 // Out of descriptors, most likely: others must end before more can begin.
@@ -286,15 +296,18 @@ pub(super) async fn accept(
 async fn admit(
     stream: UnixStream,
     place: Place,
+    (open, since): (Connections, Timestamp),
     connections: mpsc::Sender<io::Result<OperatorStream>>,
 ) {
     let resolved =
         tokio::task::spawn_blocking(move || Peer::of(&stream).map(|peer| (stream, peer)));
     match resolved.await {
         Ok(Ok((stream, peer))) => {
+            let peer = Arc::new(peer);
             let stream = OperatorStream {
+                _presence: open.begin(Arc::clone(&peer), since),
                 stream,
-                peer: Arc::new(peer),
+                peer,
                 silence: Some(Box::pin(tokio::time::sleep(SILENCE))),
                 _place: place,
             };

@@ -209,6 +209,11 @@ pub(crate) const RULES: &[Rule] = &[
         Action::AuditExport,
     ),
     rule(
+        "/agentidp.operator.v1.ChangeService/Watch",
+        Role::Auditor,
+        Action::ChangeWatch,
+    ),
+    rule(
         "/agentidp.operator.v1.StoreService/Check",
         Role::Admin,
         Action::StoreCheck,
@@ -318,6 +323,14 @@ impl Standing {
     /// organizations.
     pub(crate) fn allows(&self, rule: &Rule) -> bool {
         self.role >= rule.role && (rule.role < Role::Admin || self.organizations.is_none())
+    }
+
+    /// Whether there is an organization that both reach, as they are named.
+    pub(crate) fn meets(&self, other: &Self) -> bool {
+        match (&self.organizations, &other.organizations) {
+            (Some(own), Some(others)) => !own.is_disjoint(others),
+            _ => true,
+        }
     }
 
     /// The organizations that there are for the user now. A name that no organization has, or no

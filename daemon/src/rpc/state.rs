@@ -14,6 +14,7 @@ use super::caller;
 use super::error::status;
 use super::peer::Peer;
 use super::policy::Operators;
+use super::presence::{Connections, Seen};
 use crate::backup::job::{Backups, Standing};
 use crate::service::Service;
 use crate::store::Step;
@@ -50,6 +51,7 @@ pub(super) struct Adapter {
     pub(super) service: Arc<Service>,
     pub(super) backups: Arc<Backups>,
     pub(super) operators: Operators,
+    pub(super) connections: Connections,
     pub(super) about: About,
 }
 
@@ -71,6 +73,18 @@ impl Adapter {
             failure: failure.unwrap_or_default(),
             deliveries: deliveries.collect(),
         }
+    }
+}
+
+fn connection(it: &Seen) -> v1::status::Connection {
+    v1::status::Connection {
+        uid: it.peer.uid,
+        name: it.peer.name.clone().unwrap_or_default(),
+        login: it.peer.login.clone().unwrap_or_default(),
+        role: it.standing.role.to_string(),
+        since: Some(timestamp(it.since)),
+        read_only: it.peer.manner.is_read_only(),
+        own: it.is_own,
     }
 }
 
@@ -140,6 +154,7 @@ impl StatusService for Adapter {
             is_limited: reached.is_some(),
             organizations: reached.iter().flatten().map(ToString::to_string).collect(),
         });
+        let connections = peer.map(|peer| self.connections.seen_by(&self.operators, peer));
         let reason = self.service.not_ready_reason();
         let store = self.service.store().status();
         Ok(Response::new(v1::Status {
@@ -188,6 +203,7 @@ impl StatusService for Adapter {
             signing_key: self.service.keyring().active().kid().to_owned(),
             checkpoints: Some(self.checkpoints(store.head_failure)),
             backups: backups(&self.backups),
+            connections: connections.iter().flatten().map(connection).collect(),
         }))
     }
 }

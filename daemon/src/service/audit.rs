@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use agentidp_shared::{Code, Entry};
 
@@ -13,7 +13,7 @@ pub(crate) use crate::store::{EntryFilter, StoredEntry};
 /// How many entries are read at a time for one who follows.
 const BATCH: usize = 256;
 /// How long one who follows waits before hearing that nothing happened.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// What one who follows the log is told.
 #[derive(Debug, PartialEq, Eq)]
@@ -120,15 +120,27 @@ impl Service {
                 if events.send(TailEvent::Position(next)).await.is_err() {
                     return Ok(());
                 }
-                tokio::select! {
-                    changed = head.changed() => if changed.is_err() { return Ok(()) },
-                    () = tokio::time::sleep(HEARTBEAT) => {}
-                    () = events.closed() => return Ok(()),
-                    () = self.stopping.cancelled() => return Ok(()),
+                if !self.await_entries(&mut head, events).await {
+                    return Ok(());
                 }
             }
         }
         Ok(())
+    }
+
+    /// Waits until the log has grown, or it is time to say that nothing happened; false when there is
+    /// nobody left to tell, or the daemon stops.
+    pub(super) async fn await_entries<T>(
+        &self,
+        head: &mut watch::Receiver<u64>,
+        events: &mpsc::Sender<T>,
+    ) -> bool {
+        tokio::select! {
+            changed = head.changed() => changed.is_ok(),
+            () = tokio::time::sleep(HEARTBEAT) => true,
+            () = events.closed() => false,
+            () = self.stopping.cancelled() => false,
+        }
     }
 
     /// The entries of the next [`BATCH`] from `from` on that `filter` lets through, and where the

@@ -51,8 +51,21 @@ pub(crate) struct Progress {
     pub(crate) done: u64,
     /// How many were there already.
     pub(crate) unchanged: u64,
+    /// Those that have been moved, since the time before.
+    pub(crate) moved: Vec<Moved>,
     /// Those that could not be moved, since the time before.
     pub(crate) refused: Vec<Refused>,
+}
+
+/// An agent that was moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Moved {
+    /// The agent.
+    pub(crate) agent: AgentId,
+    /// Its e-mail.
+    pub(crate) email: String,
+    /// Its revision after that.
+    pub(crate) revision: u64,
 }
 
 /// An agent that could not be moved.
@@ -68,7 +81,8 @@ pub(crate) struct Refused {
 
 /// What came of one agent.
 enum Came {
-    Moved,
+    Moved(Moved),
+    WouldMove,
     Unchanged,
     Refused(Refused),
 }
@@ -152,7 +166,11 @@ impl Service {
                 return Ok(());
             }
             match self.transition_one(caller, &plan, *agent).await {
-                Ok(Came::Moved) => now.done += 1,
+                Ok(Came::Moved(moved)) => {
+                    now.done += 1;
+                    now.moved.push(moved);
+                }
+                Ok(Came::WouldMove) => now.done += 1,
                 Ok(Came::Unchanged) => now.unchanged += 1,
                 Ok(Came::Refused(refused)) => now.refused.push(refused),
                 Err(error) => {
@@ -166,10 +184,9 @@ impl Service {
             untold += 1;
             if untold == BATCH {
                 untold = 0;
-                let told = Progress {
-                    refused: std::mem::take(&mut now.refused),
-                    ..now.clone()
-                };
+                let told = now.clone();
+                now.moved.clear();
+                now.refused.clear();
                 if progress.send(told).await.is_err() {
                     return Ok(());
                 }
@@ -202,7 +219,7 @@ impl Service {
         let email = current.record.email.to_string();
         match current.record.status.after(plan.transition) {
             Ok(status) if status == current.record.status => return Ok(Came::Unchanged),
-            Ok(_) if plan.is_dry_run => return Ok(Came::Moved),
+            Ok(_) if plan.is_dry_run => return Ok(Came::WouldMove),
             Ok(_) => {}
             Err(error) => {
                 let error = ServiceError::new(Code::InvalidState, error.to_string());
@@ -219,7 +236,11 @@ impl Service {
             )
             .await;
         match moved {
-            Ok(_) => Ok(Came::Moved),
+            Ok(changed) => Ok(Came::Moved(Moved {
+                agent: id,
+                email,
+                revision: changed.record.revision,
+            })),
             Err(error) if is_of_the_agent(error.code) => Ok(refused(id, email, error)),
             Err(error) => Err(error),
         }

@@ -12,6 +12,7 @@ pub(crate) mod audit;
 pub(crate) mod authenticate;
 pub(crate) mod bearer;
 pub(crate) mod bulk;
+pub(crate) mod changes;
 pub(crate) mod credential;
 mod credential_age;
 mod cursor;

@@ -208,6 +208,7 @@ const fn is_growth(action: Action) -> bool {
         | Action::AuditCheckpoint
         | Action::AuditConsistency
         | Action::AuditExport
+        | Action::ChangeWatch
         | Action::StatusShow
         | Action::HealthCheck
         | Action::ReflectionRead

@@ -409,9 +409,23 @@ pub struct TransitionManyAgentsResponse {
     /// since the message before
     #[prost(message, repeated, tag = "4")]
     pub refused: ::prost::alloc::vec::Vec<transition_many_agents_response::Refused>,
+    /// likewise; none of a dry run
+    #[prost(message, repeated, tag = "5")]
+    pub moved: ::prost::alloc::vec::Vec<transition_many_agents_response::Moved>,
 }
 /// Nested message and enum types in `TransitionManyAgentsResponse`.
 pub mod transition_many_agents_response {
+    /// An agent that was moved.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Moved {
+        #[prost(string, tag = "1")]
+        pub agent_id: ::prost::alloc::string::String,
+        #[prost(string, tag = "2")]
+        pub email: ::prost::alloc::string::String,
+        /// its record's, after it
+        #[prost(uint64, tag = "3")]
+        pub revision: u64,
+    }
     /// An agent that could not be moved.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct Refused {
@@ -739,6 +753,68 @@ pub mod tail_audit_response {
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchChangesRequest {
+    /// the revision that the caller has been told of; absent: from now on
+    #[prost(uint64, optional, tag = "1")]
+    pub after: ::core::option::Option<u64>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchChangesResponse {
+    #[prost(oneof = "watch_changes_response::Event", tags = "1, 2, 3")]
+    pub event: ::core::option::Option<watch_changes_response::Event>,
+}
+/// Nested message and enum types in `WatchChangesResponse`.
+pub mod watch_changes_response {
+    /// Every change up to `revision` that concerns the caller has been told, and what is read from now on
+    /// has it. Without `after` this comes first. Sent once the caller has caught up, and again at least
+    /// every 15 s while nothing changes.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Revision {
+        #[prost(uint64, tag = "1")]
+        pub revision: u64,
+        /// how many other connections of operators there are
+        #[prost(uint32, tag = "2")]
+        pub others: u32,
+    }
+    /// A record changed. Of several changes at once of the same record, only the last is told.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Change {
+        /// organization, agent, credential, signing_key
+        #[prost(string, tag = "1")]
+        pub kind: ::prost::alloc::string::String,
+        #[prost(string, tag = "2")]
+        pub id: ::prost::alloc::string::String,
+        /// the record's, after the change
+        #[prost(uint64, tag = "3")]
+        pub revision: u64,
+        /// empty for what belongs to none
+        #[prost(string, tag = "4")]
+        pub organization_id: ::prost::alloc::string::String,
+        /// of a credential: whose it is
+        #[prost(string, tag = "5")]
+        pub agent_id: ::prost::alloc::string::String,
+        /// such as agent.suspend
+        #[prost(string, tag = "6")]
+        pub action: ::prost::alloc::string::String,
+        /// the entry that says so
+        #[prost(uint64, tag = "7")]
+        pub audit_seq: u64,
+    }
+    /// More has changed than is told one by one, or the log does not go back so far: what is shown has to
+    /// be read again.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Lost {}
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Event {
+        #[prost(message, tag = "1")]
+        Revision(Revision),
+        #[prost(message, tag = "2")]
+        Change(Change),
+        #[prost(message, tag = "3")]
+        Lost(Lost),
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetAuditKeyRequest {}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AuditKey {
@@ -952,6 +1028,9 @@ pub struct Status {
     /// absent when none are configured
     #[prost(message, optional, tag = "22")]
     pub backups: ::core::option::Option<status::Backups>,
+    /// of operators, as far as the caller may know of them; oldest first
+    #[prost(message, repeated, tag = "23")]
+    pub connections: ::prost::alloc::vec::Vec<status::Connection>,
     /// what needs looking at, each with what to do
     #[prost(string, repeated, tag = "30")]
     pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
@@ -1090,6 +1169,28 @@ pub mod status {
         /// why
         #[prost(string, tag = "6")]
         pub failure: ::prost::alloc::string::String,
+    }
+    /// A connection to the operators' socket. One who is limited to organizations is told of those who
+    /// reach one of them too.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Connection {
+        #[prost(uint32, tag = "1")]
+        pub uid: u32,
+        #[prost(string, tag = "2")]
+        pub name: ::prost::alloc::string::String,
+        /// the user who logged in, when that is another
+        #[prost(string, tag = "3")]
+        pub login: ::prost::alloc::string::String,
+        #[prost(string, tag = "4")]
+        pub role: ::prost::alloc::string::String,
+        #[prost(message, optional, tag = "5")]
+        pub since: ::core::option::Option<::prost_types::Timestamp>,
+        /// it says of itself that it changes nothing
+        #[prost(bool, tag = "6")]
+        pub read_only: bool,
+        /// the caller's
+        #[prost(bool, tag = "7")]
+        pub own: bool,
     }
     /// Who the caller is to the daemon.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -5182,6 +5283,315 @@ pub mod audit_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "agentidp.operator.v1.AuditService";
     impl<T> tonic::server::NamedService for AuditServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Generated client implementations.
+pub mod change_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// What changes among the records.
+    #[derive(Debug, Clone)]
+    pub struct ChangeServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl ChangeServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> ChangeServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> ChangeServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            ChangeServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Tells which records change, for as long as the caller listens: nothing of what they hold, which the
+        /// other calls give. It is drawn from the audit log. Role: auditor.
+        pub async fn watch(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchChangesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::WatchChangesResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/agentidp.operator.v1.ChangeService/Watch",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("agentidp.operator.v1.ChangeService", "Watch"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod change_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with ChangeServiceServer.
+    #[async_trait]
+    pub trait ChangeService: std::marker::Send + std::marker::Sync + 'static {
+        /// Server streaming response type for the Watch method.
+        type WatchStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::WatchChangesResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Tells which records change, for as long as the caller listens: nothing of what they hold, which the
+        /// other calls give. It is drawn from the audit log. Role: auditor.
+        async fn watch(
+            &self,
+            request: tonic::Request<super::WatchChangesRequest>,
+        ) -> std::result::Result<tonic::Response<Self::WatchStream>, tonic::Status>;
+    }
+    /// What changes among the records.
+    #[derive(Debug)]
+    pub struct ChangeServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> ChangeServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for ChangeServiceServer<T>
+    where
+        T: ChangeService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/agentidp.operator.v1.ChangeService/Watch" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchSvc<T: ChangeService>(pub Arc<T>);
+                    impl<
+                        T: ChangeService,
+                    > tonic::server::ServerStreamingService<super::WatchChangesRequest>
+                    for WatchSvc<T> {
+                        type Response = super::WatchChangesResponse;
+                        type ResponseStream = T::WatchStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchChangesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ChangeService>::watch(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for ChangeServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "agentidp.operator.v1.ChangeService";
+    impl<T> tonic::server::NamedService for ChangeServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

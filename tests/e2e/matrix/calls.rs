@@ -390,6 +390,9 @@ pub(super) const ROWS: &[Row] = &[
     row(operator!("AuditService/Tail"), record(OK, OK), |of| {
         tail(entries_of_organization(of))
     }),
+    row(operator!("ChangeService/Watch"), Check::List, |_| {
+        bytes(&v1::WatchChangesRequest { after: Some(0) })
+    }),
     row(operator!("AuditService/GetKey"), Check::Public, |_| {
         bytes(&v1::GetAuditKeyRequest {})
     }),

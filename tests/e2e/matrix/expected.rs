@@ -86,6 +86,7 @@ pub(super) const CALLS: &[(&str, Expected)] = &[
     ("AuditService/GetCheckpoint", Read("audit.checkpoint")),
     ("AuditService/ProveConsistency", Read("audit.consistency")),
     ("AuditService/Export", Read("audit.export")),
+    ("ChangeService/Watch", Read("change.watch")),
     ("StoreService/Check", Change("store.check", "store")),
     ("StoreService/Compact", Change("store.compact", "store")),
     ("BackupService/Create", Change("backup.create", "backup")),

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use agentidp_proto::v1::tail_audit_response::Event;
+use agentidp_proto::v1::watch_changes_response::Event as Changed;
 use agentidp_proto::{REQUEST_ID_METADATA, v1};
 use agentidp_tests::DEADLINE;
 use prost::Message as _;
@@ -116,6 +117,10 @@ fn is_all_there_is(path: &str, message: &[u8]) -> bool {
         "/agentidp.operator.v1.AuditService/Tail" => {
             let event = v1::TailAuditResponse::decode(message).unwrap().event;
             matches!(event, Some(Event::Position(_)))
+        }
+        "/agentidp.operator.v1.ChangeService/Watch" => {
+            let event = v1::WatchChangesResponse::decode(message).unwrap().event;
+            matches!(event, Some(Changed::Revision(_)))
         }
         "/grpc.health.v1.Health/Watch" => true,
         _ => false,

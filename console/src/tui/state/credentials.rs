@@ -64,6 +64,8 @@ pub(crate) struct Credentials {
     index: usize,
     pub(crate) top: usize,
     pub(crate) failed: Option<String>,
+    /// A credential changed since the list was read.
+    pub(crate) has_changed: bool,
     /// Tells the answers to this list from those to another.
     pub(crate) ticket: u64,
 }

@@ -44,8 +44,10 @@ pub(crate) struct SecretDialog {
     pub(crate) revealed_until: Option<Timestamp>,
     /// The operator says that it is stored.
     pub(crate) is_stored: bool,
-    /// The name of a file to write it to, while it is being typed.
+    /// The name of a file to write it to, or a command to pipe it to, while it is being typed.
     pub(crate) path: Option<Input>,
+    /// It is a command.
+    pub(crate) is_pipe: bool,
     pub(crate) note: Option<String>,
 }
 
@@ -59,6 +61,7 @@ impl SecretDialog {
             revealed_until: None,
             is_stored: false,
             path: None,
+            is_pipe: false,
             note: None,
         }
     }

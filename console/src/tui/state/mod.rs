@@ -1,25 +1,28 @@
 //! What the console knows and shows. Plain data and small questions about it: how it changes
 //! stands in `update`, how it looks in `view`.
 
+pub(crate) mod act;
 pub(crate) mod agents;
+mod at_stake;
 pub(crate) mod audit;
 pub(crate) mod bulk;
 pub(crate) mod confirm;
 pub(crate) mod credentials;
+mod demo;
 pub(crate) mod detail;
 pub(crate) mod dialog;
 pub(crate) mod filter;
 pub(crate) mod health;
+mod keys;
 pub(crate) mod log;
 pub(crate) mod marks;
 pub(crate) mod order;
 pub(crate) mod times;
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use agentidp_shared::agent::Transition;
-use agentidp_shared::{AgentId, CredentialId, Organization, Role, ScheduledKey, Timestamp};
+use agentidp_shared::{AgentId, CredentialId, Organization, Role, Timestamp};
 use jiff::tz::TimeZone;
 use tui_input::Input;
 
@@ -41,6 +44,9 @@ use self::log::CommandLog;
 use self::marks::Pinned;
 use self::times::{Clock, Times};
 
+pub(crate) use self::demo::Demo;
+pub(crate) use self::keys::Keys;
+
 /// The smallest terminal that shows everything.
 pub(crate) const SMALLEST: (u16, u16) = (80, 24);
 
@@ -59,6 +65,8 @@ pub(crate) struct State {
     pub(crate) link: Link,
     pub(crate) status: Option<DaemonStatus>,
     pub(crate) organizations: Vec<Organization>,
+    /// How many other connections of operators there are.
+    pub(crate) others: u32,
     pub(crate) screen: Screen,
     pub(crate) agents: Agents,
     pub(crate) detail: Option<Detail>,
@@ -122,21 +130,6 @@ pub(crate) enum Screen {
     Keys,
 }
 
-/// The signing keys.
-#[derive(Debug, Default)]
-pub(crate) struct Keys {
-    pub(crate) rows: Option<Vec<ScheduledKey>>,
-    pub(crate) selected: usize,
-    pub(crate) failed: Option<String>,
-}
-
-impl Keys {
-    /// The selected key.
-    pub(crate) fn selected(&self) -> Option<&ScheduledKey> {
-        self.rows.as_ref()?.get(self.selected)
-    }
-}
-
 /// A line that is being typed below the screen.
 #[derive(Debug)]
 pub(crate) struct Prompt {
@@ -164,34 +157,6 @@ pub(crate) enum PromptKind {
 pub(crate) struct Message {
     pub(crate) is_error: bool,
     pub(crate) text: String,
-}
-
-/// The keys that were pressed last, for whoever looks on.
-#[derive(Debug, Default)]
-pub(crate) struct Demo(VecDeque<(String, Timestamp)>);
-
-impl Demo {
-    /// How many keys are shown, and for how long.
-    const KEYS: usize = 12;
-    const SHOWN: Duration = Duration::from_secs(3);
-
-    /// Notes a key.
-    pub(crate) fn press(&mut self, key: String, now: Timestamp) {
-        self.0.push_back((key, now));
-        if self.0.len() > Self::KEYS {
-            self.0.pop_front();
-        }
-    }
-
-    /// Lets go of what was shown for long enough.
-    pub(crate) fn pass(&mut self, now: Timestamp) {
-        self.0.retain(|(_, at)| now.since(*at) < Self::SHOWN);
-    }
-
-    /// The keys, oldest first.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(key, _)| key.as_str())
-    }
 }
 
 /// What the actions are to be done to.
@@ -233,6 +198,7 @@ impl State {
             link: Link::Connecting(None),
             status: None,
             organizations: Vec::new(),
+            others: 0,
             screen: Screen::Agents,
             agents: Agents::default(),
             detail: None,
@@ -300,6 +266,11 @@ impl State {
 
     /// Why a change cannot be asked for now; none when it can.
     pub(crate) fn why_read_only(&self) -> Option<String> {
+        self.why_not(Role::Operator)
+    }
+
+    /// Why a change that takes a role cannot be asked for now; none when it can.
+    pub(crate) fn why_not(&self, needed: Role) -> Option<String> {
         if self.is_read_only {
             return Some("this console is read-only".to_owned());
         }
@@ -308,11 +279,15 @@ impl State {
             Link::Connecting(_) => return Some("not connected yet".to_owned()),
             Link::Stale(..) => return Some("not connected: what is shown may be old".to_owned()),
         }
-        let role = self.status.as_ref().map(|status| &status.caller.role)?;
-        match role.parse::<Role>() {
-            Ok(Role::Operator | Role::Admin) => None,
-            Ok(Role::Auditor) => Some("needs the role operator; yours is auditor".to_owned()),
-            Err(_) => Some(format!("needs the role operator; yours is {role}")),
+        let caller = &self.status.as_ref()?.caller;
+        match caller.role.parse::<Role>() {
+            // What is about the installation as a whole takes one who reaches all of it.
+            Ok(role) if role >= needed && needed == Role::Admin => caller
+                .organizations
+                .is_some()
+                .then(|| "needs the role admin for all organizations".to_owned()),
+            Ok(role) if role >= needed => None,
+            _ => Some(format!("needs the role {needed}; yours is {}", caller.role)),
         }
     }
 

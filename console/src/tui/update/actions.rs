@@ -8,7 +8,7 @@ use super::bulk;
 use crate::command_line::transition;
 use crate::tui::event::{BulkOrder, Change, Command, Effect};
 use crate::tui::state::bulk::Many;
-use crate::tui::state::confirm::{Act, Confirm};
+use crate::tui::state::confirm::{Act, Confirm, Subject};
 use crate::tui::state::detail::Tab;
 use crate::tui::state::dialog::Dialog;
 use crate::tui::state::log::Asked;
@@ -28,6 +28,7 @@ pub(crate) struct Action {
 pub(crate) fn menu(state: &State) -> Vec<Action> {
     match state.menu {
         Some(Menu::Marked | Menu::All) => menu_of_many(state),
+        _ if state.screen == Screen::Keys => menu_of_keys(state),
         Some(Menu::One) | None => menu_of_one(state),
     }
 }
@@ -53,6 +54,31 @@ fn menu_of_many(state: &State) -> Vec<Action> {
         why_not: read_only.clone(),
     })
     .into()
+}
+
+/// What can be done to signing keys.
+fn menu_of_keys(state: &State) -> Vec<Action> {
+    let Some(selected) = state.keys.selected().map(|it| &it.key) else {
+        return Vec::new();
+    };
+    let action = |key, act: Act, label, why_not: Option<String>| Action {
+        key,
+        act,
+        label,
+        why_not: state.why_not(act.role()).or(why_not),
+    };
+    let is_signing = state.keys.active().is_some();
+    let unsigned = (!is_signing).then(|| "no key signs now".to_owned());
+    let is_out = !selected.state.is_published();
+    let out = is_out.then(|| format!("the key is {}, and not in the JWKS", selected.state));
+    let (rotate, withdraw) = (
+        "rotate: replace the key that signs",
+        "withdraw the selected key: it is compromised",
+    );
+    vec![
+        action('r', Act::RotateKey, rotate, unsigned),
+        action('x', Act::WithdrawKey, withdraw, out),
+    ]
 }
 
 /// What can be done to the agent that is selected or open, and to its credential.
@@ -96,7 +122,12 @@ fn menu_of_one(state: &State) -> Vec<Action> {
         ));
         let label = "revoke the credential";
         menu.push(action('c', Act::RevokeCredential, label, credential.1));
+        let label = "revoke the credential's tokens";
+        let act = Act::RevokeCredentialTokens;
+        menu.push(action('k', act, label, credential.2));
     }
+    let label = "revoke the agent's tokens";
+    menu.push(action('t', Act::RevokeTokens, label, ended()));
     menu.push(action('x', Act::Revoke, "revoke the agent", ended()));
     let label = "decommission the agent";
     menu.push(action('d', Act::Decommission, label, ended()));
@@ -107,26 +138,28 @@ fn menu_of_one(state: &State) -> Vec<Action> {
     menu
 }
 
-/// Why the selected credential cannot be rotated, and why it cannot be revoked.
-fn credential_actions(state: &State) -> (Option<String>, Option<String>) {
+/// Why the selected credential cannot be rotated, why it cannot be revoked, and why its tokens cannot.
+fn credential_actions(state: &State) -> (Option<String>, Option<String>, Option<String>) {
     let detail = state
         .detail
         .as_ref()
         .filter(|it| it.tab == Tab::Credentials);
     let Some(credential) = detail.and_then(|detail| detail.credential()) else {
-        let why = "no credential is selected".to_owned();
-        return (Some(why.clone()), Some(why));
+        let why = Some("no credential is selected".to_owned());
+        return (why.clone(), why.clone(), why);
     };
     let status = credential.status;
-    let why = format!("the credential is {status}");
+    let why = Some(format!("the credential is {status}"));
     match status {
         CredentialStatus::Active if credential.kind == CredentialKind::PublicKey => {
             let why = "the agent makes its new key: agentidp credential rotate --public-key";
-            (Some(why.to_owned()), None)
+            (Some(why.to_owned()), None, None)
         }
-        CredentialStatus::Active => (None, None),
-        CredentialStatus::Retiring => (Some(why), None),
-        CredentialStatus::Revoked | CredentialStatus::Expired => (Some(why.clone()), Some(why)),
+        CredentialStatus::Active => (None, None, None),
+        CredentialStatus::Retiring => (why, None, None),
+        // What it got before it expired may live on.
+        CredentialStatus::Expired => (why.clone(), why, None),
+        CredentialStatus::Revoked => (why.clone(), why.clone(), why),
     }
 }
 
@@ -137,7 +170,7 @@ pub(super) fn open_menu(state: &mut State) {
     state.menu = Some(if is_marked { Menu::Marked } else { Menu::One });
     if menu(state).is_empty() {
         state.menu = None;
-        state.say("no agent is selected");
+        state.say("nothing is selected");
     }
 }
 
@@ -190,26 +223,38 @@ pub(super) fn choose(state: &mut State, key: KeyEvent) -> Vec<Effect> {
 }
 
 fn confirm_one(state: &mut State, act: Act) -> Vec<Effect> {
-    let detail = state.detail.as_ref();
-    let (agent, credential) = match state.screen {
-        Screen::Detail => (
-            detail.map(|it| it.agent.clone()),
-            detail.and_then(|it| it.credential().cloned()),
-        ),
-        _ => (state.agents.selected().cloned(), None),
-    };
-    let credential = credential.filter(|_| matches!(act, Act::Rotate | Act::RevokeCredential));
-    let Some(agent) = agent else {
+    let Some(subject) = subject(state, act) else {
         return Vec::new();
     };
-    let id = agent.id;
-    let confirm = Confirm::new(act, agent, credential, state.now);
-    let has_stakes = confirm.has_stakes();
+    let confirm = Confirm::new(act, subject, state.now);
+    let concerned = confirm.agent().map(|agent| agent.id);
     state.dialog = Some(Dialog::Confirm(Box::new(confirm)));
-    if has_stakes {
-        return vec![Effect::Send(Command::Stakes(id))];
+    match concerned {
+        Some(id) if act.has_stakes() => vec![Effect::Send(Command::Stakes(id))],
+        _ => Vec::new(),
     }
-    Vec::new()
+}
+
+/// What an act would be done to.
+fn subject(state: &State, act: Act) -> Option<Subject> {
+    if state.screen == Screen::Keys {
+        let key = match act {
+            Act::RotateKey => state.keys.active(),
+            _ => state.keys.selected(),
+        };
+        return key.map(|it| Subject::Key(Box::new(it.key.clone())));
+    }
+    if state.screen != Screen::Detail {
+        let agent = state.agents.selected()?.clone();
+        return Some(Subject::Agent(Box::new(agent)));
+    }
+    let detail = state.detail.as_ref()?;
+    let agent = Box::new(detail.agent.clone());
+    if !act.is_of_credential() {
+        return Some(Subject::Agent(agent));
+    }
+    let credential = detail.credential()?.clone();
+    Some(Subject::Credential(agent, Box::new(credential)))
 }
 
 /// Takes back the last suspend or resume.

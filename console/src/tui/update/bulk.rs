@@ -1,6 +1,5 @@
 //! The dialog that changes many agents: counted first, confirmed by the count, then watched.
 
-use agentidp_shared::AgentId;
 use agentidp_shared::agent::Transition;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
@@ -121,7 +120,7 @@ pub(super) fn progressed(
     ticket: u64,
     sums: Sums,
     over: Option<Result<(), String>>,
-    moved: &[(AgentId, u64)],
+    moved: Vec<Pinned>,
 ) {
     if let Some(result) = &over {
         state.log.end(&Asked::Bulk(ticket), result.clone());
@@ -165,22 +164,12 @@ pub(super) fn progressed(
         Some(Transition::Resume) => Some(Transition::Suspend),
         _ => None,
     };
-    // Of what a filter moved, the daemon does not tell each one: the log does.
-    if let (Some(transition), Many::Marked(pinned)) = (opposite, &bulk.many)
+    if let Some(transition) = opposite
         && !moved.is_empty()
     {
-        let target = bulk.act.transition().map(Transition::target);
-        let agents = moved.iter().filter_map(|(id, revision)| {
-            let known = pinned.iter().find(|it| it.id == *id)?;
-            Some(Pinned {
-                revision: *revision,
-                status: target.unwrap_or(known.status),
-                ..known.clone()
-            })
-        });
         state.undo = Some(Undo {
             transition,
-            agents: agents.collect(),
+            agents: moved,
             until: state.now.plus(UNDO),
         });
     }

@@ -12,7 +12,10 @@ use crate::tui::state::log::Asked;
 /// A key while the dialog is open.
 pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
     let now = state.now;
-    let why_read_only = state.why_read_only();
+    let why_not = match &state.dialog {
+        Some(Dialog::Confirm(confirm)) => state.why_not(confirm.act.role()),
+        _ => None,
+    };
     let Some(Dialog::Confirm(confirm)) = &mut state.dialog else {
         return Vec::new();
     };
@@ -38,7 +41,7 @@ pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
         }
         KeyCode::Enter => match confirm.focus {
             Field::Cancel => cancel(state),
-            Field::Go => return go(state, why_read_only),
+            Field::Go => return go(state, why_not),
             // The end of the id is typed: that is no accident, and the button takes one key more.
             Field::Typed if confirm.why_locked().is_none() => confirm.focus = Field::Go,
             _ => confirm.turn(true),
@@ -52,7 +55,7 @@ pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
                     confirm.note = Some(why);
                     confirm.focus = confirm.missing().unwrap_or(confirm.focus);
                 }
-                None if is_reversible => return go(state, why_read_only),
+                None if is_reversible => return go(state, why_not),
                 None => confirm.focus = Field::Go,
             }
         }
@@ -75,11 +78,11 @@ fn cancel(state: &mut State) {
     }
 }
 
-fn go(state: &mut State, why_read_only: Option<String>) -> Vec<Effect> {
+fn go(state: &mut State, why_not: Option<String>) -> Vec<Effect> {
     let Some(Dialog::Confirm(confirm)) = &mut state.dialog else {
         return Vec::new();
     };
-    if let Some(why) = why_read_only.or_else(|| confirm.why_locked()) {
+    if let Some(why) = why_not.or_else(|| confirm.why_locked()) {
         confirm.note = Some(why);
         return Vec::new();
     }

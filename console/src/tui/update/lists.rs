@@ -83,11 +83,7 @@ fn step(state: &mut State, by: isize) {
                 detail.step(by);
             }
         }
-        Screen::Keys => {
-            let last = state.keys.rows.as_ref().map_or(0, Vec::len);
-            let to = state.keys.selected.saturating_add_signed(by);
-            state.keys.selected = to.min(last.saturating_sub(1));
-        }
+        Screen::Keys => state.keys.step(by),
         Screen::Audit => step_audit(state, by),
         Screen::Credentials => state.credentials.step(by, height),
         Screen::Health | Screen::Approvals => {}

@@ -5,6 +5,7 @@ mod actions;
 mod bulk;
 mod command;
 mod confirm;
+mod follow;
 mod lists;
 mod network;
 mod prompt;
@@ -50,6 +51,10 @@ pub(crate) fn update(state: &mut State, now: Timestamp, event: Event) -> Vec<Eff
         Event::Net(event) => network::take_in(state, event),
         Event::SecretWritten(result) => {
             secret::written(state, result);
+            Vec::new()
+        }
+        Event::SecretPiped(result) => {
+            secret::piped(state, result);
             Vec::new()
         }
         Event::Copied(result) => {

@@ -1,12 +1,11 @@
 //! What the connection tells.
 
 use agentidp_shared::agent::Transition;
-use agentidp_shared::{Action, ActorKind, AgentId, Entry, Outcome, TargetKind};
 
 use super::bulk;
+use super::follow::{audit, read_all_again, read_detail_again, read_shown_again, record};
 use crate::client::{ListedAgent, Page, ReviewedCredential};
 use crate::tui::event::{Change, ChangeDone, ChangeResult, Command, Effect, NetEvent, Welcome};
-use crate::tui::state::audit::{AuditEntry, AuditRow};
 use crate::tui::state::detail::Detail;
 use crate::tui::state::dialog::{Dialog, SecretDialog};
 use crate::tui::state::log::Asked;
@@ -81,7 +80,7 @@ pub(super) fn take_in(state: &mut State, event: NetEvent) -> Vec<Effect> {
         }
         // What could not be read stays as it was; the next change or connection asks again. And a
         // list that is not shown any more is of no use.
-        NetEvent::Agent(Err(_)) | NetEvent::Credentials(..) => {}
+        NetEvent::Agent(Err(_)) | NetEvent::Credentials(..) | NetEvent::Organizations(Err(_)) => {}
         NetEvent::Health(Ok(health)) => {
             state.status = Some(health.status);
             state.health.counts = Some(health.counts);
@@ -94,22 +93,26 @@ pub(super) fn take_in(state: &mut State, event: NetEvent) -> Vec<Effect> {
             state.keys.failed = None;
         }
         NetEvent::Keys(Err(why)) => state.keys.failed = Some(why),
-        NetEvent::Changed(result) => changed(state, *result),
+        NetEvent::Changed(result) => return changed(state, *result),
         NetEvent::Bulk {
             ticket,
             sums,
             over,
             moved,
-        } => bulk::progressed(state, ticket, *sums, over, &moved),
+        } => bulk::progressed(state, ticket, *sums, over, moved),
         NetEvent::Stakes(id, result) => {
             if let Some(Dialog::Confirm(confirm)) = &mut state.dialog
-                && confirm.agent.id == id
-                && confirm.has_stakes()
+                && confirm.agent().is_some_and(|agent| agent.id == id)
+                && confirm.act.has_stakes()
             {
                 confirm.stakes = Some(result);
             }
         }
         NetEvent::Audit(row) => return audit(state, row),
+        NetEvent::Record(change) => return record(state, &change),
+        NetEvent::ChangesLost => return read_all_again(state),
+        NetEvent::Others(count) => state.others = count,
+        NetEvent::Organizations(Ok(all)) => state.organizations = all,
     }
     Vec::new()
 }
@@ -157,9 +160,7 @@ fn connected(state: &mut State, welcome: Welcome) -> Vec<Effect> {
     if let Some(want) = state.agents.want_again() {
         effects.push(super::ask(state, want));
     }
-    if let Some(id) = state.detail.as_ref().map(|detail| detail.agent.id) {
-        effects.extend(read_detail_again(state, id));
-    }
+    effects.extend(read_shown_again(state));
     match state.screen {
         Screen::Keys => effects.push(Effect::Send(Command::Keys)),
         Screen::Health => effects.push(Effect::Send(Command::Health)),
@@ -181,7 +182,7 @@ fn lost(state: &mut State, why: String) {
     }
 }
 
-fn changed(state: &mut State, result: ChangeResult) {
+fn changed(state: &mut State, result: ChangeResult) -> Vec<Effect> {
     let is_undo = state.undoing == Some(Undoing::One(result.change.clone()));
     if is_undo {
         state.undoing = None;
@@ -198,7 +199,7 @@ fn changed(state: &mut State, result: ChangeResult) {
                 }
                 _ => state.complain(why),
             }
-            return;
+            return Vec::new();
         }
     };
     if matches!(&state.dialog, Some(Dialog::Confirm(confirm)) if confirm.is_sent) {
@@ -261,136 +262,19 @@ fn changed(state: &mut State, result: ChangeResult) {
             state.prompt = None;
             state.menu = None;
         }
-    }
-}
-
-fn audit(state: &mut State, row: AuditRow) -> Vec<Effect> {
-    let effects = match &row {
-        AuditRow::Entry(entry) => follow_entry(state, entry),
-        // What happened in a gap is not known, so what is shown is read again.
-        AuditRow::Gap { .. } => {
-            let want = state.agents.want_again();
-            let mut effects: Vec<_> = want
-                .map(|want| super::ask(state, want))
-                .into_iter()
-                .collect();
-            if let Some(id) = state.detail.as_ref().map(|detail| detail.agent.id) {
-                effects.extend(read_detail_again(state, id));
-            }
-            effects
-        }
-    };
-    state.audit.push(row);
-    effects
-}
-
-/// Keeps what is shown in line with what the log says.
-fn follow_entry(state: &mut State, row: &AuditEntry) -> Vec<Effect> {
-    let Some(entry) = &row.entry else {
-        return Vec::new();
-    };
-    state.health.rates.note(entry, state.now);
-    let shown = state.detail.as_ref().map(|detail| detail.agent.id);
-    let concerns_shown = shown.is_some_and(|id| entry.concerns_agent(id));
-    if let Some(detail) = &mut state.detail
-        && concerns_shown
-    {
-        detail.push(row);
-    }
-    if entry.outcome != Outcome::Success {
-        return Vec::new();
-    }
-    match entry.action {
-        Action::TokenIssue => {
-            note_token(state, entry);
-            Vec::new()
-        }
-        Action::AgentRegister => {
-            state.agents.has_new = true;
-            Vec::new()
-        }
-        Action::AgentUpdate
-        | Action::AgentSuspend
-        | Action::AgentResume
-        | Action::AgentRevoke
-        | Action::AgentDecommission
-        | Action::AgentArchive => {
-            let mut effects = Vec::new();
-            if let Some(id) = target_agent(entry)
-                && let Some(agent) = state.agents.get(id)
-            {
-                let seen = entry.target.as_ref().and_then(|target| target.revision);
-                // The answer to one's own change was here first.
-                if seen.is_none_or(|revision| revision > agent.revision) {
-                    state.agents.changed.insert(id);
-                }
-            }
-            if let Some(id) = shown.filter(|_| concerns_shown) {
-                effects.extend(read_detail_again(state, id));
-            }
-            effects
-        }
-        Action::CredentialIssue
-        | Action::CredentialRotate
-        | Action::CredentialRetire
-        | Action::CredentialRevoke => {
-            // Its row says how many it has.
-            if let Some(id) = entry.agent_id
-                && state.agents.get(id).is_some()
-            {
-                state.agents.changed.insert(id);
-            }
-            match shown.filter(|_| concerns_shown) {
-                Some(id) => read_detail_again(state, id),
-                None => Vec::new(),
-            }
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// Asks for the agent's screen again: at most one answer is awaited at a time.
-fn read_detail_again(state: &mut State, id: AgentId) -> Vec<Effect> {
-    let Some(detail) = &mut state.detail else {
-        return Vec::new();
-    };
-    if detail.is_loading {
-        detail.is_outdated = true;
-        return Vec::new();
-    }
-    detail.is_loading = true;
-    vec![Effect::Send(Command::Detail(id))]
-}
-
-fn target_agent(entry: &Entry) -> Option<AgentId> {
-    let target = entry.target.as_ref()?;
-    (target.kind == TargetKind::Agent)
-        .then(|| target.id.parse().ok())
-        .flatten()
-}
-
-/// A token was issued: its agent and its credential were used.
-fn note_token(state: &mut State, entry: &Entry) {
-    let of_actor = (entry.actor.kind == ActorKind::Agent)
-        .then(|| entry.actor.id.as_ref()?.parse().ok())
-        .flatten();
-    let Some(id) = entry.agent_id.or(of_actor).or_else(|| target_agent(entry)) else {
-        return;
-    };
-    if let Some(agent) = state.agents.get_mut(id) {
-        agent.last_auth_at = agent.last_auth_at.max(Some(entry.time));
-    }
-    if let Some(detail) = &mut state.detail
-        && detail.agent.id == id
-    {
-        detail.agent.last_auth_at = detail.agent.last_auth_at.max(Some(entry.time));
-        let used = detail
-            .credentials
-            .iter_mut()
-            .flatten()
-            .find(|it| Some(it.id) == entry.credential_id);
-        if let Some(credential) = used {
-            credential.last_used_at = credential.last_used_at.max(Some(entry.time));
+        ChangeDone::Tokens(revoked) => state.say(format!(
+            "every token issued until now is dead (audit {})",
+            revoked.audit_seq
+        )),
+        ChangeDone::Keys(rotated) => {
+            let kid: String = rotated.key.key.kid.chars().take(8).collect();
+            let (is, seq) = (rotated.key.key.state, rotated.audit_seq);
+            state.say(match rotated.revoked.len() {
+                0 => format!("the signing key {kid} is {is} (audit {seq})"),
+                count => format!("{count} withdrawn; the signing key {kid} is {is} (audit {seq})"),
+            });
+            return vec![Effect::Send(Command::Keys)];
         }
     }
+    Vec::new()
 }

@@ -54,6 +54,11 @@ pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
         KeyCode::Char('w') => {
             let path = dialog.suggested_path().display().to_string();
             dialog.path = Some(Input::new(path));
+            dialog.is_pipe = false;
+        }
+        KeyCode::Char('|') => {
+            dialog.path = Some(Input::default());
+            dialog.is_pipe = true;
         }
         KeyCode::Char(' ') => dialog.is_stored = !dialog.is_stored,
         KeyCode::Enter | KeyCode::Esc => close(state),
@@ -83,15 +88,36 @@ fn press_in_path(dialog: &mut SecretDialog, key: KeyEvent) -> Vec<Effect> {
     if is_cancel {
         dialog.path = None;
     } else if key.code == KeyCode::Enter {
+        let typed = path.value().trim().to_owned();
         let to = PathBuf::from(path.value());
         dialog.path = None;
-        if !to.as_os_str().is_empty() {
+        if dialog.is_pipe && !typed.is_empty() {
+            dialog.note = Some("the command has it, and runs".to_owned());
+            return vec![Effect::PipeSecret(
+                typed,
+                dialog.issued.client_secret.clone(),
+            )];
+        }
+        if !dialog.is_pipe && !to.as_os_str().is_empty() {
             return vec![Effect::WriteSecret(to, dialog.issued.client_secret.clone())];
         }
     } else {
         input::edit(path, key);
     }
     Vec::new()
+}
+
+/// The command that the secret was piped to has ended, or could not be started.
+pub(super) fn piped(state: &mut State, result: Result<(), String>) {
+    match (&mut state.dialog, result) {
+        (Some(Dialog::Secret(dialog)), Ok(())) => {
+            dialog.is_stored = true;
+            dialog.note = Some("the command took it and ended well".to_owned());
+        }
+        (Some(Dialog::Secret(dialog)), Err(error)) => dialog.note = Some(error),
+        (_, Ok(())) => state.say("the command took the secret and ended well"),
+        (_, Err(error)) => state.complain(error),
+    }
 }
 
 /// The secret was written to a file, or could not be.

@@ -3,19 +3,33 @@
 use agentidp_shared::AgentStatus::{Active, Suspended};
 use agentidp_shared::agent::Transition;
 
+mod acting;
+mod changes;
 mod commands;
+mod dialogs;
 mod looking;
 mod many;
 
-use crate::tui::event::{Change, Command, Effect, Event, NetEvent};
+use crate::tui::event::{Change, Command, Effect, Event, NetEvent, Record, RecordChange};
 use crate::tui::fixtures::{
-    World, agent, agent_id, agents, credential_id, entry_by_alice, entry_of, history, listed,
-    welcome,
+    World, agent, agent_id, agents, credential_id, entry_of, history, listed, welcome,
 };
 use crate::tui::state::audit::AuditRow;
 use crate::tui::state::confirm::Field;
 use crate::tui::state::dialog::{Dialog, HelpLine};
 use crate::tui::state::{Link, Screen};
+
+fn changed(record: Record, revision: u64) -> NetEvent {
+    NetEvent::Record(RecordChange {
+        record,
+        revision,
+        is_new: revision == 1,
+    })
+}
+
+fn changed_agent(number: u8, revision: u64) -> NetEvent {
+    changed(Record::Agent(agent_id(number)), revision)
+}
 
 fn many(from: u8, count: u8) -> Vec<agentidp_shared::Agent> {
     (from..from + count)
@@ -79,12 +93,7 @@ fn the_selection_stays_on_its_agent_when_new_ones_come() {
     let mut world = World::live();
     world.key("j");
     assert_eq!(world.state.agents.selected, Some(agent_id(2)));
-    world.net(NetEvent::Audit(entry_of(
-        88_413,
-        "agent.register",
-        "success",
-        "",
-    )));
+    world.net(changed_agent(200, 1));
     assert!(matches!(
         world.sent()[..],
         [Command::Agents { page: 0, .. }]
@@ -97,21 +106,16 @@ fn the_selection_stays_on_its_agent_when_new_ones_come() {
 }
 
 #[test]
-fn a_storm_in_the_log_is_no_storm_of_questions() {
+fn a_storm_of_changes_is_no_storm_of_questions() {
     let mut world = World::live();
     let mut asked = 0;
     for seq in 0..1_000 {
-        world.net(NetEvent::Audit(entry_of(
-            seq,
-            "agent.register",
-            "success",
-            "",
-        )));
+        world.net(changed_agent(200, 1));
         asked += world.sent().len();
-        world.net(NetEvent::Audit(entry_by_alice(seq, "agent.suspend", 42)));
+        world.net(changed_agent(1, 42 + seq));
         asked += world.sent().len();
     }
-    assert_eq!(asked, 1, "the first entry asks, and the others wait");
+    assert_eq!(asked, 1, "the first change asks, and the others wait");
     world.page(0, agents(), None);
     world.wait(500);
     assert_eq!(world.sent().len(), 2, "one agent and one page");
@@ -230,201 +234,6 @@ fn the_console_is_left_by_a_command_and_never_by_q() {
 }
 
 #[test]
-fn a_suspension_takes_a_reason_and_a_yes_and_is_pinned_to_what_was_seen() {
-    let mut world = World::live();
-    world.dialog("s");
-    world.keys(&["tab", "y"]);
-    assert_eq!(world.change(), None);
-    // The reason is missing, and what is typed next goes there.
-    world.type_text("odd requests");
-    world.keys(&["enter", "y"]);
-    assert_eq!(world.change(), Some(suspend("odd requests")));
-}
-
-#[test]
-fn a_reason_is_typed_at_once_and_no_letter_of_it_confirms_or_cancels() {
-    let mut world = World::live();
-    world.dialog("s");
-    world.type_text("trying it out, no y/n");
-    assert_eq!(world.change(), None);
-    world.key("enter");
-    assert_eq!(world.change(), None);
-    let Some(Dialog::Confirm(confirm)) = &world.state.dialog else {
-        panic!("no dialog");
-    };
-    assert_eq!(confirm.focus, Field::Cancel);
-    world.key("y");
-    assert_eq!(world.change(), Some(suspend("trying it out, no y/n")));
-}
-
-#[test]
-fn enter_alone_goes_to_cancel_and_cancels() {
-    for (action, fields) in [("s", 1), ("x", 2), ("d", 2), ("i", 0)] {
-        let mut world = World::live();
-        world.dialog(action);
-        for _ in 0..fields {
-            world.key("enter");
-            assert!(world.state.dialog.is_some(), "{action}");
-        }
-        world.key("enter");
-        assert!(world.state.dialog.is_none(), "{action}");
-        assert_eq!(world.message(), "nothing was done");
-    }
-}
-
-#[test]
-fn what_was_typed_ahead_of_a_dialog_is_dropped() {
-    let mut world = World::live();
-    world.key("j");
-    world.key("j");
-    world.keys(&["a", "u", "y", "y", "n"]);
-    assert_eq!(world.change(), None);
-    assert!(world.state.dialog.is_some());
-    world.wait(249);
-    world.key("y");
-    assert_eq!(world.change(), None);
-    world.wait(1);
-    world.key("y");
-    assert!(world.change().is_some());
-}
-
-#[test]
-fn a_paste_confirms_nothing() {
-    let mut world = World::live();
-    world.dialog("x");
-    world.keys(&["r", "tab"]);
-    world.event(Event::Paste(agent_id(1).to_string()));
-    let Some(Dialog::Confirm(confirm)) = &world.state.dialog else {
-        panic!("no dialog");
-    };
-    assert_eq!(confirm.typed.value(), "");
-    assert!(confirm.note.is_some());
-    let mut world = World::live();
-    world.event(Event::Paste("ax\n:q\n".to_owned()));
-    assert!(world.effects.is_empty() && world.state.dialog.is_none());
-}
-
-#[test]
-fn what_is_for_good_takes_a_reason_and_the_end_of_the_id() {
-    for (reason, typed, is_done) in [
-        ("leak", "839401", true),
-        ("", "839401", false),
-        ("leak", "839402", false),
-        ("leak", "", false),
-    ] {
-        let mut world = World::live();
-        world.dialog("x");
-        world.type_text(reason);
-        world.key("enter");
-        world.type_text(typed);
-        // y is not enough; the button has to be chosen.
-        world.keys(&["tab", "tab", "enter"]);
-        assert_eq!(world.change().is_some(), is_done, "{reason:?} {typed:?}");
-    }
-}
-
-#[test]
-fn the_dialog_stays_with_its_agent_whatever_the_list_does() {
-    let mut world = World::live();
-    world.dialog("s");
-    let mut newer = many(200, 3);
-    newer.extend(agents());
-    world.page(0, newer, None);
-    let mut changed = agents().remove(0);
-    changed.revision = 50;
-    world.net(NetEvent::Agent(Ok(Box::new(listed(changed)))));
-    world.type_text("leak");
-    world.keys(&["enter", "y"]);
-    assert_eq!(world.change(), Some(suspend("leak")));
-}
-
-#[test]
-fn a_refusal_stands_in_the_dialog_and_nothing_is_lost() {
-    let mut world = World::live();
-    world.dialog("s");
-    world.type_text("leak");
-    world.keys(&["enter", "y"]);
-    world.net(NetEvent::Changed(Box::new(
-        crate::tui::event::ChangeResult {
-            change: suspend("leak"),
-            outcome: Err("the agent changed since".to_owned()),
-        },
-    )));
-    let Some(Dialog::Confirm(confirm)) = &world.state.dialog else {
-        panic!("no dialog");
-    };
-    assert_eq!(confirm.note.as_deref(), Some("the agent changed since"));
-    assert_eq!(confirm.reason.value(), "leak");
-    assert_eq!(confirm.focus, Field::Cancel);
-}
-
-#[test]
-fn a_suspension_can_be_undone_for_a_while() {
-    let mut world = World::live();
-    world.changed_agent(suspend("leak"), Suspended, 42);
-    assert_eq!(
-        world.message(),
-        "invoice-matcher@acme.example is suspended (audit 88413)"
-    );
-    assert_eq!(
-        world.state.agents.get(agent_id(1)).unwrap().status,
-        Suspended
-    );
-    world.wait(29_000);
-    world.key("U");
-    let undo = Change::Transition {
-        transition: Transition::Resume,
-        agent: agent_id(1),
-        reason: "undo of a suspend".to_owned(),
-        revision: 42,
-    };
-    assert_eq!(world.change().as_ref(), Some(&undo));
-    world.key("U");
-    assert_eq!(world.change(), None);
-    world.changed_agent(undo, Active, 43);
-    assert_eq!(world.state.undo, None, "an undo is not undone");
-    world.changed_agent(suspend("leak"), Suspended, 42);
-    world.wait(30_000);
-    world.key("U");
-    assert_eq!(world.change(), None);
-}
-
-#[test]
-fn what_the_role_or_the_link_forbids_is_told_and_not_done() {
-    let mut world = World::live_as("auditor");
-    world.keys(&["a", "s"]);
-    assert!(world.state.dialog.is_none());
-    assert_eq!(
-        world.message(),
-        "cannot suspend: needs the role operator; yours is auditor"
-    );
-
-    let mut world = World::live();
-    world.net(NetEvent::Lost("gone".to_owned()));
-    world.keys(&["a", "s"]);
-    assert!(world.state.dialog.is_none());
-    assert!(world.message().contains("not connected"));
-
-    let mut world = World::live();
-    world.dialog("u");
-    assert_eq!(
-        world.message(),
-        "cannot resume: the agent is active already"
-    );
-}
-
-#[test]
-fn a_daemon_that_goes_away_under_a_dialog_stops_it() {
-    let mut world = World::live();
-    world.dialog("s");
-    world.type_text("leak");
-    world.net(NetEvent::Lost("gone".to_owned()));
-    world.keys(&["enter", "y"]);
-    assert_eq!(world.change(), None);
-    assert!(world.state.dialog.is_some());
-}
-
-#[test]
 fn rows_stay_while_the_daemon_is_away_and_are_read_again_after() {
     let mut world = World::live();
     world.net(NetEvent::Lost("gone".to_owned()));
@@ -454,12 +263,12 @@ fn an_agent_s_screen_asks_for_what_it_shows() {
     assert_eq!(world.sent(), [&Command::Detail(agent_id(1))]);
     world.detail(agents().remove(0));
     // A change by someone else is seen, and read once even when more comes meanwhile.
-    world.net(NetEvent::Audit(entry_by_alice(88_413, "agent.suspend", 42)));
+    world.net(changed_agent(1, 42));
     assert_eq!(
         world.sent(),
         [&Command::Detail(agent_id(1)), &Command::Agent(agent_id(1))]
     );
-    world.net(NetEvent::Audit(entry_by_alice(88_414, "agent.resume", 43)));
+    world.net(changed_agent(1, 43));
     assert!(world.sent().is_empty());
     world.detail(agents().remove(0));
     assert_eq!(world.sent(), [&Command::Detail(agent_id(1))]);
@@ -579,61 +388,6 @@ fn another_store_is_not_taken_for_the_same() {
 }
 
 #[test]
-fn a_secret_is_masked_stored_and_only_then_let_go() {
-    let mut world = World::in_detail();
-    world.issued();
-    // Typed ahead of the dialog.
-    world.keys(&["v", "enter"]);
-    assert!(!world.state.shows_secret());
-    world.wait(250);
-    world.key("enter");
-    assert!(world.state.dialog.is_some());
-    world.key("v");
-    assert!(world.state.shows_secret());
-    world.wait(60_000);
-    assert!(!world.state.shows_secret());
-    world.keys(&["v", "^z"]);
-    assert_eq!(world.effects, [Effect::Stop]);
-    assert!(!world.state.shows_secret());
-    world.key("w");
-    world.key("enter");
-    assert!(matches!(&world.effects[..], [Effect::WriteSecret(path, _)]
-        if path.to_str() == Some("invoice-matcher_at_acme.example.secret")));
-    world.event(Event::SecretWritten(Ok("x".into())));
-    world.key("enter");
-    assert!(world.state.dialog.is_none());
-}
-
-#[test]
-fn a_secret_is_shown_even_when_its_dialog_was_left() {
-    let mut world = World::in_detail();
-    world.dialog("i");
-    world.key("y");
-    assert!(world.change().is_some());
-    world.key("esc");
-    world.keys(&["5", ":"]);
-    world.issued();
-    assert!(matches!(world.state.dialog, Some(Dialog::Secret(_))));
-}
-
-#[test]
-fn a_rotation_names_its_grace() {
-    let mut world = World::in_detail();
-    world.dialog("r");
-    world.keys(&["backtab", "^u"]);
-    world.type_text("1h30m");
-    world.keys(&["enter", "y"]);
-    assert_eq!(
-        world.change(),
-        Some(Change::Rotate {
-            credential: credential_id(1),
-            grace: Some(std::time::Duration::from_mins(90)),
-            revision: 3,
-        })
-    );
-}
-
-#[test]
 fn what_the_daemon_cannot_filter_by_is_said_and_the_list_stays() {
     let mut world = World::live();
     world.key("/");
@@ -657,12 +411,6 @@ fn an_archived_agent_leaves_a_list_that_does_not_ask_for_it() {
 #[test]
 fn a_new_credential_has_the_row_of_its_agent_read_again() {
     let mut world = World::live();
-    let more = format!(r#","agent_id":"{}""#, agent_id(1));
-    world.net(NetEvent::Audit(entry_of(
-        88_413,
-        "credential.issue",
-        "success",
-        &more,
-    )));
+    world.net(changed(Record::Credential(agent_id(1)), 1));
     assert_eq!(world.sent(), [&Command::Agent(agent_id(1))]);
 }

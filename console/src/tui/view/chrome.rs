@@ -44,7 +44,11 @@ pub(super) fn header(state: &State, canvas: &mut Canvas<'_>) {
         } else {
             status.caller.role.as_str()
         };
-        format!("{} {role}  ", status.caller.name)
+        let others = match state.others {
+            0 => String::new(),
+            count => format!("  +{count} connected"),
+        };
+        format!("{} {role}{others}  ", status.caller.name)
     });
     let end = columns.saturating_sub(1);
     canvas.right(end, 0, &badge, style);

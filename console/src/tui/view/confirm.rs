@@ -5,7 +5,7 @@ use ratatui::style::Style;
 
 use crate::audit_text::short_id;
 use crate::text::wrap;
-use crate::tui::state::confirm::{Act, Confirm, Field, Tier};
+use crate::tui::state::confirm::{Act, Confirm, Field, Subject, Tier};
 use crate::tui::style::{faint, focus, heading};
 
 use super::canvas::{Canvas, cells};
@@ -25,7 +25,7 @@ pub(super) fn render(confirm: &Confirm, canvas: &mut Canvas<'_>) -> Option<Posit
         .fields()
         .iter()
         .filter(|it| label(confirm, **it).is_some());
-    let stakes = if confirm.has_stakes() {
+    let stakes = if confirm.act.has_stakes() {
         wrap(&confirm.stakes_text(), usize::from(WIDTH) - 4)
     } else {
         Vec::new()
@@ -93,9 +93,8 @@ pub(super) fn render(confirm: &Confirm, canvas: &mut Canvas<'_>) -> Option<Posit
 }
 
 fn subject(confirm: &Confirm, canvas: &mut Canvas<'_>, place: Rect) {
-    let agent = &confirm.agent;
-    let text = match &confirm.credential {
-        Some(credential) => format!(
+    let text = match &confirm.subject {
+        Subject::Credential(agent, credential) => format!(
             "{}  {}  of {}  ({})   rev {}",
             short_id(&credential.id.to_string()),
             credential.kind,
@@ -103,7 +102,7 @@ fn subject(confirm: &Confirm, canvas: &mut Canvas<'_>, place: Rect) {
             agent.owner,
             credential.revision
         ),
-        None => format!(
+        Subject::Agent(agent) => format!(
             "{}  {}  ({})   {}   rev {}",
             short_id(&agent.id.to_string()),
             agent.email,
@@ -111,6 +110,7 @@ fn subject(confirm: &Confirm, canvas: &mut Canvas<'_>, place: Rect) {
             agent.status,
             agent.revision
         ),
+        Subject::Key(key) => format!("{}  {}   {}", key.kid, key.algorithm, key.state),
     };
     canvas.clipped(place.x, place.y, &text, place.width, heading());
 }

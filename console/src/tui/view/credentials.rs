@@ -33,7 +33,10 @@ pub(super) fn crumbs(state: &State, canvas: &mut Canvas<'_>) {
         String::new()
     };
     let end = canvas.area().width.saturating_sub(1);
-    if x + cells(count.len()) < end {
+    let changed = "  changed: ^r";
+    if list.has_changed && x + cells(changed.len()) < end {
+        canvas.right(end, 1, changed, canvas.palette.warn());
+    } else if x + cells(count.len()) < end {
         canvas.right(end, 1, &count, Style::new());
     }
 }

@@ -14,6 +14,13 @@ use super::keys;
 /// From this width on, there is room for the whole minute.
 const WIDE: u16 = 120;
 
+/// From this height on there is room for more connections.
+const TALL: u16 = 40;
+/// How many lines connections take at most.
+const ROWS: usize = 8;
+/// The same on a terminal that is not tall.
+const FEW: usize = 3;
+
 /// How high a second is, from nothing to the most of the minute.
 const LEVELS: [char; 7] = ['.', '_', '-', '=', '+', '*', '#'];
 
@@ -87,10 +94,45 @@ pub(super) fn render(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
         canvas.text(13, y, &value, Style::new());
         y += 1;
     }
+    y = connections(state, canvas, y);
     canvas.rule(y);
     canvas.text(1, y, " SIGNING KEYS ", heading());
     let rest = Rect::new(0, y + 1, body.width, body.bottom().saturating_sub(y + 1));
     keys::list(state, canvas, rest, false);
+}
+
+/// Who is connected, a line for each as far as there is room; gives the line after them.
+fn connections(state: &State, canvas: &mut Canvas<'_>, y: u16) -> u16 {
+    let open = state.status.iter().flat_map(|it| &it.connections);
+    let (own, others): (Vec<_>, Vec<_>) = open.partition(|it| it.own);
+    let seen: Vec<_> = others
+        .into_iter()
+        .chain(own)
+        .map(|it| {
+            let age = duration::short(state.now.since(it.since));
+            let own = if it.own { ", this one" } else { "" };
+            format!("{} for {age}{own}", it.who())
+        })
+        .collect();
+    canvas.text(1, y, "CONNECTED", heading());
+    let rows = if canvas.area().height < TALL {
+        FEW
+    } else {
+        ROWS
+    };
+    let shown = if seen.len() > rows {
+        rows - 1
+    } else {
+        seen.len()
+    };
+    let more = seen.len() - shown;
+    let more = (more > 0).then(|| format!("and {more} more: agentidp status"));
+    let mut end = y;
+    for line in seen.iter().take(shown).chain(&more) {
+        canvas.text(13, end, line, Style::new());
+        end += 1;
+    }
+    end.max(y + 1)
 }
 
 fn counts(state: &State, canvas: &mut Canvas<'_>, y: u16) {

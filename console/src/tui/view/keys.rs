@@ -29,7 +29,8 @@ pub(super) fn list(state: &State, canvas: &mut Canvas<'_>, body: Rect, has_curso
     // The last line is for the whole id of the selected key.
     let around = if has_cursor { 2 } else { 1 };
     let height = usize::from(body.height.saturating_sub(around));
-    let top = state.keys.selected.saturating_sub(height.saturating_sub(1));
+    let selected = state.keys.index();
+    let top = selected.saturating_sub(height.saturating_sub(1));
     for (row, (index, scheduled)) in (1..).zip(rows.iter().enumerate().skip(top).take(height)) {
         let y = body.y + row;
         let key = &scheduled.key;
@@ -52,7 +53,7 @@ pub(super) fn list(state: &State, canvas: &mut Canvas<'_>, body: Rect, has_curso
             (next, plain),
         ];
         canvas.row(2, y, &columns, &cells);
-        if has_cursor && index == state.keys.selected {
+        if has_cursor && index == selected {
             canvas.text(0, y, ">", plain);
             canvas.highlight(Rect::new(0, y, body.width, 1));
         }

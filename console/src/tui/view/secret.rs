@@ -32,7 +32,7 @@ pub(super) fn render(
             format!("SHOWN ONCE -- {}:{:02}", left / 60, left % 60)
         }
     };
-    let inner = canvas.window((80, 13), &title, &badge);
+    let inner = canvas.window((80, 14), &title, &badge);
     let plain = Style::new();
     let mut y = inner.y;
     let validity = match (&issued.retiring, issued.credential.expires_at) {
@@ -52,13 +52,27 @@ pub(super) fn render(
     y += 1;
     canvas.text(inner.x, y, "client_id", faint());
     canvas.clipped(inner.x + 10, y, &issued.client_id, inner.width - 10, plain);
+    y += 1;
+    canvas.text(inner.x, y, "request", faint());
+    canvas.clipped(
+        inner.x + 10,
+        y,
+        &issued.request_id,
+        inner.width - 10,
+        faint(),
+    );
     y += 2;
     // A secret is one cell wider than the inside with its margin, and must stay on one line to be
     // marked with a mouse.
     canvas.clipped(inner.x - 1, y, &dialog.shown(), inner.width + 2, heading());
     y += 2;
     if let Some(path) = &dialog.path {
-        let x = canvas.text(inner.x, y, "write to a new file: ", plain);
+        let what = if dialog.is_pipe {
+            "pipe to a command: "
+        } else {
+            "write to a new file: "
+        };
+        let x = canvas.text(inner.x, y, what, plain);
         return Some(canvas.input(x, y, inner.right().saturating_sub(x), path));
     }
     let key = canvas.palette.key();
@@ -76,7 +90,9 @@ pub(super) fn render(
             ("y", key),
             (" copy   ", plain),
             ("w", key),
-            (" write to a 0600 file", plain),
+            (" write to a 0600 file   ", plain),
+            ("|", key),
+            (" pipe to a command", plain),
         ],
     );
     y += 1;

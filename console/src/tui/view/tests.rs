@@ -16,6 +16,8 @@ use crate::tui::state::audit::{AuditEntry, AuditRow};
 use crate::tui::state::dialog::{Help, HelpLine};
 use crate::tui::style::Palette;
 
+mod limits;
+
 fn screen(state: &State) -> TestBackend {
     let (width, height) = state.size;
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
@@ -99,47 +101,6 @@ fn the_menu_shows_what_cannot_be_done_and_why() {
 #[test]
 fn one_agent() {
     snapshot("detail", &mut World::in_detail());
-}
-
-#[test]
-fn a_long_name_does_not_run_into_the_tabs() {
-    let mut world = World::in_detail();
-    let email = format!("{}@acme.example", "n".repeat(60));
-    world.state.detail.as_mut().unwrap().agent.email = email.parse().unwrap();
-    let shown = text(&world.state);
-    assert!(
-        shown.contains("nnn.. [Credentials]  Grants   Audit "),
-        "{shown}"
-    );
-}
-
-#[test]
-fn an_archived_agent_is_offered_no_credential() {
-    let mut world = World::in_detail();
-    let detail = world.state.detail.as_mut().unwrap();
-    detail.credentials = Some(Vec::new());
-    assert!(text(&world.state).contains("a i issues a client secret"));
-    let detail = world.state.detail.as_mut().unwrap();
-    detail.agent.status = AgentStatus::Archived;
-    let shown = text(&world.state);
-    assert!(
-        shown.contains("no credentials") && !shown.contains("a i"),
-        "{shown}"
-    );
-}
-
-#[test]
-fn a_credential_that_is_revoked_has_no_end_to_come() {
-    let mut world = World::in_detail();
-    let mut revoked = credential(1, CredentialStatus::Revoked);
-    revoked.expires_at = Some(world.state.now);
-    let detail = world.state.detail.as_mut().unwrap();
-    detail.credentials = Some(vec![revoked]);
-    let shown = text(&world.state);
-    assert!(
-        !shown.contains("over") && !shown.contains("never "),
-        "{shown}"
-    );
 }
 
 /// The style of the first cell of `text` on the screen.
@@ -284,6 +245,7 @@ fn health() {
             world.wait(1_000);
         }
     }
+    world.net(NetEvent::Others(1));
     snapshot("health", &mut world);
     let style = style_of(&world.state, "OK   daemon");
     assert_eq!(style.fg, Some(ratatui::style::Color::Green));
@@ -329,14 +291,6 @@ fn a_text_that_is_looked_for() {
     insta::assert_snapshot!("search_typed_80x24", screen(&world.state));
     world.key("enter");
     snapshot("search", &mut world);
-}
-
-#[test]
-fn colours_that_are_told_apart_by_all_are_used() {
-    let mut world = World::live();
-    world.state.palette = Palette::Colours(crate::tui::style::Colours::SAFE);
-    let style = style_of(&world.state, "x revoked");
-    assert_eq!(style.fg, Some(ratatui::style::Color::LightMagenta));
 }
 
 #[test]
@@ -399,25 +353,6 @@ fn help() {
 }
 
 #[test]
-fn a_denial_names_its_agent_on_the_smallest_terminal() {
-    let mut world = World::live();
-    let json = format!(
-        r#"{{"v":1,"seq":88413,"time":"2026-11-21T04:43:00.000Z","actor":{{"kind":"agent","via":"http","address":"127.0.0.1"}},"action":"token.issue","outcome":"denied","code":"AGENT_SUSPENDED","agent_id":"{}"}}"#,
-        agent_id(3)
-    );
-    let entry = agentidp_proto::v1::AuditEntry {
-        seq: 88_413,
-        json: json.into_bytes(),
-    };
-    world.net(NetEvent::Audit(AuditRow::Entry(Box::new(AuditEntry::new(
-        &entry,
-    )))));
-    world.key("5");
-    let text = text(&world.state);
-    assert!(text.contains("AGENT_SUSPENDED ledger-sync-eu"), "{text}");
-}
-
-#[test]
 fn what_an_undo_would_do_is_said() {
     let mut world = World::live();
     let change = Change::Transition {
@@ -439,63 +374,6 @@ fn footer(state: &State) -> String {
 }
 
 #[test]
-fn no_message_of_ours_is_cut_on_the_smallest_terminal() {
-    for (keys, text) in [
-        ("/", "stat=active"),
-        ("5/", "when=now"),
-        (":", "agent show nobody"),
-        (
-            ":",
-            "a very long command that nobody would ever type in here",
-        ),
-    ] {
-        let mut world = World::live();
-        world.type_text(keys);
-        world.type_text(text);
-        world.key("enter");
-        let message = world.message().to_owned();
-        assert!(footer(&world.state).contains(&message), "{message}");
-    }
-    for why in [
-        "there is no socket at /home/somebody/agentidp/.agentidp/operator.sock; start the daemon, \
-         or name its socket with --socket PATH or AGENTIDP_SOCKET",
-        "nobody listens on /home/somebody/agentidp/.agentidp/operator.sock; the daemon is not \
-         running: start it (systemctl start agentidpd), or look why it ended (journalctl -u \
-         agentidpd)",
-    ] {
-        let mut world = World::live();
-        world.net(NetEvent::Lost(why.to_owned()));
-        let footer = footer(&world.state);
-        assert!(footer.contains(why), "{footer}");
-    }
-    for number in ["3", "4"] {
-        let mut world = World::live();
-        world.key(number);
-        let below: String = text(&world.state).chars().skip(80).collect();
-        assert!(!below.contains(".."), "{below}");
-    }
-}
-
-#[test]
-fn no_line_of_the_help_is_cut_on_the_smallest_terminal() {
-    for line in Help::new(&[], &KeyMap::default()).lines() {
-        if let HelpLine::Key(key, what) = line {
-            assert!(key.len() <= 21, "{key}");
-            assert!(what.len() <= 51, "{what}");
-        }
-    }
-}
-
-#[test]
-fn an_id_beside_the_list_is_whole() {
-    for width in [120, 200] {
-        let mut world = World::live();
-        world.event(Event::Resize(width, 60));
-        assert!(text(&world.state).contains(&agent_id(1).to_string()));
-    }
-}
-
-#[test]
 fn a_terminal_too_small_gets_a_notice() {
     let mut world = World::live();
     world.event(Event::Resize(60, 10));
@@ -503,51 +381,27 @@ fn a_terminal_too_small_gets_a_notice() {
 }
 
 #[test]
-fn nothing_breaks_at_any_size() {
-    let mut world = World::in_detail();
-    for opened in ["", "?", "5", "a", "i", "1", "3", "4", "6"] {
-        if !opened.is_empty() && world.state.dialog.is_some() {
-            world.key("esc");
-        }
-        if !opened.is_empty() {
-            world.key(opened);
-        }
-        for width in [0, 1, 2, 10, 79, 80, 81, 119, 120, 200] {
-            for height in [0, 1, 2, 3, 23, 24, 25, 60] {
-                world.event(Event::Resize(width, height));
-                buffer(&world.state);
-            }
-        }
-        world.event(Event::Resize(80, 24));
+fn what_is_done_to_signing_keys_takes_the_beginning_of_the_key_s_name() {
+    let mut world = World::at_keys("admin");
+    world.key("a");
+    snapshot("menu_of_keys", &mut world);
+    world.key("esc");
+    for (key, name) in [("r", "rotate_key"), ("x", "withdraw_key")] {
+        world.dialog(key);
+        world.type_text("yearly");
+        world.key("tab");
+        world.type_text("NzbL");
+        snapshot(name, &mut world);
+        assert!(!text(&world.state).contains("reading"));
+        world.key("esc");
     }
 }
 
 #[test]
-fn text_from_agents_is_inert() {
+fn tokens_are_revoked_apart_from_what_they_were_issued_for() {
     let mut world = World::in_detail();
-    world.event(Event::Resize(200, 60));
-    let text = text(&world.state);
-    assert!(text.contains(r"evil \u{1b}[2J\u{202e}text"), "{text}");
-    assert!(!text.contains(crate::text::is_active));
-}
-
-#[test]
-fn without_colour_the_cursor_is_still_seen() {
-    let mut world = World::live();
-    world.state.palette = Palette::Mono;
-    let buffer = buffer(&world.state);
-    let has_colour = |cell: &ratatui::buffer::Cell| {
-        let plain = ratatui::style::Color::Reset;
-        cell.fg != plain || cell.bg != plain
-    };
-    assert!(!buffer.content().iter().any(has_colour));
-    assert!(buffer[(5, 4)].modifier.contains(Modifier::REVERSED));
-}
-
-#[test]
-fn a_second_that_changes_nothing_changes_no_cell() {
-    let mut world = World::live();
-    let before = buffer(&world.state);
-    world.wait(1_000);
-    assert_eq!(before, buffer(&world.state));
+    world.dialog("k");
+    world.stakes();
+    world.type_text("leaked");
+    snapshot("revoke_tokens", &mut world);
 }

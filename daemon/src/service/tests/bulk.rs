@@ -120,3 +120,43 @@ async fn nothing_more_is_moved_when_nobody_listens_any_more() {
         "{suspended}"
     );
 }
+
+#[tokio::test]
+async fn those_that_were_moved_are_told_with_the_revision_that_they_came_to() {
+    let bench = Bench::new().await;
+    bench.fleet(1).await;
+    let operator = bench.operator();
+    for (is_dry_run, moved) in [(true, 0), (false, MAX_AT_ONCE), (false, 0)] {
+        let bulk = Bulk {
+            is_dry_run,
+            ..bulk()
+        };
+        let plan = bench.service.plan_transitions(&operator, bulk).await;
+        let (sender, mut receiver) = tokio::sync::mpsc::channel::<Progress>(8);
+        let all = async {
+            let mut all = Vec::new();
+            while let Some(progress) = receiver.recv().await {
+                all.extend(progress.moved);
+            }
+            all
+        };
+        let run = async {
+            let sender = sender;
+            let plan = plan.unwrap();
+            bench
+                .service
+                .run_transitions(&operator, plan, &sender)
+                .await
+        };
+        let (ended, all) = tokio::join!(run, all);
+        ended.unwrap();
+        assert_eq!(all.len(), moved);
+        for one in all {
+            let id = one.agent.to_string();
+            let stored = bench.service.find_agent(&operator, &id).unwrap();
+            let stored = &stored.record;
+            assert_eq!(one.revision, stored.revision);
+            assert_eq!(one.email, stored.email.to_string());
+        }
+    }
+}

@@ -3,9 +3,10 @@
 use agentidp_shared::agent::Transition;
 
 use crate::tui::event::{BulkOrder, Command, Effect, Event, NetEvent};
-use crate::tui::fixtures::{World, agent_id, agents, entry_of, sums};
+use crate::tui::fixtures::{World, agent_id, agents, sums};
 use crate::tui::state::bulk::{Many, Stage, Sums};
 use crate::tui::state::dialog::Dialog;
+use crate::tui::state::marks::Pinned;
 
 use super::many;
 
@@ -30,6 +31,17 @@ fn stage(world: &World) -> Stage {
         panic!("no dialog");
     };
     bulk.stage
+}
+
+/// Two agents as they are after they were suspended.
+fn moved() -> Vec<Pinned> {
+    let both = agents().into_iter().take(2);
+    both.map(|agent| Pinned {
+        status: agentidp_shared::AgentStatus::Suspended,
+        revision: 42,
+        ..Pinned::new(&agent)
+    })
+    .collect()
 }
 
 #[test]
@@ -102,12 +114,7 @@ fn new_agents_are_announced_where_their_place_is_not_known() {
     let mut world = World::live();
     world.key("s");
     world.page(0, agents(), None);
-    world.net(NetEvent::Audit(entry_of(
-        88_413,
-        "agent.register",
-        "success",
-        "",
-    )));
+    world.net(super::changed_agent(200, 1));
     assert!(world.sent().is_empty());
     world.wait(500);
     assert!(world.state.agents.has_new);
@@ -187,7 +194,7 @@ fn marked_agents_are_changed_each_at_the_revision_that_was_seen() {
             ..Sums::default()
         }),
         over: Some(Ok(())),
-        moved: vec![(agent_id(1), 42), (agent_id(2), 42)],
+        moved: moved(),
     });
     assert_eq!(stage(&world), Stage::Over);
     assert_eq!(world.state.agents.marks.len(), 0);
@@ -297,4 +304,38 @@ fn what_hangs_on_a_change_is_read_when_its_dialog_opens() {
         "{}",
         confirm.stakes_text()
     );
+}
+
+#[test]
+fn what_a_filter_suspended_is_taken_back_one_by_one_at_the_revision_that_it_came_to() {
+    let mut world = World::live();
+    world.key("/");
+    world.type_text("owner=billing");
+    world.key("enter");
+    world.page(0, agents(), None);
+    world.keys(&["A", "s"]);
+    world.bulk(sums(), Some(Ok(())));
+    world.wait(250);
+    world.type_text("incident");
+    world.key("tab");
+    world.type_text("4");
+    world.keys(&["tab", "tab", "enter"]);
+    let ticket = world.state.bulk_ticket;
+    world.net(NetEvent::Bulk {
+        ticket,
+        sums: Box::new(sums()),
+        over: Some(Ok(())),
+        moved: moved(),
+    });
+    world.keys(&["enter", "U"]);
+    match world.sent()[..] {
+        [Command::Bulk(order)] => {
+            assert_eq!(order.many, Many::Marked(moved()));
+            assert_eq!(
+                order.command_lines()[0],
+                "agentidp agent resume invoice-matcher@acme.example --rev 42 --reason 'undo of a suspend'"
+            );
+        }
+        ref other => panic!("{other:?}"),
+    }
 }

@@ -1,13 +1,16 @@
 //! The list of agents: a window of pages over a registry of any size.
 
+mod arrive;
+mod mark;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use agentidp_proto::v1;
-use agentidp_shared::{Agent, AgentId, AgentStatus, Timestamp};
+use agentidp_shared::{Agent, AgentId, Timestamp};
 
 use crate::agent_filter;
-use crate::client::{AgentQuery, ListedAgent, Page};
+use crate::client::{AgentQuery, ListedAgent};
 
 use super::filter::Filter;
 use super::marks::Marks;
@@ -278,45 +281,6 @@ impl Agents {
         self.top = self.top.clamp(lowest, self.index).min(last_top);
     }
 
-    /// Marks the selected row, or takes its mark away, and goes on to the next.
-    pub(crate) fn mark(&mut self, height: usize) -> Result<(), String> {
-        let Some(agent) = self.selected().cloned() else {
-            return Ok(());
-        };
-        self.marks.toggle(&agent)?;
-        self.step(1, height);
-        Ok(())
-    }
-
-    /// Begins a range at the selected row, or marks the one that was begun.
-    pub(crate) fn mark_range(&mut self) -> Result<(), String> {
-        let range = self.range();
-        if range.is_empty() {
-            self.marks.anchor = self.selected;
-            return Ok(());
-        }
-        let rows = self.rows().map(|it| &it.agent);
-        let agents: Vec<_> = rows
-            .filter(|agent| range.contains(&agent.id))
-            .cloned()
-            .collect();
-        self.marks.anchor = None;
-        self.marks.add(&agents)
-    }
-
-    /// The rows from where a range was begun to the selected one; empty when none was.
-    pub(crate) fn range(&self) -> BTreeSet<AgentId> {
-        let (Some(anchor), Some(selected)) = (self.marks.anchor, self.selected_index()) else {
-            return BTreeSet::new();
-        };
-        let Some(anchor) = self.rows().position(|it| it.agent.id == anchor) else {
-            return BTreeSet::new();
-        };
-        let (from, to) = (anchor.min(selected), anchor.max(selected));
-        let rows = self.rows().skip(from).take(to - from + 1);
-        rows.map(|it| it.agent.id).collect()
-    }
-
     /// What is missing around a screen of `height` rows; asks for one page at a time.
     pub(crate) fn want(&self, height: usize) -> Option<Want> {
         if self.loading.is_some() || self.failed.is_some() {
@@ -386,148 +350,6 @@ impl Agents {
     fn ask(&self, page: usize) -> Option<Want> {
         let token = self.tokens.get(page)?.clone();
         Some(Want { page, token })
-    }
-
-    /// Takes in a page that came.
-    pub(crate) fn arrived(&mut self, page: usize, rows: Page<ListedAgent>, height: usize) {
-        self.total = rows.total;
-        if self.asked == v1::AgentFilter::default() {
-            self.of = rows.total;
-        }
-        self.loading = None;
-        self.failed = None;
-        // Rows may come or go before those on the screen: the selected one keeps its place there.
-        let place = self.index.saturating_sub(self.top);
-        let was_on_top = self.top == 0;
-        let end = self.first + self.pages.len();
-        if self.pages.is_empty() || page == end {
-            self.tokens.truncate(page + 1);
-            self.tokens.extend(rows.next);
-            if self.pages.is_empty() {
-                self.first = page;
-                if self.is_from_end && self.selected.is_none() {
-                    self.selected = rows.items.first().map(|it| it.agent.id);
-                }
-            }
-            self.pages.push_back(rows.items);
-            if self.pages.len() > WINDOW {
-                self.pages.pop_front();
-                self.first += 1;
-            }
-        } else if page + 1 == self.first {
-            self.first = page;
-            self.pages.push_front(rows.items);
-            if self.pages.len() > WINDOW {
-                self.pages.pop_back();
-            }
-        } else if (self.first..end).contains(&page) {
-            self.merge(page, rows);
-            if was_on_top && self.comes_newest_first() {
-                // Who looks at the newest sees what is new.
-                self.settle(height);
-                return;
-            }
-        }
-        if let Some(index) = self.selected_index() {
-            self.top = index.saturating_sub(place);
-        }
-        self.settle(height);
-    }
-
-    /// Takes in a page that was read again. Rows keep their places; new agents come first.
-    fn merge(&mut self, page: usize, rows: Page<ListedAgent>) {
-        let all = rows.items.clone();
-        let mut fresh = Vec::new();
-        let mut is_known = false;
-        for listed in rows.items {
-            if self.get(listed.agent.id).is_some() {
-                is_known = true;
-                self.patch(listed);
-            } else {
-                fresh.push(listed);
-            }
-        }
-        if page != 0 {
-            return;
-        }
-        let is_empty = self.pages.iter().all(Vec::is_empty);
-        let page = usize::try_from(PAGE).unwrap_or(usize::MAX);
-        let is_room = self.loaded().count() + fresh.len() <= WINDOW * page;
-        if !self.comes_newest_first() {
-            // Where a new one belongs, the daemon tells when the list is read anew.
-            return;
-        }
-        if is_empty || (is_known && is_room) {
-            if let Some(first) = self.pages.front_mut() {
-                first.splice(0..0, fresh);
-            }
-            if is_empty {
-                self.tokens.truncate(1);
-                self.tokens.extend(rows.next);
-            }
-        } else if !fresh.is_empty() {
-            // So much is new that what was there does not adjoin any more, or has no room.
-            self.pages = VecDeque::from([all]);
-            self.tokens.truncate(1);
-            self.tokens.extend(rows.next);
-        }
-    }
-
-    /// Takes in one agent as it is now. One that the filter lets through no more leaves the list.
-    pub(crate) fn patch(&mut self, listed: ListedAgent) {
-        self.marks.patch(&listed.agent);
-        let stays = self.stays(&listed.agent);
-        for rows in &mut self.pages {
-            if let Some(at) = rows.iter().position(|it| it.agent.id == listed.agent.id) {
-                if stays {
-                    if let Some(row) = rows.get_mut(at)
-                        // An answer that was overtaken by a newer one is not taken back.
-                        && row.agent.revision <= listed.agent.revision
-                    {
-                        *row = listed;
-                    }
-                } else {
-                    rows.remove(at);
-                    self.total = self.total.map(|total| total.saturating_sub(1));
-                }
-                return;
-            }
-        }
-    }
-
-    /// Takes in an agent's record as it is now; what hangs on it is as it was, but that one which
-    /// has ended has no credentials.
-    pub(crate) fn patch_record(&mut self, agent: Agent) {
-        let Some(known) = self.loaded().find(|it| it.agent.id == agent.id).cloned() else {
-            return;
-        };
-        let listed = if agent.status.is_final() {
-            ListedAgent::new(agent, &[])
-        } else {
-            ListedAgent { agent, ..known }
-        };
-        self.patch(listed);
-    }
-
-    /// Whether what was asked for would still bring the agent, as far as its record tells.
-    fn stays(&self, agent: &Agent) -> bool {
-        let lets = |words: &Option<v1::Words>, value: &str| {
-            words
-                .as_ref()
-                .is_none_or(|it| it.words.iter().any(|word| word == value) != it.is_not)
-        };
-        let is_shown = self.asked.status.is_some() || agent.status != AgentStatus::Archived;
-        is_shown
-            && lets(&self.asked.status, agent.status.as_str())
-            && lets(&self.asked.owner, agent.owner.as_str())
-            && lets(&self.asked.agent_type, agent.agent_type.as_str())
-            && lets(&self.asked.deployment_env, agent.deployment_env.as_str())
-    }
-
-    /// An agent that is kept, to be changed in place.
-    pub(crate) fn get_mut(&mut self, id: AgentId) -> Option<&mut Agent> {
-        let mut agents = self.pages.iter_mut().flatten().map(|it| &mut it.agent);
-        agents.find(|agent| agent.id == id)
     }
 }
 
