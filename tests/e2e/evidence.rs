@@ -475,8 +475,9 @@ fn a_whole_folder_put_back_is_contradicted_by_the_checkpoints_held_elsewhere() {
         shorter.contains("it was put back or cut short"),
         "{shorter}"
     );
-    for name in ["one", "other", "third"] {
-        daemon.organization(name);
+    // Until it is longer than what was verified, and another.
+    for number in 0..held.size {
+        daemon.organization(&format!("other-{number}"));
     }
     let another = daemon.cli().run(&["audit", "verify"]).failing_with(1);
     let another = another.stderr();

@@ -224,8 +224,12 @@ impl Pair {
             Op::RevokeToken(agent, which) => self.revoke_token(agent, which).await,
             Op::RevokeIssued(whose) => self.revoke_issued(whose).await,
             Op::Time(millis) => {
-                self.now += millis;
-                *self.bench.clock.0.lock() = Timestamp::from_millis(self.now);
+                {
+                    let mut hands = self.bench.clock.0.lock();
+                    *hands = Timestamp::from_millis(hands.as_millis() + millis);
+                }
+                // Not that of a clock that went back.
+                self.now = self.bench.service.now().as_millis();
                 (Ok(()), Ok(()))
             }
         }
