@@ -43,21 +43,26 @@ pub(crate) fn short(email: &str) -> &str {
 pub(crate) fn select(console: &mut TestConsole, text: &str) {
     console.press("g");
     settle(console);
-    let is_selected = |screen: &str| {
+    // The place of the selection, which nothing but a key moves: what the row shows changes by itself.
+    let selected = |screen: &str| {
         screen
             .lines()
-            .any(|it| it.trim_start().starts_with('>') && it.contains(text))
+            .position(|it| it.trim_start().starts_with('>'))
     };
-    console.wait_until("a selection", |screen| {
-        screen.lines().any(|it| it.trim_start().starts_with('>'))
-    });
+    let is_selected = |screen: &str| {
+        selected(screen).is_some_and(|row| screen.lines().nth(row).unwrap().contains(text))
+    };
+    console.wait_until("a selection", |screen| selected(screen).is_some());
     for _ in 0..3 {
         if is_selected(&console.screen()) {
             return;
         }
-        let before = console.screen();
+        let before = selected(&console.screen());
         console.press("j");
-        console.wait_until("another selection", |screen| screen != before);
+        console.wait_until("another selection", |screen| {
+            let now = selected(screen);
+            now.is_some() && now != before
+        });
     }
     assert!(
         is_selected(&console.screen()),

@@ -152,13 +152,13 @@ async fn a_write_cut_off_at_any_byte_loses_nothing_before_it() {
     let root = tempfile::tempdir().unwrap();
     let options = crashed(root.path(), 3).await;
     let whole = fs::read(segment(&options)).unwrap();
+    // The head of before the last write: what is cut off had not been acknowledged.
+    let head = fs::read(&options.head_file).unwrap();
     let store = JournaledStore::open(&options).unwrap();
     store.commit(register(3)).await.unwrap();
     drop(store);
     let longer = fs::read(segment(&options)).unwrap();
     fs::remove_dir_all(options.path.join("index")).unwrap();
-    // The head of before the last write: what was cut off had not been acknowledged.
-    let head = fs::read(&options.head_file).unwrap();
     for length in (whole.len()..longer.len()).step_by(7) {
         fs::write(segment(&options), &longer[..length]).unwrap();
         fs::write(&options.head_file, &head).unwrap();
