@@ -1,14 +1,17 @@
 //! The stream of changes, and who is connected.
 
+use std::fs;
 use std::path::Path;
 
 use agentidp_proto::v1;
 use agentidp_proto::v1::change_service_client::ChangeServiceClient;
 use agentidp_proto::v1::watch_changes_response::{Change, Event};
-use agentidp_tests::{DEADLINE, Registration, Role, TestConsole, TestDaemon};
+use agentidp_tests::{DEADLINE, Installation, Registration, Role, TestConsole, TestDaemon};
 use tokio::runtime::Runtime;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
+
+use super::evidence::copy;
 
 /// One who watches.
 struct Watcher {
@@ -174,6 +177,34 @@ fn the_console_follows_what_somebody_else_changes_by_id() {
     daemon.register(&Registration::new("c@acme.example"));
     console.wait_for("c@acme.example");
     assert!(selected(&console.screen()).contains("a@acme.example"));
+}
+
+#[test]
+fn a_console_goes_on_when_the_store_is_put_back_from_an_earlier_time() {
+    let installation = Installation::initialized();
+    let (store, earlier) = (
+        installation.config.store.clone(),
+        installation.directory().join("earlier"),
+    );
+    copy(&store, &earlier);
+    let daemon = installation.start();
+    daemon.organization("acme");
+    daemon.register(&Registration::new("a@acme.example"));
+    let mut console = TestConsole::start(&daemon.installation.config.socket);
+    console.wait_for("LIVE");
+    console.wait_for("a@acme.example");
+    let (installation, _) = daemon.stop();
+    console.wait_for("STALE");
+    fs::remove_dir_all(&store).unwrap();
+    fs::rename(&earlier, &store).unwrap();
+    let daemon = installation.start();
+    console.wait_for("LIVE");
+    console.wait_until("no agent that never was", |screen| {
+        !screen.contains("a@acme.example")
+    });
+    daemon.organization("other");
+    daemon.register(&Registration::new("b@other.example").of("other"));
+    console.wait_for("b@other.example");
 }
 
 #[test]

@@ -551,7 +551,7 @@ fn an_export_from_before_and_one_from_after_another_key_verify_and_the_log_only_
     daemon.stop().0.check_store();
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

@@ -8,6 +8,7 @@ use agentidp_proto::v1::watch_changes_response::Event as ChangeEvent;
 use agentidp_proto::v1::{AuditFilter, TailAuditResponse, WatchChangesResponse};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
+use tonic::Code as GrpcCode;
 
 use crate::backoff::Backoff;
 use crate::client::{Client, MAX_PAGE};
@@ -39,7 +40,9 @@ pub(crate) struct Connection {
     /// How many others are connected, as the console was told.
     others: Option<u32>,
     /// The store that these are places in.
-    store: String,
+    store: Option<String>,
+    /// It is another store, or one of an earlier time, and the console has not been told.
+    is_another: bool,
     naming: Naming,
     /// The change of many that is under way.
     bulk: Option<AbortHandle>,
@@ -62,7 +65,8 @@ impl Connection {
             revision: None,
             others: None,
             naming: Naming::default(),
-            store: String::new(),
+            store: None,
+            is_another: false,
             bulk: None,
         }
     }
@@ -113,11 +117,13 @@ impl Connection {
     async fn session(&mut self, backoff: &mut Backoff) -> Result<Gone, Error> {
         let client = Client::connect(&self.socket).await?;
         let welcome = self.welcome(&client).await?;
-        let mut stream = client
+        let stream = client
             .tail(self.next, AuditFilter::default(), MAX_LAG)
-            .await?;
+            .await;
+        let mut stream = stream.map_err(|error| self.forget_if_refused(error))?;
         // What is read after this began is not older than the first revision.
-        let mut changes = client.watch_changes(self.revision).await?;
+        let changes = client.watch_changes(self.revision).await;
+        let mut changes = changes.map_err(|error| self.forget_if_refused(error))?;
         self.others = None;
         if self
             .tell(NetEvent::Connected(Box::new(welcome)))
@@ -126,6 +132,7 @@ impl Connection {
         {
             return Ok(Gone);
         }
+        self.is_another = false;
         *backoff = fresh_backoff();
         loop {
             tokio::select! {
@@ -162,6 +169,15 @@ impl Connection {
         }
     }
 
+    /// Begins anew where the daemon does not know the place to go on from: its store is one of an
+    /// earlier time, put back.
+    fn forget_if_refused(&mut self, error: Error) -> Error {
+        if matches!(&error, Error::Refused(refusal) if refusal.grpc == GrpcCode::InvalidArgument) {
+            self.is_another = true;
+        }
+        error
+    }
+
     async fn tell(&self, event: NetEvent) -> Result<(), Gone> {
         self.events.send(event).await.map_err(|_gone| Gone)
     }
@@ -169,17 +185,24 @@ impl Connection {
     async fn welcome(&mut self, client: &Client) -> Result<Welcome, Error> {
         let status = client.status().await?;
         let organizations = client.organizations(MAX_PAGE, String::new()).await?.items;
-        if self.store != status.store.id {
+        let is_other_store = self.is_another
+            || self
+                .store
+                .as_ref()
+                .is_some_and(|store| *store != status.store.id);
+        if is_other_store {
             self.next = None;
             self.revision = None;
-            self.store.clone_from(&status.store.id);
         }
+        self.store = Some(status.store.id.clone());
+        self.is_another = is_other_store;
         let history = match self.next {
             Some(_) => None,
             None => Some(self.history(client).await?),
         };
         Ok(Welcome {
             status,
+            is_other_store,
             socket: client.socket().display().to_string(),
             organizations,
             history,

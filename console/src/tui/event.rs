@@ -136,6 +136,8 @@ impl RecordChange {
 #[derive(Debug)]
 pub(crate) struct Welcome {
     pub(crate) status: DaemonStatus,
+    /// The store is another than before, or one of an earlier time: nothing that was read of it counts.
+    pub(crate) is_other_store: bool,
     pub(crate) socket: String,
     pub(crate) organizations: Vec<Organization>,
     /// The end of the log, oldest first; none when the stream goes on where it broke off.

@@ -35,8 +35,8 @@ pub(crate) struct Confirm {
     pub(crate) period: Input,
     pub(crate) focus: Field,
     pub(crate) opened: Timestamp,
-    /// It was asked for, and the answer has not come.
-    pub(crate) is_sent: bool,
+    /// What was asked for, until the answer comes.
+    pub(crate) sent: Option<Change>,
     pub(crate) note: Option<String>,
     /// What hangs on it, once that is known, or why it is not.
     pub(crate) stakes: Option<Result<Box<Stakes>, String>>,
@@ -63,7 +63,7 @@ impl Confirm {
             period: Input::new(period.to_owned()),
             focus,
             opened,
-            is_sent: false,
+            sent: None,
             note: None,
             stakes: None,
         }
@@ -145,7 +145,7 @@ impl Confirm {
 
     /// Why it cannot be done yet; none when it can.
     pub(crate) fn why_locked(&self) -> Option<String> {
-        if self.is_sent {
+        if self.sent.is_some() {
             return Some("asking the daemon".to_owned());
         }
         Some(match self.missing()? {

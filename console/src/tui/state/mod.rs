@@ -19,6 +19,7 @@ pub(crate) mod marks;
 pub(crate) mod order;
 pub(crate) mod times;
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use agentidp_shared::agent::Transition;
@@ -37,7 +38,7 @@ use self::agents::Agents;
 use self::audit::Audit;
 use self::credentials::Credentials;
 use self::detail::Detail;
-use self::dialog::Dialog;
+use self::dialog::{Dialog, SecretDialog};
 use self::filter::Filter;
 use self::health::Health;
 use self::log::CommandLog;
@@ -79,6 +80,8 @@ pub(crate) struct State {
     pub(crate) demo: Option<Demo>,
     pub(crate) keys: Keys,
     pub(crate) dialog: Option<Dialog>,
+    /// Secrets that came while another was shown: each is shown once, one after the other.
+    pub(crate) secrets: VecDeque<SecretDialog>,
     pub(crate) prompt: Option<Prompt>,
     /// The actions that are being chosen from.
     pub(crate) menu: Option<Menu>,
@@ -209,6 +212,7 @@ impl State {
             demo: None,
             keys: Keys::default(),
             dialog: None,
+            secrets: VecDeque::new(),
             prompt: None,
             menu: None,
             message: None,

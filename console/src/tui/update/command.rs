@@ -1,6 +1,6 @@
 //! Typed commands: the console's own, and those of the command line.
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::{ArgMatches, CommandFactory as _};
 
 use crate::args::Args;
 use crate::text::{fit, shell_word};
@@ -101,12 +101,15 @@ fn start(state: &mut State, text: &str) -> Vec<Effect> {
         .into_iter()
         .chain(words.iter().map(String::as_str));
     // Help and errors are the command line's own.
-    if let Err(error) = Args::try_parse_from(line) {
-        let reader = Reader::text(format!("agentidp {text}"), &error.render().to_string());
-        state.dialog = Some(Dialog::Reader(Box::new(reader)));
-        return Vec::new();
-    }
-    if let Some(why) = why_not(state, &words) {
+    let matches = match command.try_get_matches_from(line) {
+        Ok(matches) => matches,
+        Err(error) => {
+            let reader = Reader::text(format!("agentidp {text}"), &error.render().to_string());
+            state.dialog = Some(Dialog::Reader(Box::new(reader)));
+            return Vec::new();
+        }
+    };
+    if let Some(why) = why_not(state, &matches) {
         state.complain(why);
         return Vec::new();
     }
@@ -122,39 +125,46 @@ fn start(state: &mut State, text: &str) -> Vec<Effect> {
 }
 
 /// Why a command is not run here; none when it is.
-fn why_not(state: &State, words: &[String]) -> Option<String> {
-    let word = |at: usize| words.get(at).map(String::as_str).unwrap_or_default();
-    let has = |option: &str| {
-        let is_it = |it: &String| it == option || it.starts_with(&format!("{option}="));
-        words.iter().any(is_it)
-    };
+fn why_not(state: &State, matches: &ArgMatches) -> Option<String> {
+    let (noun, verb, options) = named(matches);
+    let has = |option| matches!(options.try_contains_id(option), Ok(true));
     if let Some((_, line)) = &state.running {
         return Some(format!("{line} still runs: ^c ends it"));
     }
-    if has("--watch") || (word(0), word(1)) == ("audit", "tail") {
+    if has("watch") || (noun, verb) == ("audit", "tail") {
         return Some("this would not end: the screens follow by themselves, 5 the log".to_owned());
     }
-    let is_secret = word(0) == "credential" && matches!(word(1), "issue" | "rotate");
-    if is_secret && !has("--secret-out") && !has("--public-key") {
+    let is_secret = noun == "credential" && matches!(verb, "issue" | "rotate");
+    if is_secret && !has("secret_out") && !has("public_key") {
         return Some(
             "this would print a secret: use a in the agent's screen, or add --secret-out FILE"
                 .to_owned(),
         );
     }
-    if is_reading(words) {
+    if is_reading(noun, verb) {
         return None;
     }
     let why = state.is_read_only.then(|| state.why_read_only()).flatten();
     why.map(|why| format!("cannot do that: {why}"))
 }
 
-fn is_reading(words: &[String]) -> bool {
-    let mut words = words.iter().map(String::as_str);
-    let (noun, verb) = (words.next().unwrap_or_default(), words.next());
+/// The noun, the verb if there is one, and what was given to them. Options of every command may stand
+/// between the words, so the words' places tell nothing.
+fn named(matches: &ArgMatches) -> (&str, &str, &ArgMatches) {
+    let Some((noun, options)) = matches.subcommand() else {
+        return ("", "", matches);
+    };
+    match options.subcommand() {
+        Some((verb, options)) => (noun, verb, options),
+        None => (noun, "", options),
+    }
+}
+
+fn is_reading(noun: &str, verb: &str) -> bool {
     READING_ALONE.contains(&noun)
         || READING
             .iter()
-            .any(|(it, verbs)| *it == noun && verb.is_some_and(|verb| verbs.contains(&verb)))
+            .any(|(it, verbs)| *it == noun && verbs.contains(&verb))
 }
 
 /// Ends the command that runs.

@@ -69,7 +69,8 @@ pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
 }
 
 fn cancel(state: &mut State) {
-    let was_sent = matches!(&state.dialog, Some(Dialog::Confirm(confirm)) if confirm.is_sent);
+    let was_sent =
+        matches!(&state.dialog, Some(Dialog::Confirm(confirm)) if confirm.sent.is_some());
     state.dialog = None;
     if was_sent {
         state.say("asked for already: the answer will stand here");
@@ -89,7 +90,7 @@ fn go(state: &mut State, why_not: Option<String>) -> Vec<Effect> {
     let Some(change) = confirm.change() else {
         return Vec::new();
     };
-    confirm.is_sent = true;
+    confirm.sent = Some(change.clone());
     let asked = Asked::Change(change.clone());
     state
         .log

@@ -129,10 +129,6 @@ fn credentials(state: &mut State, result: Result<Page<ReviewedCredential>, Strin
 
 fn connected(state: &mut State, welcome: Welcome) -> Vec<Effect> {
     let was_lost = state.link != Link::Connecting(None);
-    let is_other_store = state
-        .status
-        .as_ref()
-        .is_some_and(|status| status.store.id != welcome.status.store.id);
     state.link = Link::Live;
     state.socket_path = welcome.socket;
     state.organizations = welcome.organizations;
@@ -142,7 +138,7 @@ fn connected(state: &mut State, welcome: Welcome) -> Vec<Effect> {
     if let Some(history) = welcome.history {
         state.audit.restart(history);
     }
-    if is_other_store {
+    if welcome.is_other_store {
         let filter = state.agents.filter.clone();
         state.restart_agents(filter);
         state.agents.marks.clear();
@@ -152,7 +148,7 @@ fn connected(state: &mut State, welcome: Welcome) -> Vec<Effect> {
         if state.screen == Screen::Detail {
             state.screen = Screen::Agents;
         }
-        state.complain("this is another store than before: everything was read again");
+        state.complain("the store is another than before: everything was read again");
     } else if was_lost {
         state.say("connected");
     }
@@ -189,22 +185,29 @@ fn changed(state: &mut State, result: ChangeResult) -> Vec<Effect> {
     }
     let ending = result.outcome.as_ref().map(|_| ()).map_err(Clone::clone);
     state.log.end(&Asked::Change(result.change.clone()), ending);
-    let done = match result.outcome {
-        Ok(done) => done,
-        Err(why) => {
-            match &mut state.dialog {
-                Some(Dialog::Confirm(confirm)) if confirm.is_sent => {
-                    confirm.is_sent = false;
-                    confirm.note = Some(why);
-                }
-                _ => state.complain(why),
-            }
+    // Another dialog may have been opened since.
+    let its_dialog = match &mut state.dialog {
+        Some(Dialog::Confirm(confirm)) if confirm.sent.as_ref() == Some(&result.change) => {
+            Some(confirm)
+        }
+        _ => None,
+    };
+    let done = match (result.outcome, its_dialog) {
+        (Ok(done), Some(_)) => {
+            state.dialog = None;
+            done
+        }
+        (Ok(done), None) => done,
+        (Err(why), Some(confirm)) => {
+            confirm.sent = None;
+            confirm.note = Some(why);
+            return Vec::new();
+        }
+        (Err(why), None) => {
+            state.complain(why);
             return Vec::new();
         }
     };
-    if matches!(&state.dialog, Some(Dialog::Confirm(confirm)) if confirm.is_sent) {
-        state.dialog = None;
-    }
     match done {
         ChangeDone::Agent(changed) => {
             let agent = changed.record;
@@ -255,12 +258,10 @@ fn changed(state: &mut State, result: ChangeResult) -> Vec<Effect> {
                 "issued"
             };
             state.say(format!("{verb} for {email} (audit {})", issued.audit_seq));
-            // Whatever is open gives way: this is shown once.
-            state.dialog = Some(Dialog::Secret(Box::new(SecretDialog::new(
-                issued, email, state.now,
-            ))));
-            state.prompt = None;
-            state.menu = None;
+            state
+                .secrets
+                .push_back(SecretDialog::new(issued, email, state.now));
+            super::secret::show_next(state);
         }
         ChangeDone::Tokens(revoked) => state.say(format!(
             "every token issued until now is dead (audit {})",

@@ -10,6 +10,19 @@ use crate::tui::input;
 use crate::tui::state::State;
 use crate::tui::state::dialog::{DEAF, Dialog, REVEALED, SecretDialog};
 
+/// Shows the secret that came next, unless one is being shown. Whatever else is open gives way.
+pub(super) fn show_next(state: &mut State) {
+    if matches!(state.dialog, Some(Dialog::Secret(_))) {
+        return;
+    }
+    if let Some(mut next) = state.secrets.pop_front() {
+        next.opened = state.now;
+        state.dialog = Some(Dialog::Secret(Box::new(next)));
+        state.prompt = None;
+        state.menu = None;
+    }
+}
+
 /// Hides the secret: its cells are about to be left behind.
 pub(super) fn mask(state: &mut State) {
     if let Some(Dialog::Secret(dialog)) = &mut state.dialog {
@@ -73,6 +86,7 @@ fn close(state: &mut State) {
         if dialog.is_stored {
             state.dialog = None;
             state.say("the secret is forgotten here");
+            show_next(state);
         } else {
             dialog.note = Some("store it first, then say so with the space bar".to_owned());
         }

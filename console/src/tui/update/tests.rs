@@ -10,9 +10,12 @@ mod dialogs;
 mod looking;
 mod many;
 
-use crate::tui::event::{Change, Command, Effect, Event, NetEvent, Record, RecordChange};
+use crate::client::Changed;
+use crate::tui::event::{
+    Change, ChangeDone, ChangeResult, Command, Effect, Event, NetEvent, Record, RecordChange,
+};
 use crate::tui::fixtures::{
-    World, agent, agent_id, agents, credential_id, entry_of, history, listed, welcome,
+    SECRET, World, agent, agent_id, agents, credential_id, entry_of, history, listed, welcome,
 };
 use crate::tui::state::audit::AuditRow;
 use crate::tui::state::confirm::Field;
@@ -380,7 +383,7 @@ fn another_store_is_not_taken_for_the_same() {
     let Event::Net(NetEvent::Connected(mut other)) = welcome("operator", Some(Vec::new())) else {
         panic!("no welcome");
     };
-    other.status.store.id = "another".to_owned();
+    other.is_other_store = true;
     world.net(NetEvent::Connected(other));
     assert_eq!(world.state.screen, Screen::Agents);
     assert_eq!(world.state.agents.rows().count(), 0);

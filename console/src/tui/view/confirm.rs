@@ -134,7 +134,7 @@ fn buttons(confirm: &Confirm, canvas: &mut Canvas<'_>, inner: Rect, y: u16) {
     let locked = confirm.why_locked();
     let go = match &locked {
         None => format!("[ {verb} ]"),
-        Some(_) if confirm.is_sent => format!("  {verb} (asking)"),
+        Some(_) if confirm.sent.is_some() => format!("  {verb} (asking)"),
         Some(_) => format!("  {verb} (locked)"),
     };
     let style = |field, otherwise| {

@@ -324,7 +324,7 @@ fn issuing() {
 #[test]
 fn a_secret_is_masked() {
     let mut world = World::in_detail();
-    world.issued();
+    world.issued(SECRET);
     snapshot("secret", &mut world);
     assert!(!text(&world.state).contains(&SECRET[28..]));
 }
@@ -332,7 +332,7 @@ fn a_secret_is_masked() {
 #[test]
 fn a_secret_is_seen_when_it_is_revealed_and_gone_from_the_cells_after() {
     let mut world = World::in_detail();
-    world.issued();
+    world.issued(SECRET);
     world.wait(250);
     world.key("v");
     insta::assert_snapshot!("secret_revealed_80x24", screen(&world.state));

@@ -79,7 +79,11 @@ fn what_would_print_a_secret_or_never_end_is_not_run() {
     for (line, part) in [
         ("credential issue a@b.c", "print a secret"),
         ("credential rotate 1", "print a secret"),
+        ("credential -o json issue a@b.c", "print a secret"),
+        ("credential rotate -o json 1", "print a secret"),
         ("audit tail", "would not end"),
+        ("audit -o json tail", "would not end"),
+        ("agent list --watch=5s", "would not end"),
         ("agent show 'a", "quote"),
         ("fly", "no command :fly"),
     ] {

@@ -200,7 +200,7 @@ fn a_daemon_that_goes_away_under_a_dialog_stops_it() {
 #[test]
 fn a_secret_is_masked_stored_and_only_then_let_go() {
     let mut world = World::in_detail();
-    world.issued();
+    world.issued(SECRET);
     // Typed ahead of the dialog.
     world.keys(&["v", "enter"]);
     assert!(!world.state.shows_secret());
@@ -231,7 +231,7 @@ fn a_secret_is_shown_even_when_its_dialog_was_left() {
     assert!(world.change().is_some());
     world.key("esc");
     world.keys(&["5", ":"]);
-    world.issued();
+    world.issued(SECRET);
     assert!(matches!(world.state.dialog, Some(Dialog::Secret(_))));
 }
 
@@ -255,7 +255,7 @@ fn a_rotation_names_its_grace() {
 #[test]
 fn a_secret_is_piped_to_a_command_that_is_typed_and_counts_as_stored_when_that_ends_well() {
     let mut world = World::live();
-    world.issued();
+    world.issued(SECRET);
     world.wait(250);
     world.key("|");
     world.type_text("pass insert -e bot");
@@ -276,4 +276,54 @@ fn a_secret_is_piped_to_a_command_that_is_typed_and_counts_as_stored_when_that_e
     // Nothing typed, nothing done.
     world.keys(&["|", "enter"]);
     assert_eq!(world.effects, []);
+}
+
+#[test]
+fn an_answer_that_comes_late_leaves_another_dialog_as_it_is() {
+    for outcome in [Err("the revision is another".to_owned()), Ok(())] {
+        let mut world = World::live();
+        world.dialog("s");
+        world.type_text("odd requests");
+        world.keys(&["enter", "y"]);
+        let first = world.change().unwrap();
+        world.keys(&["esc", "j"]);
+        world.dialog("s");
+        world.type_text("late too");
+        let outcome = outcome.map(|()| {
+            ChangeDone::Agent(Changed {
+                record: many(1, 1).remove(0),
+                audit_seq: 7,
+            })
+        });
+        world.net(NetEvent::Changed(Box::new(ChangeResult {
+            change: first,
+            outcome,
+        })));
+        let Some(Dialog::Confirm(confirm)) = &world.state.dialog else {
+            panic!("the second dialog is gone");
+        };
+        assert_eq!(confirm.reason.value(), "late too");
+        assert_eq!(confirm.note, None);
+        assert!(!world.message().is_empty());
+        world.keys(&["enter", "y"]);
+        assert!(world.change().is_some());
+    }
+}
+
+#[test]
+fn secrets_that_come_together_are_shown_one_after_the_other() {
+    let shown = |world: &World| match &world.state.dialog {
+        Some(Dialog::Secret(dialog)) => dialog.issued.client_secret.to_string(),
+        other => panic!("no secret: {other:?}"),
+    };
+    let mut world = World::live();
+    world.issued("first");
+    world.issued("second");
+    assert_eq!(shown(&world), "first");
+    world.wait(250);
+    world.keys(&["space", "enter"]);
+    assert_eq!(shown(&world), "second");
+    world.wait(250);
+    world.keys(&["space", "enter"]);
+    assert!(world.state.dialog.is_none());
 }
