@@ -257,6 +257,7 @@ impl Daemon {
             rotation_period: config.keys.rotation_period,
             limits: config.limits,
         };
+        let sinks = sinks(&config.audit)?;
         let store = Arc::new(open_store(config, notifier).await?);
         let stopping = CancellationToken::new();
         let backups = Backups::new(
@@ -273,7 +274,8 @@ impl Daemon {
             sealer,
             stopping.clone(),
         )
-        .await?;
+        .await
+        .inspect_err(|_error| store.give_back())?;
         Ok(Self {
             about: About {
                 started_at: service.begun_at(),
@@ -288,7 +290,7 @@ impl Daemon {
             operators: Operators::new(config.operator.roles.clone()),
             http: config.http.clone(),
             certificate,
-            sinks: sinks(&config.audit)?,
+            sinks,
             check_every: config.store.check_every,
             stopping,
         })

@@ -107,8 +107,10 @@ fn print(out: &mut impl io::Write, report: &Report) -> io::Result<()> {
     }
     let next = if report.is_index_only() {
         "only the index is concerned: `agentidpd store rebuild` makes it anew from the journal, and from the newest backup if it says so"
+    } else if report.is_head_only() {
+        "the store by itself is whole, and it is not the one that its head file remembers: find out which of them was put back or lost; once the store is the one that you mean, `agentidpd store accept` says so"
     } else {
-        "keep this store as it is, and restore the newest backup that verifies: docs/operations.md"
+        "keep this store as it is, and restore the newest backup that verifies: `agentidpd backup list`, `agentidpd backup restore`"
     };
     writeln!(out, "{next}")
 }

@@ -117,25 +117,24 @@ impl Witness {
         let Answer::Signed(lines) = answer else {
             return Err(other("it names another size each time".to_owned()));
         };
-        let cosignatures = self.cosignatures(signed, &lines)?;
+        let cosignature = self.cosignature(signed, &lines)?;
         *known = signed.size();
-        let added = service.add_cosignatures(signed.size(), cosignatures).await;
+        let added = service.add_cosignature(signed.size(), cosignature).await;
         added.map_err(|error| other(error.to_string()))
     }
 
-    /// The witness's own signatures among the lines of its answer, verified.
-    fn cosignatures(&self, signed: &Signed, lines: &str) -> io::Result<Vec<Signature>> {
+    /// The witness's own signature among the lines of its answer, verified. One: the checkpoint has room for
+    /// those of the others too.
+    fn cosignature(&self, signed: &Signed, lines: &str) -> io::Result<Signature> {
         let lines = lines.lines().map(Signature::from_line);
         let all: Result<Vec<_>, _> = lines.collect();
-        let mut own = all.map_err(|error| other(error.to_string()))?;
-        own.retain(|it| it.name() == self.key.name() && it.id() == self.key.id());
-        if own.is_empty() {
-            return Err(other("its answer has no signature of its key".to_owned()));
-        }
-        for it in &own {
-            verify_cosignature(&signed.note, it, &self.key)
-                .map_err(|error| other(error.to_string()))?;
-        }
+        let all = all.map_err(|error| other(error.to_string()))?;
+        let own = all
+            .into_iter()
+            .find(|it| it.name() == self.key.name() && it.id() == self.key.id())
+            .ok_or_else(|| other("its answer has no signature of its key".to_owned()))?;
+        verify_cosignature(&signed.note, &own, &self.key)
+            .map_err(|error| other(error.to_string()))?;
         Ok(own)
     }
 

@@ -363,5 +363,9 @@ fn a_backup_that_cannot_be_made_is_told_and_the_daemon_goes_on() {
     let status = daemon.cli().json(&["status", "-o", "json"]);
     let failure = status["backups"]["failure"].as_str().unwrap();
     assert!(failure.contains("No such file or directory"), "{failure}");
+    let diagnosed = daemon.cli().run(&["diagnose", "-o", "json"]).json();
+    let mut findings = diagnosed.as_array().unwrap().iter();
+    let backups = findings.find(|it| it["check"] == "backups").unwrap();
+    assert_eq!(backups["verdict"], "warning", "{backups}");
     daemon.organization("acme");
 }

@@ -8,13 +8,14 @@ use agentidp_tests::{Cli, Installation, Registration, TestDaemon, agentidp};
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use serde_json::Value;
 
-const CHECKS: [&str; 9] = [
+const CHECKS: [&str; 10] = [
     "socket",
     "permissions",
     "daemon",
     "clock",
     "store",
     "keys",
+    "backups",
     "disk",
     "certificate",
     "versions",

@@ -506,13 +506,16 @@ fn an_export_from_before_and_one_from_after_another_key_verify_and_the_log_only_
         elsewhere().run(&arguments)
     };
     export(&daemon, "before");
+    let online = |daemon: &TestDaemon, options: &[&str]| {
+        daemon
+            .cli()
+            .run(&[&["audit", "verify"][..], options].concat())
+    };
+    let _ = online(&daemon, &[]).ok();
     let held = daemon.cli().run(&["audit", "checkpoint"]).ok();
     let (installation, _) = daemon.stop();
     for reason in ["yearly", "again"] {
-        let mut rotate = installation.command("store rotate-log-key");
-        rotate.args(["--reason", reason]);
-        let rotated = Process::spawn(rotate).wait();
-        assert_eq!(rotated.code(), Some(0), "{}", rotated.stderr);
+        change_log_key(&installation, &["--reason", reason]);
     }
     let daemon = installation.start();
     daemon.organization("other");
@@ -548,7 +551,33 @@ fn an_export_from_before_and_one_from_after_another_key_verify_and_the_log_only_
         log[0]["seq"].as_u64().map(|it| it + 1),
         keys[2]["from"].as_u64()
     );
+
+    // The key that is remembered signs too, and says that the other one is right.
+    let changed = online(&daemon, &["--key", &old]).ok();
+    assert!(changed.stderr().contains("the log's key was changed"));
+    let _ = online(&daemon, &[]).ok();
+    assert_eq!(online(&daemon, &[]).ok().stderr(), "");
+
+    // Where the old one no longer does, somebody has to say so.
+    let (installation, _) = daemon.stop();
+    change_log_key(
+        &installation,
+        &["--reason", "known to someone", "--overlap", "0"],
+    );
+    let daemon = installation.start();
+    let refused = online(&daemon, &[]).failing_with(1);
+    assert!(refused.stderr().contains("--key"), "{}", refused.stderr());
+    let newest = key_of(&daemon);
+    let _ = online(&daemon, &["--key", &newest]).ok();
+    let _ = online(&daemon, &[]).ok();
     daemon.stop().0.check_store();
+}
+
+fn change_log_key(installation: &Installation, options: &[&str]) {
+    let mut rotate = installation.command("store rotate-log-key");
+    rotate.args(options);
+    let rotated = Process::spawn(rotate).wait();
+    assert_eq!(rotated.code(), Some(0), "{}", rotated.stderr);
 }
 
 pub(crate) fn copy(from: &Path, to: &Path) {

@@ -280,7 +280,10 @@ impl Record for Answer<'_> {
             fields.push(("expires_at", time.to_string()));
         }
         if let Some(retiring) = self.retiring {
-            fields.push(("retiring", retiring.id.to_string()));
+            // Without a grace it is over at once.
+            let is_over = retiring.status == CredentialStatus::Revoked;
+            let what = if is_over { "revoked" } else { "retiring" };
+            fields.push((what, retiring.id.to_string()));
             if let Some(time) = retiring.retires_at {
                 fields.push(("retires_at", time.to_string()));
             }

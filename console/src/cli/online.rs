@@ -36,47 +36,77 @@ pub(super) async fn run(
     asked: Asked,
     output: &mut Output<impl Write>,
 ) -> Result<(), Error> {
-    let key = client.audit_key().await?;
-    if asked.key.as_ref().is_some_and(|known| *known != key) {
-        return Err(not_verified(format!(
-            "the daemon signs with another key: {key}"
-        )));
-    }
+    let current = client.audit_key().await?;
     let memory = remembered::path(client.socket());
     let before = memory
         .as_deref()
         .map(Remembered::read)
         .transpose()?
         .flatten();
-    if let (Some(before), Some(memory)) = (&before, &memory)
-        && before.key != key
-    {
-        return Err(not_verified(format!(
-            "the daemon's key is {key}, and was {}, as {} has it. If this is another store on \
-             purpose, delete that file",
-            before.key,
-            memory.display()
-        )));
+    let trusted = (asked.key.as_ref())
+        .or(before.as_ref().map(|it| &it.key))
+        .unwrap_or(&current);
+    if *trusted != current {
+        let remembered_in = memory.as_deref().filter(|_| asked.key.is_none());
+        still_signs(client, trusted, &current, remembered_in).await?;
     }
     let asked_since = asked.since.as_deref().map(read_note).transpose()?;
-    let report = read_all(client, &key, asked.organization).await?;
+    let report = read_all(client, trusted, asked.organization).await?;
     let mut since = None;
-    for (note, what) in [
-        (asked_since, "the checkpoint that it must begin with"),
-        (before.map(|it| it.note), "what is remembered of it"),
-    ] {
-        let Some(note) = note else { continue };
-        let old = Checkpoint::verified(&note, &key)
-            .map_err(|error| not_verified(format!("{what}: {error}")))?;
+    if let Some(note) = asked_since {
+        let old = Checkpoint::verified(&note, trusted)
+            .or_else(|_error| Checkpoint::verified(&note, &current))
+            .map_err(|error| {
+                not_verified(format!("the checkpoint that it must begin with: {error}"))
+            })?;
+        grown(client, &old, &report.checkpoint).await?;
+        since = Some(old.size);
+    }
+    if let Some(Remembered { key, note }) = &before {
+        let old = Checkpoint::verified(note, key)
+            .map_err(|error| not_verified(format!("what is remembered of it: {error}")))?;
         grown(client, &old, &report.checkpoint).await?;
         since = since.or(Some(old.size));
     }
     let note = report.note.clone();
+    let key = match Checkpoint::verified(&note, &current) {
+        Ok(_) => current,
+        Err(_) => trusted.clone(),
+    };
     match memory {
         Some(path) => Remembered { key, note }.write(&path)?,
         None => tell("nothing is remembered for the next time: HOME is not set"),
     }
     output.one(&Verified::online(report, since))
+}
+
+/// A key that is not the trusted one is believed only where that one signs too, as it does for a while
+/// after the log's key was changed.
+async fn still_signs(
+    client: &Client,
+    trusted: &VerifierKey,
+    current: &VerifierKey,
+    memory: Option<&Path>,
+) -> Result<(), Error> {
+    let note = client.audit_checkpoint().await?;
+    let note = Note::from_bytes(note.as_bytes())
+        .map_err(|error| not_verified(format!("its checkpoint: {error}")))?;
+    if Checkpoint::verified(&note, trusted).is_ok() {
+        tell(&format!(
+            "the log's key was changed: it is {current}, and {trusted} still signs too"
+        ));
+        return Ok(());
+    }
+    let another_store = memory.map_or_else(String::new, |memory| {
+        format!(
+            ". If this is another store on purpose, delete {}",
+            memory.display()
+        )
+    });
+    Err(not_verified(format!(
+        "it signs with {current}, and not with {trusted}. If the log's key was changed on purpose, \
+         ask whoever changed it for the new one and give that with --key{another_store}"
+    )))
 }
 
 fn not_verified(why: String) -> Error {

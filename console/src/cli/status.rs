@@ -42,7 +42,8 @@ impl Watched for DaemonStatus {
     }
 }
 
-fn backups(status: Option<&BackupStatus>) -> String {
+/// How backups are, in words.
+pub(super) fn backups(status: Option<&BackupStatus>) -> String {
     let Some(status) = status else {
         return "none are configured".to_owned();
     };

@@ -59,12 +59,20 @@ impl Listed {
 
 fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>, BackupError> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder).map_err(BackupError::io(folder))? {
+    let read = fs::read_dir(folder).map_err(|cause| BackupError::Folder {
+        path: folder.to_owned(),
+        cause,
+    })?;
+    for entry in read {
         let entry = entry.map_err(BackupError::io(folder))?;
         let name = entry.file_name();
-        let is_ours = name
-            .to_str()
-            .is_some_and(|name| name.starts_with(BEGINNING) && name.ends_with(ending));
+        // Whoever else may write there may put a pipe there, which would be waited for, or a name that a
+        // terminal obeys.
+        let is_ours = name.to_str().is_some_and(|name| {
+            name.starts_with(BEGINNING)
+                && name.ends_with(ending)
+                && name.chars().all(|c| c.is_ascii_graphic())
+        }) && entry.file_type().is_ok_and(|it| it.is_file());
         if is_ours {
             found.push(entry.path());
         }
@@ -118,4 +126,31 @@ pub(crate) fn surplus(
         .filter(|(_, created)| now.since(*created) >= for_at_least)
         .map(|(it, _)| it)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+
+    use super::*;
+
+    #[test]
+    fn only_files_with_names_that_are_given_here_are_looked_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let ours = "agentidp-20261121T110000.000Z-1.backup";
+        for name in [ours, "notes.txt", "agentidp-\u{1b}]0;hey\u{7}.backup"] {
+            fs::write(path(name), "").unwrap();
+        }
+        // Whoever opens it waits for somebody to write to it.
+        mkfifo(&path("agentidp-pipe.backup"), Mode::S_IRWXU).unwrap();
+        symlink("/dev/zero", path("agentidp-link.backup")).unwrap();
+        fs::create_dir(path("agentidp-folder.backup")).unwrap();
+        let found: Vec<_> = list(folder.path()).unwrap();
+        let found: Vec<_> = found.iter().map(|it| it.path.clone()).collect();
+        assert_eq!(found, [path(ours)]);
+    }
 }

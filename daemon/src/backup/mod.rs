@@ -42,6 +42,14 @@ pub(crate) enum BackupError {
         /// Why.
         cause: io::Error,
     },
+    /// The folder of the backups cannot be read.
+    #[error("{}: {cause}; backup.folder must be a folder that the daemon's user may write to: make it, or mount it", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
     /// It is no backup.
     #[error("{} is not a backup: it does not begin as one", .0.display())]
     NotOne(PathBuf),

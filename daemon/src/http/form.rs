@@ -46,14 +46,9 @@ impl Form {
                 "parameters must be in the body, not in the query",
             ));
         }
-        let media_type = headers
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default();
-        let essence = media_type.split(';').next().unwrap_or_default().trim();
-        if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        if !is_form(headers) {
             return Err(OAuthError::invalid_request(
-                "the body must be application/x-www-form-urlencoded",
+                "the body must be application/x-www-form-urlencoded, in UTF-8",
             ));
         }
         let bytes = bytes.map_err(|error| match error {
@@ -145,6 +140,23 @@ pub(super) fn decode(text: &[u8]) -> Result<Cow<'_, str>, OAuthError> {
     Ok(decoded)
 }
 
+/// Whether the headers announce a form in UTF-8 (RFC 6749, appendix B), and nothing besides.
+fn is_form(headers: &HeaderMap) -> bool {
+    let mut types = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(Ok(media_type)), None) = (types.next().map(|it| it.to_str()), types.next()) else {
+        return false;
+    };
+    let mut parts = media_type.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default();
+    let is_utf_8 = |parameter: &str| match parameter.split_once('=') {
+        Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
+            value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+        }
+        _ => true,
+    };
+    essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") && parts.all(is_utf_8)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,6 +167,27 @@ mod tests {
             "a=%", "a=%2", "a=%zz", "a=%00", "a=%0a", "a=\u{0}", "a=%ff", "a=%c3%28", "%=a",
         ] {
             assert!(Form::parse(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_body_is_taken_for_a_form_only_when_it_is_announced_as_one_and_as_utf_8() {
+        const FORM: &str = "application/x-www-form-urlencoded";
+        let with = |parameter: &str| format!("{FORM}; {parameter}");
+        for (types, is_one) in [
+            (vec![FORM.to_owned()], true),
+            (vec![with("charset=UTF-8")], true),
+            (vec![with("charset=\"utf-8\"")], true),
+            (vec![with("charset=utf-16")], false),
+            (vec![FORM.to_owned(), FORM.to_owned()], false),
+            (vec!["application/json".to_owned()], false),
+            (vec![], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in &types {
+                headers.append(CONTENT_TYPE, value.parse().unwrap());
+            }
+            assert_eq!(is_form(&headers), is_one, "{types:?}");
         }
     }
 

@@ -20,6 +20,9 @@ use tonic::transport::server::Connected;
 use super::presence::{Connections, Manner, Presence};
 use crate::service::Service;
 
+/// What stands for a login that cannot be told.
+const UNKNOWN: &str = "unknown";
+
 /// The process at the other end of a connection, as it was when it connected.
 #[derive(Debug)]
 pub(crate) struct Peer {
@@ -27,7 +30,8 @@ pub(crate) struct Peer {
     pub(crate) uid: u32,
     /// Its user's name, if it has one.
     pub(crate) name: Option<String>,
-    /// The user who logged in, when that is another: someone acts through sudo or su.
+    /// The user who logged in, when that is another: someone acts through sudo or su. [`UNKNOWN`] when it
+    /// cannot be told, as of a process that connected, gave the connection away and ended.
     pub(crate) login: Option<String>,
     /// Names and numbers of its groups.
     groups: Vec<String>,
@@ -54,9 +58,9 @@ impl Peer {
     }
 
     fn new(uid: u32, gid: u32, pid: Option<i32>) -> Self {
-        let process = pid
-            .and_then(|pid| Process::read(pid, uid))
-            .unwrap_or_default();
+        let process = pid.and_then(|pid| Process::read(pid, uid));
+        let is_known = process.is_some();
+        let process = process.unwrap_or_default();
         let mut gids = process.groups;
         gids.push(gid);
         gids.sort_unstable();
@@ -81,7 +85,11 @@ impl Peer {
         Self {
             uid,
             name: name_of(uid),
-            login: login.map(|uid| name_of(uid).unwrap_or_else(|| uid.to_string())),
+            login: match login {
+                Some(uid) => Some(name_of(uid).unwrap_or_else(|| uid.to_string())),
+                None if is_known => None,
+                None => Some(UNKNOWN.to_owned()),
+            },
             groups,
             manner: Manner::default(),
         }
@@ -324,6 +332,15 @@ async fn admit(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_that_has_ended_is_not_taken_for_one_that_nobody_logged_in_to() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        child.wait().unwrap();
+        let peer = Peer::new(geteuid().as_raw(), getegid().as_raw(), Some(pid));
+        assert_eq!(peer.login.as_deref(), Some(UNKNOWN));
+    }
 
     #[test]
     fn one_user_cannot_keep_out_the_others_and_a_place_is_free_again() {

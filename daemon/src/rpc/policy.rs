@@ -392,6 +392,25 @@ mod tests {
     }
 
     #[test]
+    fn the_security_page_lists_every_call_with_its_roles() {
+        let page = include_str!("../../../docs/security.md");
+        let listed: BTreeSet<&str> = page.lines().filter(|it| it.starts_with("| `")).collect();
+        for rule in RULES {
+            let Some(call) = rule.path.strip_prefix("/agentidp.operator.v1.") else {
+                continue;
+            };
+            let mark = |role| if role >= rule.role { "✓" } else { "" };
+            let marks = [Role::Auditor, Role::Operator, Role::Admin].map(mark);
+            let row = format!("| `{call}` | {} |", marks.join(" | ")).replace("|  |", "| |");
+            let row = row.replace("|  |", "| |");
+            assert!(
+                listed.contains(row.as_str()),
+                "docs/security.md has no row\n{row}"
+            );
+        }
+    }
+
+    #[test]
     fn only_auditors_calls_are_without_effect() {
         for rule in RULES {
             let reads = [

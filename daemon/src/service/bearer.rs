@@ -144,7 +144,7 @@ impl Service {
             entry.jti = Some(token.jti);
             entry.code = Some(live.err().unwrap_or(Code::InvalidToken));
             entry.request_id = Some(origin.request_id);
-            self.deny(entry, token.sub);
+            self.deny_claim(entry, token.sub, origin.address);
             return Err(match live {
                 Err(Code::ResourceNotAllowed) => for_another_audience(issuer),
                 _ => refused(),
@@ -236,7 +236,7 @@ impl Service {
             entry.request_id = Some(origin.request_id);
             if let Some(agent) = agent.and_then(|id| id.parse().ok()) {
                 entry.agent_id = Some(agent);
-                self.deny(entry, agent);
+                self.deny_claim(entry, agent, origin.address);
             }
         }
         Err(error)

@@ -1,9 +1,11 @@
 //! Refusals and reads in the audit log, within bounds.
 //!
 //! A refusal gives nothing out, so its entry is not waited for. An agent's or operator's refusals are entries of
-//! their own up to [`PER_ACTOR`] a minute; strangers' are one entry for each reason and address
-//! prefix when they begin. What comes after that is counted and stands in one entry at the end of
-//! the minute, so nobody can fill the disk with noise, and none goes uncounted.
+//! their own up to [`PER_ACTOR`] a minute, and so are those of whoever names an agent and does not prove to be it;
+//! strangers' are one entry for each reason and address prefix when they begin. Of all who proved nothing no more
+//! than [`UNPROVEN`] are entries of their own. What comes after that is counted and stands in one entry at the
+//! end of the minute, so nobody can fill the disk with noise, and none goes uncounted. Operators, agents and
+//! strangers are counted apart: no flood of one hides another.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -19,19 +21,43 @@ use crate::store::Commit;
 /// How many refusals of one agent or operator, for one action and reason, are entries of their own in a
 /// minute.
 const PER_ACTOR: u64 = 10;
-/// How many kinds of refusal are told apart in a minute; the rest is counted as one kind a reason.
-const KINDS: usize = 4_096;
+/// How many refusals of those who proved nothing are entries of their own in a minute.
+const UNPROVEN: u64 = 600;
+/// How many kinds of refusal of one [`Crowd`] are told apart in a minute; the rest is counted as one kind a
+/// reason.
+const KINDS: usize = 1_024;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Kind {
     Agent(AgentId, Action, Code),
+    /// Somebody from a network names the agent, and has not proved to be it.
+    Claimed(AgentId, Action, Code, IpAddr),
     Operator(Option<String>, Action, Code),
     Stranger(Action, Code, IpAddr),
     Read(AgentId, Action),
     Other(Action, Outcome, Option<Code>),
 }
 
-#[derive(Debug)]
+/// Those who are counted together, and apart from the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Crowd {
+    Operators,
+    Agents,
+    Strangers,
+}
+
+impl Crowd {
+    /// Whose entry it is: agents that proved nothing have no id there.
+    fn of(actor: &Actor) -> Self {
+        match actor.kind {
+            ActorKind::Agent if actor.id.is_none() => Self::Strangers,
+            ActorKind::Agent => Self::Agents,
+            _ => Self::Operators,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
 struct Counted {
     seen: u64,
     unwritten: u64,
@@ -46,7 +72,9 @@ pub(crate) struct Denials(Mutex<Minute>);
 #[derive(Debug, Default)]
 struct Minute {
     number: i64,
-    kinds: HashMap<Kind, Counted>,
+    /// How many entries those who proved nothing have been given.
+    unproven: u64,
+    crowds: HashMap<Crowd, HashMap<Kind, Counted>>,
 }
 
 impl Denials {
@@ -54,25 +82,30 @@ impl Denials {
     fn count(&self, mut kind: Kind, entry: Entry) -> Vec<Entry> {
         let mut minute = self.0.lock();
         let mut write = minute.roll(entry.time);
-        if minute.kinds.len() >= KINDS && !minute.kinds.contains_key(&kind) {
-            kind = Kind::Other(entry.action, entry.outcome, entry.code);
-        }
-        let allowed = match kind {
-            Kind::Agent(..) | Kind::Operator(..) => PER_ACTOR,
+        let mut allowed = match kind {
+            Kind::Agent(..) | Kind::Claimed(..) | Kind::Operator(..) => PER_ACTOR,
             Kind::Stranger(..) | Kind::Read(..) | Kind::Other(..) => 1,
         };
-        let counted = minute.kinds.entry(kind).or_insert(Counted {
-            seen: 0,
-            unwritten: 0,
-            last: None,
-        });
+        let crowd = Crowd::of(&entry.actor);
+        if crowd == Crowd::Strangers && minute.unproven >= UNPROVEN {
+            allowed = 0;
+            if let Kind::Claimed(_, action, code, prefix) = kind {
+                kind = Kind::Stranger(action, code, prefix);
+            }
+        }
+        let kinds = minute.crowds.entry(crowd).or_default();
+        if kinds.len() >= KINDS && !kinds.contains_key(&kind) {
+            kind = Kind::Other(entry.action, entry.outcome, entry.code);
+        }
+        let counted = kinds.entry(kind).or_default();
         counted.seen += 1;
-        if counted.seen <= allowed {
-            write.push(entry);
-        } else {
+        if counted.seen > allowed {
             counted.unwritten += 1;
             counted.last = Some(entry);
+            return write;
         }
+        minute.unproven += u64::from(crowd == Crowd::Strangers);
+        write.push(entry);
         write
     }
 
@@ -80,11 +113,8 @@ impl Denials {
     pub(super) fn put_back(&self, entry: Entry) {
         let mut minute = self.0.lock();
         let kind = Kind::Other(entry.action, entry.outcome, entry.code);
-        let counted = minute.kinds.entry(kind).or_insert(Counted {
-            seen: 0,
-            unwritten: 0,
-            last: None,
-        });
+        let kinds = minute.crowds.entry(Crowd::of(&entry.actor)).or_default();
+        let counted = kinds.entry(kind).or_default();
         counted.unwritten += entry.count.unwrap_or(1);
         counted.last = Some(entry);
     }
@@ -102,26 +132,33 @@ impl Minute {
             return Vec::new();
         }
         self.number = number;
+        self.unproven = 0;
         let summarize = |(kind, counted): (Kind, Counted)| {
             let mut entry = counted.last?;
-            if let Kind::Other(action, outcome, code) = kind {
-                // Of many, so it names none of them.
-                let nobody = Actor {
+            // What is of many names none of them.
+            let of_all = match kind {
+                Kind::Other(..) => Some(Actor {
                     id: None,
                     name: None,
                     login: None,
                     address: None,
-                    ..entry.actor
-                };
-                entry = Entry::new(entry.time, nobody, action, outcome);
+                    ..entry.actor.clone()
+                }),
+                Kind::Stranger(_, _, prefix) => Some(Actor::client(network(prefix))),
+                Kind::Agent(..) | Kind::Claimed(..) | Kind::Operator(..) | Kind::Read(..) => None,
+            };
+            if let Some(all) = of_all {
+                let code = entry.code;
+                entry = Entry::new(entry.time, all, entry.action, entry.outcome);
                 entry.code = code;
             }
             entry.request_id = None;
             entry.count = Some(counted.unwritten);
             Some(entry)
         };
-        std::mem::take(&mut self.kinds)
-            .into_iter()
+        std::mem::take(&mut self.crowds)
+            .into_values()
+            .flatten()
             .filter_map(summarize)
             .collect()
     }
@@ -137,6 +174,15 @@ impl Service {
             self.denials
                 .count(Kind::Agent(agent, entry.action, code), entry),
         )
+    }
+
+    /// Puts into the log, or counts, that somebody at `address` named an agent and is refused without having
+    /// proved to be it; gives whether it has an entry of its own.
+    pub(super) fn deny_claim(&self, entry: Entry, agent: AgentId, address: IpAddr) -> bool {
+        let code = entry.code.unwrap_or(Code::Internal);
+        self.metrics.denials.agent(code);
+        let kind = Kind::Claimed(agent, entry.action, code, prefix(address));
+        self.write_denials(self.denials.count(kind, entry))
     }
 
     /// Puts into the log, or counts, that automation's request was refused or came to nothing.
@@ -195,10 +241,7 @@ impl Service {
     ) -> bool {
         self.metrics.denials.stranger(code);
         let prefix = prefix(address);
-        let actor = Actor::client(match prefix {
-            IpAddr::V4(prefix) => format!("{prefix}/24"),
-            IpAddr::V6(prefix) => format!("{prefix}/48"),
-        });
+        let actor = Actor::client(network(prefix));
         let mut entry = Entry::new(self.now(), actor, action, Outcome::Denied);
         entry.code = Some(code);
         entry.request_id = request_id;
@@ -244,6 +287,14 @@ fn prefix(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => Ipv4Addr::from(u32::from(address) & 0xffff_ff00).into(),
         IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) & (u128::MAX << 80)).into(),
+    }
+}
+
+/// A prefix as it stands in the log.
+fn network(prefix: IpAddr) -> String {
+    match prefix {
+        IpAddr::V4(prefix) => format!("{prefix}/24"),
+        IpAddr::V6(prefix) => format!("{prefix}/48"),
     }
 }
 
@@ -306,7 +357,66 @@ mod tests {
             let kind = Kind::Stranger(Action::TokenIssue, Code::UnknownClient, address);
             denials.count(kind, entry(60_000));
         }
-        assert!(denials.0.lock().kinds.len() <= KINDS + 1);
+        let written = denials.over(Timestamp::from_millis(120_000));
+        assert!(written.len() <= KINDS + 1);
+    }
+
+    /// As the entries of those are who name an agent and do not prove to be it.
+    fn claim(agent: u32, address: &str) -> (Kind, Entry) {
+        let mut bytes = [0; 16];
+        bytes[..4].copy_from_slice(&agent.to_be_bytes());
+        let id = AgentId::from_bytes(bytes);
+        let mut refused = entry(60_000);
+        refused.actor = Actor::client(address.to_owned());
+        refused.agent_id = Some(id);
+        refused.code = Some(Code::WrongSecret);
+        let prefix = prefix(address.parse().unwrap());
+        let kind = Kind::Claimed(id, Action::TokenIssue, Code::WrongSecret, prefix);
+        (kind, refused)
+    }
+
+    #[test]
+    fn who_names_many_agents_and_proves_nothing_does_not_fill_the_log() {
+        let denials = Denials::default();
+        let mut written = Vec::new();
+        for agent in 0..5_000 {
+            for _ in 0..4 {
+                let (kind, refused) = claim(agent, "192.0.2.7");
+                written.extend(denials.count(kind, refused));
+            }
+        }
+        assert_eq!(written.len() as u64, UNPROVEN);
+        let counts = denials.over(Timestamp::from_millis(120_000));
+        let [of_network] = &counts[..] else {
+            panic!("{} entries", counts.len());
+        };
+        assert_eq!(of_network.count, Some(20_000 - UNPROVEN));
+        assert_eq!(of_network.actor.address.as_deref(), Some("192.0.2.0/24"));
+        assert_eq!(of_network.agent_id, None);
+        // The next minute is a new one.
+        let (kind, mut refused) = claim(1, "192.0.2.7");
+        refused.time = Timestamp::from_millis(120_001);
+        assert_eq!(denials.count(kind, refused).len(), 1);
+    }
+
+    #[test]
+    fn a_flood_of_strangers_hides_no_operator() {
+        let denials = Denials::default();
+        for agent in 0..10_000 {
+            let (kind, refused) = claim(agent, "192.0.2.7");
+            denials.count(kind, refused);
+        }
+        for user in ["65532", "65533"] {
+            let mut refused = entry(60_000);
+            refused.actor.kind = ActorKind::Operator;
+            refused.actor.id = Some(user.to_owned());
+            let kind = Kind::Operator(
+                Some(user.to_owned()),
+                Action::OrganizationCreate,
+                Code::PermissionDenied,
+            );
+            assert_eq!(denials.count(kind, refused.clone()), [refused]);
+        }
     }
 
     #[test]

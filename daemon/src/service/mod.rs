@@ -313,7 +313,8 @@ impl Service {
 
     /// Whether the caller may give `capabilities` to an agent that has `held`, or act in the name of
     /// one that has them: nobody hands on more of the power over this server than they have
-    /// themselves, nor takes it by way of another agent.
+    /// themselves, nor takes it by way of another agent. Taking power away counts too: it could be done to
+    /// issue that agent a credential, and wait until it has its power again.
     ///
     /// # Errors
     ///
@@ -327,16 +328,22 @@ impl Service {
             return Ok(());
         };
         let has = |set: &ScopeSet, scope: &Scope| set.iter().any(|it| it == scope);
-        let beyond = capabilities
+        let given = capabilities
             .iter()
+            .filter(|scope| held.is_none_or(|held| !has(held, scope)));
+        let taken = held
+            .into_iter()
+            .flat_map(ScopeSet::iter)
+            .filter(|scope| !has(capabilities, scope));
+        let beyond = given
+            .chain(taken)
             .filter(|scope| scope.is_management())
-            .filter(|scope| held.is_none_or(|held| !has(held, scope)))
             .find(|scope| !has(ceiling, scope));
         match beyond {
             None => Ok(()),
             Some(scope) => Err(ServiceError::new(
                 agentidp_shared::Code::ScopeNotAllowed,
-                format!("{scope} is beyond what the caller may give or use itself"),
+                format!("{scope} is beyond what the caller may give, take or use itself"),
             )
             .with("scope", scope)),
         }

@@ -220,7 +220,7 @@ impl Service {
         entry.credential_id = failure.credential_id;
         entry.code = Some(failure.code);
         entry.request_id = Some(origin.request_id);
-        self.deny(entry, agent.record.id)
+        self.deny_claim(entry, agent.record.id, origin.address)
     }
 }
 

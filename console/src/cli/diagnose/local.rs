@@ -212,7 +212,10 @@ pub(super) fn permissions(socket: Option<Gid>, error: Option<&Error>) -> Finding
     let name = name.unwrap_or_else(|| uid.to_string());
     let groups = getgroups().unwrap_or_default();
     let names: Vec<_> = groups.iter().map(|gid| group_name(*gid)).collect();
-    let who = format!("{name} (uid {uid}), groups {}", names.join(" "));
+    let who = match names.as_slice() {
+        [] => format!("{name} (uid {uid})"),
+        names => format!("{name} (uid {uid}), groups {}", names.join(" ")),
+    };
     if let Some(new) = new_groups(socket) {
         return Finding::failed(CHECK, format!("{who}; {new}"))
             .next(LOGIN)

@@ -134,12 +134,16 @@ async fn findings(socket: &SocketChoice) -> Vec<Finding> {
             findings.push(local::permissions(looked.group, error.as_ref()));
             findings.push(remote::without_answer(error.as_ref()));
             findings.push(local::clock(None).await);
-            for check in ["store", "keys"] {
-                findings.push(Finding::skipped(check, "the daemon does not answer"));
+            let why = match error {
+                Some(Error::Refused(_)) => "the daemon does not tell this user",
+                _ => "the daemon does not answer",
+            };
+            for check in ["store", "keys", "backups"] {
+                findings.push(Finding::skipped(check, why));
             }
             findings.push(local::disk());
             for check in ["certificate", "versions"] {
-                findings.push(Finding::skipped(check, "the daemon does not answer"));
+                findings.push(Finding::skipped(check, why));
             }
             return findings;
         }
@@ -150,6 +154,7 @@ async fn findings(socket: &SocketChoice) -> Vec<Finding> {
         local::clock(Some(answers.skew)).await,
         remote::store(&answers.status),
         remote::keys(&answers),
+        remote::backups(&answers.status),
         remote::disk(answers.status.disk),
         remote::certificate(answers.status.certificate, answers.status.time),
         remote::versions(&answers.status.version),
@@ -185,7 +190,10 @@ fn verdict_of(findings: &[Finding]) -> Result<(), Error> {
         count => format!("{count} warnings"),
     };
     Err(Error::Unwell {
-        what: format!("{failed} of {} checks failed, {warnings}", findings.len()),
+        what: match failed {
+            0 => warnings,
+            _ => format!("{failed} of {} checks failed, {warnings}", findings.len()),
+        },
         code: worst,
     })
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use agentidp_shared::{KeyState, ScheduledKey, Timestamp};
 
 use super::{Finding, connect, within};
+use crate::cli::status;
 use crate::client::{Certificate, DaemonStatus, Disk};
 use crate::clock;
 use crate::duration;
@@ -128,6 +129,17 @@ pub(super) fn store(status: &DaemonStatus) -> Finding {
         store.journal_segments
     );
     Finding::ok(CHECK, found)
+}
+
+pub(super) fn backups(status: &DaemonStatus) -> Finding {
+    const CHECK: &str = "backups";
+    let found = status::backups(status.backups.as_ref());
+    match &status.backups {
+        None => Finding::skipped(CHECK, found),
+        Some(backups) if !backups.failure.is_empty() => Finding::warning(CHECK, found)
+            .next("mend that, then make one at once: agentidpd backup create"),
+        Some(_) => Finding::ok(CHECK, found),
+    }
 }
 
 pub(super) fn keys(answers: &Answers) -> Finding {

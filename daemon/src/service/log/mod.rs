@@ -293,32 +293,32 @@ impl Service {
         .await
     }
 
-    /// Adds what witnesses have signed the checkpoint of `size` entries with, while it is the newest. In any
+    /// Adds what a witness has signed the checkpoint of `size` entries with, while it is the newest. In any
     /// case the system log has it.
     ///
     /// # Errors
     ///
     /// When it has too many signatures, or the store could not keep it.
-    pub(crate) async fn add_cosignatures(
+    pub(crate) async fn add_cosignature(
         &self,
         size: u64,
-        cosignatures: Vec<Signature>,
+        cosignature: Signature,
     ) -> Result<(), ServiceError> {
         let mut added = Ok(None);
+        let line = cosignature.to_string();
         // Nobody is told: it is the same checkpoint, and has been delivered, or is being.
         self.log.newest.send_if_modified(|newest| {
             if let Some(signed) = newest.as_ref().filter(|it| it.size() == size) {
                 let mut note = signed.note.clone();
-                let all = cosignatures.iter().try_for_each(|it| note.add(it.clone()));
-                added = all.map(|()| Some(note.to_string()));
-                let edge = signed.edge.clone();
-                *newest = Some(Arc::new(Signed { note, edge }));
+                added = note.add(cosignature).map(|()| Some(note.to_string()));
+                if added.is_ok() {
+                    let edge = signed.edge.clone();
+                    *newest = Some(Arc::new(Signed { note, edge }));
+                }
             }
             false
         });
-        for it in &cosignatures {
-            tracing::info!(target: "audit_checkpoint", size, cosignature = %it, "a witness has signed a checkpoint");
-        }
+        tracing::info!(target: "audit_checkpoint", size, cosignature = %line, "a witness has signed a checkpoint");
         let Some(text) = added? else {
             return Ok(());
         };

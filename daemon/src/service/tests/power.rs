@@ -52,6 +52,11 @@ async fn automation_gives_agents_no_more_power_than_it_has() {
         .update_agent(&caller, AGENT, update("tokens:write ledger:read"), 0)
         .await;
     assert_eq!(code(kept), None);
+    // It could be given a credential without it, and get it back from whoever gave it.
+    let taken = service
+        .update_agent(&caller, AGENT, update("ledger:read"), 0)
+        .await;
+    assert_eq!(code(taken), Some(Code::ScopeNotAllowed));
 }
 
 #[tokio::test]

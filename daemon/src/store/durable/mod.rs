@@ -154,6 +154,14 @@ impl JournaledStore {
         }
     }
 
+    /// Closes a store that cannot be served after all, and leaves it as it was found.
+    pub(crate) fn give_back(&self) {
+        // What did not end in good order is still to be verified.
+        if !self.was_unclean {
+            self.shutdown();
+        }
+    }
+
     fn end_sequencer(&self) -> Option<Keeper> {
         drop(self.queue.lock().take());
         let (sequencer, keeper) = self.threads.lock().take()?;

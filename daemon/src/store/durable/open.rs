@@ -49,7 +49,7 @@ pub(crate) enum OpenError {
     #[error("{} has a journal and no store.json: put store.json back", .0.display())]
     NoIdentity(PathBuf),
     /// Another process has it open.
-    #[error("another daemon has the store in {} open: only one may", .0.display())]
+    #[error("another daemon has the store in {} open, and only one may: stop that one first; while it serves, `agentidp store check` and `agentidp store compact` have it do this itself", .0.display())]
     Locked(PathBuf),
     /// It is of an earlier version.
     #[error("{} says that the store has format {found}: it was made by a pre-release of this daemon, and its contents cannot be taken over; move it away and make a new one with `agentidpd init`, or use the version of the daemon that made it", path.display())]
@@ -101,7 +101,7 @@ pub(crate) enum OpenError {
     NeedsBackup(PathBuf),
     /// The store and its head file contradict each other.
     #[error(
-        "the store is not the one that its head file remembers: the head file has {head}, the store has {store}; it was put back from an earlier time, or is another one"
+        "the store is not the one that its head file remembers: the head file has {head}, the store has {store}; it was put back from an earlier time, or is another one: find out which; once it is the one that you mean, `agentidpd store accept` says so"
     )]
     Head {
         /// What the head file says.
@@ -111,7 +111,7 @@ pub(crate) enum OpenError {
     },
     /// The head file is missing.
     #[error(
-        "the store's head file (store.head_file) is missing: without it nobody can tell whether the store was put back from an earlier time; put the head file back too"
+        "the store's head file (store.head_file) is missing: without it nobody can tell whether the store was put back from an earlier time; put the head file back too; when it is lost and the store is the newest, `agentidpd store accept` says so"
     )]
     NoHead,
     /// A small file of the store is not what was written.
@@ -123,7 +123,7 @@ pub(crate) enum OpenError {
         cause: String,
     },
     /// The operating system refused.
-    #[error("{}: {cause}; the store is left as it was: see to its disk and to who may write there, then start again", path.display())]
+    #[error("{}: {cause}; the store is left as it was: see to its disk and to who may write there, then try again", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -244,7 +244,7 @@ impl JournaledStore {
         }
         layout
             .write_head(&Head::new(id, &position, tree.root()))
-            .map_err(OpenError::io(root))?;
+            .map_err(OpenError::io(layout.head()))?;
         // Last, because it is what makes the folder a store.
         let identity = Identity {
             format: FORMAT,

@@ -148,7 +148,16 @@ impl Report {
 
     /// Whether all that is wrong is in the index, which can be made anew.
     pub(crate) fn is_index_only(&self) -> bool {
-        self.findings.iter().all(|it| it.part == Part::Index)
+        self.is_only(Part::Index)
+    }
+
+    /// Whether the store by itself is sound, and the head file says something else or nothing.
+    pub(crate) fn is_head_only(&self) -> bool {
+        self.is_only(Part::Head)
+    }
+
+    fn is_only(&self, part: Part) -> bool {
+        self.findings.iter().all(|it| it.part == part)
     }
 }
 
