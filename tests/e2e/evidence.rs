@@ -195,7 +195,7 @@ fn the_daemon_s_log_is_verified_and_must_begin_with_what_it_was() {
     let other = TestDaemon::start();
     let refused = verify(&["--key", &key_of(&other)]).failing_with(1);
     assert!(
-        refused.stderr().contains("another key"),
+        refused.stderr().contains("and not with"),
         "{}",
         refused.stderr()
     );
