@@ -124,6 +124,14 @@ pub(crate) fn wrap(text: &str, room: usize) -> Vec<String> {
     lines
 }
 
+/// How many there are of what is called `one` when it is one.
+pub(crate) fn counted(number: u64, one: &str) -> String {
+    match number {
+        1 => format!("1 {one}"),
+        _ => format!("{} {one}s", thousands(number)),
+    }
+}
+
 /// `number` with commas between thousands.
 pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();

@@ -69,10 +69,9 @@ pub(super) fn check(request: &v1::RegisterAgentRequest) -> Result<Email, FieldEr
     Ok(email)
 }
 
-/// Registrations that go into one request, and the lines that they stand on.
+/// Registrations that go into one request, and the line that the first stands on.
 struct Batch {
     first_line: usize,
-    last_line: usize,
     agents: Vec<v1::RegisterAgentRequest>,
     bytes: usize,
 }
@@ -106,16 +105,18 @@ pub(super) async fn register(
     let mut list = output.list()?;
     let mut done = 0;
     for batch in batches {
-        let lines = (batch.first_line, batch.last_line);
         let registered = client.register_many(args.org.clone(), batch.agents).await;
         let registered = match registered {
             Ok(registered) => registered,
             Err(error) => {
                 list.end()?;
-                tell(&format!(
-                    "{done} of {count} agents are registered; none of lines {} to {}, nor after",
-                    lines.0, lines.1
-                ));
+                tell(&match done {
+                    0 => "no agent was registered".to_owned(),
+                    _ => format!(
+                        "{done} of {count} agents are registered: those before line {}, and none from there on",
+                        batch.first_line
+                    ),
+                });
                 return Err(error);
             }
         };
@@ -156,11 +157,9 @@ fn batches(file: &mut impl BufRead) -> Result<Vec<Batch>, Error> {
             Some(batch) => {
                 batch.agents.push(request);
                 batch.bytes += text.len();
-                batch.last_line = number;
             }
             None => batches.push(Batch {
                 first_line: number,
-                last_line: number,
                 agents: vec![request],
                 bytes: text.len(),
             }),
@@ -350,7 +349,7 @@ mod tests {
         let batches = batches(&mut text.as_bytes()).unwrap();
         let sizes: Vec<_> = batches.iter().map(|it| it.agents.len()).collect();
         assert_eq!(sizes, [100, 100, 50]);
-        assert_eq!((batches[1].first_line, batches[1].last_line), (102, 201));
+        assert_eq!(batches[1].first_line, 102);
     }
 
     #[test]

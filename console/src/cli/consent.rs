@@ -148,7 +148,7 @@ fn check_somebody_is_there(yes: bool, person: &impl Person) -> Result<(), Error>
         return Ok(());
     }
     Err(Error::usage(
-        "this is hard to undo and there is no terminal to ask on",
+        "this asks before it does anything, and there is no terminal to ask on",
         "add --yes to do it without asking",
     ))
 }

@@ -8,7 +8,7 @@ use crate::client::{
 };
 use crate::duration;
 use crate::error::Error;
-use crate::text::{inert, thousands};
+use crate::text::{counted, inert, thousands};
 
 use super::output::{Output, Record};
 use super::watch::{self, Look, Shape, Watched};
@@ -140,10 +140,10 @@ impl Record for DaemonStatus {
             (
                 "audit log",
                 format!(
-                    "{} entries, journal {} bytes in {} segments, format {}",
+                    "{} entries, journal {} bytes in {}, format {}",
                     thousands(self.store.entries),
                     thousands(self.store.journal_bytes),
-                    self.store.journal_segments,
+                    counted(self.store.journal_segments, "segment"),
                     self.store.format
                 ),
             ),

@@ -11,7 +11,7 @@ use crate::clock;
 use crate::duration;
 use crate::error::Error;
 use crate::socket::SocketChoice;
-use crate::text::thousands;
+use crate::text::{counted, thousands};
 
 use super::local::LOGIN;
 
@@ -121,12 +121,12 @@ pub(super) fn store(status: &DaemonStatus) -> Finding {
         .next("no token is issued until that is mended; then systemctl restart agentidpd");
     }
     let found = format!(
-        "{}, format {}, {} audit entries, journal {} MiB in {} files",
+        "{}, format {}, {} audit entries, journal {} bytes in {}",
         store.path,
         store.format,
         thousands(store.entries),
-        thousands(store.journal_bytes / MIB),
-        store.journal_segments
+        thousands(store.journal_bytes),
+        counted(store.journal_segments, "segment")
     );
     Finding::ok(CHECK, found)
 }
