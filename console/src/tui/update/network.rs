@@ -75,6 +75,13 @@ pub(super) fn take_in(state: &mut State, event: NetEvent) -> Vec<Effect> {
                 return read_detail_again(state, id);
             }
         }
+        NetEvent::Activity(id, result) => {
+            let detail = state.detail.as_mut().filter(|it| it.agent.id == id);
+            // What could not be read stays as it was, and is asked for again.
+            if let (Some(detail), Ok(activity)) = (detail, result) {
+                detail.activity = Some(activity);
+            }
+        }
         NetEvent::Credentials(ticket, result) if ticket == state.credentials.ticket => {
             credentials(state, result);
         }

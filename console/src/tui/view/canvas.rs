@@ -5,7 +5,7 @@ use ratatui::layout::{Position, Rect};
 use ratatui::style::{Modifier, Style};
 use tui_input::Input;
 
-use crate::text::{fit, inert, width, wrap};
+use crate::text::{fit, head, inert, width, wrap};
 use crate::tui::style::{Palette, focus, heading};
 
 /// A buffer to paint on.
@@ -40,7 +40,7 @@ impl<'a> Canvas<'a> {
         if y >= self.area().height || room == 0 {
             return x;
         }
-        let text = inert(text);
+        let text = inert(head(text, usize::from(room)));
         let shown = if width(&text) > usize::from(room) {
             fit(&text, usize::from(room))
         } else {
@@ -53,8 +53,9 @@ impl<'a> Canvas<'a> {
 
     /// Paints `text` so that it ends before column `end`.
     pub(super) fn right(&mut self, end: u16, y: u16, text: &str, style: Style) {
-        let start = end.saturating_sub(cells(width(&inert(text))));
-        self.text(start, y, text, style);
+        let text = inert(head(text, usize::from(end)));
+        let start = end.saturating_sub(cells(width(&text)));
+        self.clipped(start, y, &text, end - start, style);
     }
 
     /// Paints pieces after each other; gives the column after them.
