@@ -240,12 +240,24 @@ mod tests {
 
     #[test]
     fn a_text_of_a_mebibyte_is_shown_as_soon_as_a_short_one() {
-        for unit in ["x", "組", "\u{1b}", "a\u{301}\u{302}", "\u{301}", "x ", "\u{202e}y "] {
+        for unit in [
+            "x",
+            "組",
+            "\u{1b}",
+            "a\u{301}\u{302}",
+            "\u{301}",
+            "x ",
+            "\u{202e}y ",
+        ] {
             let text = unit.repeat((1 << 20) / unit.len());
             let lines = wrap(&inert(&text), 72);
             assert!(lines.iter().all(|it| width(it) <= 72), "{unit:?}");
             let all: String = lines.concat();
-            assert_eq!(all.replace(' ', ""), inert(&text).replace(' ', ""), "{unit:?}");
+            assert_eq!(
+                all.replace(' ', ""),
+                inert(&text).replace(' ', ""),
+                "{unit:?}"
+            );
             assert_eq!(width(&fit(&text, 18)), 18, "{unit:?}");
             assert!(fit(&text, 18).len() < 1_000, "{unit:?}");
         }

@@ -7,7 +7,7 @@
 mod calls;
 mod entries;
 mod expected;
-mod raw;
+pub(crate) mod raw;
 mod rpc;
 
 use std::collections::{BTreeMap, BTreeSet};

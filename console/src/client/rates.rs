@@ -39,7 +39,9 @@ impl TryFrom<v1::AgentActivity> for AgentActivity {
     type Error = FieldError;
 
     fn try_from(it: v1::AgentActivity) -> Result<Self, FieldError> {
-        let since = it.since.ok_or(FieldError::new("since", "must be present"))?;
+        let since = it
+            .since
+            .ok_or(FieldError::new("since", "must be present"))?;
         Ok(Self {
             since: to_domain_timestamp(since),
             issued: newest(&it.issued, HOURS),

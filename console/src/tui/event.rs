@@ -11,8 +11,8 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::client::{
-    AgentActivity, AgentCounts, AgentQuery, Changed, DaemonStatus, Issued, ListedAgent, Page, ReviewedCredential,
-    RevokedTokens, RotatedKeys,
+    AgentActivity, AgentCounts, AgentQuery, Changed, DaemonStatus, Issued, ListedAgent, Page,
+    ReviewedCredential, RevokedTokens, RotatedKeys,
 };
 
 use super::run::Output;

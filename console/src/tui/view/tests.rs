@@ -53,7 +53,10 @@ fn snapshot(name: &str, world: &mut World) {
     for (width, height) in [(80, 24), (120, 40), (200, 60)] {
         world.event(Event::Resize(width, height));
         let (screen, styles) = (screen(&world.state), styles(&buffer(&world.state)));
-        insta::assert_snapshot!(format!("{name}_{width}x{height}"), format!("{screen}{styles}"));
+        insta::assert_snapshot!(
+            format!("{name}_{width}x{height}"),
+            format!("{screen}{styles}")
+        );
     }
     world.event(Event::Resize(80, 24));
 }
@@ -363,4 +366,3 @@ fn what_is_done_to_signing_keys_takes_the_beginning_of_the_key_s_name() {
         world.key("esc");
     }
 }
-

@@ -99,7 +99,11 @@ fn what_an_agent_got_is_asked_for_again_only_while_it_is_shown() {
     assert_eq!(world.sent(), [&Command::Activity(agent_id(1))]);
     world.net(NetEvent::Activity(agent_id(1), Err("busy".to_owned())));
     let detail = world.state.detail.as_ref().unwrap();
-    assert_eq!(detail.activity, Some(activity), "the last that was read stays");
+    assert_eq!(
+        detail.activity,
+        Some(activity),
+        "the last that was read stays"
+    );
     world.key("q");
     world.wait(60_000);
     assert!(world.sent().is_empty());
