@@ -1,9 +1,10 @@
 //! The console in a real pseudo-terminal, against a real daemon.
 
-use agentidp_tests::{DevDaemon, TestConsole};
+use agentidp_tests::{DevDaemon, Registration, TestConsole, TestDaemon};
 use nix::sys::signal::Signal;
 
 use super::journey::{ESC, demo, secret_in, select, short};
+use super::matrix::rpc::with_role;
 
 #[test]
 fn an_operator_sees_an_agent_s_token_and_cuts_the_agent_off() {
@@ -315,6 +316,54 @@ fn what_a_filter_suspended_is_taken_back_and_what_was_so_before_stays_so() {
         console.press(ESC);
         console.wait_until("all of the log", |screen| !screen.contains("/action"));
     }
+    console.press(":q\r");
+    assert!(console.wait_for_end().status.success());
+}
+
+#[test]
+fn what_an_agent_got_by_the_hour_and_within_which_time_is_seen() {
+    let daemon = DevDaemon::start();
+    let (emails, client) = demo(&daemon);
+    for _ in 0..3 {
+        assert_eq!(client.token(&[]).status, 200);
+    }
+    for _ in 0..2 {
+        assert_eq!(client.with_secret("wrong").token(&[]).status, 401);
+    }
+    let mut console = TestConsole::start(&daemon.socket());
+    console.wait_for(short(&emails[0]));
+    console.press(&format!("/email={}\r", short(&emails[0])));
+    console.wait_for("1/3");
+    console.press("\r");
+    console.wait_for("peak 3");
+    let screen = console.screen();
+    let line = screen.lines().find(|it| it.contains("denied/h")).unwrap();
+    // The hour may have changed meanwhile, and before the daemon nobody counted.
+    let denied = line.split("denied/h").nth(1).unwrap();
+    assert!(matches!(denied.trim(), "2" | ".2" | "2." | "11"), "{line}");
+    console.press("1");
+    console.wait_for("p99 ");
+    console.wait_for("3 peak  p99 ");
+    console.press(":q\r");
+    assert!(console.wait_for_end().status.success());
+}
+
+#[test]
+fn an_operator_of_one_organization_is_told_no_rate_of_all() {
+    let daemon = TestDaemon::start();
+    daemon.organization("acme");
+    let client = daemon.enrol(&Registration::new("bot@acme.example"));
+    assert_eq!(client.token(&[]).status, 200);
+    let (installation, _) = daemon.stop();
+    let daemon = with_role(installation, "auditor", Some("acme"));
+    let mut console = TestConsole::start(&daemon.installation.config.socket);
+    console.wait_for("bot@acme");
+    console.press("1");
+    console.wait_for("active 1");
+    console.wait_for("ISSUED/s");
+    assert!(!console.screen().contains("p99"), "{}", console.screen());
+    console.press("2\r");
+    console.wait_for("issued/h");
     console.press(":q\r");
     assert!(console.wait_for_end().status.success());
 }

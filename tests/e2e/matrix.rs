@@ -8,7 +8,7 @@ mod calls;
 mod entries;
 mod expected;
 pub(crate) mod raw;
-mod rpc;
+pub(crate) mod rpc;
 
 use std::collections::{BTreeMap, BTreeSet};
 

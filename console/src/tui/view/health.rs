@@ -169,14 +169,14 @@ fn rates(state: &State, canvas: &mut Canvas<'_>, y: u16) {
     let seen = &state.health.rates;
     let counts = state.health.counts.as_ref();
     // Counted by the daemon, for whoever may know of all; otherwise by what of its log came here.
-    let (issued, denied, p99) = match counts.and_then(|it| it.tokens.as_ref()) {
-        Some(it) => (it.issued.clone(), it.denied.clone(), it.p99),
-        None => {
-            let (issued, denied) = seen.lines(state.now);
-            (issued, denied, None)
-        }
-    };
-    let p99 = p99.map(|it| format!("p99 {}/60 s", spark::brief(it)));
+    let counted = counts.and_then(|it| it.tokens.as_ref());
+    let (issued, denied) = counted.map_or_else(
+        || seen.lines(state.now),
+        |it| (it.issued.clone(), it.denied.clone()),
+    );
+    let p99 = counted
+        .and_then(|it| it.p99)
+        .map(|it| format!("p99 {}/60 s", spark::brief(it)));
     let top = seen.top_denied(state.now).map(|(who, of_hundred)| {
         let name = if who.len() == 36 {
             let email = state.agent_name(who);

@@ -41,9 +41,9 @@ fn level(count: u64, peak: u64) -> char {
 pub(super) fn brief(time: Duration) -> String {
     let micros = time.as_micros();
     match micros {
-        ..1_000 => format!("0.{:02} ms", micros / 10),
-        ..10_000 => format!("{}.{} ms", micros / 1_000, micros / 100 % 10),
-        ..1_000_000 => format!("{} ms", micros / 1_000),
+        0..1_000 => format!("0.{:02} ms", micros / 10),
+        1_000..10_000 => format!("{}.{} ms", micros / 1_000, micros / 100 % 10),
+        10_000..1_000_000 => format!("{} ms", micros / 1_000),
         _ => format!("{}.{} s", micros / 1_000_000, micros / 100_000 % 10),
     }
 }

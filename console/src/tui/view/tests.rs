@@ -1,5 +1,7 @@
 //! Every screen and dialog as an operator sees it, at a fixed time.
 
+use std::fmt::Write as _;
+
 use agentidp_shared::{AgentStatus, CredentialStatus};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -79,14 +81,14 @@ fn styles(buffer: &Buffer) -> String {
             });
             let mut words: String = colours.collect();
             if !style.add_modifier.is_empty() {
-                words.push_str(&format!(" {:?}", style.add_modifier));
+                let _ = write!(words, " {:?}", style.add_modifier);
             }
             if !words.is_empty() {
                 runs.push(format!("{from}-{}{words}", at - 1));
             }
         }
         if !runs.is_empty() {
-            lines.push_str(&format!("{row:2}: {}\n", runs.join(", ")));
+            let _ = writeln!(lines, "{row:2}: {}", runs.join(", "));
         }
     }
     lines
