@@ -245,6 +245,7 @@ fn many_agents_are_suspended_after_their_count_and_a_typed_command_is_answered()
     console.wait_for("[ Suspend ]");
     console.press("\r");
     console.wait_for("3 of 3 agents done");
+    console.wait_for(" OVER ");
     assert_eq!(client.token(&[]).status, 401);
     console.press("\r:agent list --status suspended -o json\r");
     console.wait_for("\"status\": \"suspended\"");
@@ -291,6 +292,7 @@ fn what_a_filter_suspended_is_taken_back_and_what_was_so_before_stays_so() {
     console.wait_for("[ Suspend ]");
     console.press("\r");
     console.wait_for("2 of 3 agents done");
+    console.wait_for(" OVER ");
     assert_eq!(client.token(&[]).status, 401);
     console.press("\r");
     console.wait_for("U resume 2 agents");
