@@ -6,6 +6,9 @@ use std::fmt::Write as _;
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
+/// How many marks without a width of their own one cell may have: no script needs more.
+const HEAP: usize = 8;
+
 /// What stands for the rest of a text that was cut.
 const CUT: &str = "..";
 
@@ -20,20 +23,58 @@ pub(crate) fn is_active(c: char) -> bool {
             | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// `text` with every active character as a visible escape such as `\u{1b}`.
+/// Tells which characters of a text are shown as they are.
+#[derive(Debug, Default)]
+struct Sieve {
+    /// How many marks have been heaped upon the cell at hand.
+    heaped: usize,
+}
+
+impl Sieve {
+    fn lets_through(&mut self, c: char) -> bool {
+        if is_active(c) {
+            self.heaped = 0;
+            return false;
+        }
+        if c.width() != Some(0) {
+            self.heaped = 0;
+            return true;
+        }
+        self.heaped += 1;
+        self.heaped <= HEAP
+    }
+}
+
+/// `text` with every active character as a visible escape such as `\u{1b}`, and likewise every mark
+/// beyond the first few that are heaped upon one cell.
 pub(crate) fn inert(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_active) {
+    let mut sieve = Sieve::default();
+    if text.chars().all(|c| sieve.lets_through(c)) {
         return Cow::Borrowed(text);
     }
+    let mut sieve = Sieve::default();
     let mut shown = String::with_capacity(text.len() + 16);
     for c in text.chars() {
-        if is_active(c) {
-            shown.extend(c.escape_unicode());
-        } else {
+        if sieve.lets_through(c) {
             shown.push(c);
+        } else {
+            shown.extend(c.escape_unicode());
         }
     }
     Cow::Owned(shown)
+}
+
+/// The beginning of `text`, enough to fill `cells` cells and one more: what is beyond is not seen, so
+/// that a text of any length costs no more to show than a short one.
+pub(crate) fn head(text: &str, cells: usize) -> &str {
+    let most = cells.saturating_add(2).saturating_mul(HEAP + 1);
+    if text.len() <= most {
+        return text;
+    }
+    match text.char_indices().nth(most) {
+        Some((at, _)) => text.get(..at).unwrap_or_default(),
+        None => text,
+    }
 }
 
 /// The same JSON with every active character that JSON lets stand in a string as its `\uXXXX`.
@@ -66,7 +107,7 @@ pub(crate) fn width(text: &str) -> usize {
 
 /// `text` made inert and brought to exactly `cells` cells, by cutting it or by spaces.
 pub(crate) fn fit(text: &str, cells: usize) -> String {
-    let text = inert(text);
+    let text = inert(head(text, cells));
     let mut shown = if text.width() <= cells {
         text.into_owned()
     } else {
@@ -88,39 +129,40 @@ pub(crate) fn fit(text: &str, cells: usize) -> String {
     shown
 }
 
-/// Breaks `text` at spaces, and where a word is too long, anywhere.
+/// Breaks an inert `text` at spaces, and where a word is too long, anywhere.
 pub(crate) fn wrap(text: &str, room: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let mut word = word.to_owned();
-        while let Some(line) = lines.last_mut() {
+    // Of a word that is longer only the next line is looked at, or a long one would cost its square.
+    let most = room.saturating_add(1).saturating_mul(4 * (HEAP + 1));
+    let fits = |word: &str, room: Option<usize>| {
+        room.is_some_and(|room| word.len() <= most && width(word) <= room)
+    };
+    let mut lines = Vec::new();
+    let (mut line, mut used) = (String::new(), 0);
+    for mut word in text.split(' ') {
+        loop {
             let gap = usize::from(!line.is_empty());
-            if width(line) + gap + width(&word) <= room {
-                if gap > 0 {
-                    line.push(' ');
-                }
-                line.push_str(&word);
+            if fits(word, room.checked_sub(used + gap)) {
+                line.extend(std::iter::repeat_n(' ', gap));
+                line.push_str(word);
+                used += gap + width(word);
                 break;
             }
             if !line.is_empty() {
-                lines.push(String::new());
+                lines.push(std::mem::take(&mut line));
+                used = 0;
                 continue;
             }
-            let at = word
-                .char_indices()
-                .map(|(at, c)| at + c.len_utf8())
-                .take_while(|at| word.get(..*at).is_some_and(|head| width(head) <= room))
-                .last();
-            let Some(at) = at.filter(|at| *at < word.len()) else {
-                line.push_str(&word);
+            let (first, rest) = word.split_at(end_of(word, room));
+            if first.is_empty() || rest.is_empty() {
+                line.push_str(word);
+                used = width(word);
                 break;
-            };
-            let rest = word.split_off(at);
-            line.push_str(&word);
-            lines.push(String::new());
+            }
+            lines.push(first.to_owned());
             word = rest;
         }
     }
+    lines.push(line);
     lines
 }
 
@@ -130,6 +172,17 @@ pub(crate) fn counted(number: u64, one: &str) -> String {
         1 => format!("1 {one}"),
         _ => format!("{} {one}s", thousands(number)),
     }
+}
+
+/// The length in bytes of the longest beginning of `word` that takes at most `room` cells.
+fn end_of(word: &str, room: usize) -> usize {
+    let mut used = 0;
+    let is_beyond = |(_, c): &(usize, char)| {
+        used += c.width().unwrap_or(0);
+        used > room
+    };
+    let beyond = word.char_indices().find(is_beyond);
+    beyond.map_or(word.len(), |(at, _)| at)
 }
 
 /// `number` with commas between thousands.
@@ -178,6 +231,43 @@ mod tests {
             ("tag\u{e0041}", r"tag\u{e0041}"),
         ] {
             assert_eq!(inert(text), shown);
+        }
+    }
+
+    #[test]
+    fn marks_that_are_heaped_upon_one_cell_are_bounded() {
+        let few = format!("a{}b", "\u{301}".repeat(HEAP));
+        assert_eq!(inert(&few), few);
+        let many = format!("a{}b", "\u{301}".repeat(1 << 20));
+        let shown = inert(&many);
+        let cell = shown.split('\\').next().unwrap();
+        assert_eq!(cell.chars().count(), 1 + HEAP);
+        let cut = format!("a{}{}..", "\u{301}".repeat(HEAP), r"\u{301");
+        assert_eq!(fit(&many, 9), cut);
+    }
+
+    #[test]
+    fn a_text_of_a_mebibyte_is_shown_as_soon_as_a_short_one() {
+        for unit in [
+            "x",
+            "組",
+            "\u{1b}",
+            "a\u{301}\u{302}",
+            "\u{301}",
+            "x ",
+            "\u{202e}y ",
+        ] {
+            let text = unit.repeat((1 << 20) / unit.len());
+            let lines = wrap(&inert(&text), 72);
+            assert!(lines.iter().all(|it| width(it) <= 72), "{unit:?}");
+            let all: String = lines.concat();
+            assert_eq!(
+                all.replace(' ', ""),
+                inert(&text).replace(' ', ""),
+                "{unit:?}"
+            );
+            assert_eq!(width(&fit(&text, 18)), 18, "{unit:?}");
+            assert!(fit(&text, 18).len() < 1_000, "{unit:?}");
         }
     }
 

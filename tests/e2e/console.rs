@@ -1,9 +1,10 @@
 //! The console in a real pseudo-terminal, against a real daemon.
 
-use agentidp_tests::{DevDaemon, TestConsole};
+use agentidp_tests::{DevDaemon, Registration, TestConsole, TestDaemon};
 use nix::sys::signal::Signal;
 
 use super::journey::{ESC, demo, secret_in, select, short};
+use super::matrix::rpc::with_role;
 
 #[test]
 fn an_operator_sees_an_agent_s_token_and_cuts_the_agent_off() {
@@ -244,9 +245,127 @@ fn many_agents_are_suspended_after_their_count_and_a_typed_command_is_answered()
     console.wait_for("[ Suspend ]");
     console.press("\r");
     console.wait_for("3 of 3 agents done");
+    console.wait_for(" OVER ");
     assert_eq!(client.token(&[]).status, 401);
     console.press("\r:agent list --status suspended -o json\r");
     console.wait_for("\"status\": \"suspended\"");
     console.press("q:q\r");
+    assert!(console.wait_for_end().status.success());
+}
+
+/// What of each agent an undo must bring back, by e-mail; the revision counts the changes.
+fn statuses(daemon: &DevDaemon) -> Vec<(String, String, u64)> {
+    let agents = daemon.cli().ndjson(&["agent", "list", "-o", "ndjson"]);
+    let text = |it: &serde_json::Value| it.as_str().unwrap().to_owned();
+    let mut all: Vec<_> = agents
+        .iter()
+        .map(|it| {
+            let revision = it["revision"].as_u64().unwrap();
+            (text(&it["email"]), text(&it["status"]), revision)
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn what_a_filter_suspended_is_taken_back_and_what_was_so_before_stays_so() {
+    let daemon = DevDaemon::start();
+    let (emails, client) = demo(&daemon);
+    let cli = daemon.cli();
+    let words = [
+        "agent", "suspend", &emails[2], "--reason", "before", "--yes",
+    ];
+    let _ = cli.run(&words).ok();
+    let before = statuses(&daemon);
+    let token = client.token(&[]);
+    assert_eq!(token.status, 200);
+
+    let mut console = TestConsole::start(&daemon.socket());
+    console.wait_for(short(&emails[0]));
+    console.press("/owner=demo-team\r");
+    console.wait_for("3/3");
+    console.press("As");
+    console.wait_for("of 3 agents 2 would change");
+    console.press_until("i", "Reason   i");
+    console.press("ncident\r3\t\t");
+    console.wait_for("[ Suspend ]");
+    console.press("\r");
+    console.wait_for("2 of 3 agents done");
+    console.wait_for(" OVER ");
+    assert_eq!(client.token(&[]).status, 401);
+    console.press("\r");
+    console.wait_for("U resume 2 agents");
+    console.press("U");
+    console.wait_for("2 agents are as they were");
+    console.wait_until("the agents as before", |screen| {
+        screen.matches("* active").count() == 2 && screen.matches("~ suspended").count() == 1
+    });
+    assert_eq!(client.token(&[]).status, 200);
+
+    let after = statuses(&daemon);
+    for ((email, status, revision), (_, status_now, revision_now)) in before.iter().zip(&after) {
+        assert_eq!(status_now, status, "{email}");
+        let changes = if *email == emails[2] { 0 } else { 2 };
+        assert_eq!(*revision_now, revision + changes, "{email}");
+    }
+    // What was undone is not offered to be done again.
+    assert!(!console.screen().contains("U suspend"));
+    console.press("5");
+    for (action, count) in [("agent.suspend", 3), ("agent.resume", 2)] {
+        console.press(&format!("/action={action}\r"));
+        console.wait_for(&format!("/action={action}  {count} of "));
+        console.press(ESC);
+        console.wait_until("all of the log", |screen| !screen.contains("/action"));
+    }
+    console.press(":q\r");
+    assert!(console.wait_for_end().status.success());
+}
+
+#[test]
+fn what_an_agent_got_by_the_hour_and_within_which_time_is_seen() {
+    let daemon = DevDaemon::start();
+    let (emails, client) = demo(&daemon);
+    for _ in 0..3 {
+        assert_eq!(client.token(&[]).status, 200);
+    }
+    for _ in 0..2 {
+        assert_eq!(client.with_secret("wrong").token(&[]).status, 401);
+    }
+    let mut console = TestConsole::start(&daemon.socket());
+    console.wait_for(short(&emails[0]));
+    console.press(&format!("/email={}\r", short(&emails[0])));
+    console.wait_for("1/3");
+    console.press("\r");
+    console.wait_for("peak 3");
+    let screen = console.screen();
+    let line = screen.lines().find(|it| it.contains("denied/h")).unwrap();
+    // The hour may have changed meanwhile, and before the daemon nobody counted.
+    let denied = line.split("denied/h").nth(1).unwrap();
+    assert!(matches!(denied.trim(), "2" | ".2" | "2." | "11"), "{line}");
+    console.press("1");
+    console.wait_for("p99 ");
+    console.wait_for("3 peak  p99 ");
+    console.press(":q\r");
+    assert!(console.wait_for_end().status.success());
+}
+
+#[test]
+fn an_operator_of_one_organization_is_told_no_rate_of_all() {
+    let daemon = TestDaemon::start();
+    daemon.organization("acme");
+    let client = daemon.enrol(&Registration::new("bot@acme.example"));
+    assert_eq!(client.token(&[]).status, 200);
+    let (installation, _) = daemon.stop();
+    let daemon = with_role(installation, "auditor", Some("acme"));
+    let mut console = TestConsole::start(&daemon.installation.config.socket);
+    console.wait_for("bot@acme");
+    console.press("1");
+    console.wait_for("active 1");
+    console.wait_for("ISSUED/s");
+    assert!(!console.screen().contains("p99"), "{}", console.screen());
+    console.press("2\r");
+    console.wait_for("issued/h");
+    console.press(":q\r");
     assert!(console.wait_for_end().status.success());
 }

@@ -1,11 +1,17 @@
 //! Text that someone hostile chose changes nothing on the screen but its own cell.
 
 use std::fs;
+use std::path::Path;
 
-use agentidp_tests::{Registration, TestConsole, TestDaemon, meddle};
-use serde_json::json;
+use agentidp_proto::v1;
+use agentidp_tests::{Cli, Registration, TestConsole, TestDaemon, meddle};
+use prost::Message as _;
+use serde_json::{Value, json};
 
-use super::journey::ESC;
+use self::impostor::Impostor;
+use super::journey::{ESC, settle};
+
+mod impostor;
 
 /// What a terminal would obey: titles, clipboards, printing, the other screen, colours, cursors, bells,
 /// queries that it answers as if typed, and their forms of one byte.
@@ -66,7 +72,10 @@ fn assert_inert(written: &str) {
 fn rows(console: &TestConsole) -> Vec<String> {
     let width = console.cells().size().1;
     let rows = console.cells().rows(0, width);
-    let alike = |row: String| row.replace(|c: char| c.is_ascii_hexdigit(), "0");
+    let alike = |row: String| {
+        let row = row.replace(|c: char| c.is_ascii_hexdigit(), "0");
+        row.trim_end().to_owned()
+    };
     rows.map(alike).collect()
 }
 
@@ -235,4 +244,144 @@ fn a_hostile_daemon_cannot_command_the_terminal() {
         assert!(restored.status.success(), "{sequence:?}");
         assert_inert(&String::from_utf8_lossy(&restored.written));
     }
+}
+
+/// A mebibyte or a little more, of nothing but this.
+fn mebibyte(unit: &str) -> String {
+    unit.repeat((1 << 20) / unit.len() + 1)
+}
+
+/// What the daemon says of itself, and the entry of a registration, with `text` where a name may stand.
+fn lie_of_names(path: &str, text: &str, message: Vec<u8>) -> Vec<u8> {
+    let entry = |it: &mut v1::AuditEntry| {
+        let mut json: Value = serde_json::from_slice(&it.json).unwrap();
+        if json["action"] == "agent.register" {
+            json["actor"]["name"] = text.into();
+            it.json = json.to_string().into_bytes();
+        }
+    };
+    match path.rsplit_once("v1.").unwrap().1 {
+        "StatusService/Get" => {
+            let mut status = v1::Status::decode(message.as_slice()).unwrap();
+            let caller = status.caller.as_mut().unwrap();
+            for it in [&mut status.version, &mut status.issuer, &mut caller.name] {
+                text.clone_into(it);
+            }
+            status.encode_to_vec()
+        }
+        "AuditService/List" => {
+            let mut list = v1::ListAuditEntriesResponse::decode(message.as_slice()).unwrap();
+            list.entries.iter_mut().for_each(entry);
+            list.encode_to_vec()
+        }
+        _ => message,
+    }
+}
+
+/// Agents with more metadata than there may be.
+fn lie_of_metadata(path: &str, text: &str, message: Vec<u8>) -> Vec<u8> {
+    if !path.ends_with("AgentService/List") {
+        return message;
+    }
+    let mut list = v1::ListAgentsResponse::decode(message.as_slice()).unwrap();
+    let agents = list.agents.iter_mut().filter_map(|it| it.agent.as_mut());
+    for agent in agents {
+        agent.metadata.insert("note".to_owned(), text.to_owned());
+    }
+    list.encode_to_vec()
+}
+
+/// Looks at the agents, at the log with the one entry of a registration, and at that entry; gives the
+/// rows of all three below the two on top, which must be the header and the title.
+fn tour(socket: &Path) -> [Vec<String>; 3] {
+    let mut console = TestConsole::start(socket);
+    console.wait_for("bot@acme");
+    let take = |console: &mut TestConsole, title: &str| {
+        settle(console);
+        // A frame comes from the top to the bottom.
+        console.wait_until("no frame of the help", |screen| !screen.contains("--+"));
+        let rows = rows(console);
+        let header = rows.first().unwrap();
+        let is_whole = header.starts_with(" 0g0nti0p  ") && header.trim_end().ends_with("LIV0");
+        assert!(is_whole, "{}", console.screen());
+        let second = console.screen().lines().nth(1).unwrap().to_owned();
+        assert!(second.starts_with(title), "{}", console.screen());
+        rows[2..].to_vec()
+    };
+    let agents = take(&mut console, " Agents 1 ");
+    console.press("1");
+    console.wait_for("CONNECTED");
+    let _ = take(&mut console, " Health  OK ");
+    console.press("5/action=agent.register\r");
+    console.wait_for("1 of ");
+    let log = take(&mut console, " Audit  FOLLOW  /action=agent.register ");
+    console.press("k\r");
+    console.wait_until("an entry in its frame", |screen| {
+        screen.contains("+- Audit entry") && screen.matches("--+").count() == 2
+    });
+    let entry = rows(&console);
+    console.press("G");
+    console.wait_for("? help");
+    console.press(ESC);
+    console.wait_until("no entry", |screen| !screen.contains("+- Audit entry"));
+    console.press(":q\r");
+    let restored = console.wait_for_end();
+    assert!(restored.status.success());
+    assert_inert(&String::from_utf8_lossy(&restored.written));
+    assert!(restored.written.len() < 64 << 10, "a screen is a screen");
+    [agents, log, entry]
+}
+
+#[test]
+fn a_mebibyte_where_a_name_may_stand_changes_nothing_but_its_own_cell() {
+    let daemon = TestDaemon::start();
+    daemon.organization("acme");
+    daemon.register(&Registration::new("bot@acme.example"));
+    let far = &daemon.installation.config.socket;
+    let [agents, log, entry] = tour(far);
+    let heap = format!("z{}", "\u{301}".repeat(1 << 19));
+    let units = [&SEQUENCES.concat(), &GUISES.concat(), "x", &heap];
+    for (number, unit) in units.iter().enumerate() {
+        let folder = daemon.installation.directory();
+        let near = folder.join(format!("near-{number}.sock"));
+        let _impostor = Impostor::between(&near, far, lie_of_names, &mebibyte(unit));
+        let seen = tour(&near);
+        assert_eq!(seen[0], agents, "{number}");
+        let others = different(&log, &seen[1]);
+        let is_own = |it: &usize| log[*it].contains("0g0nt.r0gist0r");
+        assert!(others.iter().all(is_own), "{number}: {:#?}", seen[1]);
+        // Its frame, and what is beside it.
+        for (honest, hostile) in entry.iter().zip(&seen[2]).skip(2) {
+            let edges = |row: &str| {
+                let cells: Vec<_> = row.chars().collect();
+                (cells.first().copied(), cells.last().copied())
+            };
+            assert_eq!(edges(honest), edges(hostile), "{number}: {:#?}", seen[2]);
+        }
+    }
+}
+
+#[test]
+fn agents_with_a_mebibyte_of_metadata_are_not_believed_and_the_console_goes_on() {
+    let daemon = TestDaemon::start();
+    daemon.organization("acme");
+    daemon.register(&Registration::new("bot@acme.example"));
+    let far = &daemon.installation.config.socket;
+    let near = daemon.installation.directory().join("near.sock");
+    let text = mebibyte(&SEQUENCES.concat());
+    let _impostor = Impostor::between(&near, far, lie_of_metadata, &text);
+    let mut console = TestConsole::start(&near);
+    console.wait_for("could not be read");
+    console.wait_for("metadata");
+    console.press("5");
+    console.wait_for("agent.register");
+    console.press(":q\r");
+    let restored = console.wait_for_end();
+    assert!(restored.status.success());
+    assert_inert(&String::from_utf8_lossy(&restored.written));
+    assert!(restored.written.len() < 64 << 10);
+    let refused = Cli::new(&near).run(&["agent", "list"]).failing_with(1);
+    assert_inert(refused.stderr());
+    assert!(refused.stderr().contains("metadata"));
+    assert!(refused.stderr().len() < 1_000, "it does not repeat it");
 }

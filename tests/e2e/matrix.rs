@@ -7,8 +7,8 @@
 mod calls;
 mod entries;
 mod expected;
-mod raw;
-mod rpc;
+pub(crate) mod raw;
+pub(crate) mod rpc;
 
 use std::collections::{BTreeMap, BTreeSet};
 

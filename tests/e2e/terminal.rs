@@ -6,10 +6,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use agentidp_tests::users::is_there_to_test;
-use agentidp_tests::{Multiplexed, Multiplexer, Process, Terminal, TestConsole, agentidp, forms};
+use agentidp_tests::{
+    DevDaemon, Multiplexed, Multiplexer, Process, Terminal, TestConsole, agentidp, forms,
+};
 use nix::sys::signal::{Signal, kill};
 
-use super::journey::{Day, assert_no_trace_in_memory, find_process, secret_in, short};
+use super::journey::{Day, assert_no_trace_in_memory, demo, find_process, secret_in, short};
 
 #[test]
 fn a_secret_is_gone_from_memory_as_soon_as_its_dialog_closes() {
@@ -214,9 +216,10 @@ fn take_the_terminal_away(before: &str, limit: Duration) {
     if !is_there_to_test("tmux", "a terminal that is gone") {
         return;
     }
-    let day = Day::begin();
-    let mut shell = Multiplexed::start(Multiplexer::Tmux, &day.daemon.socket(), (24, 80));
-    // A clock would find out by itself, when it writes.
+    // Whoever writes finds out by itself. So there is no clock, and no agent whose last use grows older.
+    let daemon = DevDaemon::start();
+    let (emails, _) = demo(&daemon);
+    let mut shell = Multiplexed::start(Multiplexer::Tmux, &daemon.socket(), (24, 80));
     let config = shell.file("console.toml");
     fs::write(&config, "clock = false\n").unwrap();
     let lock = shell.file("lock");
@@ -227,7 +230,8 @@ fn take_the_terminal_away(before: &str, limit: Duration) {
         agentidp().display(),
         config.display()
     ));
-    shell.terminal.wait_for(short(&day.emails[0]));
+    shell.terminal.wait_for(short(&emails[0]));
+    let _ = shell.terminal.written_after(Duration::from_secs(2));
     shell.hang_up();
     let mut command = Command::new("flock");
     command.arg(lock.to_string()).arg("true");

@@ -4,6 +4,7 @@
 //! waited. A console that does not do what it should ends the benchmark.
 
 mod line;
+mod tail;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -132,6 +133,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     idle(&desk)?;
     pages(&desk)?;
     line::sixty_keys(&desk)?;
+    tail::rate(&desk, &server, &interrupt)?;
     hang_up(&desk);
     server.stop()
 }

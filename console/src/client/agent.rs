@@ -10,7 +10,7 @@ use serde::Serialize;
 use tonic::{Request, Streaming};
 
 use super::guard::Harmless;
-use super::{Changed, Client, MAX_ANSWER, Page, Transport, call, changed, page};
+use super::{AgentActivity, Changed, Client, MAX_ANSWER, Page, Transport, call, changed, page};
 use crate::error::Error;
 
 /// Which agents to list, and in which order.
@@ -180,6 +180,20 @@ impl Client {
         let answer = self
             .agent_service()
             .get(call(v1::GetAgentRequest { agent }))
+            .await?
+            .into_inner();
+        answer.try_into().map_err(Error::Answer)
+    }
+
+    /// Tells what an agent got and was refused lately.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub async fn agent_activity(&self, agent: String) -> Result<AgentActivity, Error> {
+        let answer = self
+            .agent_service()
+            .get_activity(call(v1::GetAgentRequest { agent }))
             .await?
             .into_inner();
         answer.try_into().map_err(Error::Answer)

@@ -13,6 +13,7 @@ use tonic::{GrpcMethod, Request, Status};
 const READS: &[&str] = &[
     "Count",
     "Get",
+    "GetActivity",
     "GetCheckpoint",
     "GetKey",
     "Export",

@@ -9,6 +9,7 @@ mod credential;
 mod guard;
 mod key;
 mod organization;
+mod rates;
 mod status;
 mod store;
 mod token;
@@ -18,6 +19,7 @@ pub use self::agent::{AgentQuery, Bulk, BulkProgress, ListedAgent, Refused};
 pub use self::audit::LogKeyRange;
 pub use self::credential::{Issued, ReviewedCredential};
 pub use self::key::RotatedKeys;
+pub use self::rates::{AgentActivity, HOURS, SECONDS, TokenRates};
 pub use self::status::{
     Backup, BackupStatus, Caller, Certificate, Check, CheckpointStatus, Connection, DaemonStatus,
     Delivery, Disk, StoreStatus, Work,
@@ -171,7 +173,7 @@ impl Client {
         answer.try_into().map_err(Error::Answer)
     }
 
-    /// Counts the agents that there are for the caller.
+    /// Counts the agents that there are for the caller, and tells the rate of tokens.
     ///
     /// # Errors
     ///
@@ -184,6 +186,11 @@ impl Client {
         Ok(AgentCounts {
             by_status: answer.agents.into_iter().collect(),
             expiring: answer.expiring,
+            tokens: answer
+                .tokens
+                .map(TryInto::try_into)
+                .transpose()
+                .map_err(Error::Answer)?,
         })
     }
 }
@@ -195,6 +202,8 @@ pub struct AgentCounts {
     pub by_status: std::collections::BTreeMap<String, u64>,
     /// With a credential that expires within seven days.
     pub expiring: u64,
+    /// What was issued in the last minute; none for a caller who is limited to organizations.
+    pub tokens: Option<TokenRates>,
 }
 
 /// Why the socket could not be connected to, and what to do about it.

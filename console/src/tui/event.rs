@@ -11,8 +11,8 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::client::{
-    AgentCounts, AgentQuery, Changed, DaemonStatus, Issued, ListedAgent, Page, ReviewedCredential,
-    RevokedTokens, RotatedKeys,
+    AgentActivity, AgentCounts, AgentQuery, Changed, DaemonStatus, Issued, ListedAgent, Page,
+    ReviewedCredential, RevokedTokens, RotatedKeys,
 };
 
 use super::run::Output;
@@ -65,6 +65,8 @@ pub(crate) enum NetEvent {
     Agent(Result<Box<ListedAgent>, String>),
     /// An agent with all that its screen shows.
     Detail(AgentId, Result<Box<DetailData>, String>),
+    /// What an agent got lately.
+    Activity(AgentId, Result<AgentActivity, String>),
     /// Credentials that somebody should look after: which list, and a page of it.
     Credentials(u64, Result<Page<ReviewedCredential>, String>),
     /// How the daemon is.
@@ -253,6 +255,7 @@ pub(crate) enum Command {
     },
     Agent(AgentId),
     Detail(AgentId),
+    Activity(AgentId),
     Keys,
     Organizations,
     Credentials {

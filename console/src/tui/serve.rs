@@ -61,6 +61,10 @@ async fn answer(client: &Client, command: Command, naming: &Naming) -> Option<Ne
             let detail = detail(client, id).await;
             NetEvent::Detail(id, detail.map(Box::new).map_err(sentence))
         }
+        Command::Activity(id) => {
+            let activity = client.agent_activity(id.to_string()).await;
+            NetEvent::Activity(id, activity.map_err(sentence))
+        }
         Command::Keys => NetEvent::Keys(client.keys().await.map_err(sentence)),
         Command::Organizations => {
             let page = client.organizations(MAX_PAGE, String::new()).await;
@@ -101,6 +105,7 @@ pub(super) fn failure(command: Command, why: String) -> Option<NetEvent> {
         },
         Command::Agent(_) => NetEvent::Agent(Err(why)),
         Command::Detail(id) => NetEvent::Detail(id, Err(why)),
+        Command::Activity(id) => NetEvent::Activity(id, Err(why)),
         Command::Keys => NetEvent::Keys(Err(why)),
         Command::Organizations => NetEvent::Organizations(Err(why)),
         Command::Credentials { ticket, .. } => NetEvent::Credentials(ticket, Err(why)),

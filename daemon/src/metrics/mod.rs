@@ -14,6 +14,7 @@
 pub(crate) mod denial;
 pub(crate) mod http;
 pub(crate) mod lookups;
+pub(crate) mod minute;
 pub(crate) mod process;
 pub(crate) mod rpc;
 pub(crate) mod store;

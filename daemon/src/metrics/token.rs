@@ -9,6 +9,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::Labels;
+use super::minute::{Minute, Rates};
 
 /// The upper bounds of the durations that are told apart, in seconds: a remembered secret takes
 /// less than one of the first, argon2 one of the middle, and an overloaded daemon one of the last.
@@ -25,6 +26,8 @@ pub(crate) struct TokenMetrics {
     denied: Counter,
     failed: Counter,
     seconds: Histogram,
+    minute: Minute,
+    begun: Instant,
 }
 
 impl Default for TokenMetrics {
@@ -43,6 +46,8 @@ impl Default for TokenMetrics {
             denied,
             failed,
             seconds: Histogram::new(SECONDS),
+            minute: Minute::default(),
+            begun: Instant::now(),
         }
     }
 }
@@ -54,6 +59,11 @@ impl TokenMetrics {
             metrics: self,
             begun: Instant::now(),
         }
+    }
+
+    /// What came of the requests of the last minute.
+    pub(crate) fn rates(&self) -> Rates {
+        self.minute.rates(self.begun.elapsed().as_secs())
     }
 
     pub(super) fn register(&self, registry: &mut Registry) {
@@ -87,6 +97,8 @@ impl TokenRequest<'_> {
     /// It got a token.
     pub(crate) fn issued(self) {
         self.metrics.issued.inc();
+        let took = self.begun.elapsed();
+        self.metrics.minute.issued(self.second(), took);
         self.ended();
     }
 
@@ -102,11 +114,17 @@ impl TokenRequest<'_> {
             }
             _ => {
                 self.metrics.denied.inc();
+                self.metrics.minute.denied(self.second());
             }
         }
         let label = [("code", code.as_str())];
         self.metrics.refusals.get_or_create(&label).inc();
         self.ended();
+    }
+
+    /// The second that it ends in, counted from the daemon's start.
+    fn second(&self) -> u64 {
+        self.metrics.begun.elapsed().as_secs()
     }
 
     fn ended(self) {

@@ -208,6 +208,20 @@ impl AgentService for Adapter {
         Ok(Response::new(agent.into()))
     }
 
+    async fn get_activity(
+        &self,
+        request: Request<v1::GetAgentRequest>,
+    ) -> Result<Response<v1::AgentActivity>, Status> {
+        let caller = caller(&request)?;
+        let activity = self.0.agent_activity(&caller, &request.into_inner().agent);
+        let activity = activity.map_err(|error| status(&error))?;
+        Ok(Response::new(v1::AgentActivity {
+            since: Some(timestamp(activity.since)),
+            issued: activity.issued.to_vec(),
+            denied: activity.denied.to_vec(),
+        }))
+    }
+
     async fn list(
         &self,
         request: Request<v1::ListAgentsRequest>,

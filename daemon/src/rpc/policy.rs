@@ -84,6 +84,11 @@ pub(crate) const RULES: &[Rule] = &[
         Action::AgentList,
     ),
     rule(
+        "/agentidp.operator.v1.AgentService/GetActivity",
+        Role::Auditor,
+        Action::AgentShow,
+    ),
+    rule(
         "/agentidp.operator.v1.AgentService/Update",
         Role::Operator,
         Action::AgentUpdate,
@@ -418,6 +423,7 @@ mod tests {
                 "Get",
                 "Inspect",
                 "Review",
+                "GetActivity",
                 "Count",
                 "Tail",
                 "GetKey",

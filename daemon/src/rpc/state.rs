@@ -16,7 +16,8 @@ use super::peer::Peer;
 use super::policy::Operators;
 use super::presence::{Connections, Seen};
 use crate::backup::job::{Backups, Standing};
-use crate::service::Service;
+use crate::metrics::minute::Rates;
+use crate::service::{Reach, Service};
 use crate::store::Step;
 
 /// What the daemon knows of itself from its start.
@@ -96,6 +97,14 @@ fn work(step: Step) -> v1::status::Work {
     }
 }
 
+fn rates(rates: Rates) -> v1::TokenRates {
+    v1::TokenRates {
+        issued: rates.issued,
+        denied: rates.denied,
+        p99: rates.p99.and_then(|it| it.try_into().ok()),
+    }
+}
+
 /// How backups stand, if there are to be any.
 fn backups(job: &Backups) -> Option<v1::status::Backups> {
     let settings = job.settings()?;
@@ -131,9 +140,13 @@ impl StatusService for Adapter {
         let agents = agents
             .into_iter()
             .map(|(it, count)| (it.to_string(), count));
+        // Whoever is limited to organizations is told nothing of what others do.
+        let reaches_all = caller.reach == Reach::Installation;
+        let tokens = reaches_all.then(|| rates(self.service.metrics().tokens.rates()));
         Ok(Response::new(v1::Counts {
             agents: agents.collect(),
             expiring,
+            tokens,
         }))
     }
 

@@ -170,6 +170,9 @@ impl Service {
     pub(super) fn deny(&self, entry: Entry, agent: AgentId) -> bool {
         let code = entry.code.unwrap_or(Code::Internal);
         self.metrics.denials.agent(code);
+        if entry.action == Action::TokenIssue {
+            self.activity.denied(agent, entry.time);
+        }
         self.write_denials(
             self.denials
                 .count(Kind::Agent(agent, entry.action, code), entry),

@@ -7,6 +7,7 @@
 //! The token path: [`Service::issue`] → [`authenticate`] → the grant
 //! (`agentidp_shared::token::grant`) → [`Signer::sign`](crate::crypto::Signer::sign) → one commit.
 
+mod activity;
 pub(crate) mod agent;
 pub(crate) mod audit;
 pub(crate) mod authenticate;
@@ -53,6 +54,7 @@ use crate::clock::{Clock, Random, Standing, Steady, random};
 use crate::crypto::{CursorKey, Keyring, Sealer, SecretHasher};
 use crate::metrics::Metrics;
 use crate::store::{EntryFilter, Store, Stored};
+use activity::Activity;
 use denial::Denials;
 pub(crate) use error::ServiceError;
 pub(crate) use idempotency::IdempotencyKey;
@@ -120,6 +122,7 @@ pub(crate) struct Service {
     log: log::Log,
     verified_tokens: VerifiedTokens,
     denials: Denials,
+    activity: Activity,
     reads: Reads,
     limits: Limits,
     /// The latest time that a token was dated with, in milliseconds since 1970.
@@ -186,6 +189,7 @@ impl Service {
             keyring: ArcSwap::from_pointee(keyring),
             verified_tokens: VerifiedTokens::default(),
             denials: Denials::default(),
+            activity: Activity::new(begun.0),
             reads: Reads::default(),
             last_issued: AtomicI64::new(last_issued),
             signing_keys: tokio::sync::Mutex::default(),

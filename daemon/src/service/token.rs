@@ -152,6 +152,7 @@ impl Service {
             None => commit,
         };
         self.store.commit(commit).await?;
+        self.activity.issued(agent.id, now);
         Ok(IssuedToken {
             access_token,
             expires_in: self.settings.token_lifetime,

@@ -260,6 +260,21 @@ pub struct GetAgentRequest {
     #[prost(string, tag = "1")]
     pub agent: ::prost::alloc::string::String,
 }
+/// What an agent got in the last 24 whole hours of UTC, oldest first, the one under way last. The daemon
+/// keeps it in memory for the agents that asked last, and begins anew when it starts; what is true for ever
+/// is in the audit log.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AgentActivity {
+    /// what was before is not known, and not counted
+    #[prost(message, optional, tag = "1")]
+    pub since: ::core::option::Option<::prost_types::Timestamp>,
+    /// tokens
+    #[prost(uint32, repeated, tag = "2")]
+    pub issued: ::prost::alloc::vec::Vec<u32>,
+    /// requests for one that were refused
+    #[prost(uint32, repeated, tag = "3")]
+    pub denied: ::prost::alloc::vec::Vec<u32>,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListAgentsRequest {
     /// 1 to 1000; 0: 100
@@ -931,6 +946,23 @@ pub struct Counts {
     /// agents with a credential that expires within 7 days
     #[prost(uint64, tag = "2")]
     pub expiring: u64,
+    /// of the installation; absent for a caller who is limited to organizations
+    #[prost(message, optional, tag = "3")]
+    pub tokens: ::core::option::Option<TokenRates>,
+}
+/// What came of requests for tokens in the last minute.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TokenRates {
+    /// tokens issued in each of the last 60 whole seconds, oldest first
+    #[prost(uint32, repeated, tag = "1")]
+    pub issued: ::prost::alloc::vec::Vec<u32>,
+    /// requests refused
+    #[prost(uint32, repeated, tag = "2")]
+    pub denied: ::prost::alloc::vec::Vec<u32>,
+    /// The time within which 99 of 100 of those tokens were issued, from the request's header to the answer; at
+    /// most an eighth too long. Absent: none was issued.
+    #[prost(message, optional, tag = "3")]
+    pub p99: ::core::option::Option<::prost_types::Duration>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CreateBackupRequest {
@@ -2105,6 +2137,30 @@ pub mod agent_service_client {
                 .insert(GrpcMethod::new("agentidp.operator.v1.AgentService", "List"));
             self.inner.unary(req, path, codec).await
         }
+        /// Tells how many tokens an agent got and was refused lately. Role: auditor.
+        pub async fn get_activity(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetAgentRequest>,
+        ) -> std::result::Result<tonic::Response<super::AgentActivity>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/agentidp.operator.v1.AgentService/GetActivity",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("agentidp.operator.v1.AgentService", "GetActivity"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// Changes an agent's record. Role: operator.
         pub async fn update(
             &mut self,
@@ -2313,6 +2369,11 @@ pub mod agent_service_server {
             tonic::Response<super::ListAgentsResponse>,
             tonic::Status,
         >;
+        /// Tells how many tokens an agent got and was refused lately. Role: auditor.
+        async fn get_activity(
+            &self,
+            request: tonic::Request<super::GetAgentRequest>,
+        ) -> std::result::Result<tonic::Response<super::AgentActivity>, tonic::Status>;
         /// Changes an agent's record. Role: operator.
         async fn update(
             &self,
@@ -2603,6 +2664,51 @@ pub mod agent_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/agentidp.operator.v1.AgentService/GetActivity" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetActivitySvc<T: AgentService>(pub Arc<T>);
+                    impl<
+                        T: AgentService,
+                    > tonic::server::UnaryService<super::GetAgentRequest>
+                    for GetActivitySvc<T> {
+                        type Response = super::AgentActivity;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetAgentRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AgentService>::get_activity(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetActivitySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -6402,7 +6508,7 @@ pub mod status_service_client {
                 .insert(GrpcMethod::new("agentidp.operator.v1.StatusService", "Get"));
             self.inner.unary(req, path, codec).await
         }
-        /// Counts agents, as far as the caller reaches. Role: auditor.
+        /// Counts agents, as far as the caller reaches, and tells the rate of tokens. Role: auditor.
         pub async fn count(
             &mut self,
             request: impl tonic::IntoRequest<super::CountRequest>,
@@ -6444,7 +6550,7 @@ pub mod status_service_server {
             &self,
             request: tonic::Request<super::GetStatusRequest>,
         ) -> std::result::Result<tonic::Response<super::Status>, tonic::Status>;
-        /// Counts agents, as far as the caller reaches. Role: auditor.
+        /// Counts agents, as far as the caller reaches, and tells the rate of tokens. Role: auditor.
         async fn count(
             &self,
             request: tonic::Request<super::CountRequest>,

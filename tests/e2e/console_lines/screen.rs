@@ -168,9 +168,13 @@ impl Screen {
         let many = matches!(offer.place, Place::Marked | Place::All);
         if many {
             console.press("\t\r");
-            console.wait_for("2 of 2 agents done");
+            console.wait_until("the end of it", |screen| {
+                screen.contains("2 of 2 agents done") && screen.contains(" OVER ")
+            });
             console.press("\r");
-            console.wait_for("2 agents done");
+            console.wait_until("no dialog", |screen| {
+                screen.contains("2 agents done") && !screen.contains(" OVER ")
+            });
         } else {
             let is_over = |screen: &str| !screen.contains("[ Cancel ]");
             if console.screen().contains("IRREVERSIBLE") {

@@ -234,6 +234,11 @@ pub(super) const ROWS: &[Row] = &[
     row(operator!("AgentService/Get"), record(OK, OK), |of| {
         get_agent(&of.email)
     }),
+    row(
+        operator!("AgentService/GetActivity"),
+        record(OK, OK),
+        |of| get_agent(&of.agent),
+    ),
     row(operator!("AgentService/List"), Check::List, |_| {
         agents(v1::AgentFilter::default())
     }),

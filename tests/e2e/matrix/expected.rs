@@ -42,6 +42,7 @@ pub(super) const CALLS: &[(&str, Expected)] = &[
         Change("agent.register", "agent"),
     ),
     ("AgentService/Get", Read("agent.show")),
+    ("AgentService/GetActivity", Read("agent.show")),
     ("AgentService/List", Read("agent.list")),
     ("AgentService/Update", Change("agent.update", "agent")),
     ("AgentService/Suspend", Change("agent.suspend", "agent")),

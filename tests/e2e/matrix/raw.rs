@@ -18,7 +18,7 @@ use tonic::{Code, Request, Status};
 
 /// A codec that leaves messages as they are.
 #[derive(Debug, Clone, Copy, Default)]
-struct Raw;
+pub(crate) struct Raw;
 
 impl Codec for Raw {
     type Encode = Vec<u8>;

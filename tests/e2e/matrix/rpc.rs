@@ -118,7 +118,7 @@ pub(super) fn takes_what_has_ended(row: &Row) -> bool {
 }
 
 /// The user who runs the test, with a role for these organizations, or for all.
-pub(super) fn with_role(
+pub(crate) fn with_role(
     mut installation: Installation,
     role: &'static str,
     organizations: Option<&str>,

@@ -1,13 +1,19 @@
 //! One agent's screen.
 
-use agentidp_shared::{Agent, Credential, CredentialId};
+use std::time::Duration;
 
+use agentidp_shared::{Agent, Credential, CredentialId, Timestamp};
+
+use crate::client::AgentActivity;
 use crate::tui::event::DetailData;
 
 use super::audit::{AuditEntry, AuditRow};
 
 /// How many entries of the agent are kept.
 pub(crate) const ENTRIES: usize = 200;
+
+/// How often it is asked what the agent got lately.
+const ACTIVITY_EVERY: Duration = Duration::from_secs(10);
 
 /// One agent with its credentials and what happened to it lately.
 #[derive(Debug)]
@@ -24,6 +30,10 @@ pub(crate) struct Detail {
     /// Something changed after the answer that is awaited was asked for.
     pub(crate) is_outdated: bool,
     pub(crate) failed: Option<String>,
+    /// None until it has come.
+    pub(crate) activity: Option<AgentActivity>,
+    /// When it was last asked for.
+    pub(crate) activity_asked: Option<Timestamp>,
 }
 
 /// What the lower half shows.
@@ -47,7 +57,15 @@ impl Detail {
             is_loading: true,
             is_outdated: false,
             failed: None,
+            activity: None,
+            activity_asked: None,
         }
+    }
+
+    /// Whether to ask what the agent got lately.
+    pub(crate) fn wants_activity(&self, now: Timestamp) -> bool {
+        let is_due = |asked| now.since(asked) >= ACTIVITY_EVERY;
+        !self.is_loading && self.activity_asked.is_none_or(is_due)
     }
 
     /// Takes in what came.

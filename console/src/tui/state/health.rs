@@ -4,16 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 
 use agentidp_shared::{Action, Entry, Outcome, Timestamp};
 
-use crate::client::AgentCounts;
-
-/// How many seconds the rates go back.
-pub(crate) const SECONDS: usize = 60;
+use crate::client::{AgentCounts, SECONDS};
 
 /// How many refusals are remembered by whom they concern.
 const DENIALS: usize = 5_000;
 
 /// How often the daemon is asked while its health is shown.
-pub(crate) const EVERY: std::time::Duration = std::time::Duration::from_secs(10);
+pub(crate) const EVERY: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// What is known.
 #[derive(Debug, Default)]
@@ -29,8 +26,8 @@ pub(crate) struct Health {
 #[derive(Debug, Default)]
 pub(crate) struct Rates {
     seconds: BTreeMap<i64, Second>,
-    /// Who was refused, the newest last.
-    denials: VecDeque<(i64, String)>,
+    /// Who was refused and how often, the newest last.
+    denials: VecDeque<(i64, String, u64)>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -61,7 +58,7 @@ impl Rates {
             let who = who
                 .or_else(|| entry.actor.address.clone())
                 .unwrap_or_default();
-            self.denials.push_back((at, who));
+            self.denials.push_back((at, who, count));
             if self.denials.len() > DENIALS {
                 self.denials.pop_front();
             }
@@ -95,16 +92,16 @@ impl Rates {
     }
 
     /// Who was refused most in the last minute, and how many of a hundred of the refusals are its.
-    pub(crate) fn top_denied(&self, now: Timestamp) -> Option<(&str, usize)> {
+    pub(crate) fn top_denied(&self, now: Timestamp) -> Option<(&str, u64)> {
         let from = second(now) - i64::try_from(SECONDS).unwrap_or(60);
-        let mut by = BTreeMap::<&str, usize>::new();
-        for (at, who) in &self.denials {
+        let mut by = BTreeMap::<&str, u64>::new();
+        for (at, who, count) in &self.denials {
             if *at >= from {
-                *by.entry(who).or_default() += 1;
+                *by.entry(who).or_default() += count;
             }
         }
-        let all: usize = by.values().sum();
+        let all: u64 = by.values().sum();
         let (who, count) = by.into_iter().max_by_key(|(_, count)| *count)?;
-        Some((who, count * 100 / all))
+        Some((who, count * 100 / all.max(1)))
     }
 }

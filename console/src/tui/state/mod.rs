@@ -253,7 +253,7 @@ impl State {
     /// How many rows a list has below its heading.
     pub(crate) fn list_height(&self) -> usize {
         let around = match self.screen {
-            Screen::Detail => 13,
+            Screen::Detail => 14,
             Screen::Audit => 6,
             _ => 7,
         };

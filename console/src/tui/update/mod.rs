@@ -111,6 +111,15 @@ fn follow_screen(state: &mut State, height: usize) -> Vec<Effect> {
             });
             ask.into_iter().collect()
         }
+        Screen::Detail => {
+            let now = state.now;
+            let due = state.detail.as_mut().filter(|it| it.wants_activity(now));
+            let ask = due.map(|detail| {
+                detail.activity_asked = Some(now);
+                Effect::Send(Command::Activity(detail.agent.id))
+            });
+            ask.into_iter().collect()
+        }
         Screen::Health => {
             let is_due = |asked| state.now.since(asked) >= EVERY;
             if state.health.asked.is_none_or(is_due) {

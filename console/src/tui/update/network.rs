@@ -1,11 +1,14 @@
 //! What the connection tells.
 
+use agentidp_shared::AgentId;
 use agentidp_shared::agent::Transition;
 
 use super::bulk;
 use super::follow::{audit, read_all_again, read_detail_again, read_shown_again, record};
 use crate::client::{ListedAgent, Page, ReviewedCredential};
-use crate::tui::event::{Change, ChangeDone, ChangeResult, Command, Effect, NetEvent, Welcome};
+use crate::tui::event::{
+    Change, ChangeDone, ChangeResult, Command, DetailData, Effect, NetEvent, Welcome,
+};
 use crate::tui::state::detail::Detail;
 use crate::tui::state::dialog::{Dialog, SecretDialog};
 use crate::tui::state::log::Asked;
@@ -47,32 +50,12 @@ pub(super) fn take_in(state: &mut State, event: NetEvent) -> Vec<Effect> {
             let height = state.list_height();
             state.agents.settle(height);
         }
-        NetEvent::Detail(id, result) => {
-            if let Some((_, credential)) = state.opening.take_if(|(agent, _)| *agent == id) {
-                match &result {
-                    Ok(data) => {
-                        let mut detail = Detail::new(data.agent.clone());
-                        detail.selected = Some(credential);
-                        state.detail = Some(detail);
-                        state.screen = Screen::Detail;
-                    }
-                    Err(why) => state.complain(why.clone()),
-                }
-            }
-            let Some(detail) = state.detail.as_mut().filter(|it| it.agent.id == id) else {
-                return Vec::new();
-            };
-            detail.is_loading = false;
-            match result {
-                Ok(data) => {
-                    let listed = ListedAgent::new(data.agent.clone(), &data.credentials);
-                    state.agents.patch(listed);
-                    detail.arrived(*data);
-                }
-                Err(why) => detail.failed = Some(why),
-            }
-            if std::mem::take(&mut detail.is_outdated) {
-                return read_detail_again(state, id);
+        NetEvent::Detail(id, result) => return detail(state, id, result),
+        NetEvent::Activity(id, result) => {
+            let detail = state.detail.as_mut().filter(|it| it.agent.id == id);
+            // What could not be read stays as it was, and is asked for again.
+            if let (Some(detail), Ok(activity)) = (detail, result) {
+                detail.activity = Some(activity);
             }
         }
         NetEvent::Credentials(ticket, result) if ticket == state.credentials.ticket => {
@@ -113,6 +96,36 @@ pub(super) fn take_in(state: &mut State, event: NetEvent) -> Vec<Effect> {
         NetEvent::ChangesLost => return read_all_again(state),
         NetEvent::Others(count) => state.others = count,
         NetEvent::Organizations(Ok(all)) => state.organizations = all,
+    }
+    Vec::new()
+}
+
+fn detail(state: &mut State, id: AgentId, result: Result<Box<DetailData>, String>) -> Vec<Effect> {
+    if let Some((_, credential)) = state.opening.take_if(|(agent, _)| *agent == id) {
+        match &result {
+            Ok(data) => {
+                let mut detail = Detail::new(data.agent.clone());
+                detail.selected = Some(credential);
+                state.detail = Some(detail);
+                state.screen = Screen::Detail;
+            }
+            Err(why) => state.complain(why.clone()),
+        }
+    }
+    let Some(detail) = state.detail.as_mut().filter(|it| it.agent.id == id) else {
+        return Vec::new();
+    };
+    detail.is_loading = false;
+    match result {
+        Ok(data) => {
+            let listed = ListedAgent::new(data.agent.clone(), &data.credentials);
+            state.agents.patch(listed);
+            detail.arrived(*data);
+        }
+        Err(why) => detail.failed = Some(why),
+    }
+    if std::mem::take(&mut detail.is_outdated) {
+        return read_detail_again(state, id);
     }
     Vec::new()
 }

@@ -5,7 +5,7 @@ use ratatui::layout::{Position, Rect};
 use ratatui::style::{Modifier, Style};
 use tui_input::Input;
 
-use crate::text::{fit, inert, width, wrap};
+use crate::text::{fit, head, inert, width, wrap};
 use crate::tui::style::{Palette, focus, heading};
 
 /// A buffer to paint on.
@@ -17,6 +17,22 @@ pub(super) struct Canvas<'a> {
 /// Cells as the type that coordinates have.
 pub(super) fn cells(count: usize) -> u16 {
     u16::try_from(count).unwrap_or(u16::MAX)
+}
+
+/// Notes a text of which there is more than room, for the tests that no words of ours are among them.
+#[cfg_attr(
+    not(test),
+    expect(unused_variables, reason = "nobody looks at them but tests")
+)]
+fn is_cut(text: &str) {
+    #[cfg(test)]
+    CUT.with_borrow_mut(|cut| cut.push(text.to_owned()));
+}
+
+#[cfg(test)]
+thread_local! {
+    /// The texts of which there was more than room, since somebody looked.
+    pub(super) static CUT: std::cell::RefCell<Vec<String>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
 impl<'a> Canvas<'a> {
@@ -38,10 +54,12 @@ impl<'a> Canvas<'a> {
     pub(super) fn clipped(&mut self, x: u16, y: u16, text: &str, room: u16, style: Style) -> u16 {
         let room = room.min(self.area().width.saturating_sub(x));
         if y >= self.area().height || room == 0 {
+            is_cut(text);
             return x;
         }
-        let text = inert(text);
+        let text = inert(head(text, usize::from(room)));
         let shown = if width(&text) > usize::from(room) {
+            is_cut(&text);
             fit(&text, usize::from(room))
         } else {
             text.into_owned()
@@ -53,8 +71,9 @@ impl<'a> Canvas<'a> {
 
     /// Paints `text` so that it ends before column `end`.
     pub(super) fn right(&mut self, end: u16, y: u16, text: &str, style: Style) {
-        let start = end.saturating_sub(cells(width(&inert(text))));
-        self.text(start, y, text, style);
+        let text = inert(head(text, usize::from(end)));
+        let start = end.saturating_sub(cells(width(&text)));
+        self.clipped(start, y, &text, end - start, style);
     }
 
     /// Paints pieces after each other; gives the column after them.
@@ -80,6 +99,9 @@ impl<'a> Canvas<'a> {
     pub(super) fn row(&mut self, x: u16, y: u16, columns: &[Column], row: &[(String, Style)]) {
         let mut x = x;
         for (column, (text, style)) in columns.iter().zip(row) {
+            if width(&inert(head(text, usize::from(column.width)))) > usize::from(column.width) {
+                is_cut(text);
+            }
             let text = fit(text, usize::from(column.width));
             self.clipped(x, y, &text, column.width, *style);
             x = x.saturating_add(column.width + 2);
@@ -132,6 +154,7 @@ impl<'a> Canvas<'a> {
         let mut y = area.y;
         for line in wrap(&inert(text), usize::from(area.width)) {
             if y >= area.bottom() {
+                is_cut(&line);
                 break;
             }
             self.clipped(area.x, y, &line, area.width, style);

@@ -19,6 +19,9 @@ const MESSAGE_LINES: usize = 3;
 /// How much of an agent's name the offer of an undo shows.
 const UNDO_NAME: usize = 16;
 
+/// How much of a user's name is shown, and of a role's.
+const NAME: usize = 20;
+
 /// The two lines on top.
 pub(super) fn header(state: &State, canvas: &mut Canvas<'_>) {
     let columns = canvas.area().width;
@@ -48,7 +51,9 @@ pub(super) fn header(state: &State, canvas: &mut Canvas<'_>) {
             0 => String::new(),
             count => format!("  +{count} connected"),
         };
-        format!("{} {role}{others}  ", status.caller.name)
+        let name = fit(&status.caller.name, NAME);
+        let role = fit(role, NAME);
+        format!("{} {}{others}  ", name.trim_end(), role.trim_end())
     });
     let end = columns.saturating_sub(1);
     canvas.right(end, 0, &badge, style);
@@ -161,6 +166,11 @@ fn audit_crumbs(state: &State, canvas: &mut Canvas<'_>) {
             &format!("gaps {}", audit.gaps),
             canvas.palette.warn(),
         );
+    }
+    let ten = state.health.rates.entries_in_ten_seconds(state.now);
+    if ten > 0 {
+        let text = format!("{}.{}/s", thousands(ten / 10), ten % 10);
+        x = canvas.text(x + 2, 1, &text, Style::new());
     }
     x = canvas.text(x + 2, 1, state.audit_times.word(), faint());
     if !audit.search.is_empty() {

@@ -1,11 +1,13 @@
 //! One agent's screen.
 
-use agentidp_shared::{Action, Agent, Credential, CredentialStatus, Outcome};
+use agentidp_shared::{Action, Agent, Credential, CredentialStatus, Outcome, Timestamp};
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use crate::audit_text::short_id;
+use crate::client::HOURS;
 use crate::duration;
+use crate::text::thousands;
 use crate::tui::state::State;
 use crate::tui::state::detail::{Detail, Tab};
 use crate::tui::state::times::Times;
@@ -14,13 +16,21 @@ use crate::tui::style::{agent_symbol, credential_symbol, faint, heading};
 use super::agents::time;
 use super::audit;
 use super::canvas::{Canvas, Column, cells};
+use super::spark;
+
+/// From this width on, there is room for the whole day.
+const WIDE: u16 = 120;
+
+/// How many hours there is room for on the smallest terminal.
+const NARROW: usize = 16;
 
 pub(super) fn render(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
     let Some(detail) = &state.detail else {
         return;
     };
     facts(state, canvas, &detail.agent, body);
-    let below = body.y + 5;
+    activity(state, canvas, detail, body);
+    let below = body.y + 6;
     canvas.rule(below);
     let list = Rect::new(
         0,
@@ -93,6 +103,34 @@ fn facts(state: &State, canvas: &mut Canvas<'_>, agent: &Agent, body: Rect) {
     };
     fact(1, 4, "aud", &for_whom, plain);
     fact(right, 4, "notes", &notes.join(" "), plain);
+}
+
+/// What the agent got and was refused, an hour a cell; of hours that nobody counted, nothing.
+fn activity(state: &State, canvas: &mut Canvas<'_>, detail: &Detail, body: Rect) {
+    let (y, right) = (body.y + 5, 52.max(body.width / 2));
+    canvas.text(1, y, "issued/h", faint());
+    canvas.text(right, y, "denied/h", faint());
+    let Some(activity) = &detail.activity else {
+        return;
+    };
+    let room = if body.width < WIDE { NARROW } else { HOURS };
+    let hour = |time: Timestamp| time.as_secs().div_euclid(3_600);
+    let known = hour(state.now).saturating_sub(hour(activity.since)) + 1;
+    let known = usize::try_from(known).unwrap_or_default();
+    let unknown = " ".repeat(room.saturating_sub(known));
+    let shown = |counts| spark::last(counts, room.min(known));
+    let (issued, denied) = (shown(&activity.issued), shown(&activity.denied));
+    let plain = Style::new();
+    let x = canvas.text(10, y, &format!("{unknown}{}", spark::bars(issued)), plain);
+    let peak = issued.iter().copied().max().unwrap_or_default();
+    canvas.text(x + 2, y, &format!("peak {}", thousands(peak)), plain);
+    let style = if denied.iter().any(|it| *it > 0) {
+        canvas.palette.warn()
+    } else {
+        plain
+    };
+    let text = format!("{unknown}{}", spark::digits(denied));
+    canvas.text(right + 9, y, &text, style);
 }
 
 fn credentials(state: &State, canvas: &mut Canvas<'_>, detail: &Detail, list: Rect) {

@@ -3,13 +3,14 @@
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use crate::client::SECONDS;
 use crate::duration;
-use crate::text::thousands;
+use crate::text::{fit, thousands};
 use crate::tui::state::{Link, State};
 use crate::tui::style::{faint, heading};
 
 use super::canvas::Canvas;
-use super::keys;
+use super::{keys, spark};
 
 /// From this width on, there is room for the whole minute.
 const WIDE: u16 = 120;
@@ -20,9 +21,6 @@ const TALL: u16 = 40;
 const ROWS: usize = 8;
 /// The same on a terminal that is not tall.
 const FEW: usize = 3;
-
-/// How high a second is, from nothing to the most of the minute.
-const LEVELS: [char; 7] = ['.', '_', '-', '=', '+', '*', '#'];
 
 /// Whether it is well, in a line.
 pub(super) fn crumbs(state: &State, canvas: &mut Canvas<'_>) {
@@ -40,7 +38,7 @@ pub(super) fn crumbs(state: &State, canvas: &mut Canvas<'_>) {
     let ten = state.health.rates.entries_in_ten_seconds(state.now);
     let text = format!(
         "daemon {}  up {}   store {store}   stream {}.{}/s   gaps {}",
-        status.version,
+        fit(&status.version, 16).trim_end(),
         duration::short(state.now.since(status.started_at)),
         thousands(ten / 10),
         ten % 10,
@@ -168,9 +166,18 @@ fn counts(state: &State, canvas: &mut Canvas<'_>, y: u16) {
 }
 
 fn rates(state: &State, canvas: &mut Canvas<'_>, y: u16) {
-    let rates = &state.health.rates;
-    let (issued, denied) = rates.lines(state.now);
-    let top = rates.top_denied(state.now).map(|(who, of_hundred)| {
+    let seen = &state.health.rates;
+    let counts = state.health.counts.as_ref();
+    // Counted by the daemon, for whoever may know of all; otherwise by what of its log came here.
+    let counted = counts.and_then(|it| it.tokens.as_ref());
+    let (issued, denied) = counted.map_or_else(
+        || seen.lines(state.now),
+        |it| (it.issued.clone(), it.denied.clone()),
+    );
+    let p99 = counted
+        .and_then(|it| it.p99)
+        .map(|it| format!("p99 {}/60 s", spark::brief(it)));
+    let top = seen.top_denied(state.now).map(|(who, of_hundred)| {
         let name = if who.len() == 36 {
             let email = state.agent_name(who);
             let local = email.split('@').next().unwrap_or_default();
@@ -180,54 +187,28 @@ fn rates(state: &State, canvas: &mut Canvas<'_>, y: u16) {
         };
         format!("top {of_hundred}% {name}")
     });
-    for (y, name, line, more) in [
-        (y, "ISSUED/s", issued, None),
-        (y + 1, "DENIED/s", denied, top),
-    ] {
+    // On the smallest terminal only the last seconds.
+    let room = if canvas.area().width < WIDE {
+        24
+    } else {
+        SECONDS
+    };
+    let drawn = [
+        spark::bars(spark::last(&issued, room)),
+        spark::digits(spark::last(&denied, room)),
+    ];
+    let more = [(p99, Style::new()), (top, canvas.palette.warn())];
+    let names = ["ISSUED/s", "DENIED/s"];
+    let lines = names.iter().zip([issued, denied]).zip(drawn).zip(more);
+    for (y, (((name, counts), drawn), (more, style))) in (y..).zip(lines) {
         canvas.text(1, y, name, heading());
-        // On the smallest terminal only the last seconds.
-        let shown = if canvas.area().width < WIDE {
-            24
-        } else {
-            line.len()
-        };
-        let peak = line.iter().copied().max().unwrap_or_default();
-        let drawn: String = line
-            .iter()
-            .skip(line.len().saturating_sub(shown))
-            .map(|count| level(*count, peak))
-            .collect();
         let x = canvas.text(13, y, &drawn, Style::new());
-        let last = line.last().copied().unwrap_or_default();
-        let text = format!("{} now   {} peak", thousands(last), thousands(peak));
+        let last = counts.last().copied().unwrap_or_default();
+        let peak = counts.iter().copied().max().unwrap_or_default();
+        let text = format!("{} now  {} peak", thousands(last), thousands(peak));
         let x = canvas.text(x + 2, y, &text, Style::new());
         if let Some(more) = more {
-            canvas.text(x + 3, y, &more, canvas.palette.warn());
+            canvas.text(x + 2, y, &more, style);
         }
-    }
-}
-
-/// Any number that is not nothing is seen to be something.
-fn level(count: u64, peak: u64) -> char {
-    let highest = LEVELS.len() as u64 - 1;
-    let at = (count * highest).div_ceil(peak.max(1));
-    LEVELS
-        .get(usize::try_from(at).unwrap_or_default())
-        .copied()
-        .unwrap_or('#')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::level;
-
-    #[test]
-    fn what_is_little_is_not_nothing() {
-        let line: String = [0, 1, 50, 99, 100]
-            .map(|it| level(it, 100))
-            .iter()
-            .collect();
-        assert_eq!(line, "._=##");
-        assert_eq!(level(0, 0), '.');
     }
 }

@@ -14,6 +14,7 @@ mod keys;
 mod menu;
 mod reader;
 mod secret;
+mod spark;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};

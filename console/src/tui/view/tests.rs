@@ -1,5 +1,7 @@
 //! Every screen and dialog as an operator sees it, at a fixed time.
 
+use std::fmt::Write as _;
+
 use agentidp_shared::{AgentStatus, CredentialStatus};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -16,6 +18,7 @@ use crate::tui::state::audit::{AuditEntry, AuditRow};
 use crate::tui::state::dialog::{Help, HelpLine};
 use crate::tui::style::Palette;
 
+mod every;
 mod limits;
 
 fn screen(state: &State) -> TestBackend {
@@ -47,19 +50,48 @@ fn text(state: &State) -> String {
         .collect()
 }
 
-/// A snapshot on the smallest terminal, and on ones with room.
+/// A snapshot on the smallest terminal, and on ones with room: what is shown, and with which styles.
 fn snapshot(name: &str, world: &mut World) {
-    insta::assert_snapshot!(format!("{name}_80x24"), screen(&world.state));
-    world.event(Event::Resize(120, 40));
-    insta::assert_snapshot!(format!("{name}_120x40"), screen(&world.state));
-    world.event(Event::Resize(200, 60));
-    insta::assert_snapshot!(format!("{name}_200x60"), screen(&world.state));
+    for (width, height) in [(80, 24), (120, 40), (200, 60)] {
+        world.event(Event::Resize(width, height));
+        let (screen, styles) = (screen(&world.state), styles(&buffer(&world.state)));
+        insta::assert_snapshot!(
+            format!("{name}_{width}x{height}"),
+            format!("{screen}{styles}")
+        );
+    }
     world.event(Event::Resize(80, 24));
 }
 
-#[test]
-fn agents() {
-    snapshot("agents", &mut World::live());
+/// Which cells of each row have a style of their own: the columns from and to, and the style.
+fn styles(buffer: &Buffer) -> String {
+    let mut lines = String::new();
+    let rows = buffer.content().chunks(usize::from(buffer.area.width));
+    for (row, cells) in rows.enumerate() {
+        let mut at = 0;
+        let mut runs = Vec::new();
+        for run in cells.chunk_by(|one, other| one.style() == other.style()) {
+            let style = run[0].style();
+            let from = at;
+            at += run.len();
+            let colours = [("", style.fg), ("on ", style.bg)].into_iter();
+            let colours = colours.filter_map(|(on, it)| match it? {
+                ratatui::style::Color::Reset => None,
+                colour => Some(format!(" {on}{colour}")),
+            });
+            let mut words: String = colours.collect();
+            if !style.add_modifier.is_empty() {
+                let _ = write!(words, " {:?}", style.add_modifier);
+            }
+            if !words.is_empty() {
+                runs.push(format!("{from}-{}{words}", at - 1));
+            }
+        }
+        if !runs.is_empty() {
+            let _ = writeln!(lines, "{row:2}: {}", runs.join(", "));
+        }
+    }
+    lines
 }
 
 #[test]
@@ -96,11 +128,6 @@ fn the_menu_shows_what_cannot_be_done_and_why() {
     let mut world = World::live_as("auditor");
     world.key("a");
     insta::assert_snapshot!("menu_of_an_auditor_80x24", screen(&world.state));
-}
-
-#[test]
-fn one_agent() {
-    snapshot("detail", &mut World::in_detail());
 }
 
 /// The style of the first cell of `text` on the screen.
@@ -154,20 +181,6 @@ fn all_that_a_filter_lets_through() {
 }
 
 #[test]
-fn one_agent_s_grants() {
-    let mut world = World::in_detail();
-    world.key("tab");
-    snapshot("grants", &mut world);
-}
-
-#[test]
-fn a_record_is_read_as_json() {
-    let mut world = World::in_detail();
-    world.key("e");
-    snapshot("json", &mut world);
-}
-
-#[test]
 fn what_a_command_may_go_on_with() {
     let mut world = World::live();
     world.key(":");
@@ -194,13 +207,6 @@ fn what_was_done_is_read_as_command_lines() {
 }
 
 #[test]
-fn one_agent_s_audit() {
-    let mut world = World::in_detail();
-    world.keys(&["tab", "tab"]);
-    insta::assert_snapshot!("detail_audit_80x24", screen(&world.state));
-}
-
-#[test]
 fn audit() {
     let mut world = World::live();
     world.net(NetEvent::Audit(AuditRow::Gap {
@@ -208,26 +214,11 @@ fn audit() {
         to: 89_616,
     }));
     world.key("5");
-    snapshot("audit", &mut world);
+    snapshot("audit_gap", &mut world);
     world.key("k");
     insta::assert_snapshot!("audit_frozen_80x24", screen(&world.state));
     world.key("enter");
     insta::assert_snapshot!("audit_entry_80x24", screen(&world.state));
-}
-
-#[test]
-fn signing_keys() {
-    let mut world = World::live();
-    world.key("6");
-    world.net(NetEvent::Keys(Ok(keys())));
-    snapshot("keys", &mut world);
-}
-
-#[test]
-fn approvals_says_that_nothing_asks_for_one() {
-    let mut world = World::live();
-    world.key("4");
-    snapshot("approvals", &mut world);
 }
 
 #[test]
@@ -246,7 +237,6 @@ fn health() {
         }
     }
     world.net(NetEvent::Others(1));
-    snapshot("health", &mut world);
     let style = style_of(&world.state, "OK   daemon");
     assert_eq!(style.fg, Some(ratatui::style::Color::Green));
     let style = style_of(&world.state, "expiring<7d");
@@ -269,7 +259,6 @@ fn credentials_of_all_agents() {
         total: None,
     };
     world.net(NetEvent::Credentials(ticket, Ok(page)));
-    snapshot("credentials", &mut world);
     let style = style_of(&world.state, "* active");
     assert!(style.add_modifier.contains(Modifier::REVERSED));
 }
@@ -294,13 +283,6 @@ fn a_text_that_is_looked_for() {
 }
 
 #[test]
-fn confirming_what_can_be_taken_back() {
-    let mut world = World::live();
-    world.dialog("s");
-    snapshot("suspend", &mut world);
-}
-
-#[test]
 fn confirming_what_is_for_good() {
     let mut world = World::in_detail();
     world.dialog("c");
@@ -309,23 +291,14 @@ fn confirming_what_is_for_good() {
     world.type_text("83c0");
     insta::assert_snapshot!("revoke_credential_reading_80x24", screen(&world.state));
     world.stakes();
-    snapshot("revoke_credential", &mut world);
     let style = style_of(&world.state, "IRREVERSIBLE");
     assert!(style.add_modifier.contains(Modifier::BOLD));
-}
-
-#[test]
-fn issuing() {
-    let mut world = World::in_detail();
-    world.dialog("i");
-    insta::assert_snapshot!("issue_80x24", screen(&world.state));
 }
 
 #[test]
 fn a_secret_is_masked() {
     let mut world = World::in_detail();
     world.issued(SECRET);
-    snapshot("secret", &mut world);
     assert!(!text(&world.state).contains(&SECRET[28..]));
 }
 
@@ -346,7 +319,6 @@ fn a_secret_is_seen_when_it_is_revealed_and_gone_from_the_cells_after() {
 fn help() {
     let mut world = World::live();
     world.key("?");
-    snapshot("help", &mut world);
     world.key("/");
     world.type_text("free");
     insta::assert_snapshot!("help_filtered_80x24", screen(&world.state));
@@ -391,17 +363,8 @@ fn what_is_done_to_signing_keys_takes_the_beginning_of_the_key_s_name() {
         world.type_text("yearly");
         world.key("tab");
         world.type_text("NzbL");
-        snapshot(name, &mut world);
+        insta::assert_snapshot!(format!("{name}_80x24"), screen(&world.state));
         assert!(!text(&world.state).contains("reading"));
         world.key("esc");
     }
-}
-
-#[test]
-fn tokens_are_revoked_apart_from_what_they_were_issued_for() {
-    let mut world = World::in_detail();
-    world.dialog("k");
-    world.stakes();
-    world.type_text("leaked");
-    snapshot("revoke_tokens", &mut world);
 }

@@ -73,15 +73,40 @@ fn health_is_asked_for_again_only_while_it_is_shown() {
     world.key("1");
     assert_eq!(world.sent(), [&Command::Health]);
     world.net(NetEvent::Health(Ok(Box::new(health()))));
-    world.wait(9_000);
+    world.wait(1_900);
     assert!(world.sent().is_empty());
-    world.wait(1_000);
+    world.wait(100);
     assert_eq!(world.sent(), [&Command::Health]);
     world.key("2");
     world.wait(60_000);
     assert!(world.sent().is_empty());
     let HealthData { counts, .. } = health();
     assert_eq!(world.state.health.counts, Some(counts));
+}
+
+#[test]
+fn what_an_agent_got_is_asked_for_again_only_while_it_is_shown() {
+    let mut world = World::live();
+    world.key("enter");
+    world.detail(crate::tui::fixtures::agents().remove(0));
+    assert_eq!(world.sent(), [&Command::Activity(agent_id(1))]);
+    let activity = crate::tui::fixtures::activity();
+    world.net(NetEvent::Activity(agent_id(1), Ok(activity.clone())));
+    world.net(NetEvent::Activity(agent_id(2), Err("gone".to_owned())));
+    world.wait(9_900);
+    assert!(world.sent().is_empty());
+    world.wait(100);
+    assert_eq!(world.sent(), [&Command::Activity(agent_id(1))]);
+    world.net(NetEvent::Activity(agent_id(1), Err("busy".to_owned())));
+    let detail = world.state.detail.as_ref().unwrap();
+    assert_eq!(
+        detail.activity,
+        Some(activity),
+        "the last that was read stays"
+    );
+    world.key("q");
+    world.wait(60_000);
+    assert!(world.sent().is_empty());
 }
 
 #[test]
