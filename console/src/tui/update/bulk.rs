@@ -54,6 +54,8 @@ pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
         KeyCode::Enter => match bulk.focus {
             Field::Cancel => return leave(state),
             Field::Go => return go(state, why_read_only),
+            // As in the dialog of one: what is complete is a key away from being done.
+            _ if bulk.why_locked().is_none() => bulk.focus = Field::Go,
             _ => bulk.turn(true),
         },
         _ => {

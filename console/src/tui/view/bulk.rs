@@ -149,6 +149,8 @@ fn buttons(bulk: &Bulk, canvas: &mut Canvas<'_>, inner: Rect, y: u16) {
     let hint = match bulk.stage {
         Stage::Working => "esc stop: what was done stays",
         Stage::Over => "enter close",
+        _ if bulk.focus == Field::Cancel => "tab next   enter cancel   esc cancel",
+        _ if bulk.focus == Field::Go => "tab next   enter go on   esc cancel",
         _ => "tab next   enter next   esc cancel",
     };
     canvas.text(inner.x, y, hint, faint());

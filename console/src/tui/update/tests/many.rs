@@ -339,3 +339,22 @@ fn what_a_filter_suspended_is_taken_back_one_by_one_at_the_revision_that_it_came
         ref other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn enter_goes_through_the_fields_to_what_they_are_for() {
+    let mut world = World::live();
+    world.key("/");
+    world.type_text("owner=billing");
+    world.key("enter");
+    world.page(0, agents(), None);
+    world.keys(&["A", "s"]);
+    world.bulk(sums(), Some(Ok(())));
+    world.wait(250);
+    world.type_text("odd");
+    world.key("enter");
+    world.type_text("4");
+    world.key("enter");
+    assert!(world.sent().is_empty());
+    world.key("enter");
+    assert_eq!(order(&world).reason, "odd");
+}
