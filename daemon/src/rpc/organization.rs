@@ -136,4 +136,41 @@ impl OrganizationService for Adapter {
             .await;
         answer(changed)
     }
+
+    async fn hold(
+        &self,
+        request: Request<v1::OrganizationTransitionRequest>,
+    ) -> Result<Response<v1::OrganizationChange>, Status> {
+        self.set_held(request, true).await
+    }
+
+    async fn release(
+        &self,
+        request: Request<v1::OrganizationTransitionRequest>,
+    ) -> Result<Response<v1::OrganizationChange>, Status> {
+        self.set_held(request, false).await
+    }
+}
+
+impl Adapter {
+    async fn set_held(
+        &self,
+        request: Request<v1::OrganizationTransitionRequest>,
+        is_held: bool,
+    ) -> Result<Response<v1::OrganizationChange>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let reason = reason(request.reason).map_err(invalid)?;
+        let changed = self
+            .0
+            .hold_organization(
+                &caller,
+                &request.organization,
+                is_held,
+                reason,
+                request.revision,
+            )
+            .await;
+        answer(changed)
+    }
 }

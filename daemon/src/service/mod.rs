@@ -33,6 +33,7 @@ pub(crate) mod log;
 pub(crate) mod organization;
 pub(crate) mod reach;
 mod reads;
+pub(crate) mod retention;
 pub(crate) mod review;
 pub(crate) mod revocation;
 pub(crate) mod tier;
@@ -60,6 +61,7 @@ use limits::Limits;
 use live::VerifiedTokens;
 pub(crate) use reach::Reach;
 use reads::Reads;
+use retention::Retention;
 pub(crate) use tier::Tiers;
 
 /// How often a change is decided anew when another came in between.
@@ -88,6 +90,8 @@ pub(crate) struct Settings {
     pub(crate) rotation_period: Option<Duration>,
     /// How often agents may ask.
     pub(crate) limits: RequestLimits,
+    /// What the audit log keeps.
+    pub(crate) retention: Retention,
 }
 
 /// Who asks, and under which id.
@@ -118,6 +122,7 @@ pub(crate) struct Service {
     cursors: CursorKey,
     keyring: ArcSwap<Keyring>,
     log: log::Log,
+    keeping: retention::Keeping,
     verified_tokens: VerifiedTokens,
     denials: Denials,
     reads: Reads,
@@ -190,6 +195,7 @@ impl Service {
             last_issued: AtomicI64::new(last_issued),
             signing_keys: tokio::sync::Mutex::default(),
             credentials: tokio::sync::Mutex::default(),
+            keeping: retention::Keeping::default(),
             stopping,
             metrics: Metrics::default(),
             clock_is_off: AtomicBool::new(false),

@@ -85,6 +85,7 @@ impl Bench {
             },
             rotation_period: None,
             limits: RequestLimits::default(),
+            retention: Retention::default(),
         };
         let service = Service::open(
             settings,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use agentidp_shared::{AgentId, StoreId};
+use agentidp_shared::{AgentId, Pruned, StoreId};
 use parking_lot::{Mutex, RwLock};
 use sled::{Batch, IVec};
 
@@ -36,13 +36,15 @@ type Read<T> = Result<T, ReadError>;
 pub(super) struct Index {
     /// The database.
     pub(super) database: Arc<Database>,
-    /// Held while a record in parts is written, so that nobody reads half of the old one and half of
+    /// Held while a record or a bundle in parts is replaced, so that nobody reads half of the old one and half of
     /// the new.
     pub(super) parts_lock: RwLock<()>,
     /// What is kept for a time.
     pub(super) kept: Kept,
     /// What the index holds; held by whoever changes that.
     pub(super) tally: Mutex<Tally>,
+    /// What was pruned since it was opened.
+    pub(super) prunings: Mutex<Vec<Pruned>>,
     /// Held while a mark is made.
     marking: Mutex<()>,
     /// Whether no mark is to be made any more.
@@ -64,6 +66,7 @@ impl Index {
             database,
             parts_lock: RwLock::new(()),
             tally: Mutex::default(),
+            prunings: Mutex::default(),
             marking: Mutex::new(()),
             is_distrusted: AtomicBool::new(false),
         })
@@ -224,6 +227,7 @@ impl Index {
     /// The compressed form of a bundle.
     pub(super) fn bundle(&self, number: u64) -> Read<Vec<u8>> {
         let mut packed = Vec::new();
+        let _nobody_writes = self.parts_lock.read();
         for part in self
             .trees()
             .bundles
