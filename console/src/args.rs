@@ -9,6 +9,7 @@ mod screen;
 mod token;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use agentidp_shared::merkle::VerifierKey;
 use agentidp_shared::{Action, Outcome};
@@ -26,6 +27,7 @@ pub use self::screen::ScreenArgs;
 pub use self::token::{RevokeTokenArgs, TokenCommand, WhichTokens};
 
 use crate::complete;
+use crate::duration;
 use crate::socket::SocketChoice;
 
 /// How the command line answers.
@@ -271,6 +273,32 @@ Examples:
         /// The first that is not wanted any more [default: to the end]
         #[arg(long, value_name = "SEQ")]
         to: Option<u64>,
+    },
+    /// Removes entries that are kept no longer; their hashes stay, so that the rest still proves
+    #[command(after_help = "\
+Without --older-than and --larger-than, what the configuration says. Entries of organizations under
+legal hold stay. The log is cut in whole bundles of 256 entries, and what is removed cannot be brought
+back: export it first.
+
+Examples:
+  agentidp audit prune --older-than 365d --dry-run
+  agentidp audit prune --larger-than 20480 --reason 'the disk is small'")]
+    Prune {
+        /// Only entries that are older, such as 90d
+        #[arg(long, value_name = "AGE", value_parser = duration::parse)]
+        older_than: Option<Duration>,
+        /// The oldest, until the others take no more than so many MiB of the index
+        #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..1 << 40))]
+        larger_than: Option<u64>,
+        /// Why, for the audit log; asked for on a terminal
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// Do it without asking
+        #[arg(short, long)]
+        yes: bool,
+        /// Do it or not.
+        #[command(flatten)]
+        dry: DryRun,
     },
     /// Verifies the daemon's log; or, without the daemon, an export or the proof of an entry
     #[command(after_help = "\

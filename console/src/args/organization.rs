@@ -95,6 +95,32 @@ Example:
         #[arg(short, long)]
         yes: bool,
     },
+    /// Puts an organization under legal hold: its entries stay in the audit log, however old
+    Hold {
+        /// The organization's id or name
+        #[arg(add = complete::organizations())]
+        organization: String,
+        /// Reason and consent.
+        #[command(flatten)]
+        consent: Consent,
+        /// Do it or not.
+        #[command(flatten)]
+        dry: DryRun,
+    },
+    /// Lifts the legal hold of an organization
+    #[command(after_help = "\
+From then on its entries are removed as old as anybody's, which cannot be undone.")]
+    Release {
+        /// The organization's id or name
+        #[arg(add = complete::organizations())]
+        organization: String,
+        /// Reason and consent.
+        #[command(flatten)]
+        consent: Consent,
+        /// Do it or not.
+        #[command(flatten)]
+        dry: DryRun,
+    },
 }
 
 /// How old a credential may become.

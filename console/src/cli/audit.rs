@@ -18,7 +18,7 @@ use crate::socket::SocketChoice;
 use crate::text::{fit, inert};
 
 use super::output::{Output, Record};
-use super::{export, online, pages, tell, verify};
+use super::{export, online, pages, prune, tell, verify};
 
 pub(super) async fn run(
     command: AuditCommand,
@@ -107,6 +107,22 @@ pub(super) async fn run(
                 size: None,
             };
             export::run(&Client::connect(socket).await?, &file, request).await
+        }
+        AuditCommand::Prune {
+            older_than,
+            larger_than,
+            reason,
+            yes,
+            dry,
+        } => {
+            let asked = prune::Asked {
+                older_than,
+                larger_than,
+                reason,
+                is_agreed: yes,
+                dry,
+            };
+            prune::run(&Client::connect(socket).await?, asked, output).await
         }
         AuditCommand::Verify {
             file: Some(file),

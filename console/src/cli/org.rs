@@ -107,6 +107,46 @@ pub(super) async fn run(
                 )
                 .await?
         }
+        OrgCommand::Hold {
+            organization,
+            consent,
+            dry,
+        } => {
+            if dry.dry_run {
+                let what = "its entries would stay in the audit log, however old";
+                let client = connect().await?;
+                return tell_of_change(organization, what, consent.revision, &client, output).await;
+            }
+            let question = format!(
+                "Keep every audit entry of {} from now on?",
+                inert(&organization)
+            );
+            let reason = consent::obtain(&consent, &question)?;
+            let client = connect().await?;
+            client
+                .set_organization_held(true, organization, reason, consent.revision.seen())
+                .await?
+        }
+        OrgCommand::Release {
+            organization,
+            consent,
+            dry,
+        } => {
+            if dry.dry_run {
+                let what = "its entries would be removed from the audit log as old as anybody's";
+                let client = connect().await?;
+                return tell_of_change(organization, what, consent.revision, &client, output).await;
+            }
+            let question = format!(
+                "Let old audit entries of {} go? What is removed cannot be brought back.",
+                inert(&organization)
+            );
+            let reason = consent::obtain(&consent, &question)?;
+            let client = connect().await?;
+            client
+                .set_organization_held(false, organization, reason, consent.revision.seen())
+                .await?
+        }
     };
     answer(&changed, output)
 }
