@@ -73,6 +73,8 @@ pub(super) struct Verified {
     /// To before this one.
     to: u64,
     entries: u64,
+    /// How many more there were, of which only the hashes are there.
+    pruned: u64,
     /// How many entries the log was known to have before, all of which it still begins with.
     #[serde(skip_serializing_if = "Option::is_none")]
     since: Option<u64>,
@@ -92,6 +94,7 @@ impl Verified {
             from: report.from,
             to: report.to,
             entries: report.entries,
+            pruned: report.pruned,
             since: None,
             organization_id: report.organization_id,
             entry: None,
@@ -114,6 +117,7 @@ impl Verified {
             from: proof.index,
             to: proof.index + 1,
             entries: 1,
+            pruned: 0,
             since: None,
             organization_id: None,
             entry: Some(String::from_utf8_lossy(&proof.entry).into_owned()),
@@ -129,6 +133,11 @@ impl Verified {
                 "{entries} entries are in the log; that none between {} and {last} is missing \
                  cannot be proved of one organization's",
                 self.from
+            ),
+            (None, None) if self.pruned > 0 => format!(
+                "{entries} entries of {} to {last} are the log's; {} are pruned, and only their hashes there",
+                self.from,
+                thousands(self.pruned)
             ),
             (None, None) if self.entries == 0 => "no entries, and none missing".to_owned(),
             (None, None) => format!(

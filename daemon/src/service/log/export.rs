@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use agentidp_shared::merkle::export::{ExportWriter, Header};
 use agentidp_shared::merkle::{
-    CachedTiles, Grown, TILE_WIDTH, peaks, prove_consistency, prove_inclusion,
+    CachedTiles, Grown, TILE_WIDTH, leaf, peaks, prove_consistency, prove_inclusion,
 };
 use agentidp_shared::{Code, FieldError, OrganizationId};
 use bytes::Bytes;
@@ -154,23 +154,25 @@ impl Export {
             if self.stopping.is_cancelled() {
                 return Err(Ended::Unwanted);
             }
-            let until = (next / TILE_WIDTH + 1) * TILE_WIDTH;
-            let count = until.min(self.to) - next;
-            let count = usize::try_from(count).unwrap_or(BATCH).min(BATCH);
-            let entries = store.entries_from(next, count)?;
-            let Some(last) = entries.last() else {
-                let message = format!("the log has no entry {next}, which it had");
-                return Err(ServiceError::new(Code::Internal, message).into());
-            };
-            next = last.seq + 1;
-            for entry in &entries {
-                if self.organization.is_none() {
-                    writer.entry(&entry.json).map_err(unwritten)?;
-                } else if filter.matches_stored(entry) {
-                    let proof = prove_inclusion(&tiles, entry.seq, self.size)?;
-                    writer.proved_entry(&entry.json, proof).map_err(unwritten)?;
+            let until = ((next / TILE_WIDTH + 1) * TILE_WIDTH).min(self.to);
+            let entries = store.entries_from(next, BATCH)?;
+            let mut entries = entries.iter().peekable();
+            for seq in next..until {
+                match entries.next_if(|it| it.seq == seq) {
+                    Some(entry) if self.organization.is_none() => {
+                        writer.entry(&entry.json).map_err(unwritten)?;
+                    }
+                    Some(entry) if filter.matches_stored(entry) => {
+                        let proof = prove_inclusion(&tiles, seq, self.size)?;
+                        writer.proved_entry(&entry.json, proof).map_err(unwritten)?;
+                    }
+                    None if self.organization.is_none() => {
+                        writer.pruned(leaf(&tiles, seq)?).map_err(unwritten)?;
+                    }
+                    _ => {}
                 }
             }
+            next = until;
             if writer.out().len() >= CHUNK {
                 self.send(chunks, std::mem::take(writer.out()), next)?;
             }

@@ -117,6 +117,9 @@ fn canonical<T: Serialize + for<'de> Deserialize<'de>>(line: &[u8]) -> Option<T>
     (serde_json::to_vec(&value).ok()? == line).then_some(value)
 }
 
+/// What stands in the place of an entry that was pruned.
+pub(super) const PRUNED: &[u8] = b"null";
+
 /// An entry's line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct EntryLine<'a> {

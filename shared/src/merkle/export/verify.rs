@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-use super::line::{End, EntryHead, EntryLine, Evidence, Fault, Header};
+use super::line::{End, EntryHead, EntryLine, Evidence, Fault, Header, PRUNED};
 use crate::id::OrganizationId;
 use crate::merkle::{
     Checkpoint, CheckpointError, Frontier, NodeHash, Note, ProofError, VerifierKey,
@@ -26,6 +26,9 @@ pub struct Report {
     pub to: u64,
     /// How many entries it has.
     pub entries: u64,
+    /// How many more there were, of which it has only the hashes: they were pruned. Nothing but the
+    /// entries that say so tells that from entries that someone has taken out of the export.
+    pub pruned: u64,
 }
 
 /// What is known after some lines.
@@ -39,6 +42,7 @@ pub(super) struct Verifier {
     /// The first place that the next entry may have.
     next: u64,
     entries: u64,
+    pruned: u64,
     digest: Context,
 }
 
@@ -67,6 +71,7 @@ impl Verifier {
             note,
             frontier,
             entries: 0,
+            pruned: 0,
             digest: Context::new(&SHA256),
         };
         verifier.digest(line);
@@ -76,8 +81,11 @@ impl Verifier {
     /// Takes the line of an entry.
     pub(super) fn entry(&mut self, line: &[u8]) -> Result<(), Fault> {
         let EntryLine { entry, evidence } = EntryLine::parse(line).ok_or(Fault::NotAnEntry)?;
-        let hash = NodeHash::of_leaf(entry);
         let of = self.header.organization_id;
+        if let (Evidence::Hash(hash), None, PRUNED) = (&evidence, of, entry) {
+            return self.pruned(line, *hash);
+        }
+        let hash = NodeHash::of_leaf(entry);
         match (evidence, of) {
             (Evidence::Hash(said), None) => {
                 if hash != said {
@@ -114,6 +122,18 @@ impl Verifier {
         }
         self.digest(line);
         self.entries += 1;
+        Ok(())
+    }
+
+    /// Takes the line of an entry that was pruned.
+    fn pruned(&mut self, line: &[u8], hash: NodeHash) -> Result<(), Fault> {
+        if self.next >= self.header.to {
+            return Err(Fault::NotInRange { found: self.next });
+        }
+        self.frontier.push(hash);
+        self.next += 1;
+        self.pruned += 1;
+        self.digest(line);
         Ok(())
     }
 
@@ -189,6 +209,7 @@ impl Verifier {
             from: self.header.from,
             to: self.header.to,
             entries: self.entries,
+            pruned: self.pruned,
         }
     }
 }

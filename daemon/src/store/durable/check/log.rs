@@ -296,7 +296,11 @@ fn before(
         let (packed, hashes) = read.map_err(gave_up)??;
         let entries = bundle::unpack(number, &packed)?;
         let (mut entries, (first, last)) = (entries.iter().peekable(), bundle::range(number));
-        for (hash, seq) in hashes.into_iter().zip(first..=last).filter(|(_, seq)| *seq < end) {
+        for (hash, seq) in hashes
+            .into_iter()
+            .zip(first..=last)
+            .filter(|(_, seq)| *seq < end)
+        {
             match entries.next_if(|entry| entry.seq == seq) {
                 Some(entry) => drop(expected.add(seq, &entry.json, check)),
                 None => expected.hide(seq, hash),
