@@ -164,7 +164,7 @@ def read_backup(path: Path) -> dict:
 def main() -> None:
     store, backup, vkey = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     identity = small_file(store / "store.json")
-    assert identity["format"] == 3
+    assert identity["format"] == 4
     roots: dict[int, bytes] = {}
     frame, last, tree = read_journal(store, identity["id"], roots)
     head = small_file(store / "head")

@@ -75,6 +75,8 @@ pub(super) struct Verified {
     entries: u64,
     /// How many more there were, of which only the hashes are there.
     pruned: u64,
+    /// How many of these no entry that is there says to have been pruned.
+    unexplained: u64,
     /// How many entries the log was known to have before, all of which it still begins with.
     #[serde(skip_serializing_if = "Option::is_none")]
     since: Option<u64>,
@@ -95,6 +97,7 @@ impl Verified {
             to: report.to,
             entries: report.entries,
             pruned: report.pruned,
+            unexplained: report.unexplained,
             since: None,
             organization_id: report.organization_id,
             entry: None,
@@ -118,6 +121,7 @@ impl Verified {
             to: proof.index + 1,
             entries: 1,
             pruned: 0,
+            unexplained: 0,
             since: None,
             organization_id: None,
             entry: Some(String::from_utf8_lossy(&proof.entry).into_owned()),
@@ -134,8 +138,16 @@ impl Verified {
                  cannot be proved of one organization's",
                 self.from
             ),
+            (None, None) if self.unexplained > 0 => format!(
+                "{entries} entries of {} to {last} are the log's; of {} only the hashes are there, and of {} \
+                 no entry here says that they were pruned",
+                self.from,
+                thousands(self.pruned),
+                thousands(self.unexplained)
+            ),
             (None, None) if self.pruned > 0 => format!(
-                "{entries} entries of {} to {last} are the log's; {} are pruned, and only their hashes there",
+                "{entries} entries of {} to {last} are the log's; {} were pruned, and only their hashes are \
+                 there",
                 self.from,
                 thousands(self.pruned)
             ),

@@ -9,6 +9,7 @@ mod credential;
 mod guard;
 mod key;
 mod organization;
+mod retention;
 mod status;
 mod store;
 mod token;
@@ -18,6 +19,7 @@ pub use self::agent::{AgentQuery, Bulk, BulkProgress, ListedAgent, Refused};
 pub use self::audit::LogKeyRange;
 pub use self::credential::{Issued, ReviewedCredential};
 pub use self::key::RotatedKeys;
+pub use self::retention::RetentionStatus;
 pub use self::status::{
     Backup, BackupStatus, Caller, Certificate, Check, CheckpointStatus, Connection, DaemonStatus,
     Delivery, Disk, StoreStatus, Work,

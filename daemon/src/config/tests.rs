@@ -39,6 +39,8 @@ fn an_empty_file_means_the_defaults() {
     assert_eq!(config.store.path, Path::new("/var/lib/agentidp"));
     assert_eq!(config.store.head_file, Path::new("/var/lib/agentidp/head"));
     assert_eq!(config.store.reserve, 32 << 20);
+    assert_eq!(config.audit.keep_for, Some(Duration::from_hours(90 * 24)));
+    assert_eq!(config.audit.keep_bytes, None);
     assert_eq!(config.keys.algorithm, SigningAlgorithm::Es256);
     assert_eq!(
         config.keys.rotation_period,
@@ -78,6 +80,9 @@ fn every_setting_can_be_given_in_the_file() {
         path = "/srv/store"
         head_file = "/mnt/head"
         reserve = "2GiB"
+        [audit]
+        keep_for = "forever"
+        keep_bytes = "all"
         [keys]
         algorithm = "EdDSA"
         rotation_period = "90d"
@@ -101,6 +106,8 @@ fn every_setting_can_be_given_in_the_file() {
     assert_eq!(config.operator.roles[0].users, ["alice", "1000"]);
     assert_eq!(config.store.head_file, Path::new("/mnt/head"));
     assert_eq!(config.store.reserve, 2 << 30);
+    assert_eq!(config.audit.keep_for, None);
+    assert_eq!(config.audit.keep_bytes, None);
     assert_eq!(config.keys.algorithm, SigningAlgorithm::EdDsa);
     assert_eq!(
         config.keys.rotation_period,
@@ -175,7 +182,9 @@ fn backups_that_would_not_be_safe_are_refused() {
 }
 
 /// The settings of the audit log.
-const AUDIT: [(&str, &str); 4] = [
+const AUDIT: [(&str, &str); 6] = [
+    ("AGENTIDP_AUDIT_KEEP_FOR", "30d"),
+    ("AGENTIDP_AUDIT_KEEP_BYTES", "20GiB"),
     ("AGENTIDP_AUDIT_CHECKPOINT_FILE", "/c"),
     ("AGENTIDP_AUDIT_CHECKPOINT_COMMAND", r#"["/bin/send", "x"]"#),
     ("AGENTIDP_AUDIT_READERS", "[]"),
@@ -275,6 +284,8 @@ fn every_setting_has_a_variable_that_stands_above_the_file() {
     assert_eq!(config.store.path, Path::new("/p"));
     assert_eq!(config.store.head_file, Path::new("/h"));
     assert_eq!(config.store.reserve, 0);
+    assert_eq!(config.audit.keep_for, Some(Duration::from_hours(30 * 24)));
+    assert_eq!(config.audit.keep_bytes, Some(20 << 30));
     assert_eq!(config.keys.algorithm, SigningAlgorithm::Rs256);
     assert_eq!(config.keys.jwks_max_age, Duration::from_secs(90));
     assert_eq!(config.keys.key_encryption_key_file(), Some(Path::new("/k")));
@@ -290,6 +301,18 @@ fn a_bad_setting_in_the_file_is_refused_with_its_line_its_key_and_the_rule() {
         (
             "\n\n[tokens]\n\n\n\nlifetime = \"25h\"",
             "agentidpd.toml:7: tokens.lifetime: must be between 1s and 24h",
+        ),
+        (
+            "[audit]\nkeep_for = \"23h\"",
+            "agentidpd.toml:2: audit.keep_for: must be forever, or a whole number with d, such as 90d",
+        ),
+        (
+            "[audit]\nkeep_for = \"0d\"",
+            "agentidpd.toml:2: audit.keep_for: must be forever, or between 1d and 36500d",
+        ),
+        (
+            "[audit]\nkeep_bytes = \"0MiB\"",
+            "agentidpd.toml:2: audit.keep_bytes: must be all, or a whole number with MiB or GiB, such as 20GiB",
         ),
         (
             "[store]\nreserve = \"64MB\"",

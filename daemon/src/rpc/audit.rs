@@ -12,7 +12,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use tracing::Instrument as _;
 
-use super::error::{invalid, status};
+use super::error::{gave_up, invalid, status};
 use super::{caller, duration, page_size, present, reason};
 use crate::service::audit::{EntryFilter, StoredEntry, TailEvent};
 use crate::service::log::{ExportChunk, ExportRange};
@@ -242,9 +242,7 @@ impl AuditService for Adapter {
         let last = last.into_stream().map(|last| match last {
             Ok(Ok(done)) => Ok(pruned(done)),
             Ok(Err(error)) => Err(status(&error)),
-            Err(_) => Err(Status::internal(
-                "the daemon gave up on it: its log says why",
-            )),
+            Err(_) => Err(gave_up()),
         });
         let steps = ReceiverStream::new(receiver).map(|step| Ok(pruned(step)));
         Ok(Response::new(steps.chain(last).boxed()))

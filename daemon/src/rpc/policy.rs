@@ -219,14 +219,14 @@ pub(crate) const RULES: &[Rule] = &[
         Action::AuditExport,
     ),
     rule(
-        "/agentidp.operator.v1.ChangeService/Watch",
-        Role::Auditor,
-        Action::ChangeWatch,
-    ),
-    rule(
         "/agentidp.operator.v1.AuditService/Prune",
         Role::Admin,
         Action::AuditPrune,
+    ),
+    rule(
+        "/agentidp.operator.v1.ChangeService/Watch",
+        Role::Auditor,
+        Action::ChangeWatch,
     ),
     rule(
         "/agentidp.operator.v1.StoreService/Check",

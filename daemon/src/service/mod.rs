@@ -464,7 +464,8 @@ impl Service {
             return Ok(());
         }
         let entries = self.store.entries_from(audit_seq, 1)?;
-        let entry = entries.first();
+        // It may have been pruned.
+        let entry = entries.first().filter(|stored| stored.seq == audit_seq);
         let entry: Option<Entry> =
             entry.and_then(|stored| serde_json::from_slice(&stored.json).ok());
         Err(ServiceError::revision_conflict(

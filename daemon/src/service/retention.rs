@@ -1,7 +1,7 @@
 //! How long the audit log keeps its entries. What is kept no longer is removed in steps, each of
 //! which is a commit whose entry names what it removed; the hashes stay, so the rest still proves.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use agentidp_shared::{
@@ -168,7 +168,8 @@ impl Step {
         self.entries += removed;
         self.held += kept;
         if removed > 0 {
-            self.bytes += bundle.bytes;
+            // What stays takes its part of them.
+            self.bytes += bundle.bytes * removed / entries.len().max(1) as u64;
         }
         true
     }
@@ -366,16 +367,10 @@ fn held(store: &dyn Store) -> Result<BTreeSet<OrganizationId>, ServiceError> {
 /// The entry before which bundles are to go so that the others have no more than `keep` bytes.
 fn size_limit(store: &dyn Store, keep: Option<u64>) -> Result<u64, ServiceError> {
     let Some(keep) = keep else { return Ok(0) };
-    let mut sizes = BTreeMap::new();
-    for number in 0.. {
-        let Some(bundle) = store.bundle(number)? else {
-            break;
-        };
-        sizes.insert(number, bundle.bytes);
-    }
+    let full = *store.head().borrow() / Bundle::ENTRIES;
     let mut total = 0_u64;
-    for (number, bytes) in sizes.into_iter().rev() {
-        total = total.saturating_add(bytes);
+    for number in (0..full).rev() {
+        total = total.saturating_add(store.bundle_bytes(number)?);
         if total > keep {
             return Ok((number + 1) * Bundle::ENTRIES);
         }

@@ -264,6 +264,9 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// The entries from 256 · `number` on that are kept together; `None`: there are not as many yet.
     fn bundle(&self, number: u64) -> Read<Option<Bundle>>;
 
+    /// How many bytes of the index the entries of bundle `number` take; 0: there are not as many yet.
+    fn bundle_bytes(&self, number: u64) -> Read<u64>;
+
     /// How many entries are durable, now and whenever that changes.
     fn head(&self) -> watch::Receiver<u64>;
 

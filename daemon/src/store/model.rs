@@ -358,6 +358,10 @@ impl Store for ModelStore {
         Ok(is_full.then_some(Bundle { entries, bytes }))
     }
 
+    fn bundle_bytes(&self, number: u64) -> Read<u64> {
+        Ok(self.bundle(number)?.map_or(0, |it| it.bytes))
+    }
+
     fn entries_before(
         &self,
         before: Option<u64>,

@@ -355,6 +355,10 @@ impl Store for JournaledStore {
         }))
     }
 
+    fn bundle_bytes(&self, number: u64) -> Read<u64> {
+        Ok(self.state.index.bundle(number)?.len() as u64)
+    }
+
     fn head(&self) -> watch::Receiver<u64> {
         self.state.head.subscribe()
     }

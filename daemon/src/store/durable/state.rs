@@ -160,9 +160,7 @@ impl State {
                 self.directory.note_auth(agent, item.entry.time);
             }
         }
-        if let Some(pruned) = &item.entry.pruned {
-            self.index.prune(pruned)?;
-        }
+        self.index.prune(item.entry)?;
         let mut open = self.open.write();
         // Replay begins with the frame that the bundle begins in, and so with entries before it.
         if seq < open.end() {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit::Pruned;
 use crate::id::OrganizationId;
 use crate::merkle::hash::HASH_TEXT_BYTES;
 use crate::merkle::{CheckpointError, MAX_PROOF, NodeHash, ProofError};
@@ -193,6 +194,12 @@ pub struct EntryHead {
     /// The tenant it concerns.
     #[serde(default)]
     pub organization_id: Option<OrganizationId>,
+    /// The entries that were removed from the log with it.
+    #[serde(default)]
+    pub pruned: Option<Pruned>,
+    /// How many those are.
+    #[serde(default)]
+    pub count: Option<u64>,
 }
 
 impl EntryHead {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use aws_lc_rs::digest::{Context, SHA256};
 
+use super::holes::Holes;
 use super::line::{End, EntryHead, EntryLine, Evidence, Fault, Header, PRUNED};
 use crate::id::OrganizationId;
 use crate::merkle::{
@@ -26,9 +27,12 @@ pub struct Report {
     pub to: u64,
     /// How many entries it has.
     pub entries: u64,
-    /// How many more there were, of which it has only the hashes: they were pruned. Nothing but the
-    /// entries that say so tells that from entries that someone has taken out of the export.
+    /// How many more there were, of which it has only the hashes: they were pruned, or someone has taken
+    /// them out of the export.
     pub pruned: u64,
+    /// How many of these at least no entry of the export says to have been pruned. The entries that say so
+    /// may be behind its end.
+    pub unexplained: u64,
 }
 
 /// What is known after some lines.
@@ -42,7 +46,7 @@ pub(super) struct Verifier {
     /// The first place that the next entry may have.
     next: u64,
     entries: u64,
-    pruned: u64,
+    holes: Holes,
     digest: Context,
 }
 
@@ -71,7 +75,7 @@ impl Verifier {
             note,
             frontier,
             entries: 0,
-            pruned: 0,
+            holes: Holes::default(),
             digest: Context::new(&SHA256),
         };
         verifier.digest(line);
@@ -91,7 +95,8 @@ impl Verifier {
                 if hash != said {
                     return Err(Fault::OtherHash);
                 }
-                let EntryHead { seq, .. } = EntryHead::of(entry).ok_or(Fault::NotAnEntry)?;
+                let head = EntryHead::of(entry).ok_or(Fault::NotAnEntry)?;
+                let seq = head.seq;
                 if seq != self.next {
                     return Err(Fault::OtherPlace {
                         found: seq,
@@ -100,6 +105,9 @@ impl Verifier {
                 }
                 if seq >= self.header.to {
                     return Err(Fault::NotInRange { found: seq });
+                }
+                if let Some(pruned) = &head.pruned {
+                    self.holes.said(pruned, head.count);
                 }
                 self.frontier.push(hash);
                 self.next = seq + 1;
@@ -131,8 +139,8 @@ impl Verifier {
             return Err(Fault::NotInRange { found: self.next });
         }
         self.frontier.push(hash);
+        self.holes.add(self.next);
         self.next += 1;
-        self.pruned += 1;
         self.digest(line);
         Ok(())
     }
@@ -209,7 +217,8 @@ impl Verifier {
             from: self.header.from,
             to: self.header.to,
             entries: self.entries,
-            pruned: self.pruned,
+            pruned: self.holes.count(),
+            unexplained: self.holes.unexplained(),
         }
     }
 }

@@ -77,7 +77,7 @@ impl Check<'_> {
             Some(_) | None if seq >= bounds.unknown => None,
             Some(last) if last.seq >= bounds.settled => None,
             // The entry that names it was pruned.
-            _ if expected.is_hidden(seq) => None,
+            _ if expected.is_hidden(seq) && last.is_none_or(|last| last.seq < seq) => None,
             Some(last) => Some(format!(
                 "the record was put back: it is as entry {seq} left it, and entry {} changed it last",
                 last.seq
@@ -253,6 +253,7 @@ impl Check<'_> {
                 return Err(OpenError::Interrupted);
             }
         }
+        self.lacking_in_all(expected, &index.prunings.lock());
         Ok(())
     }
 

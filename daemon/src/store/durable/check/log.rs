@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 
 use agentidp_shared::merkle::{Edge, NodeHash};
-use agentidp_shared::{Entry, Pruned, Target, TargetKind};
+use agentidp_shared::{Entry, Target, TargetKind};
 
 use super::super::bundle::{self, Summary};
 use super::super::database::gave_up;
@@ -17,7 +17,7 @@ use super::super::usage::{Count, Issued, UsageKey};
 use super::super::{OpenError, progress::Progress};
 use super::pruned::Concerned;
 use super::{Check, Finding, Part, word};
-use crate::store::{Record, Temporary, TemporaryKey, form};
+use crate::store::{ReadError, Record, Temporary, TemporaryKey, form};
 
 /// How many things may be kept for a time before what has expired is dropped.
 const MANY: usize = 65_536;
@@ -83,8 +83,8 @@ pub(super) struct Expected {
     pub(super) tiles: Vec<FullTile>,
     /// The tree.
     pub(super) tree: Edge,
-    /// What was pruned.
-    pub(super) prunings: Vec<Pruned>,
+    /// The entries that say what was pruned.
+    pub(super) prunings: Vec<Entry>,
     /// Whom each entry concerns.
     pub(super) concerned: Concerned,
     /// How many entries are known only by their hashes.
@@ -133,7 +133,9 @@ impl Expected {
             return None;
         };
         self.concerned.note(&entry);
-        self.prunings.extend(entry.pruned.clone());
+        if entry.pruned.is_some() {
+            self.prunings.push(entry.clone());
+        }
         if entry.seq != seq {
             let problem = format!("it says that it is entry {}", entry.seq);
             check

@@ -58,9 +58,17 @@ impl Concerned {
 
 impl Expected {
     /// Whether the entry at `seq` may be missing from the index.
-    fn may_lack(&self, seq: u64, since: &[Pruned]) -> bool {
-        let mut prunings = self.prunings.iter().chain(since);
+    fn may_lack(&self, seq: u64, since: &[Entry]) -> bool {
+        let prunings = self.prunings.iter().chain(since);
+        let mut prunings = prunings.filter_map(|entry| entry.pruned.as_ref());
         prunings.any(|pruned| self.concerned.may_be_covered(pruned, seq))
+    }
+
+    /// How many entries are said to have been pruned.
+    fn said(&self, since: &[Entry]) -> u64 {
+        let later = since.iter().filter(|entry| entry.seq >= self.end);
+        let prunings = self.prunings.iter().chain(later);
+        prunings.filter_map(|entry| entry.count).sum()
     }
 
     /// Whether the entry at `seq` is known only by its hash.
@@ -98,7 +106,7 @@ impl Check<'_> {
         expected: &Expected,
         number: u64,
         entries: &[StoredEntry],
-        since: &[Pruned],
+        since: &[Entry],
     ) {
         if entries.len() as u64 == bundle::ENTRIES {
             return;
@@ -112,6 +120,18 @@ impl Check<'_> {
                 let problem = "it is not there, and no entry says that it was pruned".to_owned();
                 self.report.add(Finding::entry(Part::Index, seq, problem));
             }
+        }
+    }
+
+    /// No more are missing than the entries that say so have counted: whom one concerned that is there no
+    /// more, and so whether a legal hold stood against it, nothing else can tell.
+    pub(super) fn lacking_in_all(&mut self, expected: &Expected, since: &[Entry]) {
+        let (missing, said) = (self.report.pruned, expected.said(since));
+        if missing > said {
+            let problem = format!(
+                "{missing} entries are not there, and the log says that {said} were pruned"
+            );
+            self.report.add(Finding::whole(Part::Index, problem));
         }
     }
 }
