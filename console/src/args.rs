@@ -5,11 +5,11 @@ mod common;
 mod credential;
 mod key;
 mod organization;
+mod prune;
 mod screen;
 mod token;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use agentidp_shared::merkle::VerifierKey;
 use agentidp_shared::{Action, Outcome};
@@ -22,12 +22,12 @@ pub use self::agent::{
 pub use self::common::{Consent, DryRun, Limit, Revision, Watch};
 pub use self::credential::CredentialCommand;
 pub use self::key::{KeyCommand, KeyRotateArgs};
-pub use self::organization::{AgeLimit, OrgCommand};
+pub use self::organization::{AgeLimit, HoldArgs, OrgCommand};
+pub use self::prune::PruneArgs;
 pub use self::screen::ScreenArgs;
 pub use self::token::{RevokeTokenArgs, TokenCommand, WhichTokens};
 
 use crate::complete;
-use crate::duration;
 use crate::socket::SocketChoice;
 
 /// How the command line answers.
@@ -283,23 +283,7 @@ back: export it first.
 Examples:
   agentidp audit prune --older-than 365d --dry-run
   agentidp audit prune --larger-than 20480 --reason 'the disk is small'")]
-    Prune {
-        /// Only entries that are older, such as 90d
-        #[arg(long, value_name = "AGE", value_parser = duration::parse)]
-        older_than: Option<Duration>,
-        /// The oldest, until the others take no more than so many MiB of the index
-        #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..1 << 40))]
-        larger_than: Option<u64>,
-        /// Why, for the audit log; asked for on a terminal
-        #[arg(long, value_name = "TEXT")]
-        reason: Option<String>,
-        /// Do it without asking
-        #[arg(short, long)]
-        yes: bool,
-        /// Do it or not.
-        #[command(flatten)]
-        dry: DryRun,
-    },
+    Prune(PruneArgs),
     /// Verifies the daemon's log; or, without the daemon, an export or the proof of an entry
     #[command(after_help = "\
 Without FILE every entry of the log is read from the daemon, and must make the tree of the checkpoint

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Subcommand;
+use clap::{Args as ClapArgs, Subcommand};
 
 use super::{Consent, DryRun, Limit, Revision, Watch};
 use crate::{complete, duration};
@@ -96,31 +96,25 @@ Example:
         yes: bool,
     },
     /// Puts an organization under legal hold: its entries stay in the audit log, however old
-    Hold {
-        /// The organization's id or name
-        #[arg(add = complete::organizations())]
-        organization: String,
-        /// Reason and consent.
-        #[command(flatten)]
-        consent: Consent,
-        /// Do it or not.
-        #[command(flatten)]
-        dry: DryRun,
-    },
+    Hold(HoldArgs),
     /// Lifts the legal hold of an organization
     #[command(after_help = "\
 From then on its entries are removed as old as anybody's, which cannot be undone.")]
-    Release {
-        /// The organization's id or name
-        #[arg(add = complete::organizations())]
-        organization: String,
-        /// Reason and consent.
-        #[command(flatten)]
-        consent: Consent,
-        /// Do it or not.
-        #[command(flatten)]
-        dry: DryRun,
-    },
+    Release(HoldArgs),
+}
+
+/// An organization whose entries are to stay, or need not any more.
+#[derive(Debug, ClapArgs)]
+pub struct HoldArgs {
+    /// The organization's id or name
+    #[arg(add = complete::organizations())]
+    pub organization: String,
+    /// Reason and consent.
+    #[command(flatten)]
+    pub consent: Consent,
+    /// Do it or not.
+    #[command(flatten)]
+    pub dry: DryRun,
 }
 
 /// How old a credential may become.

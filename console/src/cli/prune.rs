@@ -1,13 +1,12 @@
 //! `agentidp audit prune`.
 
 use std::io::Write;
-use std::time::Duration;
 
 use agentidp_proto::convert::duration;
 use agentidp_proto::v1;
 use serde::Serialize;
 
-use crate::args::{Consent, DryRun, Revision};
+use crate::args::{Consent, PruneArgs, Revision};
 use crate::client::Client;
 use crate::error::Error;
 
@@ -16,16 +15,6 @@ use super::{consent, tell};
 
 /// After this many entries, how far it is is told.
 const TOLD_EVERY: u64 = 1 << 18;
-
-/// What is asked for on the command line.
-pub(super) struct Asked {
-    pub(super) older_than: Option<Duration>,
-    /// In MiB.
-    pub(super) larger_than: Option<u64>,
-    pub(super) reason: Option<String>,
-    pub(super) is_agreed: bool,
-    pub(super) dry: DryRun,
-}
 
 /// What is printed.
 #[derive(Debug, Serialize)]
@@ -62,32 +51,29 @@ impl Record for Pruned {
 
 pub(super) async fn run(
     client: &Client,
-    asked: Asked,
+    args: PruneArgs,
     output: &mut Output<impl Write>,
 ) -> Result<(), Error> {
     let consent = Consent {
-        reason: asked.reason,
+        reason: args.reason,
         revision: Revision::default(),
-        yes: asked.is_agreed,
+        yes: args.yes,
     };
-    let is_dry = asked.dry.dry_run;
+    let is_dry = args.dry.dry_run;
     if !is_dry {
         consent::check_can_be_had(&consent, true)?;
     }
     let request = v1::PruneAuditRequest {
-        older_than: asked.older_than.map(duration),
-        larger_than: asked.larger_than.map(|mebibytes| mebibytes << 20),
+        older_than: args.older_than.map(duration),
+        larger_than: args.larger_than.map(|mebibytes| mebibytes << 20),
         reason: String::new(),
         dry_run: true,
     };
     let mut found = follow(client, request.clone(), "looked at").await?;
     if !is_dry && found.entries > 0 {
-        let question = format!(
-            "Remove {} entries from the audit log? They cannot be brought back.",
-            found.entries
-        );
+        tell("what is removed cannot be brought back");
         let request = v1::PruneAuditRequest {
-            reason: consent::obtain(&consent, &question)?,
+            reason: consent::obtain_count(&consent, true, found.entries, "removed")?,
             dry_run: false,
             ..request
         };

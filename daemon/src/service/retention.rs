@@ -82,7 +82,7 @@ pub(crate) struct LastRun {
 pub(super) struct Keeping {
     /// Held while a step is decided on and done, and while a hold is: so nothing is removed of an
     /// organization whose hold was acknowledged.
-    alone: tokio::sync::Mutex<()>,
+    pub(super) alone: tokio::sync::Mutex<()>,
     last: Mutex<Option<LastRun>>,
 }
 

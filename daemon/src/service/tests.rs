@@ -26,6 +26,7 @@ mod bulk;
 mod evidence;
 mod jumps;
 mod power;
+mod retention;
 mod review;
 mod tokens;
 

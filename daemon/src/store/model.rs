@@ -128,6 +128,11 @@ impl ModelStore {
         *self.failure.lock() = Some(cause.to_owned());
     }
 
+    /// From here on commits are made again.
+    pub(crate) fn recover(&self) {
+        *self.failure.lock() = None;
+    }
+
     /// The newest checkpoint that it was given to keep.
     pub(crate) fn checkpoint(&self) -> String {
         self.checkpoint.lock().clone()

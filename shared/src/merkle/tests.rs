@@ -367,7 +367,7 @@ impl Log {
     }
 
     /// One whose entry `seq` says that `count` entries were pruned.
-    pub(super) fn with(size: u64, seq: u64, pruned: Pruned, count: u64) -> Self {
+    pub(super) fn with(size: u64, seq: u64, pruned: &Pruned, count: u64) -> Self {
         Self::made(size, |entry| {
             if entry.seq == seq {
                 entry.pruned = Some(pruned.clone());

@@ -15,6 +15,7 @@ use crate::store::suite::{agent, entry, every_store, newest};
 mod faults;
 mod flips;
 mod integrity;
+pub(crate) mod pruning;
 mod scale;
 
 fn options(root: &Path) -> StoreOptions {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use agentidp_shared::{Action, OrganizationId};
 
 use super::*;
-use crate::store::suite::{agent, credential, entry, keep, organization, prune, token};
+use crate::store::suite::{agent, credential, entry, keep, organization, token};
 
 /// A store with some of everything, with several bundles of entries, that was shut down.
 async fn full(root: &Path) -> StoreOptions {
@@ -359,52 +359,4 @@ async fn one_flipped_bit_in_the_last_frame_is_not_taken_for_a_torn_write() {
         assert!(error.contains("one bit"), "bit {bit}: {error}");
         assert_eq!(fs::read(segment(&options)).unwrap(), changed);
     }
-}
-
-#[tokio::test]
-async fn what_was_pruned_stays_pruned_and_only_that_may_be_missing() {
-    let root = tempfile::tempdir().unwrap();
-    let options = create(root.path());
-    let store = JournaledStore::open(&options).unwrap();
-    for number in 0..900 {
-        let mut one = entry(Action::TokenIssue);
-        one.organization_id = Some(organization(number % 2, "some", 1).id);
-        store.commit(Commit::new(one)).await.unwrap();
-    }
-    store.commit(prune(0, 768, 1)).await.unwrap();
-    let there = store.entries_from(0, usize::MAX).unwrap();
-    let tree = store.tree();
-    let report = store
-        .check_in_use(Timestamp::from_millis(1))
-        .unwrap()
-        .unwrap();
-    assert!(report.is_sound(), "{:?}", report.findings);
-    // As a crash leaves it: the journal is replayed.
-    drop(store);
-    let read = |options: &StoreOptions| {
-        let store = JournaledStore::open(options).unwrap();
-        assert_eq!(store.tree().root(), tree.root());
-        let entries = store.entries_from(0, usize::MAX).unwrap();
-        store.shutdown();
-        entries
-    };
-    assert_eq!(read(&options), there);
-    let report = check(&options).unwrap();
-    assert!(report.is_sound(), "{:?}", report.findings);
-    assert_eq!(report.pruned, tree.size() - there.len() as u64);
-    // Made anew from a journal that has them all.
-    fs::remove_dir_all(options.path.join("index")).unwrap();
-    assert_eq!(read(&options), there);
-    assert_eq!(found(&options), Vec::<String>::new());
-    // One that was under legal hold is missed.
-    let index = index::Index::open(&options.path.join("index")).unwrap();
-    let lost = there.iter().find(|it| it.seq >= 256).unwrap().seq;
-    let mut bundle = bundle::unpack(1, &index.bundle(1).unwrap()).unwrap();
-    bundle.retain(|it| it.seq != lost);
-    let summary = bundle::Summary::from_bytes(&index.summary(1).unwrap());
-    let packed = bundle::pack(1, &bundle).unwrap();
-    index.put_bundle(1, &packed, &summary).unwrap();
-    drop(index);
-    let problem = "it is not there, and no entry says that it was pruned";
-    assert_eq!(found(&options), [format!("index: entry {lost}: {problem}")]);
 }

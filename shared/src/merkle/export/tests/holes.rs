@@ -28,7 +28,7 @@ fn kept() -> (Log, impl Fn(u64) -> bool + Copy) {
         to: 30,
         held: vec![organization(0)],
     };
-    (Log::with(40, 30, said, 20), is_gone)
+    (Log::with(40, 30, &said, 20), is_gone)
 }
 
 #[test]
