@@ -250,7 +250,7 @@ mod tests {
             verify(&export(), Format::Ndjson).unwrap(),
             format!(
                 "{{\"origin\":\"log.example/audit\",\"size\":2,\"root\":\"{root}\",\"from\":0,\
-                 \"to\":2,\"entries\":2}}\n"
+                 \"to\":2,\"entries\":2,\"pruned\":0,\"unexplained\":0}}\n"
             )
         );
     }

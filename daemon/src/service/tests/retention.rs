@@ -173,7 +173,7 @@ async fn nothing_of_an_organization_under_legal_hold_is_removed_until_it_is_lift
     };
     let before = of_demo(bench.entries());
     let done = bench.prune(older_than(30)).await.unwrap();
-    assert!(done.entries > 500 && done.held >= 300, "{done:?}");
+    assert!(done.entries > 500 && done.held > 250, "{done:?}");
     assert_eq!(bench.last().pruned.unwrap().held, [demo]);
     assert_eq!(of_demo(bench.entries()), before);
     // It holds for a daemon that is started anew.
@@ -271,7 +271,7 @@ async fn the_configuration_is_enforced_and_a_failure_is_told() {
         (failed.time, failed.progress.entries),
         (bench.service.now(), 0)
     );
-    assert!(failed.failure.unwrap().contains("the disk is full"));
+    assert!(failed.failure.unwrap().contains("nothing can be written now"));
 
     let mut bench = Box::pin(bench.restart()).await;
     bench.service.settings.retention.keep_for = Some(DAY * 30);
