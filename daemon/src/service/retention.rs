@@ -15,8 +15,8 @@ use crate::store::{Bundle, Commit, Store};
 
 /// How many bundles of entries are removed with one commit: others wait meanwhile.
 const BUNDLES: u64 = 16;
-/// How many organizations one entry names as held: it has at most 4 KiB.
-const MOST_HELD: usize = 64;
+/// How many organizations one entry names as held: it has at most 4 KiB, of which a reason can take half.
+const MOST_HELD: usize = 32;
 
 /// What the log keeps. What is absent keeps everything.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

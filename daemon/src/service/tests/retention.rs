@@ -271,7 +271,12 @@ async fn the_configuration_is_enforced_and_a_failure_is_told() {
         (failed.time, failed.progress.entries),
         (bench.service.now(), 0)
     );
-    assert!(failed.failure.unwrap().contains("nothing can be written now"));
+    assert!(
+        failed
+            .failure
+            .unwrap()
+            .contains("nothing can be written now")
+    );
 
     let mut bench = Box::pin(bench.restart()).await;
     bench.service.settings.retention.keep_for = Some(DAY * 30);
