@@ -40,8 +40,8 @@ fn held() -> TestDaemon {
             let _ = client.token(&[]).token();
         }
     }
-    let hold = ["org", "hold", "acme", "--reason", "a case", "--yes"];
-    let held = daemon.cli().run(&[&hold[..], &["-o", "json"]].concat());
+    let command = ["org", "hold", "acme", "--reason", "a case", "--yes"];
+    let held = daemon.cli().run(&[&command[..], &["-o", "json"]].concat());
     assert_eq!(held.ok().json()["is_held"], true);
     daemon
 }
