@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Instant;
 
-use agentidp_tests::{Cli, Registration, TestDaemon};
+use agentidp_tests::{Cli, DEADLINE, Registration, TestDaemon};
 use serde_json::Value;
 
 use super::independent::entries_in;
@@ -183,6 +184,11 @@ fn the_daemon_keeps_what_it_is_told_to_and_says_so() {
     let retention = &status["retention"];
     assert_eq!(retention["keep_for_seconds"], 90 * 86_400);
     assert!(retention["failure"].is_null(), "{retention}");
+    // It looks when it starts.
+    let deadline = Instant::now() + DEADLINE;
+    while daemon.cli().json(&["status", "-o", "json"])["retention"]["ran_at"].is_null() {
+        assert!(Instant::now() < deadline, "it did not look");
+    }
     let line = daemon.cli().run(&["status"]).ok();
     let said = line.stdout().contains("entries are kept for 90d");
     assert!(said, "{}", line.stdout());

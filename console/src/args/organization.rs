@@ -99,7 +99,7 @@ Example:
     Hold(HoldArgs),
     /// Lifts the legal hold of an organization
     #[command(after_help = "\
-From then on its entries are removed as old as anybody's, which cannot be undone.")]
+From then on its entries are removed when they are old, which cannot be undone.")]
     Release(HoldArgs),
 }
 

@@ -135,7 +135,7 @@ async fn set_held(
         )
     } else {
         (
-            "its entries would be removed from the audit log as old as anybody's",
+            "its entries would be removed from the audit log when they are old",
             format!(
                 "Let old audit entries of {} go? What is removed cannot be brought back.",
                 inert(&organization)

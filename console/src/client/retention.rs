@@ -68,7 +68,7 @@ impl fmt::Display for RetentionStatus {
             return Ok(());
         };
         if !self.failure.is_empty() {
-            return write!(f, "; pruning FAILED at {ran_at}: {}", self.failure);
+            return write!(f, "; pruning STOPPED at {ran_at}: {}", self.failure);
         }
         write!(f, "; {} pruned at {ran_at}", thousands(self.entries))?;
         if self.held > 0 {

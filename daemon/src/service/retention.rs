@@ -11,12 +11,15 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::{Caller, Changed, Reach, Service, ServiceError};
-use crate::store::{Bundle, Commit, Store};
+use crate::store::{Bundle, Commit, EntryFilter, Store};
 
 /// How many bundles of entries are removed with one commit: others wait meanwhile.
 const BUNDLES: u64 = 16;
 /// How many organizations one entry names as held: it has at most 4 KiB, of which a reason can take half.
 const MOST_HELD: usize = 32;
+
+/// How long after a restore nothing is removed that nobody asks for.
+const GRACE: Duration = Duration::from_hours(24);
 
 /// What the log keeps. What is absent keeps everything.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -30,7 +33,7 @@ pub(crate) struct Retention {
 /// What one who asks for it wants removed.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Asked {
-    /// What stays; what it does not say is as configured.
+    /// What stays; when it says nothing, what is configured.
     pub(crate) retention: Retention,
     /// Why, for the log.
     pub(crate) reason: Option<Reason>,
@@ -290,7 +293,10 @@ impl Service {
             is_asked_for: false,
         };
         let (unheard, _nobody) = mpsc::channel(1);
-        let run = self.prune_log(pruning, &unheard).await;
+        let run = match self.await_holds().await {
+            Ok(()) => self.prune_log(pruning, &unheard).await,
+            Err(error) => Err(error),
+        };
         let last = match run {
             Ok(progress) => {
                 if progress.entries > 0 {
@@ -315,6 +321,22 @@ impl Service {
             }
         };
         *self.keeping.last.lock() = Some(last);
+    }
+
+    /// Refuses for a time after a restore: what a backup does not have of the legal holds has to be put
+    /// again first.
+    async fn await_holds(&self) -> Result<(), ServiceError> {
+        let restored = self.read(last_restore).await?;
+        match restored.filter(|time| self.now() < time.plus(GRACE)) {
+            None => Ok(()),
+            Some(time) => Err(ServiceError::new(
+                Code::InvalidState,
+                format!(
+                    "the store was restored at {time}: nothing is removed until {}, so that legal holds that the backup lacks can be put again",
+                    time.plus(GRACE)
+                ),
+            )),
+        }
     }
 
     /// What the log keeps, and how the last look for the rest went.
@@ -362,6 +384,26 @@ fn held(store: &dyn Store) -> Result<BTreeSet<OrganizationId>, ServiceError> {
     let all = store.organizations(None, usize::MAX)?;
     let held = all.iter().filter(|it| it.record.is_held);
     Ok(held.map(|it| it.record.id).collect())
+}
+
+/// When the store was last restored from a backup, as far as the log has it.
+fn last_restore(store: &dyn Store) -> Result<Option<Timestamp>, ServiceError> {
+    let filter = EntryFilter {
+        action: Some(Action::StoreRestore),
+        ..EntryFilter::default()
+    };
+    let mut before = None;
+    loop {
+        let page = store.entries_before(before, &filter, 1)?;
+        if let Some(stored) = page.entries.first() {
+            let entry: Option<Entry> = serde_json::from_slice(&stored.json).ok();
+            return Ok(entry.map(|it| it.time));
+        }
+        if page.next_before.is_none() {
+            return Ok(None);
+        }
+        before = page.next_before;
+    }
 }
 
 /// The entry before which bundles are to go so that the others have no more than `keep` bytes.

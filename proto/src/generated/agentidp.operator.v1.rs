@@ -908,10 +908,10 @@ pub struct ExportAuditResponse {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PruneAuditRequest {
-    /// only entries that are older; absent: as configured
+    /// entries that are older; neither this nor larger_than: as configured
     #[prost(message, optional, tag = "1")]
     pub older_than: ::core::option::Option<::prost_types::Duration>,
-    /// the oldest, until the rest has no more bytes; absent: as configured
+    /// the oldest, until the rest has no more bytes
     #[prost(uint64, optional, tag = "2")]
     pub larger_than: ::core::option::Option<u64>,
     /// for the audit log

@@ -2,20 +2,30 @@
 
 use super::*;
 use crate::store::durable::check;
-use crate::store::durable::tests::pruning::{counted, lose};
-use crate::store::suite::prune;
+use crate::store::durable::tests::pruning::{counted, hide, lose};
+use crate::store::suite::{organization, prune};
 
-/// The organization of the agents of these tests, which is not the one under legal hold.
+/// The organization under legal hold.
 const HELD: u64 = 9;
+/// How many entries it has, all of them in the first bundle.
+const KEPT: usize = 10;
 
 fn problems(place: &Place) -> Vec<String> {
     let report = check(&place.options("store")).unwrap();
     report.findings.iter().map(ToString::to_string).collect()
 }
 
-/// A store with a journal that has only its end, before which 256 entries were pruned; and its backup.
+/// A store with a journal that has only its end, before which the first bundle was pruned; and its backup.
 fn trimmed(place: &Place) -> Whole {
     let store = place.open("store");
+    for _ in 0..KEPT {
+        let mut one = entry(Action::AgentShow);
+        one.organization_id = Some(organization(HELD, "held", 1).id);
+        place
+            .runtime
+            .block_on(store.commit(Commit::new(one)))
+            .unwrap();
+    }
     fill_a_segment(place, &store, 1_000);
     (100..400).for_each(|number| place.register(&store, number));
     let commit = counted(&store, prune(0, 256, HELD));
@@ -36,7 +46,7 @@ fn the_index_is_made_anew_without_what_was_pruned() {
     let commit = counted(&store, prune(0, 512, HELD));
     place.runtime.block_on(store.commit(commit)).unwrap();
     let there = store.entries_from(0, usize::MAX).unwrap();
-    assert_eq!(there.first().unwrap().seq, 512);
+    assert_eq!(there[KEPT].seq, 512);
     let root = store.tree().root();
     store.shutdown();
     drop(store);
@@ -53,7 +63,7 @@ fn the_index_is_made_anew_without_what_was_pruned() {
     // The backup alone has what was pruned before it, and no more.
     place.restore(&backup, "again", None, None).unwrap();
     let again = place.open("again").entries_from(0, usize::MAX).unwrap();
-    assert_eq!(again.first().unwrap().seq, 256);
+    assert_eq!(again[KEPT].seq, 256);
 }
 
 #[test]
@@ -64,6 +74,19 @@ fn what_vanished_from_before_the_journal_is_found() {
     assert_eq!(
         problems(&place),
         ["index: entry 300: it is not there, and no entry says that it was pruned"]
+    );
+}
+
+#[test]
+fn what_hides_the_rest_of_a_pruned_bundle_is_found() {
+    let place = Place::new();
+    drop(trimmed(&place));
+    let whole = problems(&place);
+    assert_eq!(whole, Vec::<String>::new());
+    hide(&place.options("store"), 0);
+    assert_eq!(
+        problems(&place),
+        ["index: what finds the entries 0 to 255 is not theirs"]
     );
 }
 

@@ -295,6 +295,26 @@ async fn the_configuration_is_enforced_and_a_failure_is_told() {
 }
 
 #[tokio::test]
+async fn after_a_restore_legal_holds_can_be_put_again_before_anything_goes() {
+    let mut bench = Bench::new().await;
+    bench.fill(600, None).await;
+    bench.pass(DAY * 60);
+    let (now, action) = (bench.service.now(), Action::StoreRestore);
+    let restored = Entry::new(now, Actor::system(), action, Outcome::Success);
+    bench.store.commit(Commit::new(restored)).await.unwrap();
+    bench.service.settings.retention.keep_for = Some(DAY * 30);
+    let size = bench.size();
+    bench.service.enforce_retention().await;
+    let waits = bench.service.retention().1.unwrap();
+    assert!(waits.failure.unwrap().contains("was restored"));
+    assert_eq!(bench.size(), size);
+    bench.pass(DAY);
+    bench.service.enforce_retention().await;
+    let done = bench.service.retention().1.unwrap();
+    assert_eq!((done.failure, done.progress.entries), (None, 512));
+}
+
+#[tokio::test]
 async fn who_may_not_or_does_not_say_what_and_why_is_refused() {
     let bench = Bench::new().await;
     let nothing = Asked {

@@ -10,7 +10,7 @@ use super::super::places;
 use super::super::records::Header;
 use super::log::{Expected, name_of, short, tile_digest};
 use super::naming::Asked;
-use super::pruned::bundle_digest;
+use super::pruned::{bundle_digest, finds};
 use super::{Bounds, Check, Finding, Part, word};
 use crate::store::form::hex;
 use crate::store::{Record, RecordKey, Temporary, TemporaryKey, form};
@@ -229,21 +229,23 @@ impl Check<'_> {
             let entries = index
                 .bundle(number)
                 .and_then(|packed| bundle::unpack(number, &packed));
-            let (mut is_whole, mut is_empty) = (true, false);
-            match entries {
-                Ok(entries) if bundle_digest(index, number, &entries)? == digest => {
-                    is_whole = entries.len() as u64 == bundle::ENTRIES;
-                    is_empty = entries.is_empty();
-                    self.lacking(expected, number, &entries, &index.prunings.lock());
-                }
-                Ok(entries) => asked.differs(number, entries),
-                Err(_) => asked.differs(number, Vec::new()),
-            }
             let found = index.summary(number)?;
-            // A summary that is missing hides nothing, one of an empty bundle nothing that is there, and
-            // one of a bundle that is not whole was made of entries that the log may have no more.
-            let is_known = is_whole || (expected.is_whole && !is_empty) || found == bundle::PRUNED;
-            if is_known && !is_empty && !found.is_empty() && short(&sha256(&found)) != *summary {
+            let is_as_made = short(&sha256(&found)) == *summary;
+            let finds_all = match entries {
+                Ok(entries) if bundle_digest(index, number, &entries)? == digest => {
+                    self.lacking(expected, number, &entries, &index.prunings.lock());
+                    let is_whole = entries.len() as u64 == bundle::ENTRIES;
+                    // One of a bundle that was pruned was made of entries that the log may have no more.
+                    let may_differ = entries.is_empty() || !(is_whole || expected.is_whole);
+                    is_as_made || (may_differ && finds(&found, &entries))
+                }
+                other => {
+                    asked.differs(number, other.unwrap_or_default());
+                    is_as_made
+                }
+            };
+            // A summary that is missing hides nothing.
+            if !finds_all && !found.is_empty() {
                 let (first, last) = bundle::range(number);
                 let problem = format!("what finds the entries {first} to {last} is not theirs");
                 self.report.add(Finding::whole(Part::Index, problem));

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use agentidp_shared::merkle::NodeHash;
 use agentidp_shared::{Entry, OrganizationId, Pruned};
 
-use super::super::bundle;
+use super::super::bundle::{self, Summary};
 use super::super::index::Index;
 use super::log::{Expected, Short, tile_digest};
 use super::{Check, Finding, Part};
@@ -98,6 +98,19 @@ pub(super) fn bundle_digest(
     Ok(tile_digest(&leaves.collect::<Vec<_>>()))
 }
 
+/// Whether each of `entries` is found by the summary `found`.
+pub(super) fn finds(found: &[u8], entries: &[StoredEntry]) -> bool {
+    let mut own = Summary::new();
+    for stored in entries {
+        if let Ok(entry) = serde_json::from_slice(&stored.json) {
+            own.add(&entry);
+        }
+    }
+    let mut pairs = own.as_bytes().iter().zip(found);
+    entries.is_empty()
+        || (found.len() == own.as_bytes().len() && pairs.all(|(own, it)| own & it == *own))
+}
+
 impl Check<'_> {
     /// Whatever bundle `number` lacks was pruned. `since` are the prunings that the log did not have
     /// when it was read.
@@ -127,6 +140,10 @@ impl Check<'_> {
     /// more, and so whether a legal hold stood against it, nothing else can tell.
     pub(super) fn lacking_in_all(&mut self, expected: &Expected, since: &[Entry]) {
         let (missing, said) = (self.report.pruned, expected.said(since));
+        if missing > 0 {
+            let note = format!("{missing} entries were pruned: of them only the hashes are there");
+            self.report.notes.push(note);
+        }
         if missing > said {
             let problem = format!(
                 "{missing} entries are not there, and the log says that {said} were pruned"

@@ -60,6 +60,15 @@ pub(crate) fn lose(options: &StoreOptions, is_lost: impl Fn(u64) -> bool) {
     }
 }
 
+/// Has queries pass over a bundle of a store that is closed.
+pub(crate) fn hide(options: &StoreOptions, number: u64) {
+    let index = index::Index::open(&options.path.join("index")).unwrap();
+    let packed = index.bundle(number).unwrap();
+    index
+        .replace_bundle(number, &packed, bundle::PRUNED)
+        .unwrap();
+}
+
 fn read(options: &StoreOptions) -> Vec<StoredEntry> {
     let store = JournaledStore::open(options).unwrap();
     let entries = store.entries_from(0, usize::MAX).unwrap();
