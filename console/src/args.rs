@@ -5,6 +5,7 @@ mod common;
 mod credential;
 mod key;
 mod organization;
+mod prune;
 mod screen;
 mod token;
 
@@ -21,7 +22,8 @@ pub use self::agent::{
 pub use self::common::{Consent, DryRun, Limit, Revision, Watch};
 pub use self::credential::CredentialCommand;
 pub use self::key::{KeyCommand, KeyRotateArgs};
-pub use self::organization::{AgeLimit, OrgCommand};
+pub use self::organization::{AgeLimit, HoldArgs, OrgCommand};
+pub use self::prune::PruneArgs;
 pub use self::screen::ScreenArgs;
 pub use self::token::{RevokeTokenArgs, TokenCommand, WhichTokens};
 
@@ -272,6 +274,16 @@ Examples:
         #[arg(long, value_name = "SEQ")]
         to: Option<u64>,
     },
+    /// Removes entries that are kept no longer; their hashes stay, so that the rest still proves
+    #[command(after_help = "\
+Without --older-than and --larger-than, what the configuration says. Entries of organizations under
+legal hold stay. The log is cut in whole bundles of 256 entries, and what is removed cannot be brought
+back: export it first.
+
+Examples:
+  agentidp audit prune --older-than 365d --dry-run
+  agentidp audit prune --larger-than 20480 --reason 'the disk is small'")]
+    Prune(PruneArgs),
     /// Verifies the daemon's log; or, without the daemon, an export or the proof of an entry
     #[command(after_help = "\
 Without FILE every entry of the log is read from the daemon, and must make the tree of the checkpoint

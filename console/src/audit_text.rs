@@ -1,7 +1,7 @@
 //! Audit entries in a few words, for tables and screens. Not made inert here: whoever shows the
 //! text does that.
 
-use agentidp_shared::{ActorKind, Entry, TargetKind};
+use agentidp_shared::{ActorKind, Entry, Pruned, TargetKind};
 
 /// Who did it: the name if there is one.
 pub(crate) fn actor(entry: &Entry) -> String {
@@ -56,10 +56,23 @@ pub(crate) fn details_with(entry: &Entry, name_agent: impl Fn(&str) -> String) -
         let (entries, root) = (head.entries, head.root);
         words.push(format!("against a head of {entries} entries, root {root}"));
     }
-    if let Some(count) = entry.count {
-        words.push(format!("{count} times"));
+    match (&entry.pruned, entry.count) {
+        (Some(pruned), count) => words.push(removed(pruned, count.unwrap_or_default())),
+        (None, Some(count)) => words.push(format!("{count} times")),
+        (None, None) => {}
     }
     words.join(" ")
+}
+
+/// What was removed from the log.
+fn removed(pruned: &Pruned, count: u64) -> String {
+    let (first, last) = (pruned.from, pruned.to.saturating_sub(1));
+    let held = match pruned.held.len() {
+        0 => String::new(),
+        1 => ", one organization's held".to_owned(),
+        many => format!(", those of {many} organizations held"),
+    };
+    format!("{count} of the entries {first} to {last}{held}")
 }
 
 /// The last characters of a UUID, which tell neighbours apart: the first ones are their time.
@@ -121,6 +134,21 @@ mod tests {
         });
         let text = details_with(&entry, |id| short_id(id).to_owned());
         assert_eq!(text, "token 4f2a1c");
+    }
+
+    #[test]
+    fn a_pruning_says_what_went_and_that_something_was_held() {
+        let now = Timestamp::from_millis(0);
+        let mut entry = Entry::new(now, Actor::system(), Action::AuditPrune, Outcome::Success);
+        entry.count = Some(500);
+        entry.pruned = Some(Pruned {
+            from: 0,
+            to: 512,
+            held: vec![agentidp_shared::OrganizationId::from_bytes([1; 16])],
+        });
+        let text = details_with(&entry, str::to_owned);
+        let held = "one organization's held";
+        assert_eq!(text, format!("500 of the entries 0 to 511, {held}"));
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::listeners::Listeners;
 use crate::rpc::{self, About, Certified, Operators, StoreWork};
 use crate::scrape;
 use crate::service::log::{self, Handover};
+use crate::service::retention::Retention;
 use crate::service::tier::TierLimits;
 use crate::service::{Service, Settings, Tiers, init};
 use crate::sink::{Checkpoints, Sink};
@@ -37,6 +38,8 @@ use crate::witness::Witness;
 const DRAIN: Duration = Duration::from_secs(7);
 /// How often what waits for its time is looked at.
 const TICK: Duration = Duration::from_secs(5);
+/// How often the audit log is looked through for what is kept no longer.
+const RETENTION_CHECK: Duration = Duration::from_hours(1);
 /// How often credentials are looked through for those that are old or about to expire.
 const AGE_CHECK: Duration = Duration::from_mins(10);
 /// How often the service manager hears how far a long start is.
@@ -256,6 +259,10 @@ impl Daemon {
             tiers: tiers(config),
             rotation_period: config.keys.rotation_period,
             limits: config.limits,
+            retention: Retention {
+                keep_for: config.audit.keep_for,
+                keep_bytes: config.audit.keep_bytes,
+            },
         };
         let sinks = sinks(&config.audit)?;
         let store = Arc::new(open_store(config, notifier).await?);
@@ -367,6 +374,7 @@ impl Daemon {
         }
         parts.spawn(backups.run_schedule());
         parts.spawn(tick(Arc::clone(&service), stopping.clone()));
+        parts.spawn(enforce_retention(Arc::clone(&service), stopping.clone()));
         parts.spawn(look_through_credentials(
             Arc::clone(&service),
             stopping.clone(),
@@ -452,6 +460,24 @@ async fn tick(service: Arc<Service>, stopping: CancellationToken) -> anyhow::Res
             tracing::error!(%error, "signing keys could not be moved on; it is tried again");
         }
     }
+}
+
+/// Removes from time to time what the audit log keeps no longer.
+async fn enforce_retention(
+    service: Arc<Service>,
+    stopping: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut ticks = tokio::time::interval(RETENTION_CHECK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let enforce = async {
+        loop {
+            ticks.tick().await;
+            service.enforce_retention().await;
+        }
+    };
+    // Where it is cut off, the next start goes on: each step is a commit of its own.
+    stopping.run_until_cancelled(enforce).await;
+    Ok(())
 }
 
 /// Looks through all credentials from time to time. Apart from [`tick`], because it takes the longer

@@ -74,6 +74,7 @@ impl From<domain::Organization> for v1::Organization {
             updated_at: Some(timestamp(it.updated_at)),
             max_credential_age: it.max_credential_age.map(duration),
             tokens_revoked_until: it.tokens_revoked_until.map(timestamp),
+            is_held: it.is_held,
             revision: it.revision,
         }
     }
@@ -95,6 +96,7 @@ impl TryFrom<v1::Organization> for domain::Organization {
                 .map(|age| to_domain_duration(age, "max_credential_age"))
                 .transpose()?,
             tokens_revoked_until: it.tokens_revoked_until.map(to_domain_timestamp),
+            is_held: it.is_held,
             revision: it.revision,
         })
     }

@@ -51,6 +51,10 @@ word_enum! {
         OrganizationSuspend = "organization.suspend",
         /// A suspended organization was resumed.
         OrganizationResume = "organization.resume",
+        /// An organization was put under legal hold: its entries stay in the log.
+        OrganizationHold = "organization.hold",
+        /// The legal hold of an organization was lifted.
+        OrganizationRelease = "organization.release",
         /// An agent was registered.
         AgentRegister = "agent.register",
         /// An agent was shown.
@@ -123,6 +127,8 @@ word_enum! {
         AuditExport = "audit.export",
         /// The changes of records were followed.
         ChangeWatch = "change.watch",
+        /// Entries that are kept no longer were removed from the log.
+        AuditPrune = "audit.prune",
         /// The daemon's status was read.
         StatusShow = "status.show",
         /// The health service was asked.
@@ -321,6 +327,36 @@ pub struct Entry {
     /// The head that was not believed, when a store was accepted that contradicts it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused_head: Option<RefusedHead>,
+    /// The entries that were removed from the log with this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pruned: Option<Pruned>,
+}
+
+/// Entries that are removed from the log. Their hashes stay, so whatever remains still proves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pruned {
+    /// The first of them.
+    pub from: u64,
+    /// The entry after the last of them.
+    pub to: u64,
+    /// The organizations whose entries stay, because they are under legal hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<OrganizationId>,
+}
+
+impl Pruned {
+    /// Whether an entry at `seq` that concerns `organization` may be one of them.
+    #[must_use]
+    pub fn covers(&self, seq: u64, organization: Option<OrganizationId>) -> bool {
+        (self.from..self.to).contains(&seq)
+            && organization.is_none_or(|it| !self.held.contains(&it))
+    }
+
+    /// Whether `entry` is one of them. What says that others were removed is not.
+    #[must_use]
+    pub fn removes(&self, entry: &Entry) -> bool {
+        entry.pruned.is_none() && self.covers(entry.seq, entry.organization_id)
+    }
 }
 
 impl Entry {
@@ -348,6 +384,7 @@ impl Entry {
             expires_at: None,
             count: None,
             refused_head: None,
+            pruned: None,
         }
     }
 

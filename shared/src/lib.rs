@@ -28,7 +28,9 @@ pub mod token;
 mod text;
 
 pub use agent::{Agent, AgentStatus, AgentType, AgentUpdate, DeploymentEnv};
-pub use audit::{Action, Actor, ActorKind, Entry, Outcome, RefusedHead, Target, TargetKind, Via};
+pub use audit::{
+    Action, Actor, ActorKind, Entry, Outcome, Pruned, RefusedHead, Target, TargetKind, Via,
+};
 pub use credential::{Credential, CredentialKind, CredentialStatus, PublicKey};
 pub use email::Email;
 pub use error::{Code, FieldError};

@@ -62,6 +62,8 @@ pub struct Organization {
     pub max_credential_age: Option<Duration>,
     /// Tokens of its agents that were issued until then are dead.
     pub tokens_revoked_until: Option<Timestamp>,
+    /// Whether its entries in the audit log are kept however old they become.
+    pub is_held: bool,
     /// 1 when created, one more with every change.
     pub revision: u64,
 }

@@ -50,6 +50,13 @@ impl Timestamp {
         Self::from_millis(self.0.saturating_add(millis))
     }
 
+    /// This moment and `duration` less.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        let millis = i64::try_from(duration.as_millis()).unwrap_or(MAX_MILLIS);
+        Self::from_millis(self.0.saturating_sub(millis))
+    }
+
     /// The calendar month, counted from January of the year 0.
     #[must_use]
     pub fn month(self) -> u32 {

@@ -66,6 +66,29 @@ class Tree:
         return node
 
 
+class Pruning:
+    """What the log says was removed from it, held against what it had."""
+
+    def __init__(self) -> None:
+        self.entries: list[dict] = []
+        self.gone: set[int] = set()
+
+    def read(self, said: dict) -> None:
+        if "pruned" in said:
+            pruned = said["pruned"]
+            first, end = pruned["from"], pruned["to"]
+            assert first % 256 == end % 256 == 0 and first < end <= said["seq"], said
+            held = pruned.get("held", [])
+            goes = {
+                seq
+                for seq in range(first, end)
+                if "pruned" not in self.entries[seq] and self.entries[seq].get("organization_id") not in held
+            }
+            assert said["count"] == len(goes - self.gone), said
+            self.gone |= goes
+        self.entries.append(said)
+
+
 class Reader:
     """Takes what stands next in some bytes."""
 
@@ -88,7 +111,9 @@ class Reader:
         return self.at == len(self.data)
 
 
-def read_journal(store: Path, store_id: str, at_sizes: dict[int, bytes]) -> tuple[int, bytes, Tree]:
+def read_journal(
+    store: Path, store_id: str, at_sizes: dict[int, bytes], pruning: Pruning
+) -> tuple[int, bytes, Tree]:
     """Verifies all segments of a whole journal; notes the tree's root after each frame."""
     frame, before, tree = 0, bytes(32), Tree()
     for path in sorted((store / "journal").glob("*.journal")):
@@ -103,12 +128,12 @@ def read_journal(store: Path, store_id: str, at_sizes: dict[int, bytes]) -> tupl
             length, checksum = segment.number("<I"), segment.number("<I")
             body = segment.take(length)
             assert crc32c(body) == checksum, (path, frame + 1)
-            before, frame = read_frame(body, frame + 1, before, tree), frame + 1
+            before, frame = read_frame(body, frame + 1, before, tree, pruning), frame + 1
             at_sizes[tree.size] = tree.root()
     return frame, before, tree
 
 
-def read_frame(body: bytes, number: int, before: bytes, tree: Tree) -> bytes:
+def read_frame(body: bytes, number: int, before: bytes, tree: Tree, pruning: Pruning) -> bytes:
     reader = Reader(body)
     assert (reader.number("<Q"), reader.number("<Q")) == (number, tree.size), number
     assert reader.take(32) == before, number
@@ -118,6 +143,7 @@ def read_frame(body: bytes, number: int, before: bytes, tree: Tree) -> bytes:
         assert said["seq"] == tree.size, said
         if record:
             assert said["target"]["digest"] == hashlib.sha256(record).hexdigest(), said
+        pruning.read(said)
         tree.push(entry)
     own = hashlib.sha256(body[: reader.at]).digest()
     assert reader.take(32) == own and reader.is_at_end(), number
@@ -164,9 +190,10 @@ def read_backup(path: Path) -> dict:
 def main() -> None:
     store, backup, vkey = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     identity = small_file(store / "store.json")
-    assert identity["format"] == 3
+    assert identity["format"] == 4
     roots: dict[int, bytes] = {}
-    frame, last, tree = read_journal(store, identity["id"], roots)
+    pruning = Pruning()
+    frame, last, tree = read_journal(store, identity["id"], roots, pruning)
     head = small_file(store / "head")
     assert head["store_id"] == identity["id"]
     assert (head["frame"], head["hash"]) == (frame, last.hex())
@@ -175,7 +202,8 @@ def main() -> None:
     assert roots[size] == root
     cut = read_backup(backup)["cut"]
     assert cut["store_id"] == identity["id"] and cut["entries"] in roots
-    print(json.dumps({"frames": frame, "entries": tree.size, "checkpoint": size, "backup": cut["entries"]}))
+    seen = {"frames": frame, "entries": tree.size, "checkpoint": size, "backup": cut["entries"]}
+    print(json.dumps(seen | {"pruned": len(pruning.gone)}))
 
 
 main()

@@ -14,7 +14,7 @@ use serde_json::Value;
 use signed_note::{Note, StandardVerifier, VerifierList};
 use tlog_tiles::{
     Checkpoint, EMPTY_HASH, Hash, HashReader, check_record, check_tree, record_hash,
-    stored_hash_index, stored_hashes, tree_hash,
+    stored_hash_index, stored_hashes_for_record_hash, tree_hash,
 };
 
 /// The hashes of a tree, by their places.
@@ -35,8 +35,8 @@ impl Stored {
         Self(places.zip(roots).collect())
     }
 
-    fn push(&mut self, place: u64, entry: &[u8]) {
-        let hashes = stored_hashes(place, entry, self).unwrap();
+    fn push(&mut self, place: u64, leaf: Hash) {
+        let hashes = stored_hashes_for_record_hash(place, leaf, self).unwrap();
         let places = stored_hash_index(0, place)..;
         self.0.extend(places.zip(hashes));
     }
@@ -64,8 +64,8 @@ fn entry(line: &[u8]) -> Option<&[u8]> {
     line[at + name.len()..].strip_suffix(b"}")
 }
 
-/// How many entries of the log an export has; `None` when it does not hold.
-fn entries_in(export: &[u8], vkey: &str) -> Option<u64> {
+/// How many entries of the log an export is of; `None` when it does not hold.
+pub(super) fn entries_in(export: &[u8], vkey: &str) -> Option<u64> {
     let mut lines: Vec<_> = export
         .strip_suffix(b"\n")?
         .split(|it| *it == b'\n')
@@ -85,7 +85,12 @@ fn entries_in(export: &[u8], vkey: &str) -> Option<u64> {
     }
     let mut tree = Stored::of(from, hashes(&header["start"])?);
     for (place, line) in (from..to).zip(&lines) {
-        tree.push(place, entry(line)?);
+        // Of what was pruned there is the hash alone.
+        let leaf = match entry(line)? {
+            b"null" => Hash::parse_hash(json(line)?["hash"].as_str()?).ok()?,
+            entry => record_hash(entry),
+        };
+        tree.push(place, leaf);
     }
     if to - from != lines.len() as u64 {
         return None;

@@ -36,6 +36,7 @@ mod operator;
 mod recovery;
 mod refusal;
 mod registry;
+mod retention;
 mod revocation;
 mod rotation;
 mod service;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Subcommand;
+use clap::{Args as ClapArgs, Subcommand};
 
 use super::{Consent, DryRun, Limit, Revision, Watch};
 use crate::{complete, duration};
@@ -95,6 +95,26 @@ Example:
         #[arg(short, long)]
         yes: bool,
     },
+    /// Puts an organization under legal hold: its entries stay in the audit log, however old
+    Hold(HoldArgs),
+    /// Lifts the legal hold of an organization
+    #[command(after_help = "\
+From then on its entries are removed when they are old, which cannot be undone.")]
+    Release(HoldArgs),
+}
+
+/// An organization whose entries are to stay, or need not any more.
+#[derive(Debug, ClapArgs)]
+pub struct HoldArgs {
+    /// The organization's id or name
+    #[arg(add = complete::organizations())]
+    pub organization: String,
+    /// Reason and consent.
+    #[command(flatten)]
+    pub consent: Consent,
+    /// Do it or not.
+    #[command(flatten)]
+    pub dry: DryRun,
 }
 
 /// How old a credential may become.

@@ -12,13 +12,13 @@ use tonic::Streaming;
 
 use crate::args::{AuditCommand, AuditFilterArgs, Format};
 use crate::backoff::Backoff;
-use crate::client::{Client, Page};
+use crate::client::{Client, DaemonStatus, Page};
 use crate::error::{Error, Refusal};
 use crate::socket::SocketChoice;
 use crate::text::{fit, inert};
 
 use super::output::{Output, Record};
-use super::{export, online, pages, tell, verify};
+use super::{export, online, pages, prune, tell, verify};
 
 pub(super) async fn run(
     command: AuditCommand,
@@ -47,16 +47,7 @@ pub(super) async fn run(
             })
             .await
         }
-        AuditCommand::Show { seq } => {
-            let client = Client::connect(socket).await?;
-            let after = Some(seq.saturating_add(1));
-            let filter = v1::AuditFilter::default();
-            let answer = client.audit_page(1, after, filter).await?;
-            let entry = answer.entries.iter().find(|it| it.seq == seq);
-            // It may also be another organization's, which is the same to this operator.
-            let entry = entry.ok_or_else(|| not_found(seq))?;
-            output.one(&AuditLine::new(entry))
-        }
+        AuditCommand::Show { seq } => show(seq, &Client::connect(socket).await?, output).await,
         AuditCommand::Tail { from, filter } => {
             if output.format() == Format::Json {
                 return Err(Error::usage(
@@ -108,6 +99,9 @@ pub(super) async fn run(
             };
             export::run(&Client::connect(socket).await?, &file, request).await
         }
+        AuditCommand::Prune(args) => {
+            prune::run(&Client::connect(socket).await?, args, output).await
+        }
         AuditCommand::Verify {
             file: Some(file),
             key: Some(key),
@@ -126,11 +120,28 @@ pub(super) async fn run(
     }
 }
 
-fn not_found(seq: u64) -> Error {
+async fn show(seq: u64, client: &Client, output: &mut Output<impl Write>) -> Result<(), Error> {
+    let after = Some(seq.saturating_add(1));
+    let filter = v1::AuditFilter::default();
+    let answer = client.audit_page(1, after, filter).await?;
+    match answer.entries.iter().find(|it| it.seq == seq) {
+        Some(entry) => output.one(&AuditLine::new(entry)),
+        // It may also be another organization's, which is the same to this operator.
+        None => Err(not_found(seq, &client.status().await?)),
+    }
+}
+
+fn not_found(seq: u64, status: &DaemonStatus) -> Error {
+    let is_pruned = status.caller.organizations.is_none() && seq < status.store.entries;
+    let message = if is_pruned {
+        format!("entry {seq} was pruned: the log has its hash, and no longer what it said")
+    } else {
+        format!("there is no entry {seq} for you to see")
+    };
     Error::Refused(Refusal {
         grpc: tonic::Code::NotFound,
         code: None,
-        message: format!("there is no entry {seq} for you to see"),
+        message,
         request_id: None,
     })
 }

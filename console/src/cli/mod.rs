@@ -16,6 +16,7 @@ mod online;
 mod org;
 mod pages;
 mod progress;
+mod prune;
 mod record;
 mod remembered;
 mod status;

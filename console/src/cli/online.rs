@@ -177,5 +177,13 @@ async fn read_all(
         verifier.push(&chunk.data).map_err(refused)?;
         progress.at(chunk.next, chunk.to);
     }
-    verifier.finish().map_err(refused)
+    let report = verifier.finish().map_err(refused)?;
+    if report.unexplained > 0 {
+        return Err(not_verified(format!(
+            "of {} entries only the hashes are there, and no entry says that they were pruned; if entries are being \
+             pruned just now, verify it again",
+            thousands(report.unexplained)
+        )));
+    }
+    Ok(report)
 }

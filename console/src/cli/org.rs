@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use agentidp_shared::{FieldError, Organization, OrganizationName};
 
-use crate::args::{AgeLimit, Limit, OrgCommand, Revision, Watch};
+use crate::args::{AgeLimit, HoldArgs, Limit, OrgCommand, Revision, Watch};
 use crate::client::{Changed, Client};
 use crate::error::Error;
 use crate::text::inert;
@@ -107,8 +107,52 @@ pub(super) async fn run(
                 )
                 .await?
         }
+        OrgCommand::Hold(args) => return set_held(true, args, connect, output).await,
+        OrgCommand::Release(args) => return set_held(false, args, connect, output).await,
     };
     answer(&changed, output)
+}
+
+/// Puts an organization under legal hold, or lifts that.
+async fn set_held(
+    is_held: bool,
+    args: HoldArgs,
+    connect: impl AsyncFnOnce() -> Result<Client, Error>,
+    output: &mut Output<impl Write>,
+) -> Result<(), Error> {
+    let HoldArgs {
+        organization,
+        consent,
+        dry,
+    } = args;
+    let (would, question) = if is_held {
+        (
+            "its entries would stay in the audit log, however old",
+            format!(
+                "Keep every audit entry of {} from now on?",
+                inert(&organization)
+            ),
+        )
+    } else {
+        (
+            "its entries would be removed from the audit log when they are old",
+            format!(
+                "Let old audit entries of {} go? What is removed cannot be brought back.",
+                inert(&organization)
+            ),
+        )
+    };
+    if dry.dry_run {
+        let client = connect().await?;
+        return tell_of_change(organization, would, consent.revision, &client, output).await;
+    }
+    let (reason, seen) = (
+        consent::obtain(&consent, &question)?,
+        consent.revision.seen(),
+    );
+    let client = connect().await?;
+    let changed = client.set_organization_held(is_held, organization, reason, seen);
+    answer(&changed.await?, output)
 }
 
 async fn list(

@@ -87,6 +87,7 @@ mod tests {
             updated_at: Timestamp::from_millis(0),
             max_credential_age: None,
             tokens_revoked_until: None,
+            is_held: false,
             revision: 1,
         }
     }

@@ -97,6 +97,10 @@ impl Record for Organization {
             ("created_at", self.created_at.to_string()),
             ("updated_at", self.updated_at.to_string()),
             ("tokens_revoked_until", or(self.tokens_revoked_until, "-")),
+            (
+                "legal_hold",
+                if self.is_held { "yes" } else { "no" }.to_owned(),
+            ),
             ("revision", self.revision.to_string()),
         ]
     }

@@ -147,6 +147,7 @@ impl Record for DaemonStatus {
                     self.store.format
                 ),
             ),
+            ("retention", inert(&self.retention.to_string()).into_owned()),
             ("checkpoints", checkpoints(&self.checkpoints)),
             ("index", index(&self.store)),
             ("integrity", integrity(&self.store)),

@@ -73,6 +73,10 @@ pub(super) struct Verified {
     /// To before this one.
     to: u64,
     entries: u64,
+    /// How many more there were, of which only the hashes are there.
+    pruned: u64,
+    /// How many of these no entry that is there says to have been pruned.
+    unexplained: u64,
     /// How many entries the log was known to have before, all of which it still begins with.
     #[serde(skip_serializing_if = "Option::is_none")]
     since: Option<u64>,
@@ -92,6 +96,8 @@ impl Verified {
             from: report.from,
             to: report.to,
             entries: report.entries,
+            pruned: report.pruned,
+            unexplained: report.unexplained,
             since: None,
             organization_id: report.organization_id,
             entry: None,
@@ -114,6 +120,8 @@ impl Verified {
             from: proof.index,
             to: proof.index + 1,
             entries: 1,
+            pruned: 0,
+            unexplained: 0,
             since: None,
             organization_id: None,
             entry: Some(String::from_utf8_lossy(&proof.entry).into_owned()),
@@ -129,6 +137,19 @@ impl Verified {
                 "{entries} entries are in the log; that none between {} and {last} is missing \
                  cannot be proved of one organization's",
                 self.from
+            ),
+            (None, None) if self.unexplained > 0 => format!(
+                "{entries} entries of {} to {last} are the log's; of {} only the hashes are there, and of {} \
+                 no entry here says that they were pruned",
+                self.from,
+                thousands(self.pruned),
+                thousands(self.unexplained)
+            ),
+            (None, None) if self.pruned > 0 => format!(
+                "{entries} entries of {} to {last} are the log's; {} were pruned, and only their hashes are \
+                 there",
+                self.from,
+                thousands(self.pruned)
             ),
             (None, None) if self.entries == 0 => "no entries, and none missing".to_owned(),
             (None, None) => format!(
@@ -229,7 +250,7 @@ mod tests {
             verify(&export(), Format::Ndjson).unwrap(),
             format!(
                 "{{\"origin\":\"log.example/audit\",\"size\":2,\"root\":\"{root}\",\"from\":0,\
-                 \"to\":2,\"entries\":2}}\n"
+                 \"to\":2,\"entries\":2,\"pruned\":0,\"unexplained\":0}}\n"
             )
         );
     }

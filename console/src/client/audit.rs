@@ -8,6 +8,7 @@ use agentidp_shared::merkle::VerifierKey;
 use serde::Serialize;
 use tonic::{Request, Streaming};
 
+use super::guard::Harmless;
 use super::{Client, MAX_ANSWER, Transport, call};
 use crate::error::Error;
 
@@ -145,6 +146,25 @@ impl Client {
         request: v1::ExportAuditRequest,
     ) -> Result<Streaming<v1::ExportAuditResponse>, Error> {
         let answer = self.audit_service().export(Request::new(request)).await?;
+        Ok(answer.into_inner())
+    }
+
+    /// Removes entries that are kept no longer, or tells what would be removed: how far it is, and at
+    /// last what it did.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub async fn audit_prune(
+        &self,
+        request: v1::PruneAuditRequest,
+    ) -> Result<Streaming<v1::PruneAuditResponse>, Error> {
+        let is_dry = request.dry_run;
+        let mut request = Request::new(request);
+        if is_dry {
+            request.extensions_mut().insert(Harmless);
+        }
+        let answer = self.audit_service().prune(request).await?;
         Ok(answer.into_inner())
     }
 }

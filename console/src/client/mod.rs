@@ -10,6 +10,7 @@ mod guard;
 mod key;
 mod organization;
 mod rates;
+mod retention;
 mod status;
 mod store;
 mod token;
@@ -20,6 +21,7 @@ pub use self::audit::LogKeyRange;
 pub use self::credential::{Issued, ReviewedCredential};
 pub use self::key::RotatedKeys;
 pub use self::rates::{AgentActivity, HOURS, SECONDS, TokenRates};
+pub use self::retention::RetentionStatus;
 pub use self::status::{
     Backup, BackupStatus, Caller, Certificate, Check, CheckpointStatus, Connection, DaemonStatus,
     Delivery, Disk, StoreStatus, Work,

@@ -91,6 +91,33 @@ impl Client {
         changed(answer.organization, "organization", answer.audit_seq)
     }
 
+    /// Puts an organization under legal hold, or lifts that.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub async fn set_organization_held(
+        &self,
+        is_held: bool,
+        organization: String,
+        reason: String,
+        revision: u64,
+    ) -> Result<Changed<Organization>, Error> {
+        let request = call(v1::OrganizationTransitionRequest {
+            organization,
+            reason,
+            revision,
+        });
+        let mut service = self.organization_service();
+        let answer = if is_held {
+            service.hold(request).await?
+        } else {
+            service.release(request).await?
+        }
+        .into_inner();
+        changed(answer.organization, "organization", answer.audit_seq)
+    }
+
     /// Suspends an organization, or resumes it.
     ///
     /// # Errors

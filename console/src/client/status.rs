@@ -7,6 +7,8 @@ use agentidp_proto::v1;
 use agentidp_shared::{FieldError, Timestamp};
 use serde::Serialize;
 
+use super::RetentionStatus;
+
 /// The daemon's state, and who the caller is to it.
 #[derive(Debug, Clone, Serialize)]
 pub struct DaemonStatus {
@@ -34,6 +36,8 @@ pub struct DaemonStatus {
     pub store: StoreStatus,
     /// The checkpoints of its audit log.
     pub checkpoints: CheckpointStatus,
+    /// How long its audit log keeps entries.
+    pub retention: RetentionStatus,
     /// The certificate of its own TLS; none: it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Certificate>,
@@ -367,6 +371,7 @@ impl TryFrom<v1::Status> for DaemonStatus {
                 failure: checkpoints.failure,
                 deliveries: checkpoints.deliveries.into_iter().map(delivery).collect(),
             },
+            retention: it.retention.unwrap_or_default().try_into()?,
             certificate: certificate.transpose()?,
             disk: it.disk.map(|it| Disk {
                 free_bytes: it.free_bytes,

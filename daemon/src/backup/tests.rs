@@ -21,6 +21,8 @@ use crate::store::suite::steps::{Step, assert_alike, do_to_both, steps};
 use crate::store::suite::{agent, entry};
 use crate::store::{Commit, Record, Store as _};
 
+mod pruned;
+
 /// A folder with a store, and one for backups.
 struct Place {
     root: tempfile::TempDir,

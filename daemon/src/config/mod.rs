@@ -51,6 +51,8 @@ const DEFAULT_METRICS: SocketAddr =
 const DEFAULT_MAX_REQUESTS: u32 = 1_024;
 const DEFAULT_SOCKET: &str = "/run/agentidp/operator.sock";
 const DEFAULT_STORE: &str = "/var/lib/agentidp";
+/// How old audit entries become unless it is configured.
+const DEFAULT_KEEP_FOR: Duration = Duration::from_hours(90 * 24);
 /// How long after one whole check of the store the next is made unless it is configured.
 const DEFAULT_CHECK_EVERY: Duration = Duration::from_hours(7 * 24);
 const DEFAULT_RESERVE: u64 = 32 << 20;
@@ -155,9 +157,13 @@ pub struct Store {
     pub reserve: u64,
 }
 
-/// The audit log: where its checkpoints go beside the log, and who may read it.
+/// The audit log: how long it keeps entries, where its checkpoints go beside it, and who may read it.
 #[derive(Debug, Clone)]
 pub struct Audit {
+    /// How old entries become; `None`: they stay.
+    pub keep_for: Option<Duration>,
+    /// How many bytes of the index they may take; `None`: as many as there are.
+    pub keep_bytes: Option<u64>,
     /// The file that they are appended to.
     pub checkpoint_file: Option<PathBuf>,
     /// The program that gets each on its standard input, and its arguments; never empty.
@@ -391,6 +397,12 @@ impl Config {
                     .unwrap_or(DEFAULT_RESERVE),
             },
             audit: Audit {
+                keep_for: sources
+                    .text("audit.keep_for", value::keep_for)?
+                    .unwrap_or(Some(DEFAULT_KEEP_FOR)),
+                keep_bytes: sources
+                    .text("audit.keep_bytes", value::keep_bytes)?
+                    .unwrap_or_default(),
                 checkpoint_file: sources.text("audit.checkpoint_file", value::path)?,
                 checkpoint_command: checkpoint_command(sources)?,
                 readers: sources.value("audit.readers")?.unwrap_or_default(),

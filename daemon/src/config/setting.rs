@@ -55,6 +55,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("store.head_file", Form::Text),
     setting("store.check_every", Form::Text),
     setting("store.reserve", Form::Text),
+    setting("audit.keep_for", Form::Text),
+    setting("audit.keep_bytes", Form::Text),
     setting("audit.checkpoint_file", Form::Text),
     setting("audit.checkpoint_command", Form::Toml),
     setting("audit.readers", Form::Toml),

@@ -39,6 +39,8 @@ fn an_empty_file_means_the_defaults() {
     assert_eq!(config.store.path, Path::new("/var/lib/agentidp"));
     assert_eq!(config.store.head_file, Path::new("/var/lib/agentidp/head"));
     assert_eq!(config.store.reserve, 32 << 20);
+    assert_eq!(config.audit.keep_for, Some(Duration::from_hours(90 * 24)));
+    assert_eq!(config.audit.keep_bytes, None);
     assert_eq!(config.keys.algorithm, SigningAlgorithm::Es256);
     assert_eq!(
         config.keys.rotation_period,
@@ -78,6 +80,9 @@ fn every_setting_can_be_given_in_the_file() {
         path = "/srv/store"
         head_file = "/mnt/head"
         reserve = "2GiB"
+        [audit]
+        keep_for = "forever"
+        keep_bytes = "all"
         [keys]
         algorithm = "EdDSA"
         rotation_period = "90d"
@@ -101,6 +106,8 @@ fn every_setting_can_be_given_in_the_file() {
     assert_eq!(config.operator.roles[0].users, ["alice", "1000"]);
     assert_eq!(config.store.head_file, Path::new("/mnt/head"));
     assert_eq!(config.store.reserve, 2 << 30);
+    assert_eq!(config.audit.keep_for, None);
+    assert_eq!(config.audit.keep_bytes, None);
     assert_eq!(config.keys.algorithm, SigningAlgorithm::EdDsa);
     assert_eq!(
         config.keys.rotation_period,
@@ -175,7 +182,9 @@ fn backups_that_would_not_be_safe_are_refused() {
 }
 
 /// The settings of the audit log.
-const AUDIT: [(&str, &str); 4] = [
+const AUDIT: [(&str, &str); 6] = [
+    ("AGENTIDP_AUDIT_KEEP_FOR", "30d"),
+    ("AGENTIDP_AUDIT_KEEP_BYTES", "20GiB"),
     ("AGENTIDP_AUDIT_CHECKPOINT_FILE", "/c"),
     ("AGENTIDP_AUDIT_CHECKPOINT_COMMAND", r#"["/bin/send", "x"]"#),
     ("AGENTIDP_AUDIT_READERS", "[]"),
@@ -275,6 +284,8 @@ fn every_setting_has_a_variable_that_stands_above_the_file() {
     assert_eq!(config.store.path, Path::new("/p"));
     assert_eq!(config.store.head_file, Path::new("/h"));
     assert_eq!(config.store.reserve, 0);
+    assert_eq!(config.audit.keep_for, Some(Duration::from_hours(30 * 24)));
+    assert_eq!(config.audit.keep_bytes, Some(20 << 30));
     assert_eq!(config.keys.algorithm, SigningAlgorithm::Rs256);
     assert_eq!(config.keys.jwks_max_age, Duration::from_secs(90));
     assert_eq!(config.keys.key_encryption_key_file(), Some(Path::new("/k")));
@@ -282,6 +293,27 @@ fn every_setting_has_a_variable_that_stands_above_the_file() {
     let audience = config.tokens.default_audience.as_deref();
     assert_eq!(audience, Some("https://a.example"));
     assert_eq!(config.log.directory.as_deref(), Some(Path::new("/l")));
+}
+
+#[test]
+fn what_the_log_keeps_is_a_time_or_a_size_that_there_can_be() {
+    for (setting, rule) in [
+        (
+            "keep_for = \"23h\"",
+            "keep_for: must be forever, or a whole number with d, such as 90d",
+        ),
+        (
+            "keep_for = \"0d\"",
+            "keep_for: must be forever, or between 1d and 36500d",
+        ),
+        (
+            "keep_bytes = \"0MiB\"",
+            "keep_bytes: must be all, or a whole number with MiB or GiB, such as 20GiB",
+        ),
+    ] {
+        let error = parse(&format!("[audit]\n{setting}"), &[]).unwrap_err();
+        assert!(error.to_string().contains(rule), "{error}");
+    }
 }
 
 #[test]

@@ -234,15 +234,7 @@ pub(super) fn reserve(text: &str) -> Result<u64, Rule> {
     if text == "off" {
         return Ok(0);
     }
-    let digits = text.trim_end_matches(|it: char| !it.is_ascii_digit());
-    let mebibytes = match text.strip_prefix(digits) {
-        Some("MiB") => 1,
-        Some("GiB") => 1_024,
-        _ => return Err(RULE.into()),
-    };
-    let is_plain = !digits.is_empty() && digits.bytes().all(|it| it.is_ascii_digit());
-    let count = digits.parse::<u64>().ok().filter(|_| is_plain);
-    let count = count.and_then(|it| it.checked_mul(mebibytes)).ok_or(RULE)?;
+    let count = quantity(text, &[("MiB", 1), ("GiB", 1_024)]).ok_or(RULE)?;
     if !(1..=1_048_576).contains(&count) {
         return Err(RULE.into());
     }
@@ -259,7 +251,7 @@ pub(super) fn socket(text: &str) -> Result<PathBuf, Rule> {
 
 /// How long tokens live, to the second: 1 s to 24 h.
 pub(super) fn lifetime(text: &str) -> Result<Duration, Rule> {
-    let seconds = seconds(text, &[("s", 1), ("m", 60), ("h", 3_600)])
+    let seconds = quantity(text, &[("s", 1), ("m", 60), ("h", 3_600)])
         .ok_or("must be a whole number with s, m or h, such as 15m")?;
     if !(1..=86_400).contains(&seconds) {
         return Err("must be between 1s and 24h".into());
@@ -269,7 +261,7 @@ pub(super) fn lifetime(text: &str) -> Result<Duration, Rule> {
 
 /// How long the JWKS may be cached: 1 s to an hour.
 pub(super) fn jwks_max_age(text: &str) -> Result<Duration, Rule> {
-    let seconds = seconds(text, &[("s", 1), ("m", 60), ("h", 3_600)])
+    let seconds = quantity(text, &[("s", 1), ("m", 60), ("h", 3_600)])
         .ok_or("must be a whole number with s, m or h, such as 5m")?;
     if !(1..=LONGEST_JWKS_MAX_AGE.as_secs()).contains(&seconds) {
         return Err("must be between 1s and 1h".into());
@@ -283,7 +275,7 @@ pub(super) fn rotation_period(text: &str) -> Result<Option<Duration>, Rule> {
     if text == "never" {
         return Ok(None);
     }
-    let seconds = seconds(text, &[("h", 3_600), ("d", 86_400)])
+    let seconds = quantity(text, &[("h", 3_600), ("d", 86_400)])
         .ok_or("must be never, or a whole number with h or d, such as 30d")?;
     if !(3_600..=3_650 * 86_400).contains(&seconds) {
         return Err("must be never, or between 1h and 3650d".into());
@@ -296,10 +288,23 @@ pub(super) fn backup_every(text: &str) -> Result<Option<Duration>, Rule> {
     if text == "off" {
         return Ok(None);
     }
-    let seconds = seconds(text, &[("m", 60), ("h", 3_600), ("d", 86_400)])
+    let seconds = quantity(text, &[("m", 60), ("h", 3_600), ("d", 86_400)])
         .ok_or("must be off, or a whole number with m, h or d, such as 6h")?;
     if !(60..=30 * 86_400).contains(&seconds) {
         return Err("must be off, or between 1m and 30d".into());
+    }
+    Ok(Some(Duration::from_secs(seconds)))
+}
+
+/// How old audit entries become: a day to a hundred years, or as old as they like.
+pub(super) fn keep_for(text: &str) -> Result<Option<Duration>, Rule> {
+    if text == "forever" {
+        return Ok(None);
+    }
+    let seconds = quantity(text, &[("d", 86_400)])
+        .ok_or("must be forever, or a whole number with d, such as 90d")?;
+    if !(86_400..=36_500 * 86_400).contains(&seconds) {
+        return Err("must be forever, or between 1d and 36500d".into());
     }
     Ok(Some(Duration::from_secs(seconds)))
 }
@@ -314,6 +319,17 @@ pub(super) fn check_recipients(recipients: &[String]) -> Result<(), Rule> {
     }
 }
 
+/// How much of the index audit entries may take: 1 MiB or more, or all.
+pub(super) fn keep_bytes(text: &str) -> Result<Option<u64>, Rule> {
+    if text == "all" {
+        return Ok(None);
+    }
+    let mebibytes = quantity(text, &[("MiB", 1), ("GiB", 1_024)])
+        .filter(|count| (1..=1 << 30).contains(count))
+        .ok_or("must be all, or a whole number with MiB or GiB, such as 20GiB")?;
+    Ok(Some(mebibytes << 20))
+}
+
 /// How long before a credential expires that is said: at most eight times, each from an hour to a
 /// year.
 pub(super) fn warn_before(texts: &[String]) -> Result<Vec<Duration>, Rule> {
@@ -321,7 +337,7 @@ pub(super) fn warn_before(texts: &[String]) -> Result<Vec<Duration>, Rule> {
         return Err("must be at most 8 durations".into());
     }
     let duration = |text: &String| {
-        let seconds = seconds(text, &[("h", 3_600), ("d", 86_400)])
+        let seconds = quantity(text, &[("h", 3_600), ("d", 86_400)])
             .ok_or("must be whole numbers with h or d, such as 7d")?;
         if !(3_600..=365 * 86_400).contains(&seconds) {
             return Err("must each be between 1h and 365d".into());
@@ -331,8 +347,8 @@ pub(super) fn warn_before(texts: &[String]) -> Result<Vec<Duration>, Rule> {
     texts.iter().map(duration).collect()
 }
 
-/// A whole number with one of `units`, in seconds; more than there can be is as much as there can.
-fn seconds(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+/// A whole number with one of `units`, in what these count; more than there can be is as much as there can.
+fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let (number, length) = units
         .iter()
         .find_map(|(unit, length)| Some((text.strip_suffix(unit)?, length)))?;

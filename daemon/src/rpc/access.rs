@@ -285,6 +285,7 @@ mod tests {
             },
             rotation_period: None,
             limits: RequestLimits::default(),
+            retention: crate::service::retention::Retention::default(),
         };
         let stopping = CancellationToken::new();
         let (clock, random) = (Arc::clone(&system) as _, system as _);

@@ -5,17 +5,18 @@ use std::sync::Arc;
 use agentidp_proto::v1::audit_service_server::AuditService;
 use agentidp_proto::{convert, v1};
 use agentidp_shared::FieldError;
-use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
-use tokio::sync::mpsc;
+use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use tracing::Instrument as _;
 
-use super::error::{invalid, status};
-use super::{caller, page_size, present};
+use super::error::{gave_up, invalid, status};
+use super::{caller, duration, page_size, present, reason};
 use crate::service::audit::{EntryFilter, StoredEntry, TailEvent};
 use crate::service::log::{ExportChunk, ExportRange};
+use crate::service::retention::{Asked, Progress, Retention};
 use crate::service::{Caller, Service};
 
 /// How many events wait for a slow reader; the log holds the rest.
@@ -210,5 +211,51 @@ impl AuditService for Adapter {
             Err(error) => Err(status(&error)),
         });
         Ok(Response::new(chunks.boxed()))
+    }
+
+    type PruneStream = BoxStream<'static, Result<v1::PruneAuditResponse, Status>>;
+
+    async fn prune(
+        &self,
+        request: Request<v1::PruneAuditRequest>,
+    ) -> Result<Response<Self::PruneStream>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let asked = Asked {
+            retention: Retention {
+                keep_for: duration(request.older_than, "older_than").map_err(invalid)?,
+                keep_bytes: request.larger_than,
+            },
+            reason: reason(request.reason).map_err(invalid)?,
+            is_dry: request.dry_run,
+        };
+        let pruning = self
+            .0
+            .plan_pruning(&caller, asked)
+            .map_err(|error| status(&error))?;
+        let (service, (steps, receiver)) = (Arc::clone(&self.0), mpsc::channel(CHUNKS));
+        let (answer, last) = oneshot::channel();
+        tokio::spawn(async move {
+            // One who has gone away needs no answer.
+            let _ = answer.send(service.prune_log(pruning, &steps).await);
+        });
+        let last = last.into_stream().map(|last| match last {
+            Ok(Ok(done)) => Ok(pruned(done)),
+            Ok(Err(error)) => Err(status(&error)),
+            Err(_) => Err(gave_up()),
+        });
+        let steps = ReceiverStream::new(receiver).map(|step| Ok(pruned(step)));
+        Ok(Response::new(steps.chain(last).boxed()))
+    }
+}
+
+fn pruned(it: Progress) -> v1::PruneAuditResponse {
+    v1::PruneAuditResponse {
+        next: it.next,
+        to: it.to,
+        entries: it.entries,
+        bytes: it.bytes,
+        held: it.held,
+        audit_seq: it.audit_seq.unwrap_or_default(),
     }
 }

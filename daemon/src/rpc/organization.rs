@@ -7,7 +7,7 @@ use agentidp_proto::v1::organization_service_server::OrganizationService;
 use agentidp_shared::{Organization, OrganizationUpdate};
 use tonic::{Request, Response, Status};
 
-use super::error::{invalid, status};
+use super::error::{gave_up, invalid, status};
 use super::{caller, duration, page_size, present, reason};
 use crate::service::{Changed, Service, ServiceError};
 
@@ -135,5 +135,40 @@ impl OrganizationService for Adapter {
             .resume_organization(&caller, &request.organization, reason, request.revision)
             .await;
         answer(changed)
+    }
+
+    async fn hold(
+        &self,
+        request: Request<v1::OrganizationTransitionRequest>,
+    ) -> Result<Response<v1::OrganizationChange>, Status> {
+        self.set_held(request, true).await
+    }
+
+    async fn release(
+        &self,
+        request: Request<v1::OrganizationTransitionRequest>,
+    ) -> Result<Response<v1::OrganizationChange>, Status> {
+        self.set_held(request, false).await
+    }
+}
+
+impl Adapter {
+    async fn set_held(
+        &self,
+        request: Request<v1::OrganizationTransitionRequest>,
+        is_held: bool,
+    ) -> Result<Response<v1::OrganizationChange>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let reason = reason(request.reason).map_err(invalid)?;
+        let (service, organization) = (Arc::clone(&self.0), request.organization);
+        // Done to its end though the caller goes away: nothing is pruned until it is.
+        let changed = tokio::spawn(async move {
+            let seen = request.revision;
+            service
+                .hold_organization(&caller, &organization, is_held, reason, seen)
+                .await
+        });
+        answer(changed.await.map_err(|_panicked| gave_up())?)
     }
 }

@@ -64,6 +64,16 @@ pub(crate) const RULES: &[Rule] = &[
         Action::OrganizationResume,
     ),
     rule(
+        "/agentidp.operator.v1.OrganizationService/Hold",
+        Role::Admin,
+        Action::OrganizationHold,
+    ),
+    rule(
+        "/agentidp.operator.v1.OrganizationService/Release",
+        Role::Admin,
+        Action::OrganizationRelease,
+    ),
+    rule(
         "/agentidp.operator.v1.AgentService/Register",
         Role::Operator,
         Action::AgentRegister,
@@ -212,6 +222,11 @@ pub(crate) const RULES: &[Rule] = &[
         "/agentidp.operator.v1.AuditService/Export",
         Role::Auditor,
         Action::AuditExport,
+    ),
+    rule(
+        "/agentidp.operator.v1.AuditService/Prune",
+        Role::Admin,
+        Action::AuditPrune,
     ),
     rule(
         "/agentidp.operator.v1.ChangeService/Watch",

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use agentidp_proto::convert::timestamp;
+use agentidp_proto::convert::{duration, timestamp};
 use agentidp_proto::v1;
 use agentidp_proto::v1::status_service_server::StatusService;
 use agentidp_shared::Timestamp;
@@ -170,6 +170,7 @@ impl StatusService for Adapter {
         let connections = peer.map(|peer| self.connections.seen_by(&self.operators, peer));
         let reason = self.service.not_ready_reason();
         let store = self.service.store().status();
+        let (kept, last) = self.service.retention();
         Ok(Response::new(v1::Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             issuer: self.service.settings().issuer.clone(),
@@ -177,6 +178,14 @@ impl StatusService for Adapter {
             started_at: Some(timestamp(self.about.started_at)),
             ready: reason.is_none(),
             not_ready_reason: reason.unwrap_or_default(),
+            retention: Some(v1::status::Retention {
+                keep_for: kept.keep_for.map(duration),
+                keep_bytes: kept.keep_bytes.unwrap_or_default(),
+                ran_at: last.as_ref().map(|it| timestamp(it.time)),
+                entries: last.as_ref().map_or(0, |it| it.progress.entries),
+                held: last.as_ref().map_or(0, |it| it.progress.held),
+                failure: last.and_then(|it| it.failure).unwrap_or_default(),
+            }),
             store: Some(v1::status::Store {
                 id: store.id.to_string(),
                 path: store.path,

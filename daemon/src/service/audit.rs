@@ -67,13 +67,19 @@ impl Service {
                     .and_then(|entry| entry.organization_id)
                     .is_some_and(|id| reached.contains(&id)),
             };
+            // To one who does not reach all, what others have is as what nobody has.
+            let is_pruned = organizations.is_none() && seq < *store.head().borrow();
             found
                 .filter(|stored| stored.seq == seq && is_reached(stored))
                 .ok_or_else(|| {
-                    ServiceError::new(
-                        Code::AuthorizationError,
-                        "no entry of the log has this number",
-                    )
+                    let message = if is_pruned {
+                        "this entry was pruned: the log has its hash, and no longer what it said"
+                    } else if organizations.is_none() {
+                        "no entry of the log has this number"
+                    } else {
+                        "no entry of yours has this number: there is none, or it was pruned"
+                    };
+                    ServiceError::new(Code::AuthorizationError, message)
                 })
         })
         .await

@@ -34,6 +34,7 @@ pub(crate) mod log;
 pub(crate) mod organization;
 pub(crate) mod reach;
 mod reads;
+pub(crate) mod retention;
 pub(crate) mod review;
 pub(crate) mod revocation;
 pub(crate) mod tier;
@@ -62,6 +63,7 @@ use limits::Limits;
 use live::VerifiedTokens;
 pub(crate) use reach::Reach;
 use reads::Reads;
+use retention::Retention;
 pub(crate) use tier::Tiers;
 
 /// How often a change is decided anew when another came in between.
@@ -90,6 +92,8 @@ pub(crate) struct Settings {
     pub(crate) rotation_period: Option<Duration>,
     /// How often agents may ask.
     pub(crate) limits: RequestLimits,
+    /// What the audit log keeps.
+    pub(crate) retention: Retention,
 }
 
 /// Who asks, and under which id.
@@ -120,6 +124,7 @@ pub(crate) struct Service {
     cursors: CursorKey,
     keyring: ArcSwap<Keyring>,
     log: log::Log,
+    keeping: retention::Keeping,
     verified_tokens: VerifiedTokens,
     denials: Denials,
     activity: Activity,
@@ -194,6 +199,7 @@ impl Service {
             last_issued: AtomicI64::new(last_issued),
             signing_keys: tokio::sync::Mutex::default(),
             credentials: tokio::sync::Mutex::default(),
+            keeping: retention::Keeping::default(),
             stopping,
             metrics: Metrics::default(),
             clock_is_off: AtomicBool::new(false),
@@ -462,7 +468,8 @@ impl Service {
             return Ok(());
         }
         let entries = self.store.entries_from(audit_seq, 1)?;
-        let entry = entries.first();
+        // It may have been pruned.
+        let entry = entries.first().filter(|stored| stored.seq == audit_seq);
         let entry: Option<Entry> =
             entry.and_then(|stored| serde_json::from_slice(&stored.json).ok());
         Err(ServiceError::revision_conflict(

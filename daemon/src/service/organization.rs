@@ -50,6 +50,7 @@ impl Service {
             updated_at: entry.time,
             max_credential_age: None,
             tokens_revoked_until: None,
+            is_held: false,
             revision: 1,
         };
         entry.organization_id = Some(organization.id);

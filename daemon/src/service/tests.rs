@@ -26,6 +26,7 @@ mod bulk;
 mod evidence;
 mod jumps;
 mod power;
+mod retention;
 mod review;
 mod tokens;
 
@@ -85,6 +86,7 @@ impl Bench {
             },
             rotation_period: None,
             limits: RequestLimits::default(),
+            retention: Retention::default(),
         };
         let service = Service::open(
             settings,

@@ -179,6 +179,10 @@ const fn is_growth(action: Action) -> bool {
         | Action::OrganizationList
         | Action::OrganizationSuspend
         | Action::OrganizationResume
+        // A legal hold does not wait for room, and what is pruned makes some.
+        | Action::OrganizationHold
+        | Action::OrganizationRelease
+        | Action::AuditPrune
         | Action::AgentShow
         | Action::AgentList
         | Action::AgentSuspend

@@ -110,6 +110,20 @@ impl EntryFilter {
     }
 }
 
+/// Audit entries that are kept together.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Bundle {
+    /// Those that were not pruned, in order.
+    pub(crate) entries: Vec<StoredEntry>,
+    /// How many bytes of the index they take.
+    pub(crate) bytes: u64,
+}
+
+impl Bundle {
+    /// How many entries a bundle was made of.
+    pub(crate) const ENTRIES: u64 = 256;
+}
+
 /// A page of audit entries, newest first.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct EntryPage {
@@ -246,6 +260,12 @@ pub(crate) trait Store: Send + Sync + 'static {
         filter: &EntryFilter,
         limit: usize,
     ) -> Read<EntryPage>;
+
+    /// The entries from 256 · `number` on that are kept together; `None`: there are not as many yet.
+    fn bundle(&self, number: u64) -> Read<Option<Bundle>>;
+
+    /// How many bytes of the index the entries of bundle `number` take; 0: there are not as many yet.
+    fn bundle_bytes(&self, number: u64) -> Read<u64>;
 
     /// How many entries are durable, now and whenever that changes.
     fn head(&self) -> watch::Receiver<u64>;

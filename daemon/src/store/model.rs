@@ -1,7 +1,7 @@
 //! A model of a store: plain maps under a lock, no journal, no index, no caches. Tests of the
 //! service run on it, and the suite holds the real store against it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -21,7 +21,7 @@ use super::answer::page_of;
 use super::check::{Current, check};
 use super::query::first_expiry;
 use super::{
-    AgentPage, AgentQuery, Commit, CommitError, Committed, CredentialRecord, EntryFilter,
+    AgentPage, AgentQuery, Bundle, Commit, CommitError, Committed, CredentialRecord, EntryFilter,
     EntryPage, Item, Read, ReadError, Record, RecordKey, Room, ServerSecret, ServerSecretName,
     SigningKeyRecord, Space, Store, StoreStatus, Stored, StoredEntry, Temporary, TemporaryKey,
     Usage, form,
@@ -52,6 +52,15 @@ struct Contents {
     entries: Vec<(Entry, StoredEntry)>,
     kept: BTreeMap<TemporaryKey, Temporary>,
     tree: Edge,
+    pruned: BTreeSet<u64>,
+}
+
+impl Contents {
+    /// The entries that were not pruned.
+    fn there(&self) -> impl DoubleEndedIterator<Item = &(Entry, StoredEntry)> {
+        let entries = self.entries.iter();
+        entries.filter(|(entry, _)| !self.pruned.contains(&entry.seq))
+    }
 }
 
 impl Current for Contents {
@@ -119,6 +128,11 @@ impl ModelStore {
         *self.failure.lock() = Some(cause.to_owned());
     }
 
+    /// From here on commits are made again.
+    pub(crate) fn recover(&self) {
+        *self.failure.lock() = None;
+    }
+
     /// The newest checkpoint that it was given to keep.
     pub(crate) fn checkpoint(&self) -> String {
         self.checkpoint.lock().clone()
@@ -172,6 +186,11 @@ impl ModelStore {
             }
             let json: Bytes = serde_json::to_vec(&entry).unwrap().into();
             contents.tree.push(NodeHash::of_leaf(&json), |_, _, _| {});
+            if let Some(pruned) = &entry.pruned {
+                let gone = contents.entries.iter().filter(|(it, _)| pruned.removes(it));
+                let gone: Vec<_> = gone.map(|(it, _)| it.seq).collect();
+                contents.pruned.extend(gone);
+            }
             contents.entries.push((entry, StoredEntry { seq, json }));
         }
         self.head.send_replace(contents.entries.len() as u64);
@@ -320,12 +339,32 @@ impl Store for ModelStore {
 
     fn entries_from(&self, from: u64, limit: usize) -> Read<Vec<StoredEntry>> {
         let contents = self.contents.lock();
-        let entries = contents.entries.iter().map(|(_, stored)| stored);
+        let entries = contents.there().map(|(_, stored)| stored);
         Ok(entries
             .filter(|stored| stored.seq >= from)
             .take(limit)
             .cloned()
             .collect())
+    }
+
+    fn bundle(&self, number: u64) -> Read<Option<Bundle>> {
+        let (first, end) = (number * Bundle::ENTRIES, (number + 1) * Bundle::ENTRIES);
+        let contents = self.contents.lock();
+        let is_full = contents
+            .entries
+            .last()
+            .is_some_and(|(it, _)| it.seq + 1 >= end);
+        let entries = contents.there().map(|(_, stored)| stored);
+        let entries: Vec<_> = entries
+            .filter(|stored| (first..end).contains(&stored.seq))
+            .cloned()
+            .collect();
+        let bytes = entries.iter().map(|it| it.json.len() as u64).sum();
+        Ok(is_full.then_some(Bundle { entries, bytes }))
+    }
+
+    fn bundle_bytes(&self, number: u64) -> Read<u64> {
+        Ok(self.bundle(number)?.map_or(0, |it| it.bytes))
     }
 
     fn entries_before(
@@ -336,8 +375,7 @@ impl Store for ModelStore {
     ) -> Read<EntryPage> {
         let contents = self.contents.lock();
         let older = contents
-            .entries
-            .iter()
+            .there()
             .rev()
             .filter(|(entry, _)| before.is_none_or(|before| entry.seq < before));
         let entries = older

@@ -22,6 +22,9 @@ pub struct Organization {
     /// tokens issued until then are dead
     #[prost(message, optional, tag = "9")]
     pub tokens_revoked_until: ::core::option::Option<::prost_types::Timestamp>,
+    /// under legal hold: its entries stay in the audit log
+    #[prost(bool, tag = "10")]
+    pub is_held: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Agent {
@@ -918,6 +921,42 @@ pub struct ExportAuditResponse {
     #[prost(uint64, tag = "3")]
     pub to: u64,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PruneAuditRequest {
+    /// entries that are older; neither this nor larger_than: as configured
+    #[prost(message, optional, tag = "1")]
+    pub older_than: ::core::option::Option<::prost_types::Duration>,
+    /// the oldest, until the rest has no more bytes
+    #[prost(uint64, optional, tag = "2")]
+    pub larger_than: ::core::option::Option<u64>,
+    /// for the audit log
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    /// only tell what would be removed
+    #[prost(bool, tag = "4")]
+    pub dry_run: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PruneAuditResponse {
+    /// how far in the log it is
+    #[prost(uint64, tag = "1")]
+    pub next: u64,
+    /// how far it will go
+    #[prost(uint64, tag = "2")]
+    pub to: u64,
+    /// how many were removed so far
+    #[prost(uint64, tag = "3")]
+    pub entries: u64,
+    /// about how many bytes of the index they took
+    #[prost(uint64, tag = "4")]
+    pub bytes: u64,
+    /// how many were kept because of a legal hold
+    #[prost(uint64, tag = "5")]
+    pub held: u64,
+    /// the last entry's place in the log that says so
+    #[prost(uint64, tag = "6")]
+    pub audit_seq: u64,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CheckStoreRequest {}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1051,6 +1090,8 @@ pub struct Status {
     pub signing_key: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "11")]
     pub checkpoints: ::core::option::Option<status::Checkpoints>,
+    #[prost(message, optional, tag = "40")]
+    pub retention: ::core::option::Option<status::Retention>,
     /// of its own TLS; absent: it has none
     #[prost(message, optional, tag = "20")]
     pub certificate: ::core::option::Option<status::Certificate>,
@@ -1113,6 +1154,28 @@ pub mod status {
         /// less than that is free: no token is issued, nothing registered
         #[prost(bool, tag = "33")]
         pub is_low_on_space: bool,
+    }
+    /// How long the audit log keeps its entries.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Retention {
+        /// absent: for ever
+        #[prost(message, optional, tag = "1")]
+        pub keep_for: ::core::option::Option<::prost_types::Duration>,
+        /// 0: as many as there are
+        #[prost(uint64, tag = "2")]
+        pub keep_bytes: u64,
+        /// when it was last looked; absent: not since the start
+        #[prost(message, optional, tag = "3")]
+        pub ran_at: ::core::option::Option<::prost_types::Timestamp>,
+        /// how many were removed then
+        #[prost(uint64, tag = "4")]
+        pub entries: u64,
+        /// how many were kept then because of a legal hold
+        #[prost(uint64, tag = "5")]
+        pub held: u64,
+        /// why it could not be done then
+        #[prost(string, tag = "6")]
+        pub failure: ::prost::alloc::string::String,
     }
     /// How far something is.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1498,6 +1561,63 @@ pub mod organization_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Puts an organization under legal hold: its entries stay in the audit log. Role: admin.
+        pub async fn hold(
+            &mut self,
+            request: impl tonic::IntoRequest<super::OrganizationTransitionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::OrganizationChange>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/agentidp.operator.v1.OrganizationService/Hold",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("agentidp.operator.v1.OrganizationService", "Hold"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lifts the legal hold of an organization. Role: admin.
+        pub async fn release(
+            &mut self,
+            request: impl tonic::IntoRequest<super::OrganizationTransitionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::OrganizationChange>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/agentidp.operator.v1.OrganizationService/Release",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "agentidp.operator.v1.OrganizationService",
+                        "Release",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1553,6 +1673,22 @@ pub mod organization_service_server {
         >;
         /// Lets the agents of a suspended organization ask for tokens again. Role: admin.
         async fn resume(
+            &self,
+            request: tonic::Request<super::OrganizationTransitionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::OrganizationChange>,
+            tonic::Status,
+        >;
+        /// Puts an organization under legal hold: its entries stay in the audit log. Role: admin.
+        async fn hold(
+            &self,
+            request: tonic::Request<super::OrganizationTransitionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::OrganizationChange>,
+            tonic::Status,
+        >;
+        /// Lifts the legal hold of an organization. Role: admin.
+        async fn release(
             &self,
             request: tonic::Request<super::OrganizationTransitionRequest>,
         ) -> std::result::Result<
@@ -1892,6 +2028,96 @@ pub mod organization_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ResumeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/agentidp.operator.v1.OrganizationService/Hold" => {
+                    #[allow(non_camel_case_types)]
+                    struct HoldSvc<T: OrganizationService>(pub Arc<T>);
+                    impl<
+                        T: OrganizationService,
+                    > tonic::server::UnaryService<super::OrganizationTransitionRequest>
+                    for HoldSvc<T> {
+                        type Response = super::OrganizationChange;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::OrganizationTransitionRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as OrganizationService>::hold(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = HoldSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/agentidp.operator.v1.OrganizationService/Release" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReleaseSvc<T: OrganizationService>(pub Arc<T>);
+                    impl<
+                        T: OrganizationService,
+                    > tonic::server::UnaryService<super::OrganizationTransitionRequest>
+                    for ReleaseSvc<T> {
+                        type Response = super::OrganizationChange;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::OrganizationTransitionRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as OrganizationService>::release(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReleaseSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -4888,6 +5114,32 @@ pub mod audit_service_client {
                 .insert(GrpcMethod::new("agentidp.operator.v1.AuditService", "Export"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// Removes entries that are kept no longer; their hashes stay. Tells how far it is, and at last what
+        /// it did. Role: admin.
+        pub async fn prune(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PruneAuditRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::PruneAuditResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/agentidp.operator.v1.AuditService/Prune",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("agentidp.operator.v1.AuditService", "Prune"));
+            self.inner.server_streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -4956,6 +5208,18 @@ pub mod audit_service_server {
             &self,
             request: tonic::Request<super::ExportAuditRequest>,
         ) -> std::result::Result<tonic::Response<Self::ExportStream>, tonic::Status>;
+        /// Server streaming response type for the Prune method.
+        type PruneStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::PruneAuditResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Removes entries that are kept no longer; their hashes stay. Tells how far it is, and at last what
+        /// it did. Role: admin.
+        async fn prune(
+            &self,
+            request: tonic::Request<super::PruneAuditRequest>,
+        ) -> std::result::Result<tonic::Response<Self::PruneStream>, tonic::Status>;
     }
     /// The audit log.
     #[derive(Debug)]
@@ -5337,6 +5601,52 @@ pub mod audit_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ExportSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/agentidp.operator.v1.AuditService/Prune" => {
+                    #[allow(non_camel_case_types)]
+                    struct PruneSvc<T: AuditService>(pub Arc<T>);
+                    impl<
+                        T: AuditService,
+                    > tonic::server::ServerStreamingService<super::PruneAuditRequest>
+                    for PruneSvc<T> {
+                        type Response = super::PruneAuditResponse;
+                        type ResponseStream = T::PruneStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PruneAuditRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AuditService>::prune(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PruneSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -28,7 +28,7 @@ pub use note::{MAX_NOTE_BYTES, Note, NoteError, Signature};
 pub use proof::{MAX_PROOF, ProofError, verify_consistency, verify_inclusion};
 pub use tile::{TILE_WIDTH, Tile, TileKind, bundle};
 pub use tiles::{
-    CachedTiles, Edge, Grown, TileError, TileSource, peaks, prove_consistency, prove_inclusion,
-    root,
+    CachedTiles, Edge, Grown, TileError, TileSource, leaf, peaks, prove_consistency,
+    prove_inclusion, root,
 };
 pub use tlog_proof::{TLOG_PROOF, TlogProof, TlogProofError};

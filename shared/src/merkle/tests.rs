@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::{Action, Actor, Entry, OrganizationId, Outcome, Timestamp};
+use crate::{Action, Actor, Entry, OrganizationId, Outcome, Pruned, Timestamp};
 
 /// The definition of RFC 6962, section 2.1, word for word.
 fn naive_root(leaves: &[NodeHash]) -> NodeHash {
@@ -363,6 +363,20 @@ pub(super) struct Log {
 
 impl Log {
     pub(super) fn of(size: u64) -> Self {
+        Self::made(size, |_| {})
+    }
+
+    /// One whose entry `seq` says that `count` entries were pruned.
+    pub(super) fn with(size: u64, seq: u64, pruned: &Pruned, count: u64) -> Self {
+        Self::made(size, |entry| {
+            if entry.seq == seq {
+                entry.pruned = Some(pruned.clone());
+                entry.count = Some(count);
+            }
+        })
+    }
+
+    fn made(size: u64, change: impl Fn(&mut Entry)) -> Self {
         let entries: Vec<_> = (0..size)
             .map(|seq| {
                 let mut entry = Entry::new(
@@ -374,6 +388,7 @@ impl Log {
                 entry.seq = seq;
                 entry.organization_id = Some(organization(seq));
                 entry.scope = Some("resume:read".to_owned());
+                change(&mut entry);
                 serde_json::to_vec(&entry).unwrap()
             })
             .collect();

@@ -249,6 +249,18 @@ fn node<S: TileSource>(
     })
 }
 
+/// The leaf hash of an entry.
+///
+/// # Errors
+///
+/// When the source fails or does not have it.
+pub fn leaf<S: TileSource>(source: &S, seq: u64) -> Result<NodeHash, TileError<S::Error>> {
+    let (level, index) = (0, seq / TILE_WIDTH);
+    let offset = usize::try_from(seq % TILE_WIDTH).unwrap_or(usize::MAX);
+    let hash = source.subtree(level, index, offset, 0)?;
+    hash.ok_or(TileError::Missing { level, index })
+}
+
 /// The first `width` hashes of a tile, all of which there must be.
 fn first<S: TileSource>(
     source: &S,

@@ -213,6 +213,16 @@ pub(super) const ROWS: &[Row] = &[
         Check::Installation,
         organization_transition,
     ),
+    row(
+        operator!("OrganizationService/Hold"),
+        Check::Installation,
+        organization_transition,
+    ),
+    row(
+        operator!("OrganizationService/Release"),
+        Check::Installation,
+        organization_transition,
+    ),
     row(operator!("AgentService/Register"), record(OK, OK), |of| {
         bytes(&registration(of))
     }),
@@ -422,6 +432,13 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row(operator!("AuditService/Export"), record(OK, OK), |of| {
         export(of.organization.clone())
+    }),
+    // There is nothing as old, and still somebody asked.
+    row(operator!("AuditService/Prune"), Check::Installation, |_| {
+        bytes(&v1::PruneAuditRequest {
+            reason: reason(),
+            ..Default::default()
+        })
     }),
     row(operator!("StoreService/Check"), Check::Installation, |_| {
         bytes(&v1::CheckStoreRequest {})

@@ -36,6 +36,14 @@ pub(super) const CALLS: &[(&str, Expected)] = &[
         "OrganizationService/Resume",
         Change("organization.resume", "organization"),
     ),
+    (
+        "OrganizationService/Hold",
+        Change("organization.hold", "organization"),
+    ),
+    (
+        "OrganizationService/Release",
+        Change("organization.release", "organization"),
+    ),
     ("AgentService/Register", Change("agent.register", "agent")),
     (
         "AgentService/RegisterMany",
@@ -87,6 +95,7 @@ pub(super) const CALLS: &[(&str, Expected)] = &[
     ("AuditService/GetCheckpoint", Read("audit.checkpoint")),
     ("AuditService/ProveConsistency", Read("audit.consistency")),
     ("AuditService/Export", Read("audit.export")),
+    ("AuditService/Prune", Change("audit.prune", "")),
     ("ChangeService/Watch", Read("change.watch")),
     ("StoreService/Check", Change("store.check", "store")),
     ("StoreService/Compact", Change("store.compact", "store")),

@@ -85,6 +85,7 @@ pub(super) fn render(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
                 store.journal_segments
             ),
         ),
+        ("RETENTION", status.retention.to_string()),
     ];
     y += 4;
     for (name, value) in facts {

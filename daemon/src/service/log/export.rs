@@ -1,12 +1,12 @@
 //! Exports: the log, or an organization's part of it, to be verified elsewhere.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 
 use agentidp_shared::merkle::export::{ExportWriter, Header};
 use agentidp_shared::merkle::{
-    CachedTiles, Grown, TILE_WIDTH, peaks, prove_consistency, prove_inclusion,
+    CachedTiles, Grown, TILE_WIDTH, leaf, peaks, prove_consistency, prove_inclusion,
 };
 use agentidp_shared::{Code, FieldError, OrganizationId};
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::Signed;
 use crate::service::{Caller, Reach, Service, ServiceError};
-use crate::store::{EntryFilter, Store};
+use crate::store::{EntryFilter, Store, StoredEntry};
 
 /// How many entries are read at a time.
 const BATCH: usize = 256;
@@ -149,27 +149,31 @@ impl Export {
         };
         let out = Vec::with_capacity(CHUNK);
         let mut writer = ExportWriter::begin(out, &header).map_err(unwritten)?;
-        let mut next = self.from;
+        let (mut next, mut entries) = (self.from, VecDeque::new());
         while next < self.to {
             if self.stopping.is_cancelled() {
                 return Err(Ended::Unwanted);
             }
-            let until = (next / TILE_WIDTH + 1) * TILE_WIDTH;
-            let count = until.min(self.to) - next;
-            let count = usize::try_from(count).unwrap_or(BATCH).min(BATCH);
-            let entries = store.entries_from(next, count)?;
-            let Some(last) = entries.last() else {
-                let message = format!("the log has no entry {next}, which it had");
-                return Err(ServiceError::new(Code::Internal, message).into());
-            };
-            next = last.seq + 1;
-            for entry in &entries {
+            if entries.is_empty() {
+                entries = store.entries_from(next, BATCH)?.into();
+            }
+            let until = ((next / TILE_WIDTH + 1) * TILE_WIDTH).min(self.to);
+            // Up to the first that is there, and beyond the last, all were pruned.
+            let there = entries.front().map_or(until, |it: &StoredEntry| it.seq);
+            if self.organization.is_none() {
+                for seq in next..until.min(there) {
+                    writer.pruned(leaf(&tiles, seq)?).map_err(unwritten)?;
+                }
+            }
+            next = until.min(there);
+            while let Some(entry) = entries.pop_front_if(|it| it.seq == next && next < until) {
                 if self.organization.is_none() {
                     writer.entry(&entry.json).map_err(unwritten)?;
-                } else if filter.matches_stored(entry) {
-                    let proof = prove_inclusion(&tiles, entry.seq, self.size)?;
+                } else if filter.matches_stored(&entry) {
+                    let proof = prove_inclusion(&tiles, next, self.size)?;
                     writer.proved_entry(&entry.json, proof).map_err(unwritten)?;
                 }
+                next += 1;
             }
             if writer.out().len() >= CHUNK {
                 self.send(chunks, std::mem::take(writer.out()), next)?;

@@ -6,7 +6,7 @@ use agentidp_shared::merkle::{Checkpoint, NodeHash, verify_consistency};
 use super::*;
 use crate::service::log::{ExportRange, Handover, LogKeys, Signed, rotate};
 
-const ALL: ExportRange = ExportRange {
+pub(super) const ALL: ExportRange = ExportRange {
     organization: None,
     from: 0,
     to: None,
@@ -15,12 +15,12 @@ const ALL: ExportRange = ExportRange {
 
 impl Bench {
     /// What the daemon does each second.
-    async fn sign(&self) {
+    pub(super) async fn sign(&self) {
         let edge = Arc::clone(&self.store.headed().borrow());
         self.service.sign_checkpoint(&edge).await.unwrap();
     }
 
-    async fn export(&self, caller: &Caller, range: ExportRange) -> Result<Report, Code> {
+    pub(super) async fn export(&self, caller: &Caller, range: ExportRange) -> Result<Report, Code> {
         let (sender, mut chunks) = tokio::sync::mpsc::channel(1);
         self.sign().await;
         let begun = self.service.export(caller, range, sender).await;
@@ -32,7 +32,7 @@ impl Bench {
         Ok(verify_export(file.as_slice(), self.service.log_verifier(), |_| {}).unwrap())
     }
 
-    fn of_demo(&self) -> (OrganizationId, Caller) {
+    pub(super) fn of_demo(&self) -> (OrganizationId, Caller) {
         let caller = self.operator();
         let demo = self.service.find_organization(&caller, "demo").unwrap();
         let reach = Reach::only(demo.record.id);

@@ -5,10 +5,10 @@ use agentidp_shared::{ActorKind, AgentId, Entry, TargetKind};
 use bytes::Bytes;
 
 use super::frame::Reader;
-use crate::store::{EntryFilter, ReadError, StoredEntry};
+use crate::store::{Bundle, EntryFilter, ReadError, StoredEntry};
 
 /// How many entries a bundle has; C2SP's tlog-tiles has the same.
-pub(super) const ENTRIES: u64 = 256;
+pub(super) const ENTRIES: u64 = Bundle::ENTRIES;
 /// zstd's fastest ordinary level: the entries of a bundle are much alike.
 const LEVEL: i32 = 1;
 
@@ -17,19 +17,23 @@ pub(super) const fn range(number: u64) -> (u64, u64) {
     (number * ENTRIES, (number + 1) * ENTRIES - 1)
 }
 
-/// The compressed form of a full bundle.
-pub(super) fn pack(entries: &[StoredEntry]) -> Result<Vec<u8>, ReadError> {
+/// The compressed form of bundle `number`, which has `entries`; those that it lacks were pruned.
+pub(super) fn pack(number: u64, entries: &[StoredEntry]) -> Result<Vec<u8>, ReadError> {
     let mut plain = Vec::with_capacity(entries.iter().map(|entry| entry.json.len() + 4).sum());
-    for entry in entries {
-        let length = u32::try_from(entry.json.len()).unwrap_or(u32::MAX);
+    let mut entries = entries.iter().peekable();
+    let (first, last) = range(number);
+    for seq in first..=last {
+        let entry = entries.next_if(|entry| entry.seq == seq);
+        let json = entry.map(|entry| entry.json.as_ref()).unwrap_or_default();
+        let length = u32::try_from(json.len()).unwrap_or(u32::MAX);
         plain.extend_from_slice(&length.to_le_bytes());
-        plain.extend_from_slice(&entry.json);
+        plain.extend_from_slice(json);
     }
     zstd::encode_all(plain.as_slice(), LEVEL)
         .map_err(|error| ReadError(format!("compressing audit entries failed: {error}")))
 }
 
-/// The entries of bundle `number`.
+/// The entries of bundle `number` that were not pruned.
 pub(super) fn unpack(number: u64, packed: &[u8]) -> Result<Vec<StoredEntry>, ReadError> {
     let damaged = || {
         ReadError(format!(
@@ -40,18 +44,21 @@ pub(super) fn unpack(number: u64, packed: &[u8]) -> Result<Vec<StoredEntry>, Rea
     let plain = Bytes::from(plain);
     let mut reader = Reader(&plain);
     let mut entries = Vec::new();
-    while !reader.0.is_empty() {
+    let (first, last) = range(number);
+    for seq in first..=last {
         let json = plain.slice_ref(reader.counted().map_err(|_error| damaged())?);
-        entries.push(StoredEntry {
-            seq: number * ENTRIES + entries.len() as u64,
-            json,
-        });
+        if !json.is_empty() {
+            entries.push(StoredEntry { seq, json });
+        }
     }
-    if entries.len() as u64 != ENTRIES {
+    if !reader.0.is_empty() {
         return Err(damaged());
     }
     Ok(entries)
 }
+
+/// The summary of a bundle all of whose entries were pruned: no query opens it.
+pub(super) const PRUNED: &[u8] = &[0];
 
 /// A Bloom filter over what queries ask for. 1 KiB and four hashes: with the eight hundred values of
 /// a bundle in which every entry has its own agent, token and organization, one bundle in a hundred
@@ -114,6 +121,9 @@ impl Summary {
 
 /// Whether a bundle with this stored summary can hold an entry that `filter` lets through.
 pub(super) fn may_match(summary: &[u8], filter: &EntryFilter) -> bool {
+    if summary == PRUNED {
+        return false;
+    }
     let has = |kind, value: &str| {
         bits(kind, value.as_bytes()).into_iter().all(|bit| {
             summary
@@ -158,13 +168,16 @@ mod tests {
 
     #[test]
     fn a_bundle_is_read_as_it_was_written() {
-        let entries: Vec<_> = (512..768)
+        let mut entries: Vec<_> = (512..768)
             .map(|seq| StoredEntry {
                 seq,
                 json: Bytes::from(format!("{{\"seq\":{seq}}}")),
             })
             .collect();
-        assert_eq!(unpack(2, &pack(&entries).unwrap()).unwrap(), entries);
+        assert_eq!(unpack(2, &pack(2, &entries).unwrap()).unwrap(), entries);
+        entries.retain(|entry| entry.seq % 3 == 0);
+        assert_eq!(unpack(2, &pack(2, &entries).unwrap()).unwrap(), entries);
+        assert_eq!(unpack(2, &pack(2, &[]).unwrap()).unwrap(), []);
         assert!(unpack(2, b"nonsense").is_err());
     }
 

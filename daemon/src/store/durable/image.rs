@@ -254,7 +254,13 @@ impl Index {
         copy(&trees.usage, None, sink)?;
         let bundles = open_seq / bundle::ENTRIES;
         sink.section(section::BUNDLES)?;
-        export_bundles(&trees.bundles, bundles, sink)?;
+        for number in 0..bundles {
+            // Each in one piece, and not while another takes its place.
+            let packed = self.bundle(number)?;
+            if !packed.is_empty() {
+                sink.pair(&number.to_be_bytes(), &packed)?;
+            }
+        }
         sink.section(section::SUMMARIES)?;
         copy(&trees.summaries, Some(bundles), sink)?;
         for name in trees.db.tree_names() {
@@ -266,26 +272,6 @@ impl Index {
             copy(&trees.db.open_tree(&name).map_err(failed)?, None, sink)?;
         }
         Ok(())
-    }
-}
-
-/// Writes the bundles before the one with the number `end`, each in one piece.
-fn export_bundles(bundles: &Tree, end: u64, sink: &mut dyn Sink) -> Result<(), ImageError> {
-    let (mut number, mut packed) = (None, Vec::new());
-    for pair in bundles.range(..end.to_be_bytes()) {
-        let (key, part) = pair.map_err(failed)?;
-        let this = key.first_chunk::<8>().copied();
-        if this != number {
-            if let Some(number) = number {
-                sink.pair(&number, &packed)?;
-            }
-            (number, packed) = (this, Vec::new());
-        }
-        packed.extend_from_slice(&part);
-    }
-    match number {
-        Some(number) => sink.pair(&number, &packed),
-        None => Ok(()),
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use agentidp_shared::{AgentId, StoreId};
+use agentidp_shared::{AgentId, Entry, StoreId};
 use parking_lot::{Mutex, RwLock};
 use sled::{Batch, IVec};
 
@@ -36,13 +36,15 @@ type Read<T> = Result<T, ReadError>;
 pub(super) struct Index {
     /// The database.
     pub(super) database: Arc<Database>,
-    /// Held while a record in parts is written, so that nobody reads half of the old one and half of
-    /// the new.
+    /// Held while a record or a bundle in parts is put, so that nobody reads half of the old one and half
+    /// of the new.
     pub(super) parts_lock: RwLock<()>,
     /// What is kept for a time.
     pub(super) kept: Kept,
     /// What the index holds; held by whoever changes that.
     pub(super) tally: Mutex<Tally>,
+    /// The entries that say what was pruned since it was opened.
+    pub(super) prunings: Mutex<Vec<Entry>>,
     /// Held while a mark is made.
     marking: Mutex<()>,
     /// Whether no mark is to be made any more.
@@ -64,6 +66,7 @@ impl Index {
             database,
             parts_lock: RwLock::new(()),
             tally: Mutex::default(),
+            prunings: Mutex::default(),
             marking: Mutex::new(()),
             is_distrusted: AtomicBool::new(false),
         })
@@ -201,29 +204,37 @@ impl Index {
 
     /// Puts a full bundle of audit entries.
     pub(super) fn put_bundle(&self, number: u64, packed: &[u8], summary: &Summary) -> Read<()> {
+        self.replace_bundle(number, packed, summary.as_bytes())
+    }
+
+    /// Puts a bundle, with what finds its entries, in the place of whatever is there.
+    pub(super) fn replace_bundle(&self, number: u64, packed: &[u8], summary: &[u8]) -> Read<()> {
         let before = self.bundle(number)?.len();
+        let found = self.summary(number)?.len();
         let mut batch = Batch::default();
+        for part in packed.len().div_ceil(MAX_VALUE)..before.div_ceil(MAX_VALUE) {
+            batch.remove(bundle_key(number, part));
+        }
         for (part, chunk) in packed.chunks(MAX_VALUE).enumerate() {
             batch.insert(bundle_key(number, part), chunk);
         }
-        self.database.write(|trees| {
-            trees.bundles.apply_batch(batch.clone())?;
-            let summaries = &trees.summaries;
-            summaries.insert(number.to_be_bytes(), summary.as_bytes())?;
-            Ok(())
-        })?;
-        let new = if before == 0 {
-            summary.as_bytes().len()
-        } else {
-            0
-        };
-        self.tally.lock().resize(before, packed.len() + new);
+        {
+            let _nobody_reads = self.parts_lock.write();
+            self.database.write(|trees| {
+                trees.bundles.apply_batch(batch.clone())?;
+                trees.summaries.insert(number.to_be_bytes(), summary)?;
+                Ok(())
+            })?;
+        }
+        let now = packed.len() + summary.len();
+        self.tally.lock().resize(before + found, now);
         Ok(())
     }
 
     /// The compressed form of a bundle.
     pub(super) fn bundle(&self, number: u64) -> Read<Vec<u8>> {
         let mut packed = Vec::new();
+        let _nobody_writes = self.parts_lock.read();
         for part in self
             .trees()
             .bundles

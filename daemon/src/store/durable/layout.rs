@@ -18,7 +18,7 @@ use crate::store::Space;
 use crate::store::form::hex;
 
 /// The version of the store's form.
-pub(super) const FORMAT: u32 = 3;
+pub(super) const FORMAT: u32 = 4;
 
 /// The room on the disk that `folder` is on.
 pub(super) fn space(folder: &Path) -> io::Result<Space> {

@@ -29,6 +29,7 @@ mod open;
 mod output;
 mod places;
 mod progress;
+mod prune;
 mod records;
 mod restore;
 mod room;
@@ -43,7 +44,7 @@ mod usage;
 mod verify;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -59,7 +60,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    AgentPage, AgentQuery, Commit, CommitError, Committed, CredentialRecord, EntryFilter,
+    AgentPage, AgentQuery, Bundle, Commit, CommitError, Committed, CredentialRecord, EntryFilter,
     EntryPage, Read, ReadError, Record, RecordKey, ServerSecret, ServerSecretName,
     SigningKeyRecord, Space, Store, StoreStatus, Stored, StoredEntry, Temporary, TemporaryKey,
     Usage,
@@ -294,10 +295,8 @@ impl Store for JournaledStore {
                 .into_iter()
                 .filter(|entry| (next..end).contains(&entry.seq));
             entries.extend(fresh.take(limit - entries.len()));
-            match entries.last() {
-                Some(last) if last.seq >= next => next = last.seq + 1,
-                _ => break,
-            }
+            // Of a bundle some entries may have been pruned, or all.
+            next = (next / bundle::ENTRIES + 1) * bundle::ENTRIES;
         }
         Ok(entries)
     }
@@ -343,6 +342,21 @@ impl Store for JournaledStore {
             end = start;
         }
         Ok(page)
+    }
+
+    fn bundle(&self, number: u64) -> Read<Option<Bundle>> {
+        if number >= self.state.open.read().first_seq / bundle::ENTRIES {
+            return Ok(None);
+        }
+        let packed = self.state.index.bundle(number)?;
+        Ok(Some(Bundle {
+            entries: bundle::unpack(number, &packed)?,
+            bytes: packed.len() as u64,
+        }))
+    }
+
+    fn bundle_bytes(&self, number: u64) -> Read<u64> {
+        Ok(self.state.index.bundle(number)?.len() as u64)
     }
 
     fn head(&self) -> watch::Receiver<u64> {

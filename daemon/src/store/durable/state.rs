@@ -160,6 +160,7 @@ impl State {
                 self.directory.note_auth(agent, item.entry.time);
             }
         }
+        self.index.prune(item.entry)?;
         let mut open = self.open.write();
         // Replay begins with the frame that the bundle begins in, and so with entries before it.
         if seq < open.end() {
@@ -179,7 +180,7 @@ impl State {
             json: item.json,
         });
         if open.entries.len() as u64 == bundle::ENTRIES {
-            let packed = bundle::pack(&open.entries)?;
+            let packed = bundle::pack(open.first_seq / bundle::ENTRIES, &open.entries)?;
             self.index
                 .put_bundle(open.first_seq / bundle::ENTRIES, &packed, &open.summary)?;
             *open = OpenBundle::new(open.end(), frame);

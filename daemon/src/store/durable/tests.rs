@@ -15,6 +15,7 @@ use crate::store::suite::{agent, entry, every_store, newest};
 mod faults;
 mod flips;
 mod integrity;
+pub(crate) mod pruning;
 mod scale;
 
 fn options(root: &Path) -> StoreOptions {
@@ -216,7 +217,7 @@ async fn a_check_finds_a_bundle_of_the_log_that_says_something_else() {
     assert_eq!(found(&options), Vec::<String>::new());
     forged[3].json = forged[4].json.clone();
     let index = index::Index::open(&options.path.join("index")).unwrap();
-    let packed = bundle::pack(&forged).unwrap();
+    let packed = bundle::pack(1, &forged).unwrap();
     let summary = index.summary(1).unwrap();
     let summary = bundle::Summary::from_bytes(&summary);
     index.put_bundle(1, &packed, &summary).unwrap();

@@ -6,10 +6,11 @@ pub(crate) mod steps;
 
 use std::sync::Arc;
 
+use agentidp_shared::merkle::NodeHash;
 use agentidp_shared::{
     Action, Actor, ActorKind, Agent, AgentId, AgentStatus, AgentType, Credential, CredentialId,
     CredentialKind, CredentialStatus, DeploymentEnv, Entry, Metadata, Organization, OrganizationId,
-    OrganizationStatus, Outcome, TargetKind, Timestamp, Via,
+    OrganizationStatus, Outcome, Pruned, TargetKind, Timestamp, Via,
 };
 
 use super::{
@@ -38,6 +39,7 @@ macro_rules! every_store {
             what_is_kept_for_a_time_is_kept_once_and_goes_by_itself,
             an_organization_has_no_more_agents_than_its_quota,
             tokens_are_counted_by_organization_and_month,
+            what_was_pruned_is_not_found_and_everything_else_is,
         );
     };
     ($make:expr; $($name:ident),+ $(,)?) => {
@@ -79,6 +81,7 @@ pub(crate) fn organization(number: u64, name: &str, revision: u64) -> Organizati
         updated_at: at(1),
         max_credential_age: None,
         tokens_revoked_until: None,
+        is_held: false,
         revision,
     }
 }
@@ -567,4 +570,65 @@ mod on_the_model {
     use crate::store::model::ModelStore;
 
     super::every_store!((ModelStore::new(), ()));
+}
+
+/// Prunes the entries from `from` to before `to`, but for those of organization `held`.
+pub(crate) fn prune(from: u64, to: u64, held: u64) -> Commit {
+    let mut it = entry(Action::AuditPrune);
+    let held = vec![organization(held, "held", 1).id];
+    it.pruned = Some(Pruned { from, to, held });
+    Commit::new(it)
+}
+
+pub(crate) async fn what_was_pruned_is_not_found_and_everything_else_is(store: Arc<dyn Store>) {
+    let of = |number| organization(number, "some", 1).id;
+    for number in 0..600 {
+        let mut issued = token(number, number, 1_000);
+        // The first bundle is all of one that is not held.
+        issued.organization_id = Some(of(if number < 256 { 1 } else { number % 3 }));
+        store.commit(Commit::new(issued)).await.unwrap();
+    }
+    let seqs = |from, limit| -> Vec<u64> {
+        let entries = store.entries_from(from, limit).unwrap();
+        entries.iter().map(|it| it.seq).collect()
+    };
+    let mut before = store.tree();
+    let begin = seqs(0, usize::MAX).len() as u64 - 600;
+    let pruned = store.commit(prune(0, 512, 2)).await.unwrap().seq;
+    let is_held = |seq: u64| {
+        let number = seq.wrapping_sub(begin);
+        (256..600).contains(&number) && number % 3 == 2
+    };
+    let expected: Vec<u64> = (0..=pruned)
+        .filter(|it| *it >= 512 || is_held(*it))
+        .collect();
+    assert_eq!(seqs(0, usize::MAX), expected);
+    assert_eq!(seqs(0, 5), expected[..5]);
+    assert_eq!(seqs(expected[4], 2), expected[4..6]);
+    assert_eq!(
+        pages(store.as_ref(), &EntryFilter::default(), 50).len(),
+        expected.len()
+    );
+    let theirs = EntryFilter {
+        organizations: Some([of(1)].into()),
+        ..EntryFilter::default()
+    };
+    assert!(
+        pages(store.as_ref(), &theirs, 50)
+            .iter()
+            .all(|it| *it >= 512)
+    );
+    assert_eq!(store.bundle(0).unwrap().unwrap().entries, []);
+    let held = store.bundle(1).unwrap().unwrap();
+    assert!(held.entries.iter().all(|it| is_held(it.seq)) && held.entries.len() > 80);
+    assert_eq!(store.bundle(9).unwrap(), None);
+    // The tree has grown by one entry; what was counted stays counted.
+    let last = store.entries_from(pruned, 1).unwrap().remove(0);
+    before.push(NodeHash::of_leaf(&last.json), |_, _, _| {});
+    assert_eq!(store.tree().root(), before.root());
+    let usage = store.usage(&RecordKey::Credential(credential(3, 3, 1).credential.id));
+    assert_eq!(usage.unwrap().count, 1);
+    // What says that others were removed stays.
+    store.commit(prune(512, 768, 2)).await.unwrap();
+    assert!(seqs(0, usize::MAX).contains(&pruned));
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit::Pruned;
 use crate::id::OrganizationId;
 use crate::merkle::hash::HASH_TEXT_BYTES;
 use crate::merkle::{CheckpointError, MAX_PROOF, NodeHash, ProofError};
@@ -117,6 +118,9 @@ fn canonical<T: Serialize + for<'de> Deserialize<'de>>(line: &[u8]) -> Option<T>
     (serde_json::to_vec(&value).ok()? == line).then_some(value)
 }
 
+/// What stands in the place of an entry that was pruned.
+pub(super) const PRUNED: &[u8] = b"null";
+
 /// An entry's line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct EntryLine<'a> {
@@ -190,6 +194,12 @@ pub struct EntryHead {
     /// The tenant it concerns.
     #[serde(default)]
     pub organization_id: Option<OrganizationId>,
+    /// The entries that were removed from the log with it.
+    #[serde(default)]
+    pub pruned: Option<Pruned>,
+    /// How many those are.
+    #[serde(default)]
+    pub count: Option<u64>,
 }
 
 impl EntryHead {

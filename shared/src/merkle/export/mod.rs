@@ -9,6 +9,7 @@
 //! inclusion proof: none can be wrong, but that none is missing cannot be proved.
 
 mod feed;
+mod holes;
 mod line;
 mod resume;
 mod verify;

@@ -4,6 +4,8 @@ use super::*;
 use crate::merkle::tests::{Log, log_key, organization, place};
 use crate::merkle::{LogKey, NodeHash, peaks, prove_consistency, prove_inclusion};
 
+mod holes;
+
 /// The complete export of `from..to`.
 fn complete(log: &Log, from: u64, to: u64) -> Vec<u8> {
     let start = peaks(&log.tiles, from).unwrap();

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-use super::line::{End, EntryHead, EntryLine, Evidence, Fault, Header};
+use super::holes::Holes;
+use super::line::{End, EntryHead, EntryLine, Evidence, Fault, Header, PRUNED};
 use crate::id::OrganizationId;
 use crate::merkle::{
     Checkpoint, CheckpointError, Frontier, NodeHash, Note, ProofError, VerifierKey,
@@ -26,6 +27,12 @@ pub struct Report {
     pub to: u64,
     /// How many entries it has.
     pub entries: u64,
+    /// How many more there were, of which it has only the hashes: they were pruned, or someone has taken
+    /// them out of the export.
+    pub pruned: u64,
+    /// How many of these at least no entry of the export says to have been pruned. The entries that say so
+    /// may be behind its end.
+    pub unexplained: u64,
 }
 
 /// What is known after some lines.
@@ -39,6 +46,7 @@ pub(super) struct Verifier {
     /// The first place that the next entry may have.
     next: u64,
     entries: u64,
+    holes: Holes,
     digest: Context,
 }
 
@@ -67,6 +75,7 @@ impl Verifier {
             note,
             frontier,
             entries: 0,
+            holes: Holes::default(),
             digest: Context::new(&SHA256),
         };
         verifier.digest(line);
@@ -76,14 +85,18 @@ impl Verifier {
     /// Takes the line of an entry.
     pub(super) fn entry(&mut self, line: &[u8]) -> Result<(), Fault> {
         let EntryLine { entry, evidence } = EntryLine::parse(line).ok_or(Fault::NotAnEntry)?;
-        let hash = NodeHash::of_leaf(entry);
         let of = self.header.organization_id;
+        if let (Evidence::Hash(hash), None, PRUNED) = (&evidence, of, entry) {
+            return self.pruned(line, *hash);
+        }
+        let hash = NodeHash::of_leaf(entry);
         match (evidence, of) {
             (Evidence::Hash(said), None) => {
                 if hash != said {
                     return Err(Fault::OtherHash);
                 }
-                let EntryHead { seq, .. } = EntryHead::of(entry).ok_or(Fault::NotAnEntry)?;
+                let head = EntryHead::of(entry).ok_or(Fault::NotAnEntry)?;
+                let seq = head.seq;
                 if seq != self.next {
                     return Err(Fault::OtherPlace {
                         found: seq,
@@ -92,6 +105,9 @@ impl Verifier {
                 }
                 if seq >= self.header.to {
                     return Err(Fault::NotInRange { found: seq });
+                }
+                if let Some(pruned) = &head.pruned {
+                    self.holes.said(pruned, head.count);
                 }
                 self.frontier.push(hash);
                 self.next = seq + 1;
@@ -114,6 +130,18 @@ impl Verifier {
         }
         self.digest(line);
         self.entries += 1;
+        Ok(())
+    }
+
+    /// Takes the line of an entry that was pruned.
+    fn pruned(&mut self, line: &[u8], hash: NodeHash) -> Result<(), Fault> {
+        if self.next >= self.header.to {
+            return Err(Fault::NotInRange { found: self.next });
+        }
+        self.frontier.push(hash);
+        self.holes.add(self.next);
+        self.next += 1;
+        self.digest(line);
         Ok(())
     }
 
@@ -189,6 +217,8 @@ impl Verifier {
             from: self.header.from,
             to: self.header.to,
             entries: self.entries,
+            pruned: self.holes.count(),
+            unexplained: self.holes.unexplained(),
         }
     }
 }

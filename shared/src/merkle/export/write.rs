@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-use super::line::{End, EntryLine, Evidence, Header, to_line};
+use super::line::{End, EntryLine, Evidence, Header, PRUNED, to_line};
 use super::verify::hex;
 use crate::merkle::NodeHash;
 
@@ -43,6 +43,17 @@ impl<W: Write> ExportWriter<W> {
     /// When `out` takes no more.
     pub fn entry(&mut self, entry: &[u8]) -> io::Result<()> {
         self.one(entry, Evidence::Hash(NodeHash::of_leaf(entry)))
+    }
+
+    /// Writes in a complete export that the next entry, which has this leaf hash, was pruned.
+    ///
+    /// # Errors
+    ///
+    /// When `out` takes no more.
+    pub fn pruned(&mut self, hash: NodeHash) -> io::Result<()> {
+        let entry = PRUNED;
+        let evidence = Evidence::Hash(hash);
+        self.line(&EntryLine { entry, evidence }.to_line())
     }
 
     /// Writes an entry of an organization's export with its inclusion proof.

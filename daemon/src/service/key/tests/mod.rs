@@ -87,6 +87,7 @@ impl Bench {
                 default: "free".parse().unwrap(),
             },
             limits: RequestLimits::default(),
+            retention: crate::service::retention::Retention::default(),
         };
         Service::open(
             settings,

@@ -8,8 +8,9 @@ use super::super::index::Index;
 use super::super::kept::MARGIN;
 use super::super::places;
 use super::super::records::Header;
-use super::log::{Expected, bundle_digest, name_of, short, tile_digest};
+use super::log::{Expected, name_of, short, tile_digest};
 use super::naming::Asked;
+use super::pruned::{bundle_digest, finds};
 use super::{Bounds, Check, Finding, Part, word};
 use crate::store::form::hex;
 use crate::store::{Record, RecordKey, Temporary, TemporaryKey, form};
@@ -75,6 +76,8 @@ impl Check<'_> {
             }),
             Some(_) | None if seq >= bounds.unknown => None,
             Some(last) if last.seq >= bounds.settled => None,
+            // The entry that names it was pruned.
+            _ if expected.is_hidden(seq) && last.is_none_or(|last| last.seq < seq) => None,
             Some(last) => Some(format!(
                 "the record was put back: it is as entry {seq} left it, and entry {} changed it last",
                 last.seq
@@ -170,6 +173,11 @@ impl Check<'_> {
         expected: &mut Expected,
         bounds: &Bounds,
     ) -> Result<(), OpenError> {
+        if expected.hidden > 0 {
+            let note = "how often credentials were used cannot be verified: the entries that say so were pruned";
+            self.report.notes.push(note.to_owned());
+            return Ok(());
+        }
         self.progress
             .begin("comparing the uses", expected.uses.len() as u64);
         for (found, done) in index.all_uses().zip(1..) {
@@ -221,14 +229,23 @@ impl Check<'_> {
             let entries = index
                 .bundle(number)
                 .and_then(|packed| bundle::unpack(number, &packed));
-            match entries {
-                Ok(entries) if bundle_digest(&entries) == digest => {}
-                Ok(entries) => asked.differs(number, entries),
-                Err(_) => asked.differs(number, Vec::new()),
-            }
             let found = index.summary(number)?;
+            let is_as_made = short(&sha256(&found)) == *summary;
+            let finds_all = match entries {
+                Ok(entries) if bundle_digest(index, number, &entries)? == digest => {
+                    self.lacking(expected, number, &entries, &index.prunings.lock());
+                    let is_whole = entries.len() as u64 == bundle::ENTRIES;
+                    // One of a bundle that was pruned was made of entries that the log may have no more.
+                    let may_differ = entries.is_empty() || !(is_whole || expected.is_whole);
+                    is_as_made || (may_differ && finds(&found, &entries))
+                }
+                other => {
+                    asked.differs(number, other.unwrap_or_default());
+                    is_as_made
+                }
+            };
             // A summary that is missing hides nothing.
-            if !found.is_empty() && short(&sha256(&found)) != *summary {
+            if !finds_all && !found.is_empty() {
                 let (first, last) = bundle::range(number);
                 let problem = format!("what finds the entries {first} to {last} is not theirs");
                 self.report.add(Finding::whole(Part::Index, problem));
@@ -238,6 +255,7 @@ impl Check<'_> {
                 return Err(OpenError::Interrupted);
             }
         }
+        self.lacking_in_all(expected, &index.prunings.lock());
         Ok(())
     }
 

@@ -15,8 +15,9 @@ use super::super::journal::{self, Position};
 use super::super::kept::MARGIN;
 use super::super::usage::{Count, Issued, UsageKey};
 use super::super::{OpenError, progress::Progress};
+use super::pruned::Concerned;
 use super::{Check, Finding, Part, word};
-use crate::store::{Record, StoredEntry, Temporary, TemporaryKey, form};
+use crate::store::{ReadError, Record, Temporary, TemporaryKey, form};
 
 /// How many things may be kept for a time before what has expired is dropped.
 const MANY: usize = 65_536;
@@ -82,6 +83,12 @@ pub(super) struct Expected {
     pub(super) tiles: Vec<FullTile>,
     /// The tree.
     pub(super) tree: Edge,
+    /// The entries that say what was pruned.
+    pub(super) prunings: Vec<Entry>,
+    /// Whom each entry concerns.
+    pub(super) concerned: Concerned,
+    /// How many entries are known only by their hashes.
+    pub(super) hidden: u64,
     summary: Option<Summary>,
     kept_limit: usize,
 }
@@ -116,25 +123,19 @@ impl Expected {
 
     /// Takes in an entry; gives what it says.
     fn add(&mut self, seq: u64, json: &[u8], check: &mut Check<'_>) -> Option<Entry> {
-        let (end, tiles) = (seq + 1, &mut self.tiles);
-        self.end = end;
-        self.tree
-            .push(NodeHash::of_leaf(json), |level, place, hashes| {
-                tiles.push(FullTile {
-                    end,
-                    place: (level, place),
-                    digest: tile_digest(hashes),
-                });
-            });
-        let tree = &self.tree;
-        self.promises
-            .retain(|it| it.size != end || it.root != tree.root());
+        self.grow(seq, NodeHash::of_leaf(json));
+        let end = self.end;
         let Ok(entry) = serde_json::from_slice::<Entry>(json) else {
             let problem = "it is not an audit entry".to_owned();
             let finding = Finding::entry(Part::Journal, seq, problem);
             check.report.add(finding);
+            self.concerned.note_unknown();
             return None;
         };
+        self.concerned.note(&entry);
+        if entry.pruned.is_some() {
+            self.prunings.push(entry.clone());
+        }
         if entry.seq != seq {
             let problem = format!("it says that it is entry {}", entry.seq);
             check
@@ -160,6 +161,34 @@ impl Expected {
             self.records.insert(name_of(target.kind, &target.id), last);
         }
         Some(entry)
+    }
+
+    /// Takes in an entry that was pruned: of it there is only its hash.
+    fn hide(&mut self, seq: u64, hash: NodeHash) {
+        self.grow(seq, hash);
+        self.concerned.note_unknown();
+        self.hidden += 1;
+        let summary = self.summary.get_or_insert_with(Summary::new);
+        if self.end.is_multiple_of(bundle::ENTRIES) {
+            self.summaries.push(short(&sha256(summary.as_bytes())));
+            self.summary = None;
+        }
+    }
+
+    /// Takes the hash of an entry into the tree.
+    fn grow(&mut self, seq: u64, hash: NodeHash) {
+        let (end, tiles) = (seq + 1, &mut self.tiles);
+        self.end = end;
+        self.tree.push(hash, |level, place, hashes| {
+            tiles.push(FullTile {
+                end,
+                place: (level, place),
+                digest: tile_digest(hashes),
+            });
+        });
+        let tree = &self.tree;
+        self.promises
+            .retain(|it| it.size != end || it.root != tree.root());
     }
 
     fn keep(&mut self, seq: u64, kept: Vec<Temporary>) {
@@ -263,10 +292,21 @@ fn before(
     };
     for number in 0..end.div_ceil(bundle::ENTRIES) {
         // sled panics on damage that it meets on its way.
-        let packed = std::panic::catch_unwind(AssertUnwindSafe(|| index.bundle(number)));
-        let entries = bundle::unpack(number, &packed.map_err(gave_up)??)?;
-        for entry in entries.iter().filter(|entry| entry.seq < end) {
-            expected.add(entry.seq, &entry.json, check);
+        let read = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            Ok::<_, ReadError>((index.bundle(number)?, index.tile(0, number)?))
+        }));
+        let (packed, hashes) = read.map_err(gave_up)??;
+        let entries = bundle::unpack(number, &packed)?;
+        let (mut entries, (first, last)) = (entries.iter().peekable(), bundle::range(number));
+        for (hash, seq) in hashes
+            .into_iter()
+            .zip(first..=last)
+            .filter(|(_, seq)| *seq < end)
+        {
+            match entries.next_if(|entry| entry.seq == seq) {
+                Some(entry) => drop(expected.add(seq, &entry.json, check)),
+                None => expected.hide(seq, hash),
+            }
         }
         pause(check.progress, expected.end)?;
     }
@@ -319,13 +359,4 @@ fn record_problem(entry: &Entry, item: &FrameItem) -> Option<String> {
     let is_it = (kind, id.as_str()) == (target.kind, target.id.as_str())
         && target.revision == Some(record.revision());
     (!is_it).then(|| "its entry names another record, or another revision of it".to_owned())
-}
-
-/// The leaf hashes of a bundle's entries, as the digest of the tile that they are.
-pub(super) fn bundle_digest(entries: &[StoredEntry]) -> Short {
-    let leaves: Vec<_> = entries
-        .iter()
-        .map(|entry| NodeHash::of_leaf(&entry.json))
-        .collect();
-    tile_digest(&leaves)
 }

@@ -8,6 +8,7 @@
 mod contents;
 mod log;
 mod naming;
+mod pruned;
 
 use std::path::Path;
 use std::{fs, io};
@@ -124,6 +125,8 @@ pub(crate) struct Report {
     pub(crate) records: u64,
     /// The root of the log's tree.
     pub(crate) root: String,
+    /// How many entries were pruned: of them only the hashes are there.
+    pub(crate) pruned: u64,
     /// What is wrong; empty for a sound store.
     pub(crate) findings: Vec<Finding>,
     /// How many more things are wrong than are told.

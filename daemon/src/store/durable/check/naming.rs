@@ -59,8 +59,8 @@ impl Check<'_> {
                     self.name_lost(seq, &item.entry);
                 }
                 let bundle = asked.differing.get(&(seq / bundle::ENTRIES));
-                let place = usize::try_from(seq % bundle::ENTRIES).unwrap_or_default();
-                if let Some(found) = bundle.and_then(|bundle| bundle.get(place))
+                let found = bundle.and_then(|bundle| bundle.iter().find(|it| it.seq == seq));
+                if let Some(found) = found
                     && found.json != item.entry
                 {
                     let problem = "it is not the entry that was written".to_owned();

@@ -10,8 +10,9 @@ use std::process::Command;
 
 use agentidp_shared::Action;
 
+use super::pruning::counted;
 use super::*;
-use crate::store::suite::{agent, at, credential, entry, keep, organization, token};
+use crate::store::suite::{agent, at, credential, entry, keep, organization, prune, token};
 
 const FOLDER: &str = "AGENTIDP_FLIPS_FOLDER";
 
@@ -82,10 +83,9 @@ async fn filled(root: &Path) -> StoreOptions {
             }
             for _ in 0..number % 3 {
                 let time = 1_000 + i64::try_from(number).unwrap();
-                store
-                    .commit(Commit::new(token(number, number, time)))
-                    .await
-                    .unwrap();
+                let mut issued = token(number, number, time);
+                issued.organization_id = Some(organization(1, "acme-1", 1).id);
+                store.commit(Commit::new(issued)).await.unwrap();
             }
             if number % 24 == 0 {
                 let kept = u8::try_from(number / 24).unwrap();
@@ -96,6 +96,13 @@ async fn filled(root: &Path) -> StoreOptions {
             }
             if number == 60 {
                 store.state.flush(store.id).unwrap();
+            }
+        }
+        if half == 1 {
+            // All of the first bundle, and all but what the organization of the tokens has of the second.
+            for (to, held) in [(256, 9), (512, 1)] {
+                let pruned = counted(&store, prune(0, to, held));
+                store.commit(pruned).await.unwrap();
             }
         }
         store.shutdown();

@@ -1,0 +1,108 @@
+//! `agentidp audit prune`.
+
+use std::io::Write;
+
+use agentidp_proto::convert::duration;
+use agentidp_proto::v1;
+use serde::Serialize;
+
+use crate::args::{Consent, PruneArgs, Revision};
+use crate::client::Client;
+use crate::error::Error;
+
+use super::output::{Output, Record};
+use super::{consent, tell};
+
+/// After this many entries, how far it is is told.
+const TOLD_EVERY: u64 = 1 << 18;
+
+/// What is printed.
+#[derive(Debug, Serialize)]
+struct Pruned {
+    is_dry_run: bool,
+    entries: u64,
+    bytes: u64,
+    held: u64,
+    audit_seq: u64,
+}
+
+impl Record for Pruned {
+    const HEADINGS: &'static [&'static str] = &["ENTRIES", "BYTES", "HELD", "AUDIT"];
+
+    fn cells(&self) -> Vec<String> {
+        let cells = [self.entries, self.bytes, self.held, self.audit_seq];
+        cells.iter().map(u64::to_string).collect()
+    }
+
+    fn fields(&self) -> Vec<(&'static str, String)> {
+        let removed = if self.is_dry_run {
+            "would be removed"
+        } else {
+            "removed"
+        };
+        vec![
+            (removed, self.entries.to_string()),
+            ("bytes", self.bytes.to_string()),
+            ("under legal hold", self.held.to_string()),
+            ("audit", self.audit_seq.to_string()),
+        ]
+    }
+}
+
+pub(super) async fn run(
+    client: &Client,
+    args: PruneArgs,
+    output: &mut Output<impl Write>,
+) -> Result<(), Error> {
+    let consent = Consent {
+        reason: args.reason,
+        revision: Revision::default(),
+        yes: args.yes,
+    };
+    let is_dry = args.dry.dry_run;
+    if !is_dry {
+        consent::check_can_be_had(&consent, true)?;
+    }
+    let request = v1::PruneAuditRequest {
+        older_than: args.older_than.map(duration),
+        larger_than: args.larger_than.map(|mebibytes| mebibytes << 20),
+        reason: String::new(),
+        dry_run: true,
+    };
+    let mut found = follow(client, request.clone(), "looked at").await?;
+    if !is_dry && found.entries > 0 {
+        tell("what is removed cannot be brought back");
+        let request = v1::PruneAuditRequest {
+            reason: consent::obtain_count(&consent, true, found.entries, "removed")?,
+            dry_run: false,
+            ..request
+        };
+        found = follow(client, request, "removed to").await?;
+    } else if !is_dry {
+        tell("there is nothing to remove");
+    }
+    output.one(&Pruned {
+        is_dry_run: is_dry,
+        entries: found.entries,
+        bytes: found.bytes,
+        held: found.held,
+        audit_seq: found.audit_seq,
+    })
+}
+
+async fn follow(
+    client: &Client,
+    request: v1::PruneAuditRequest,
+    verb: &str,
+) -> Result<v1::PruneAuditResponse, Error> {
+    let mut steps = client.audit_prune(request).await?;
+    let (mut last, mut told) = (v1::PruneAuditResponse::default(), TOLD_EVERY);
+    while let Some(step) = steps.message().await? {
+        if step.next >= told {
+            told = step.next + TOLD_EVERY;
+            tell(&format!("{verb} entry {} of {}", step.next, step.to));
+        }
+        last = step;
+    }
+    Ok(last)
+}

@@ -1,0 +1,79 @@
+//! How long the audit log keeps its entries, as the daemon's status says it.
+
+use std::fmt;
+use std::time::Duration;
+
+use agentidp_proto::convert::{to_domain_duration, to_domain_timestamp};
+use agentidp_proto::v1;
+use agentidp_shared::{FieldError, Timestamp};
+use serde::Serialize;
+
+use crate::duration;
+use crate::text::thousands;
+
+/// What the audit log keeps, and how the last look for the rest went.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct RetentionStatus {
+    /// How old entries become, in seconds; none: as old as they like.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_for_seconds: Option<u64>,
+    /// How many bytes of the index they may take; 0: as many as there are.
+    pub keep_bytes: u64,
+    /// When it was last looked; none: not since the start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ran_at: Option<Timestamp>,
+    /// How many entries were removed then.
+    pub entries: u64,
+    /// How many old ones were kept then because of a legal hold.
+    pub held: u64,
+    /// Why they could not be removed then.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub failure: String,
+}
+
+impl TryFrom<v1::status::Retention> for RetentionStatus {
+    type Error = FieldError;
+
+    fn try_from(it: v1::status::Retention) -> Result<Self, FieldError> {
+        let keep_for = it.keep_for.map(|it| to_domain_duration(it, "keep_for"));
+        Ok(Self {
+            keep_for_seconds: keep_for.transpose()?.map(|it| it.as_secs()),
+            keep_bytes: it.keep_bytes,
+            ran_at: it.ran_at.map(to_domain_timestamp),
+            entries: it.entries,
+            held: it.held,
+            failure: it.failure,
+        })
+    }
+}
+
+impl fmt::Display for RetentionStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.keep_for_seconds, self.keep_bytes >> 20) {
+            (None, 0) => return f.write_str("everything is kept"),
+            (Some(seconds), 0) => {
+                let age = duration::exact(Duration::from_secs(seconds));
+                write!(f, "entries are kept for {age}")?;
+            }
+            (None, size) => write!(f, "{} MiB of entries are kept", thousands(size))?,
+            (Some(seconds), size) => {
+                let (age, size) = (
+                    duration::exact(Duration::from_secs(seconds)),
+                    thousands(size),
+                );
+                write!(f, "entries are kept for {age}, and {size} MiB of them")?;
+            }
+        }
+        let Some(ran_at) = self.ran_at else {
+            return Ok(());
+        };
+        if !self.failure.is_empty() {
+            return write!(f, "; pruning STOPPED at {ran_at}: {}", self.failure);
+        }
+        write!(f, "; {} pruned at {ran_at}", thousands(self.entries))?;
+        if self.held > 0 {
+            write!(f, ", {} under legal hold", thousands(self.held))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,421 @@
+//! How long the audit log keeps its entries. What is kept no longer is removed in steps, each of
+//! which is a commit whose entry names what it removed; the hashes stay, so the rest still proves.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use agentidp_shared::{
+    Action, Actor, Code, Entry, Organization, OrganizationId, Outcome, Pruned, Reason, Timestamp,
+};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use super::{Caller, Changed, Reach, Service, ServiceError};
+use crate::store::{Bundle, Commit, EntryFilter, Store};
+
+/// How many bundles of entries are removed with one commit: others wait meanwhile.
+const BUNDLES: u64 = 16;
+/// How many organizations one entry names as held: it has at most 4 KiB, of which a reason can take half.
+const MOST_HELD: usize = 32;
+
+/// How long after a restore nothing is removed that nobody asks for.
+const GRACE: Duration = Duration::from_hours(24);
+
+/// What the log keeps. What is absent keeps everything.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Retention {
+    /// Entries that are not older.
+    pub(crate) keep_for: Option<Duration>,
+    /// The newest, about as many as take no more bytes of the index than this.
+    pub(crate) keep_bytes: Option<u64>,
+}
+
+/// What one who asks for it wants removed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Asked {
+    /// What stays; when it says nothing, what is configured.
+    pub(crate) retention: Retention,
+    /// Why, for the log.
+    pub(crate) reason: Option<Reason>,
+    /// Whether only to tell what would be removed.
+    pub(crate) is_dry: bool,
+}
+
+/// Entries to be removed.
+#[derive(Debug)]
+pub(crate) struct Pruning {
+    retention: Retention,
+    /// What says so, but for what is removed.
+    entry: Entry,
+    is_dry: bool,
+    /// Whether it is noted even when nothing is removed.
+    is_asked_for: bool,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// The next entry to be looked at.
+    pub(crate) next: u64,
+    /// The first that is not.
+    pub(crate) to: u64,
+    /// How many entries were removed.
+    pub(crate) entries: u64,
+    /// About how many bytes of the index their bundles took.
+    pub(crate) bytes: u64,
+    /// How many entries stayed because of a legal hold.
+    pub(crate) held: u64,
+    /// The last entry that says so.
+    pub(crate) audit_seq: Option<u64>,
+}
+
+/// How the last look went that nobody asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct LastRun {
+    /// When it began.
+    pub(crate) time: Timestamp,
+    /// How far it got.
+    pub(crate) progress: Progress,
+    /// Why it did not get to its end.
+    pub(crate) failure: Option<String>,
+}
+
+/// What the service remembers of it.
+#[derive(Debug, Default)]
+pub(super) struct Keeping {
+    /// Held while a step is decided on and done, and while a hold is: so nothing is removed of an
+    /// organization whose hold was acknowledged.
+    pub(super) alone: tokio::sync::Mutex<()>,
+    last: Mutex<Option<LastRun>>,
+}
+
+/// The entries of some bundles in a row that are removed together.
+#[derive(Debug, Default)]
+struct Step {
+    from: u64,
+    to: u64,
+    entries: u64,
+    bytes: u64,
+    held: u64,
+    holders: BTreeSet<OrganizationId>,
+    is_last: bool,
+}
+
+impl Step {
+    /// What is to be removed from entry `from` on, before `end` and of what is older than `limit`.
+    fn plan(
+        store: &dyn Store,
+        from: u64,
+        (end, limit): (u64, Option<Timestamp>),
+        held: &BTreeSet<OrganizationId>,
+    ) -> Result<Self, ServiceError> {
+        let mut step = Self {
+            from,
+            to: from,
+            ..Self::default()
+        };
+        let first = from / Bundle::ENTRIES;
+        for number in first..first + BUNDLES {
+            let is_beyond = (number + 1) * Bundle::ENTRIES > end;
+            let Some(bundle) = store.bundle(number)? else {
+                step.is_last = true;
+                break;
+            };
+            let entries: Vec<Entry> = bundle
+                .entries
+                .iter()
+                .filter_map(|stored| serde_json::from_slice(&stored.json).ok())
+                .collect();
+            let is_old = |limit| entries.last().is_none_or(|it: &Entry| it.time < limit);
+            if is_beyond && !limit.is_some_and(is_old) {
+                step.is_last = true;
+                break;
+            }
+            if !step.take(number, &bundle, &entries, held) {
+                break;
+            }
+        }
+        Ok(step)
+    }
+
+    /// Takes in a bundle; `false` when it does not fit in.
+    fn take(
+        &mut self,
+        number: u64,
+        bundle: &Bundle,
+        entries: &[Entry],
+        held: &BTreeSet<OrganizationId>,
+    ) -> bool {
+        let (mut removed, mut kept) = (0, 0);
+        let mut holders = self.holders.clone();
+        for entry in entries.iter().filter(|entry| entry.pruned.is_none()) {
+            match entry.organization_id.filter(|it| held.contains(it)) {
+                Some(holder) => {
+                    holders.insert(holder);
+                    kept += 1;
+                }
+                None => removed += 1,
+            }
+        }
+        let next = (number + 1) * Bundle::ENTRIES;
+        if holders.len() > MOST_HELD {
+            // A bundle with so many holders by itself stays as it is.
+            if self.to == self.from {
+                self.to = next;
+                self.held += removed + kept;
+            }
+            return false;
+        }
+        self.to = next;
+        self.holders = holders;
+        self.entries += removed;
+        self.held += kept;
+        if removed > 0 {
+            // What stays takes its part of them.
+            self.bytes += bundle.bytes * removed / entries.len().max(1) as u64;
+        }
+        true
+    }
+}
+
+impl Service {
+    /// What is to be done for one who asks for entries to be removed.
+    ///
+    /// # Errors
+    ///
+    /// `PERMISSION_DENIED` for one who does not reach every organization; `INVALID_ARGUMENT` when
+    /// neither the caller nor the configuration says what is kept, or the reason is missing.
+    pub(crate) fn plan_pruning(
+        &self,
+        caller: &Caller,
+        asked: Asked,
+    ) -> Result<Pruning, ServiceError> {
+        let invalid = |message| Err(ServiceError::new(Code::InvalidArgument, message));
+        if caller.reach != Reach::Installation {
+            return Err(ServiceError::new(
+                Code::PermissionDenied,
+                "the log has the entries of every organization, and your role does not reach them all",
+            ));
+        }
+        if asked.reason.is_none() && !asked.is_dry {
+            return invalid("reason: must be given, for the audit log");
+        }
+        let mut retention = asked.retention;
+        if retention == Retention::default() {
+            retention = self.settings.retention;
+        }
+        if retention == Retention::default() {
+            return invalid(
+                "older_than: must be given, or larger_than: the configuration keeps everything",
+            );
+        }
+        let mut entry = self.entry(caller, Action::AuditPrune, Outcome::Success);
+        entry.reason = asked.reason;
+        Ok(Pruning {
+            retention,
+            entry,
+            is_dry: asked.is_dry,
+            is_asked_for: true,
+        })
+    }
+
+    /// Removes what the log keeps no longer, and tells `progress` after each step.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails. What was removed until then stays removed.
+    pub(crate) async fn prune_log(
+        &self,
+        pruning: Pruning,
+        progress: &mpsc::Sender<Progress>,
+    ) -> Result<Progress, ServiceError> {
+        let Retention {
+            keep_for,
+            keep_bytes,
+        } = pruning.retention;
+        let limit = keep_for.map(|it| self.now().minus(it));
+        let (end, entries) = self
+            .read(move |store| Ok((size_limit(store, keep_bytes)?, *store.head().borrow())))
+            .await?;
+        let mut done = Progress {
+            to: entries,
+            ..Progress::default()
+        };
+        loop {
+            // Within the lock that a hold takes too.
+            let _alone = self.keeping.alone.lock().await;
+            let from = done.next;
+            let step = self
+                .read(move |store| Step::plan(store, from, (end, limit), &held(store)?))
+                .await?;
+            if step.entries > 0 && !pruning.is_dry {
+                done.audit_seq = Some(self.remove(pruning.entry.clone(), &step).await?);
+            }
+            done.next = step.to;
+            done.entries += step.entries;
+            done.bytes += step.bytes;
+            done.held += step.held;
+            if step.is_last || self.stopping.is_cancelled() || progress.is_closed() {
+                break;
+            }
+            // One who has stopped listening stops it; one who is slow only misses something.
+            let _ = progress.try_send(done);
+        }
+        if pruning.is_asked_for && done.audit_seq.is_none() {
+            // Nothing was removed, and yet somebody asked for it.
+            let commit = Commit::new(pruning.entry);
+            done.audit_seq = Some(self.commit(commit).await?);
+        }
+        Ok(done)
+    }
+
+    async fn remove(&self, mut entry: Entry, step: &Step) -> Result<u64, ServiceError> {
+        entry.time = self.now();
+        entry.count = Some(step.entries);
+        entry.pruned = Some(Pruned {
+            from: step.from,
+            to: step.to,
+            held: step.holders.iter().copied().collect(),
+        });
+        self.commit(Commit::new(entry)).await
+    }
+
+    /// Removes what the configuration says that the log keeps no longer.
+    pub(crate) async fn enforce_retention(&self) {
+        if self.settings.retention == Retention::default() {
+            return;
+        }
+        let (time, retention) = (self.now(), self.settings.retention);
+        let pruning = Pruning {
+            retention,
+            entry: Entry::new(time, Actor::system(), Action::AuditPrune, Outcome::Success),
+            is_dry: false,
+            is_asked_for: false,
+        };
+        let (unheard, _nobody) = mpsc::channel(1);
+        let run = match self.await_holds().await {
+            Ok(()) => self.prune_log(pruning, &unheard).await,
+            Err(error) => Err(error),
+        };
+        let last = match run {
+            Ok(progress) => {
+                if progress.entries > 0 {
+                    tracing::info!(
+                        entries = progress.entries,
+                        "entries of the audit log were old enough to go"
+                    );
+                }
+                LastRun {
+                    time,
+                    progress,
+                    failure: None,
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "old entries could not be removed from the audit log; it is tried again");
+                LastRun {
+                    time,
+                    progress: Progress::default(),
+                    failure: Some(error.to_string()),
+                }
+            }
+        };
+        *self.keeping.last.lock() = Some(last);
+    }
+
+    /// Refuses for a time after a restore: what a backup does not have of the legal holds has to be put
+    /// again first.
+    async fn await_holds(&self) -> Result<(), ServiceError> {
+        let restored = self.read(last_restore).await?;
+        match restored.filter(|time| self.now() < time.plus(GRACE)) {
+            None => Ok(()),
+            Some(time) => Err(ServiceError::new(
+                Code::InvalidState,
+                format!(
+                    "the store was restored at {time}: nothing is removed until {}, so that legal holds that the backup lacks can be put again",
+                    time.plus(GRACE)
+                ),
+            )),
+        }
+    }
+
+    /// What the log keeps, and how the last look for the rest went.
+    pub(crate) fn retention(&self) -> (Retention, Option<LastRun>) {
+        (self.settings.retention, self.keeping.last.lock().clone())
+    }
+
+    /// Puts an organization under legal hold, so that its entries stay, or lifts that.
+    ///
+    /// # Errors
+    ///
+    /// `ORGANIZATION_NOT_FOUND`, `REVISION_CONFLICT`; `INVALID_ARGUMENT` when the reason is missing.
+    pub(crate) async fn hold_organization(
+        &self,
+        caller: &Caller,
+        organization: &str,
+        is_held: bool,
+        reason: Option<Reason>,
+        seen: u64,
+    ) -> Result<Changed<Organization>, ServiceError> {
+        if reason.is_none() {
+            return Err(ServiceError::new(
+                Code::InvalidArgument,
+                "reason: must be given, for the audit log",
+            ));
+        }
+        let action = if is_held {
+            Action::OrganizationHold
+        } else {
+            Action::OrganizationRelease
+        };
+        let _alone = self.keeping.alone.lock().await;
+        self.change_organization(caller, organization, (action, reason), seen, |current| {
+            Organization {
+                is_held,
+                ..current.clone()
+            }
+        })
+        .await
+    }
+}
+
+/// The organizations under legal hold.
+fn held(store: &dyn Store) -> Result<BTreeSet<OrganizationId>, ServiceError> {
+    let all = store.organizations(None, usize::MAX)?;
+    let held = all.iter().filter(|it| it.record.is_held);
+    Ok(held.map(|it| it.record.id).collect())
+}
+
+/// When the store was last restored from a backup, as far as the log has it.
+fn last_restore(store: &dyn Store) -> Result<Option<Timestamp>, ServiceError> {
+    let filter = EntryFilter {
+        action: Some(Action::StoreRestore),
+        ..EntryFilter::default()
+    };
+    let mut before = None;
+    loop {
+        let page = store.entries_before(before, &filter, 1)?;
+        if let Some(stored) = page.entries.first() {
+            let entry: Option<Entry> = serde_json::from_slice(&stored.json).ok();
+            return Ok(entry.map(|it| it.time));
+        }
+        if page.next_before.is_none() {
+            return Ok(None);
+        }
+        before = page.next_before;
+    }
+}
+
+/// The entry before which bundles are to go so that the others have no more than `keep` bytes.
+fn size_limit(store: &dyn Store, keep: Option<u64>) -> Result<u64, ServiceError> {
+    let Some(keep) = keep else { return Ok(0) };
+    let full = *store.head().borrow() / Bundle::ENTRIES;
+    let mut total = 0_u64;
+    for number in (0..full).rev() {
+        total = total.saturating_add(store.bundle_bytes(number)?);
+        if total > keep {
+            return Ok((number + 1) * Bundle::ENTRIES);
+        }
+    }
+    Ok(0)
+}

@@ -1,0 +1,339 @@
+//! What the audit log keeps no longer, and what it keeps whatever its age.
+
+use agentidp_shared::Pruned;
+use agentidp_shared::merkle::{Checkpoint, verify_consistency};
+use futures_util::poll;
+
+use super::evidence::ALL;
+use super::*;
+use crate::service::retention::{Asked, Progress};
+use crate::store::Commit;
+
+const DAY: Duration = Duration::from_hours(24);
+/// About how many bytes of the model 256 of the entries take.
+const BUNDLE: u64 = 256 * 220;
+
+fn older_than(days: u32) -> Asked {
+    let retention = Retention {
+        keep_for: Some(DAY * days),
+        keep_bytes: None,
+    };
+    Asked {
+        retention,
+        reason: Some("they are old".parse().unwrap()),
+        is_dry: false,
+    }
+}
+
+fn dry(asked: &Asked) -> Asked {
+    Asked {
+        is_dry: true,
+        reason: None,
+        retention: asked.retention,
+    }
+}
+
+impl Bench {
+    /// Writes entries about an organization.
+    async fn fill(&self, count: u64, organization: Option<OrganizationId>) {
+        for _ in 0..count {
+            let (now, action) = (self.service.now(), Action::AgentShow);
+            let mut entry = Entry::new(now, Actor::system(), action, Outcome::Success);
+            entry.organization_id = organization;
+            self.store.commit(Commit::new(entry)).await.unwrap();
+        }
+    }
+
+    async fn prune(&self, asked: Asked) -> Result<Progress, Code> {
+        let pruning = self.service.plan_pruning(&self.operator(), asked);
+        let pruning = pruning.map_err(|error| error.code)?;
+        let (sender, _steps) = tokio::sync::mpsc::channel(1_000);
+        let pruned = self.service.prune_log(pruning, &sender).await;
+        pruned.map_err(|error| error.code)
+    }
+
+    async fn set_held(&self, is_held: bool) -> Changed<Organization> {
+        let (operator, reason) = (self.operator(), Some("the court asks".parse().unwrap()));
+        let service = &self.service;
+        let changed = service.hold_organization(&operator, "demo", is_held, reason, 0);
+        changed.await.unwrap()
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        let all = self.store.entries_from(0, usize::MAX).unwrap();
+        let entries = all.iter().map(|it| serde_json::from_slice(&it.json));
+        entries.map(Result::unwrap).collect()
+    }
+
+    fn size(&self) -> u64 {
+        *self.store.head().borrow()
+    }
+
+    /// The newest entry.
+    fn last(&self) -> Entry {
+        self.entries().pop().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn what_is_older_is_removed_in_whole_bundles_and_the_log_says_so() {
+    let bench = Bench::new().await;
+    bench.fill(600, None).await;
+    let old = bench.size() / 256 * 256;
+    bench.pass(DAY * 60);
+    bench.fill(600, None).await;
+    let size = bench.size();
+    let done = bench.prune(older_than(30)).await.unwrap();
+    assert_eq!((done.entries, done.held), (old, 0));
+    assert!(done.bytes > 0);
+    assert_eq!(done.audit_seq, Some(size));
+    let left: Vec<_> = bench.entries().iter().map(|it| it.seq).collect();
+    assert_eq!(left, (old..=size).collect::<Vec<_>>());
+    let last = bench.last();
+    assert_eq!(
+        (last.action, last.outcome),
+        (Action::AuditPrune, Outcome::Success)
+    );
+    assert_eq!(last.actor.name.as_deref(), Some("alice"));
+    assert_eq!(last.reason, Some("they are old".parse().unwrap()));
+    assert_eq!(last.count, Some(old));
+    let held = Vec::new();
+    let (from, to) = (0, old);
+    assert_eq!(last.pruned, Some(Pruned { from, to, held }));
+    // A second time nothing is left to do, and it is noted that somebody asked.
+    let again = bench.prune(older_than(30)).await.unwrap();
+    assert_eq!((again.entries, again.audit_seq), (0, Some(size + 1)));
+    assert_eq!(bench.last().pruned, None);
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_the_same_and_removes_nothing() {
+    let bench = Bench::new().await;
+    bench.fill(600, None).await;
+    bench.pass(DAY * 60);
+    let before = bench.entries();
+    let told = bench.prune(dry(&older_than(30))).await.unwrap();
+    let entries = bench.entries();
+    assert_eq!(entries[..before.len()], before);
+    assert_eq!(entries.len(), before.len() + 1, "that somebody looked");
+    let last = bench.last();
+    assert_eq!((last.action, last.pruned), (Action::AuditPrune, None));
+    assert_eq!(told.audit_seq, Some(last.seq));
+    let done = bench.prune(older_than(30)).await.unwrap();
+    let numbers = |it: Progress| (it.entries, it.bytes, it.held);
+    assert_eq!(numbers(done), numbers(told));
+    assert!(done.entries >= 512);
+}
+
+#[tokio::test]
+async fn the_oldest_go_when_there_is_more_than_may_be_however_new_they_are() {
+    let bench = Bench::new().await;
+    bench.fill(2_000, None).await;
+    let mut asked = older_than(1);
+    asked.retention = Retention {
+        keep_for: None,
+        keep_bytes: Some(BUNDLE * 3),
+    };
+    let done = bench.prune(asked.clone()).await.unwrap();
+    let first = bench.entries()[0].seq;
+    assert_eq!((done.entries, first % 256), (first, 0));
+    let there: u64 = (0..bench.size() / 256)
+        .map(|number| bench.store.bundle_bytes(number).unwrap())
+        .sum();
+    assert!((BUNDLE..=BUNDLE * 3).contains(&there), "{there}");
+    // Both together: what is too old, or too much.
+    bench.pass(DAY * 2);
+    asked.retention.keep_for = Some(DAY);
+    let _ = bench.prune(asked).await.unwrap();
+    assert!(bench.entries()[0].seq >= 2_000 / 256 * 256);
+}
+
+#[tokio::test]
+async fn nothing_of_an_organization_under_legal_hold_is_removed_until_it_is_lifted() {
+    let bench = Bench::new().await;
+    let (demo, _) = bench.of_demo();
+    for _ in 0..300 {
+        bench.fill(1, Some(demo)).await;
+        bench.fill(2, None).await;
+    }
+    let held = bench.set_held(true).await;
+    assert!(held.record.is_held);
+    assert_eq!(
+        bench.set_held(true).await.audit_seq,
+        held.audit_seq,
+        "once is enough"
+    );
+    bench.pass(DAY * 60);
+    bench.fill(256, None).await;
+    let of_demo = |entries: Vec<Entry>| -> Vec<u64> {
+        let theirs = entries
+            .into_iter()
+            .filter(|it| it.organization_id == Some(demo));
+        theirs.map(|it| it.seq).collect()
+    };
+    let before = of_demo(bench.entries());
+    let done = bench.prune(older_than(30)).await.unwrap();
+    assert!(done.entries > 500 && done.held > 250, "{done:?}");
+    assert_eq!(bench.last().pruned.unwrap().held, [demo]);
+    assert_eq!(of_demo(bench.entries()), before);
+    // It holds for a daemon that is started anew.
+    let bench = Box::pin(bench.restart()).await;
+    assert_eq!(bench.prune(older_than(30)).await.unwrap().entries, 0);
+    assert_eq!(of_demo(bench.entries()), before);
+
+    let released = bench.set_held(false).await;
+    assert!(!released.record.is_held);
+    assert_eq!(bench.last().action, Action::OrganizationRelease);
+    let after = bench.prune(older_than(30)).await.unwrap();
+    assert_eq!((after.entries, after.held), (done.held, 0));
+    let left = of_demo(bench.entries());
+    assert!(left.iter().all(|seq| *seq >= 900 / 256 * 256), "{left:?}");
+}
+
+#[tokio::test]
+async fn a_hold_is_never_between_the_decision_on_what_to_remove_and_its_removal() {
+    let bench = Bench::new().await;
+    bench.fill(600, None).await;
+    bench.pass(DAY * 60);
+    let alone = bench.service.keeping.alone.lock().await;
+    let mut hold = std::pin::pin!(bench.set_held(true));
+    let mut prune = std::pin::pin!(bench.prune(older_than(30)));
+    assert!(poll!(&mut hold).is_pending());
+    assert!(poll!(&mut prune).is_pending());
+    let size = bench.size();
+    drop(alone);
+    // In their order, each as a whole.
+    assert_eq!(hold.await.audit_seq, size);
+    assert!(prune.await.unwrap().audit_seq > Some(size));
+}
+
+#[tokio::test]
+async fn what_remains_of_a_pruned_log_still_proves() {
+    let bench = Bench::new().await;
+    let (demo, _) = bench.of_demo();
+    bench.fill(300, Some(demo)).await;
+    bench.fill(300, None).await;
+    bench.sign().await;
+    let verifier = bench.service.log_verifier();
+    let signed = bench.service.newest_checkpoint().await.unwrap();
+    let before = Checkpoint::verified(&signed.note, verifier).unwrap();
+    let _ = bench.set_held(true).await;
+    bench.pass(DAY * 60);
+    bench.fill(10, None).await;
+    let done = bench.prune(older_than(30)).await.unwrap();
+    assert!(done.entries > 0 && done.held > 0);
+    bench.sign().await;
+
+    let operator = bench.operator();
+    for entry in bench.entries() {
+        let proof = bench.service.prove_entry(&operator, entry.seq).await;
+        assert_eq!(proof.unwrap().verify(verifier).unwrap().size, bench.size());
+    }
+    let gone = bench.service.prove_entry(&operator, 0).await.unwrap_err();
+    assert!(gone.message.contains("was pruned"), "{}", gone.message);
+    let never = bench.service.prove_entry(&operator, bench.size()).await;
+    assert!(!never.unwrap_err().message.contains("was pruned"));
+    let grown = bench.service.prove_growth(before.size, None).await.unwrap();
+    let now = Checkpoint::verified(&grown.checkpoint, verifier).unwrap();
+    verify_consistency(before.size, now.size, &before.root, &now.root, &grown.proof).unwrap();
+
+    let report = bench.export(&operator, ALL).await.unwrap();
+    assert_eq!((report.from, report.to), (0, bench.size()));
+    assert_eq!((report.pruned, report.unexplained), (done.entries, 0));
+    assert_eq!(report.entries + report.pruned, report.to);
+    let (demo, theirs) = bench.of_demo();
+    let own = crate::service::log::ExportRange {
+        organization: Some(demo),
+        ..ALL
+    };
+    let own = bench.export(&theirs, own).await.unwrap();
+    assert!(own.entries >= 300 && own.pruned == 0);
+    // A tenant cannot tell what was another's from what was never there.
+    let [gone, never] = [0, bench.size()].map(|seq| bench.service.prove_entry(&theirs, seq));
+    let (gone, never) = (gone.await.unwrap_err(), never.await.unwrap_err());
+    assert_eq!((gone.code, gone.message), (never.code, never.message));
+}
+
+#[tokio::test]
+async fn the_configuration_is_enforced_and_a_failure_is_told() {
+    let mut bench = Bench::new().await;
+    bench.fill(600, None).await;
+    bench.pass(DAY * 60);
+    let before = bench.size();
+    bench.service.enforce_retention().await;
+    assert_eq!(bench.size(), before, "everything is kept");
+    assert!(bench.service.retention().1.is_none());
+    bench.service.settings.retention.keep_for = Some(DAY * 30);
+    bench.store.fail("the disk is full");
+    bench.service.enforce_retention().await;
+    let failed = bench.service.retention().1.unwrap();
+    assert_eq!(
+        (failed.time, failed.progress.entries),
+        (bench.service.now(), 0)
+    );
+    assert!(
+        failed
+            .failure
+            .unwrap()
+            .contains("nothing can be written now")
+    );
+
+    let mut bench = Box::pin(bench.restart()).await;
+    bench.service.settings.retention.keep_for = Some(DAY * 30);
+    bench.store.recover();
+    bench.service.enforce_retention().await;
+    let last = bench.service.retention().1.unwrap();
+    assert_eq!(last.progress.entries, before / 256 * 256);
+    assert_eq!(last.failure, None);
+    let entry = bench.last();
+    assert_eq!(entry.actor, Actor::system());
+    assert_eq!(entry.count, Some(last.progress.entries));
+    // Where nothing is to be done nothing is said.
+    let size = bench.size();
+    bench.service.enforce_retention().await;
+    assert_eq!(bench.size(), size);
+}
+
+#[tokio::test]
+async fn after_a_restore_legal_holds_can_be_put_again_before_anything_goes() {
+    let mut bench = Bench::new().await;
+    bench.fill(600, None).await;
+    bench.pass(DAY * 60);
+    let (now, action) = (bench.service.now(), Action::StoreRestore);
+    let restored = Entry::new(now, Actor::system(), action, Outcome::Success);
+    bench.store.commit(Commit::new(restored)).await.unwrap();
+    bench.service.settings.retention.keep_for = Some(DAY * 30);
+    let size = bench.size();
+    bench.service.enforce_retention().await;
+    let waits = bench.service.retention().1.unwrap();
+    assert!(waits.failure.unwrap().contains("was restored"));
+    assert_eq!(bench.size(), size);
+    bench.pass(DAY);
+    bench.service.enforce_retention().await;
+    let done = bench.service.retention().1.unwrap();
+    assert_eq!((done.failure, done.progress.entries), (None, 512));
+}
+
+#[tokio::test]
+async fn who_may_not_or_does_not_say_what_and_why_is_refused() {
+    let bench = Bench::new().await;
+    let nothing = Asked {
+        retention: Retention::default(),
+        ..older_than(1)
+    };
+    let unexplained = Asked {
+        reason: None,
+        ..older_than(1)
+    };
+    for asked in [nothing, unexplained] {
+        assert_eq!(bench.prune(asked).await, Err(Code::InvalidArgument));
+    }
+    let (_, limited) = bench.of_demo();
+    let refused = bench.service.plan_pruning(&limited, older_than(1));
+    assert_eq!(refused.unwrap_err().code, Code::PermissionDenied);
+    let operator = bench.operator();
+    let unexplained = bench
+        .service
+        .hold_organization(&operator, "demo", true, None, 0);
+    assert_eq!(unexplained.await.unwrap_err().code, Code::InvalidArgument);
+}

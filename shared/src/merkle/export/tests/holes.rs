@@ -1,0 +1,111 @@
+//! Exports of a log that was pruned.
+
+use super::*;
+use crate::audit::Pruned;
+
+/// The complete export of `from..to`, of which the daemon has pruned `gone`.
+fn pruned(log: &Log, from: u64, to: u64, gone: impl Fn(u64) -> bool) -> Vec<u8> {
+    let start = peaks(&log.tiles, from).unwrap();
+    let header = Header::complete(from, to, start, log.checkpoint().to_string());
+    let mut writer = ExportWriter::begin(Vec::new(), &header).unwrap();
+    for seq in from..to {
+        let entry = &log.entries[place(seq)];
+        if gone(seq) {
+            writer.pruned(NodeHash::of_leaf(entry)).unwrap();
+        } else {
+            writer.entry(entry).unwrap();
+        }
+    }
+    let proof = prove_consistency(&log.tiles, to, log.size()).unwrap();
+    writer.end(proof).unwrap()
+}
+
+/// A log of 40 entries. Entry 30 says that 20 before it were pruned: all that one organization has not.
+fn kept() -> (Log, impl Fn(u64) -> bool + Copy) {
+    let is_gone = |seq: u64| seq < 30 && organization(seq) != organization(0);
+    let said = Pruned {
+        from: 0,
+        to: 30,
+        held: vec![organization(0)],
+    };
+    (Log::with(40, 30, &said, 20), is_gone)
+}
+
+#[test]
+fn an_export_of_a_log_that_was_pruned_holds_by_its_hashes() {
+    let (log, is_gone) = kept();
+    let report = verify(&pruned(&log, 0, 40, is_gone)).unwrap();
+    assert_eq!((report.entries, report.pruned), (20, 20));
+    assert_eq!((report.to, report.unexplained), (40, 0));
+    let part = verify(&pruned(&log, 7, 33, is_gone)).unwrap();
+    assert_eq!((part.pruned, part.unexplained), (16, 0));
+    // What says so is behind its end.
+    let front = verify(&pruned(&log, 0, 30, is_gone)).unwrap();
+    assert_eq!((front.pruned, front.unexplained), (20, 20));
+}
+
+#[test]
+fn what_is_missing_and_was_not_pruned_is_told() {
+    let (log, is_gone) = kept();
+    let report = |gone: &dyn Fn(u64) -> bool| verify(&pruned(&log, 0, 40, gone)).unwrap();
+    // Behind what was pruned, and one that was under legal hold.
+    assert_eq!(report(&|seq| is_gone(seq) || seq == 35).unexplained, 1);
+    assert_eq!(report(&|seq| is_gone(seq) || seq == 3).unexplained, 1);
+    assert_eq!(report(&|seq| is_gone(seq) && seq != 4).unexplained, 0);
+}
+
+#[test]
+fn a_hole_that_was_tampered_with_is_found() {
+    let (log, is_gone) = kept();
+    let export = pruned(&log, 0, 40, is_gone);
+    assert_eq!(unseen_flips(&export[..]), 0);
+    let other = forged(&export, |lines| {
+        let (before, after) = (
+            NodeHash::of_leaf(&log.entries[4]),
+            NodeHash::of_leaf(&log.entries[5]),
+        );
+        lines[5] = lines[5].replace(&before.to_string(), &after.to_string());
+    });
+    assert!(matches!(verify(&other), Err((42, Fault::OtherTree(_)))));
+    let filled = forged(&export, |lines| {
+        let entry = std::str::from_utf8(&log.entries[4]).unwrap();
+        lines[5] = lines[5].replace("null", &entry.replace("resume:read", "resume:rule"));
+    });
+    assert_eq!(verify(&filled), Err((6, Fault::OtherHash)));
+    let removed = forged(&export, |lines| drop(lines.remove(5)));
+    assert!(matches!(
+        verify(&removed),
+        Err((_, Fault::OtherPlace { .. }))
+    ));
+    let more = forged(&export, |lines| lines.push(lines[5].clone()));
+    assert_eq!(verify(&more), Err((42, Fault::NotInRange { found: 40 })));
+    // An organization's entries cannot be missing in part: nothing would tell whose they were.
+    let own = forged(&of_organization(&log, 1), |lines| {
+        lines[1] = format!(
+            "{{\"hash\":\"{}\",\"entry\":null}}\n",
+            NodeHash::of_leaf(b"")
+        );
+    });
+    assert_eq!(verify(&own), Err((2, Fault::NotAnEntry)));
+}
+
+#[test]
+fn an_export_with_holes_is_gone_on_with_to_the_same_bytes() {
+    let (log, is_gone) = kept();
+    let export = pruned(&log, 3, 37, is_gone);
+    let lines: Vec<_> = export.split_inclusive(|byte| *byte == b'\n').collect();
+    let mut length = lines[0].len();
+    for (done, line) in (0..).zip(&lines[1..]) {
+        let rest = pruned(&log, 3 + done, 37, is_gone);
+        for cut in [length, length + 1, length + line.len() - 1] {
+            assert_eq!(resumed(&export, cut, &rest).unwrap(), export);
+        }
+        length += line.len();
+    }
+    // What was pruned only meanwhile is missing from the rest alone.
+    let whole = complete(&log, 3, 37);
+    let cut = whole.split_inclusive(|byte| *byte == b'\n').take(11);
+    let cut = cut.map(<[u8]>::len).sum();
+    let made = resumed(&whole, cut, &pruned(&log, 13, 37, is_gone)).unwrap();
+    assert_eq!(verify(&made).unwrap().pruned, 12);
+}
