@@ -597,7 +597,7 @@ fn a_disk_that_refuses_is_named_with_its_reason_and_what_to_do() {
     let said = open_error(&options);
     let begin = format!("{}: Is a directory (os error 21); ", identity.display());
     assert!(said.starts_with(&begin), "{said}");
-    assert!(said.ends_with("then start again"), "{said}");
+    assert!(said.ends_with("then try again"), "{said}");
 }
 
 #[test]
