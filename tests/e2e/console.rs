@@ -330,7 +330,8 @@ fn what_an_agent_got_by_the_hour_and_within_which_time_is_seen() {
         assert_eq!(client.token(&[]).status, 200);
     }
     for _ in 0..2 {
-        assert_eq!(client.with_secret("wrong").token(&[]).status, 401);
+        let refused = client.token(&[("scope", "ledger:write")]);
+        assert_eq!(refused.error(), (400, "invalid_scope".to_owned()));
     }
     let mut console = TestConsole::start(&daemon.socket());
     console.wait_for(short(&emails[0]));
