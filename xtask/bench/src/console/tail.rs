@@ -11,6 +11,7 @@ use xtask::signals::Interrupt;
 use super::{Desk, is_listed};
 use crate::client::{Connection, Expected, token_request};
 use crate::figures::{Goal, judged};
+use crate::operator::Operator;
 use crate::server::Server;
 
 /// The rates that are tried, one after the other, until one is too much.
@@ -29,7 +30,8 @@ const LATE: Duration = Duration::from_secs(1);
 const REACHED: f64 = 0.9;
 
 pub(super) fn rate(desk: &Desk, server: &Server, interrupt: &Interrupt) -> anyhow::Result<()> {
-    let operator = server.operator();
+    // The server's own connection has not been looked after for longer than the daemon bears.
+    let operator = Operator::connect(&server.socket())?;
     // The audit log only grows, so these have not been there before.
     let entries = operator.status()?.store.unwrap_or_default().entries;
     let name = |what: &str| format!("{what}-{entries}");
