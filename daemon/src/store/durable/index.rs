@@ -206,6 +206,10 @@ impl Index {
         for (part, chunk) in packed.chunks(MAX_VALUE).enumerate() {
             batch.insert(bundle_key(number, part), chunk);
         }
+        // All that stands under its number is read.
+        for part in packed.len().div_ceil(MAX_VALUE)..before.div_ceil(MAX_VALUE) {
+            batch.remove(bundle_key(number, part));
+        }
         self.database.write(|trees| {
             trees.bundles.apply_batch(batch.clone())?;
             let summaries = &trees.summaries;
