@@ -52,7 +52,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, Random, Standing, Steady, random};
 use crate::crypto::{CursorKey, Keyring, Sealer, SecretHasher};
 use crate::metrics::Metrics;
-use crate::store::{EntryFilter, Store, Stored};
+use crate::store::{EntryFilter, ReadError, Store, Stored};
 use denial::Denials;
 pub(crate) use error::ServiceError;
 pub(crate) use idempotency::IdempotencyKey;
@@ -105,11 +105,29 @@ pub(crate) struct Caller {
     pub(crate) idempotency: Option<IdempotencyKey>,
 }
 
+/// When the newest entry of the log of `store` was made; `None` when there is none.
+fn newest_time(store: &dyn Store) -> Result<Option<Timestamp>, ReadError> {
+    let newest = store.entries_before(None, &EntryFilter::default(), 1)?;
+    let newest = newest.entries.first();
+    let newest = newest.and_then(|it| serde_json::from_slice::<Entry>(&it.json).ok());
+    Ok(newest.map(|entry| entry.time))
+}
+
+/// The time by which a command dates what it puts into the log of `store`, which no daemon has open: the
+/// daemon's own rule, made of `clock`.
+///
+/// # Errors
+///
+/// When the store cannot be read.
+pub(crate) fn time_of(store: &dyn Store, clock: Arc<dyn Clock>) -> Result<Steady, ReadError> {
+    Ok(Steady::new(clock, newest_time(store)?))
+}
+
 /// The product, on a store.
 pub(crate) struct Service {
     settings: Settings,
     store: Arc<dyn Store>,
-    clock: Steady,
+    clock: Arc<Steady>,
     random: Arc<dyn Random>,
     sealer: Sealer,
     /// Seals what is remembered for a minute, under a key that is nowhere but in memory.
@@ -153,11 +171,8 @@ impl Service {
         stopping: CancellationToken,
     ) -> Result<Self, ServiceError> {
         let check_key = init::secret_check_key(store.as_ref(), &sealer)?;
-        let newest = store.entries_before(None, &EntryFilter::default(), 1)?;
-        let newest = newest.entries.first();
-        let newest = newest.and_then(|it| serde_json::from_slice::<Entry>(&it.json).ok());
-        let newest = newest.map(|entry| entry.time);
-        let clock = Steady::new(clock, newest);
+        let newest = newest_time(store.as_ref())?;
+        let clock = Arc::new(Steady::new(clock, newest));
         let keyring = key::prepare(
             store.as_ref(),
             &sealer,
@@ -248,6 +263,11 @@ impl Service {
         self.now().max(last).max(after_said)
     }
 
+    /// What tells the time, for the parts of the daemon that date entries beside the service.
+    pub(crate) fn clock(&self) -> Arc<Steady> {
+        Arc::clone(&self.clock)
+    }
+
     /// A name for a request that brought none.
     pub(crate) fn new_request_id(&self) -> RequestId {
         RequestId::new(self.now(), random(self.random.as_ref()))
@@ -263,7 +283,7 @@ impl Service {
         if self.stopping.is_cancelled() {
             return Some("the daemon is stopping".to_owned());
         }
-        self.store.status().failure.or_else(|| self.clock_ahead())
+        self.store.failure().or_else(|| self.clock_ahead())
     }
 
     /// Puts an entry of the daemon's own into the log.
@@ -445,7 +465,7 @@ impl Service {
         current: u64,
         audit_seq: u64,
     ) -> Result<(), ServiceError> {
-        if seen + 1 == current {
+        if seen.checked_add(1) == Some(current) {
             return Ok(());
         }
         self.check_revision(seen, current, audit_seq)

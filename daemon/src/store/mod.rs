@@ -269,8 +269,11 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// The hashes of a full tile of that tree; none of one that is not full.
     fn tile(&self, level: u8, index: u64) -> Read<Vec<NodeHash>>;
 
-    /// The store's state.
+    /// The store's state. Sizes are read from the disk.
     fn status(&self) -> StoreStatus;
+
+    /// Why nothing can be written any more. Asked by anyone and at any time: it costs nothing.
+    fn failure(&self) -> Option<String>;
 
     /// Whether its disk has less room than is kept for revocations and the like, so that nothing which
     /// grows the store is taken on. Asked before each token: it costs nothing.

@@ -393,7 +393,7 @@ impl Store for ModelStore {
             journal_bytes: 0,
             journal_segments: 0,
             upkeep: crate::store::Upkeep::default(),
-            failure: self.failure.lock().clone(),
+            failure: self.failure(),
             head_failure: None,
             troubles: Vec::new(),
             room: Room {
@@ -402,6 +402,10 @@ impl Store for ModelStore {
                 is_low: self.is_low_on_space(),
             },
         }
+    }
+
+    fn failure(&self) -> Option<String> {
+        self.failure.lock().clone()
     }
 
     fn is_low_on_space(&self) -> bool {

@@ -361,11 +361,15 @@ impl Store for JournaledStore {
             journal_bytes: journal_bytes.saturating_sub(trimmed_bytes),
             journal_segments: journal_segments.saturating_sub(trimmed_segments),
             upkeep: self.upkeep(),
-            failure: self.state.failure.read().clone(),
+            failure: self.failure(),
             head_failure: troubles.get(keeper::HEAD).cloned(),
             troubles: troubles.into_values().collect(),
             room: self.state.disk.room(),
         }
+    }
+
+    fn failure(&self) -> Option<String> {
+        self.state.failure.read().clone()
     }
 
     fn is_low_on_space(&self) -> bool {
