@@ -91,10 +91,16 @@ impl Service {
             return Err(ServiceError::new(Code::InvalidArgument, message));
         }
         let organization = self.find_organization(caller, organization)?;
+        for registration in &registrations {
+            Self::check_power(caller, &registration.capabilities, None)?;
+        }
+        if let Some(Made::Agents(ids)) = self.made_before(caller)? {
+            let changed = ids.into_iter().map(|id| self.as_changed(caller, id));
+            return changed.collect();
+        }
         let mut agents = Vec::with_capacity(registrations.len());
         let mut commit: Option<Commit> = None;
         for registration in registrations {
-            Self::check_power(caller, &registration.capabilities, None)?;
             let (entry, agent) = self.new_agent(caller, organization.record.id, registration);
             let grown = match commit {
                 Some(commit) => commit.and(entry),
@@ -112,6 +118,8 @@ impl Service {
         if let Some(quota) = self.agent_quota(&organization.record) {
             commit = commit.within(quota);
         }
+        let made = Made::Agents(agents.iter().map(|agent: &Agent| agent.id).collect());
+        let commit = self.remembering(caller, commit, made)?;
         let first = match self.commit(commit).await {
             Err(error) if error.code == Code::AlreadyExists => {
                 return Err(self.name_taken(&agents)?.unwrap_or(error));
