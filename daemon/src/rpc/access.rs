@@ -17,6 +17,7 @@ use super::error::status;
 use super::measure;
 use super::peer::Peer;
 use super::policy::{Operators, Rule, Standing, rule_of};
+use super::presence::Unanswered;
 use crate::service::{Caller, IdempotencyKey, Reach, Service, ServiceError};
 
 /// How far one reaches who has no role.
@@ -113,6 +114,8 @@ struct Attempt {
     path: String,
     is_read: bool,
     is_answered: bool,
+    /// What the connection has of it.
+    _unanswered: Option<Unanswered>,
 }
 
 impl Attempt {
@@ -185,6 +188,7 @@ where
             let call = format!("operator {user} {}", request.uri().path());
             IdempotencyKey::new(&call, &named.to_string(), &[])
         });
+        let unanswered = peer.as_ref().map(Unanswered::of);
         let standing = peer
             .as_ref()
             .and_then(|peer| self.gate.operators.standing_of(peer));
@@ -229,6 +233,7 @@ where
                         path: path.clone(),
                         is_read,
                         is_answered: false,
+                        _unanswered: unanswered,
                     };
                     let response = ready.call(request).await?;
                     attempt.answered(code_of(&response));
