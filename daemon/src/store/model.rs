@@ -397,7 +397,7 @@ impl Store for ModelStore {
             head_failure: None,
             troubles: Vec::new(),
             room: Room {
-                space: SPACE,
+                space: Some(SPACE),
                 reserve: 1 << 20,
                 is_low: self.is_low_on_space(),
             },
@@ -410,10 +410,6 @@ impl Store for ModelStore {
 
     fn is_low_on_space(&self) -> bool {
         self.is_low.load(Ordering::Relaxed)
-    }
-
-    fn space(&self) -> Read<Space> {
-        Ok(SPACE)
     }
 
     fn metrics(&self) -> &StoreMetrics {

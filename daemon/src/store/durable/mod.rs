@@ -45,7 +45,7 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -60,9 +60,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     AgentPage, AgentQuery, Commit, CommitError, Committed, CredentialRecord, EntryFilter,
-    EntryPage, Read, ReadError, Record, RecordKey, ServerSecret, ServerSecretName,
-    SigningKeyRecord, Space, Store, StoreStatus, Stored, StoredEntry, Temporary, TemporaryKey,
-    Usage,
+    EntryPage, Read, Record, RecordKey, ServerSecret, ServerSecretName, SigningKeyRecord, Store,
+    StoreStatus, Stored, StoredEntry, Temporary, TemporaryKey, Usage,
 };
 use crate::metrics::store::StoreMetrics;
 pub(crate) use care::{Trial, try_index};
@@ -391,10 +390,6 @@ impl Store for JournaledStore {
 
     fn tile(&self, level: u8, index: u64) -> Read<Vec<NodeHash>> {
         self.state.index.tile(level, index)
-    }
-
-    fn space(&self) -> Read<Space> {
-        layout::space(Path::new(&self.path)).map_err(|error| ReadError(error.to_string()))
     }
 
     fn metrics(&self) -> &StoreMetrics {

@@ -110,14 +110,14 @@ impl Index {
         for part in parts..parts_before {
             surplus.remove(part_key(&key, part));
         }
-        let _writing = (parts.max(parts_before) > 0).then(|| self.parts_lock.write());
+        let writing = (parts.max(parts_before) > 0).then(|| self.parts_lock.write());
         self.database.write(|trees| {
             trees.parts.apply_batch(needed.clone())?;
             trees.records.insert(&key, value.as_slice())?;
             // Last: as long as the record of before stands there, it needs them.
             trees.parts.apply_batch(surplus.clone())
         })?;
-        drop(_writing);
+        drop(writing);
         tally.records.add(&key, seq);
         tally.resize(0, key.len() + HEADER + stored.len());
         if let Record::Organization(it) = record {

@@ -11,6 +11,7 @@ use std::process::Command;
 use agentidp_shared::Action;
 
 use super::*;
+use crate::store::ReadError;
 use crate::store::suite::{agent, at, credential, entry, keep, organization, token};
 
 const FOLDER: &str = "AGENTIDP_FLIPS_FOLDER";
