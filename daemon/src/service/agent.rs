@@ -10,7 +10,7 @@ use agentidp_shared::{
 };
 
 use super::idempotency::Made;
-use super::{ATTEMPTS, Caller, Changed, Service, ServiceError};
+use super::{Caller, Changed, Decided, Service, ServiceError};
 use crate::clock::random;
 use crate::store::{AgentPage, AgentQuery, Commit, CredentialRecord, Record, RecordKey};
 
@@ -214,9 +214,7 @@ impl Service {
         if let Some(Made::Agent(id)) = self.made_before(caller)? {
             return self.as_changed(caller, id);
         }
-        let mut attempts = ATTEMPTS;
-        loop {
-            attempts -= 1;
+        self.decided_anew(|| {
             let current = self.find_agent(caller, agent)?;
             self.check_revision(seen, current.record.revision, current.audit_seq)?;
             if current.record.status.is_final() {
@@ -230,10 +228,7 @@ impl Service {
             let held = &current.record.capabilities;
             Self::check_power(caller, &changed.capabilities, Some(held))?;
             if changed.differences(&current.record).is_empty() {
-                return Ok(Changed {
-                    record: changed,
-                    audit_seq: current.audit_seq,
-                });
+                return Ok(Decided::Already(changed, current.audit_seq));
             }
             let mut entry = self.entry(caller, Action::AgentUpdate, Outcome::Success);
             entry.organization_id = Some(changed.organization_id);
@@ -241,18 +236,9 @@ impl Service {
             changed.revision += 1;
             let commit = Commit::new(entry).put(Record::Agent(changed.clone()));
             let commit = self.remembering(caller, commit, Made::Agent(changed.id))?;
-            match self.commit(commit).await {
-                Ok(seq) => {
-                    return Ok(Changed {
-                        record: changed,
-                        audit_seq: seq,
-                    });
-                }
-                Err(error) if error.code == Code::RevisionConflict && seen == 0 && attempts > 0 => {
-                }
-                Err(error) => return Err(error),
-            }
-        }
+            Ok(Decided::Now(changed, commit))
+        })
+        .await
     }
 
     /// An agent's record as it is shown: with when the agent last got a token.
@@ -292,9 +278,7 @@ impl Service {
             return self.as_changed(caller, id);
         }
         let _set = self.credentials.lock().await;
-        let mut attempts = ATTEMPTS;
-        loop {
-            attempts -= 1;
+        self.decided_anew(|| {
             let current = self.find_agent(caller, agent)?;
             let status = current
                 .record
@@ -303,26 +287,13 @@ impl Service {
                 .map_err(|error| ServiceError::new(Code::InvalidState, error.to_string()))?;
             if status == current.record.status {
                 self.check_done_already(seen, current.record.revision, current.audit_seq)?;
-                return Ok(Changed {
-                    record: current.record.clone(),
-                    audit_seq: current.audit_seq,
-                });
+                return Ok(Decided::Already(current.record.clone(), current.audit_seq));
             }
             self.check_revision(seen, current.record.revision, current.audit_seq)?;
-            match self
-                .transition_once(
-                    caller,
-                    &current.record,
-                    (transition, status),
-                    reason.clone(),
-                )
-                .await
-            {
-                // Someone else was faster. What they did decides what is left to do.
-                Err(error) if error.code == Code::RevisionConflict && attempts > 0 => {}
-                other => return other,
-            }
-        }
+            let to = (transition, status);
+            self.decide_transition(caller, &current.record, to, reason.clone())
+        })
+        .await
     }
 
     /// Whether there is a reason where a transition takes one.
@@ -339,13 +310,13 @@ impl Service {
         ))
     }
 
-    async fn transition_once(
+    fn decide_transition(
         &self,
         caller: &Caller,
         current: &Agent,
         (transition, status): (Transition, AgentStatus),
         reason: Option<Reason>,
-    ) -> Result<Changed<Agent>, ServiceError> {
+    ) -> Result<Decided<Agent>, ServiceError> {
         let action = match transition {
             Transition::Suspend => Action::AgentSuspend,
             Transition::Resume => Action::AgentResume,
@@ -380,11 +351,7 @@ impl Service {
                 }
             }
         }
-        let seq = self.commit(commit).await?;
-        Ok(Changed {
-            record: agent,
-            audit_seq: seq,
-        })
+        Ok(Decided::Now(agent, commit))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the product does, between the interfaces and the store.
 //!
 //! Every function here takes parsed values, decides with the rules of `agentidp-shared`, and makes
-//! one [`Commit`](crate::store::Commit) whose entry accounts for it. `http` and `rpc` turn requests
+//! one [`Commit`] whose entry accounts for it. `http` and `rpc` turn requests
 //! into calls and answers into bytes; nothing of either is known here.
 //!
 //! The token path: [`Service::issue`] → [`authenticate`] → the grant
@@ -43,8 +43,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use agentidp_shared::{
-    Action, Actor, Agent, AgentId, Email, Entry, Organization, OrganizationId, OrganizationName,
-    Outcome, RequestId, RequestLimits, Scope, ScopeSet, SigningAlgorithm, Timestamp,
+    Action, Actor, Agent, AgentId, Code, Email, Entry, Organization, OrganizationId,
+    OrganizationName, Outcome, RequestId, RequestLimits, Scope, ScopeSet, SigningAlgorithm,
+    Timestamp,
 };
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
@@ -52,7 +53,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, Random, Standing, Steady, random};
 use crate::crypto::{CursorKey, Keyring, Sealer, SecretHasher};
 use crate::metrics::Metrics;
-use crate::store::{EntryFilter, ReadError, Store, Stored};
+use crate::store::{Commit, EntryFilter, ReadError, Store, Stored};
 use denial::Denials;
 pub(crate) use error::ServiceError;
 pub(crate) use idempotency::IdempotencyKey;
@@ -289,7 +290,7 @@ impl Service {
     /// Puts an entry of the daemon's own into the log.
     pub(crate) async fn record(&self, action: Action) -> Result<(), ServiceError> {
         let entry = Entry::new(self.now(), Actor::system(), action, Outcome::Success);
-        self.store.commit(crate::store::Commit::new(entry)).await?;
+        self.store.commit(Commit::new(entry)).await?;
         Ok(())
     }
 
@@ -306,13 +307,13 @@ impl Service {
     ) -> Result<u64, ServiceError> {
         if caller.reach != Reach::Installation {
             return Err(ServiceError::new(
-                agentidp_shared::Code::PermissionDenied,
+                Code::PermissionDenied,
                 "the store belongs to the whole installation, and you reach some organizations only",
             ));
         }
         let mut entry = Entry::new(self.now(), caller.actor.clone(), action, Outcome::Success);
         entry.request_id = Some(caller.request_id);
-        let committed = self.store.commit(crate::store::Commit::new(entry)).await?;
+        let committed = self.store.commit(Commit::new(entry)).await?;
         Ok(committed.seq)
     }
 
@@ -324,10 +325,7 @@ impl Service {
         let store = Arc::clone(&self.store);
         let reading = tokio::task::spawn_blocking(move || read(store.as_ref()));
         reading.await.map_err(|error| {
-            ServiceError::new(
-                agentidp_shared::Code::Internal,
-                format!("reading the store failed: {error}"),
-            )
+            ServiceError::new(Code::Internal, format!("reading the store failed: {error}"))
         })?
     }
 
@@ -362,7 +360,7 @@ impl Service {
         match beyond {
             None => Ok(()),
             Some(scope) => Err(ServiceError::new(
-                agentidp_shared::Code::ScopeNotAllowed,
+                Code::ScopeNotAllowed,
                 format!("{scope} is beyond what the caller may give, take or use itself"),
             )
             .with("scope", scope)),
@@ -370,7 +368,7 @@ impl Service {
     }
 
     /// Makes a commit; gives the place of its first entry.
-    async fn commit(&self, commit: crate::store::Commit) -> Result<u64, ServiceError> {
+    async fn commit(&self, commit: Commit) -> Result<u64, ServiceError> {
         Ok(self.store.commit(commit).await?.seq)
     }
 
@@ -485,6 +483,45 @@ impl Service {
             seen,
             current,
             entry.as_ref(),
+        ))
+    }
+}
+
+/// What was decided on records as they were.
+enum Decided<T> {
+    /// It is so already, since the change that this entry tells of.
+    Already(T, u64),
+    /// It becomes so by this commit.
+    Now(T, Commit),
+}
+
+impl Service {
+    /// Decides by `decide`, and anew when a record changed before that was durable. What others did decides
+    /// what is left to do: a caller who named the revision that they saw is told of it then.
+    ///
+    /// # Errors
+    ///
+    /// Those of `decide`; `OVERLOADED` when the records change all the time.
+    async fn decided_anew<T>(
+        &self,
+        mut decide: impl FnMut() -> Result<Decided<T>, ServiceError>,
+    ) -> Result<Changed<T>, ServiceError> {
+        for _ in 0..ATTEMPTS {
+            let (record, commit) = match decide()? {
+                Decided::Already(record, audit_seq) => return Ok(Changed { record, audit_seq }),
+                Decided::Now(record, commit) => (record, commit),
+            };
+            match self.commit(commit).await {
+                Err(error) if error.code == Code::RevisionConflict => {}
+                done => {
+                    let audit_seq = done?;
+                    return Ok(Changed { record, audit_seq });
+                }
+            }
+        }
+        Err(ServiceError::new(
+            Code::Overloaded,
+            "the record keeps changing: try again in a second",
         ))
     }
 }

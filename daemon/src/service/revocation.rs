@@ -12,7 +12,7 @@ use agentidp_shared::{
 
 use super::bearer::{Origin, Presents};
 use super::credential::name_credential;
-use super::{ATTEMPTS, Caller, Service, ServiceError};
+use super::{Caller, Changed, Decided, Service, ServiceError};
 use crate::crypto::jose::AccessToken;
 use crate::store::{Commit, EntryFilter, Record, Temporary, TemporaryKey};
 
@@ -159,20 +159,14 @@ impl Service {
         reason: Option<Reason>,
     ) -> Result<(Timestamp, u64), ServiceError> {
         let reason = required(reason)?;
-        for _ in 0..ATTEMPTS {
+        let revoked = self.decided_anew(|| {
             let mut entry = self.entry(caller, Action::TokenRevoke, Outcome::Success);
             entry.reason = Some(reason.clone());
             let (until, commit) = self.revoking_issued(caller, &issued_to, entry)?;
-            match self.commit(commit).await {
-                Ok(seq) => return Ok((until, seq)),
-                Err(error) if error.code == Code::RevisionConflict => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Err(ServiceError::new(
-            Code::Overloaded,
-            "the record keeps changing: try again in a second",
-        ))
+            Ok(Decided::Now(until, commit))
+        });
+        let Changed { record, audit_seq } = revoked.await?;
+        Ok((record, audit_seq))
     }
 
     fn revoking_issued(
