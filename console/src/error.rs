@@ -207,7 +207,9 @@ impl Refusal {
             "LIMIT_REACHED" => "end one that is not needed any more",
             "INVALID_TOKEN" => "give a token that this server issued, whole",
             "TOKEN_REVOKED" => "nothing is left to do",
-            "IDEMPOTENCY_CONFLICT" => "ask anew: the request before was another",
+            "IDEMPOTENCY_CONFLICT" => {
+                "nothing was done this time; agentidp audit list shows what was done before"
+            }
             "ABANDONED" => "agentidp audit list shows whether it was done; ask again if not",
             "AGENT_NOT_FOUND" => "agentidp agent list shows the agents that you may see",
             "ORGANIZATION_NOT_FOUND" => "agentidp org list shows the organizations",

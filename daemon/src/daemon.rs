@@ -26,7 +26,7 @@ use crate::scrape;
 use crate::service::log::{self, Handover};
 use crate::service::retention::Retention;
 use crate::service::tier::TierLimits;
-use crate::service::{Service, Settings, Tiers, init};
+use crate::service::{Service, Settings, Tiers, init, time_of};
 use crate::sink::{Checkpoints, Sink};
 use crate::store::durable::{JournaledStore, OpenError, StoreOptions};
 use crate::store::{Commit, Store};
@@ -212,11 +212,12 @@ pub(crate) fn rotate_log_key(
 ) -> anyhow::Result<Handover> {
     let sealer = sealer(config)?;
     let store = JournaledStore::open(&options(config))?;
-    let system = System::default();
-    let mut entry = Entry::new(system.now(), actor, Action::KeyRotate, Outcome::Success);
+    let now = time_of(&store, Arc::new(System::default()))?.now();
+    let mut entry = Entry::new(now, actor, Action::KeyRotate, Outcome::Success);
     entry.reason = Some(reason);
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let rotated = runtime.block_on(log::rotate(&store, &sealer, &system, entry, overlap));
+    let source = System::default();
+    let rotated = runtime.block_on(log::rotate(&store, &sealer, &source, entry, overlap));
     store.shutdown();
     Ok(rotated?)
 }
@@ -267,12 +268,6 @@ impl Daemon {
         let sinks = sinks(&config.audit)?;
         let store = Arc::new(open_store(config, notifier).await?);
         let stopping = CancellationToken::new();
-        let backups = Backups::new(
-            Arc::clone(&store),
-            config.backup.clone(),
-            Arc::clone(&system) as _,
-            stopping.clone(),
-        );
         let service = Service::open(
             settings,
             Arc::clone(&store) as Arc<dyn Store>,
@@ -283,6 +278,12 @@ impl Daemon {
         )
         .await
         .inspect_err(|_error| store.give_back())?;
+        let backups = Backups::new(
+            Arc::clone(&store),
+            config.backup.clone(),
+            service.clock(),
+            stopping.clone(),
+        );
         Ok(Self {
             about: About {
                 started_at: service.begun_at(),

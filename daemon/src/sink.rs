@@ -265,7 +265,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_command_that_hangs_is_given_up() {
-        let sink = shell("exec sleep 1000");
+        let sink = shell("exec tail -f /dev/null");
         let ended = sink.deliver("a\n".to_owned(), Duration::from_millis(50));
         let error = ended.await.unwrap_err().to_string();
         assert!(error.contains("took more than"), "{error}");

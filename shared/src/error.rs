@@ -1,5 +1,6 @@
 //! The one list of error codes that every interface answers with, and the error of parsing.
 
+use crate::audit::Outcome;
 use crate::text::word_enum;
 
 /// A value from outside that broke a rule: which field, and which rule.
@@ -114,5 +115,24 @@ word_enum! {
         InvalidRequest = "INVALID_REQUEST",
         /// The grant type is not one that the server offers.
         UnsupportedGrantType = "UNSUPPORTED_GRANT_TYPE",
+    }
+}
+
+impl Code {
+    /// What a request came to, by the audit log, that was let in and ended with this code, whatever it came
+    /// through: [`Outcome::Denied`] when a rule keeps it from this caller, also by there being no such
+    /// record for them, and [`Outcome::Failed`] otherwise.
+    #[must_use]
+    pub const fn outcome(self) -> Outcome {
+        match self {
+            Self::AuthorizationError
+            | Self::OrganizationNotFound
+            | Self::AgentNotFound
+            | Self::CredentialNotFound
+            | Self::PermissionDenied
+            | Self::ScopeNotAllowed
+            | Self::QuotaExceeded => Outcome::Denied,
+            _ => Outcome::Failed,
+        }
     }
 }

@@ -61,16 +61,17 @@ fn what_an_operator_attempts_in_vain_stands_in_the_log() {
     let tail = daemon
         .cli()
         .spawn(&["audit", "tail", "--from", &from, "-o", "ndjson"]);
-    for (line, action, code) in [
+    // That there is no such agent for them is a refusal, as it is for automation.
+    for (line, action, said) in [
         (
             ["org", "create", "acme"],
             "organization.create",
-            "ALREADY_EXISTS",
+            ("failed", "ALREADY_EXISTS"),
         ),
         (
             ["agent", "show", "nobody@acme.example"],
             "agent.show",
-            "AGENT_NOT_FOUND",
+            ("denied", "AGENT_NOT_FOUND"),
         ),
     ] {
         assert_ne!(daemon.cli().run(&line).code(), Some(0), "{line:?}");
@@ -79,7 +80,7 @@ fn what_an_operator_attempts_in_vain_stands_in_the_log() {
         });
         assert_eq!(
             (&attempt["outcome"], &attempt["code"]),
-            (&"failed".into(), &code.into())
+            (&said.0.into(), &said.1.into())
         );
         assert_eq!(attempt["actor"]["kind"], "operator");
     }

@@ -97,6 +97,42 @@ fn sigterm_ends_the_daemon_in_time_though_clients_hold_on() {
 }
 
 #[test]
+fn one_who_follows_the_log_and_reads_nothing_of_it_holds_up_no_end() {
+    /// What requests under way are given; one who does not read is given less.
+    const DRAIN: Duration = Duration::from_secs(7);
+    let daemon = TestDaemon::start();
+    daemon.organization("acme");
+    let tail = daemon
+        .cli()
+        .spawn(&["audit", "tail", "--from", "0", "-o", "ndjson"]);
+    tail.wait_for_line("the first entry", |line| {
+        line.contains("store.init").then_some(())
+    });
+    tail.signal(Signal::SIGSTOP);
+    // More than all buffers on the way to the reader hold.
+    let agents = (0..6_000).map(|number| {
+        let agent = serde_json::json!({
+            "email": format!("bot-{number:04}@acme.example"), "agent_type": "screener",
+            "version": "1.0.0", "capabilities": ["resume:read"], "owner": "team-a",
+            "deployment_env": "production",
+        });
+        format!("{agent}\n")
+    });
+    let path = daemon.installation.directory().join("agents.ndjson");
+    fs::write(&path, agents.collect::<String>()).unwrap();
+    let path = path.to_str().unwrap();
+    let words = ["agent", "register-many", path, "--org", "acme"];
+    let _ = daemon.cli().run(&words).ok();
+    let begun = Instant::now();
+    let (installation, finished) = daemon.stop();
+    let took = begun.elapsed();
+    assert_eq!(finished.code(), Some(0));
+    assert!(took < DRAIN, "{took:?}");
+    installation.check_store();
+    tail.signal(Signal::SIGCONT);
+}
+
+#[test]
 fn sigterm_under_load_gives_every_token_that_was_issued_to_whom_it_was_issued() {
     let daemon = TestDaemon::start();
     daemon.organization("acme");

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use agentidp_shared::{Action, Actor, Entry, Outcome, Reason, Target, TargetKind, Timestamp, Via};
 use anyhow::{Context as _, bail};
+use nix::fcntl::{Flock, FlockArg};
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +18,7 @@ use crate::clock::{Clock as _, System};
 use crate::config::Config;
 use crate::daemon::options;
 use crate::rpc::peer::Peer;
+use crate::service::time_of;
 use crate::store::durable::{JournaledStore, OpenError, Restorer, StoreOptions, Until};
 use crate::store::{Commit, Store as _};
 
@@ -103,10 +105,11 @@ async fn make(config: &Config, reason: Option<&str>) -> anyhow::Result<String> {
         error => error.into(),
     })?;
     let store = Arc::new(store);
+    let clock = time_of(store.as_ref(), Arc::new(System::default()))?;
     let backups = Arc::new(Backups::new(
         Arc::clone(&store),
         config.backup.clone(),
-        Arc::new(System::default()),
+        Arc::new(clock),
         CancellationToken::new(),
     ));
     let asked = Asked {
@@ -214,12 +217,12 @@ pub fn restore_backup(
     }
     let now = System::default().now();
     let options = StoreOptions::new(into.to_owned(), into.join("head"), now);
+    let unfinished = Unfinished::of(into);
     let mut restorer = Restorer::begin(&options, &whole.manifest.cut, journal, until)?;
-    let result = file::read(backup, &whole.manifest, identity, &mut restorer)
-        .and_then(|()| Ok(restorer.finish()?))
-        .map_err(Into::into)
-        .and_then(|entries| note(&options, &whole, reason).map(|seq| (entries, seq)));
-    let (entries, seq) = result.inspect_err(|_| empty(into))?;
+    file::read(backup, &whole.manifest, identity, &mut restorer)?;
+    let entries = restorer.finish()?;
+    let seq = note(&options, &whole, reason)?;
+    unfinished.keep();
     writeln!(
         io::stdout(),
         "restored {} audit entries into {} in {:.1} s; entry {seq} says so",
@@ -234,7 +237,7 @@ pub fn restore_backup(
 fn note(options: &StoreOptions, whole: &Whole, reason: Option<Reason>) -> anyhow::Result<u64> {
     // Its head file is written with the entry that says that it was restored.
     let store = JournaledStore::open_accepting(options)?;
-    let now = System::default().now();
+    let now = time_of(&store, Arc::new(System::default()))?.now();
     let mut entry = Entry::new(now, this_user(), Action::StoreRestore, Outcome::Success);
     entry.reason = reason;
     entry.target = Some(Target {
@@ -249,13 +252,57 @@ fn note(options: &StoreOptions, whole: &Whole, reason: Option<Reason>) -> anyhow
     Ok(committed.seq)
 }
 
-/// Removes what a restore that failed has left in a folder that was empty.
-fn empty(folder: &Path) {
-    for name in ["index", "journal"] {
-        let _ = std::fs::remove_dir_all(folder.join(name));
+/// A folder that is being restored into. Dropped before it is [kept](Self::keep), it is made what it was:
+/// empty, or not there.
+struct Unfinished<'a> {
+    /// `None` for a folder that has something, of which nothing is ever removed, and for one that is kept.
+    folder: Option<&'a Path>,
+    was_there: bool,
+}
+
+impl<'a> Unfinished<'a> {
+    fn of(folder: &'a Path) -> Self {
+        let (is_empty, was_there) = match std::fs::read_dir(folder) {
+            Ok(mut files) => (files.next().is_none(), true),
+            Err(error) if error.kind() == ErrorKind::NotFound => (true, false),
+            // Who restores says what is wrong with it.
+            Err(_) => (false, true),
+        };
+        Self {
+            folder: is_empty.then_some(folder),
+            was_there,
+        }
     }
-    for name in ["head", "store.json", "lock", "running"] {
-        let _ = std::fs::remove_file(folder.join(name));
+
+    fn keep(mut self) {
+        self.folder = None;
+    }
+
+    /// Whether another one restores into it.
+    fn is_another_s(folder: &Path) -> bool {
+        let lock = std::fs::File::options()
+            .write(true)
+            .open(folder.join("lock"));
+        lock.is_ok_and(|lock| Flock::lock(lock, FlockArg::LockExclusiveNonblock).is_err())
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        let Some(folder) = self.folder.filter(|it| !Self::is_another_s(it)) else {
+            return;
+        };
+        // What cannot be removed, the next attempt names: it finds a folder that is not empty.
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let _ = match entry.file_type() {
+                Ok(kind) if kind.is_dir() => std::fs::remove_dir_all(path),
+                _ => std::fs::remove_file(path),
+            };
+        }
+        if !self.was_there {
+            let _ = std::fs::remove_dir(folder);
+        }
     }
 }
 
@@ -268,5 +315,57 @@ fn parse_until(text: &str) -> anyhow::Result<Until> {
         Err(_) => bail!(
             "--until: must be the number of an audit entry, or a time such as 2026-11-21T10:00:00.000Z"
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// What a restore makes, wherever it ends.
+    fn leave_behind(folder: &Path) {
+        fs::create_dir_all(folder.join("index").join("sled")).unwrap();
+        fs::create_dir(folder.join("journal")).unwrap();
+        for name in ["lock", "running", "checkpoint", "head.new", "store.json"] {
+            fs::write(folder.join(name), b"half").unwrap();
+        }
+    }
+
+    #[test]
+    fn a_restore_that_fails_anywhere_leaves_its_folder_as_it_was() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("store");
+        let unfinished = Unfinished::of(&folder);
+        leave_behind(&folder);
+        drop(unfinished);
+        assert!(!folder.exists());
+
+        fs::create_dir(&folder).unwrap();
+        let unfinished = Unfinished::of(&folder);
+        leave_behind(&folder);
+        drop(unfinished);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+
+        let unfinished = Unfinished::of(&folder);
+        leave_behind(&folder);
+        unfinished.keep();
+        let files = || fs::read_dir(&folder).unwrap().count();
+        assert_eq!(files(), 7);
+        drop(Unfinished::of(&folder));
+        assert_eq!(files(), 7, "something of value was there before");
+    }
+
+    #[test]
+    fn a_restore_that_fails_takes_nothing_from_another_that_is_under_way() {
+        let root = tempfile::tempdir().unwrap();
+        let second = Unfinished::of(root.path());
+        leave_behind(root.path());
+        let lock = fs::File::create(root.path().join("lock")).unwrap();
+        let first = Flock::lock(lock, FlockArg::LockExclusiveNonblock).unwrap();
+        drop(second);
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 7);
+        drop(first);
     }
 }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::file::{self, Sealing, Whole};
 use super::{BackupError, Summary, folder};
-use crate::clock::Clock;
+use crate::clock::Steady;
 use crate::config;
 use crate::service::ServiceError;
 use crate::store::durable::{ImageError, JournaledStore};
@@ -80,7 +80,7 @@ pub(crate) struct Asked {
 pub(crate) struct Backups {
     pub(super) store: Arc<JournaledStore>,
     settings: Option<config::Backup>,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<Steady>,
     stopping: CancellationToken,
     one_at_a_time: tokio::sync::Mutex<()>,
     standing: Mutex<Standing>,
@@ -99,11 +99,13 @@ fn sealing(settings: &config::Backup) -> Sealing {
 }
 
 impl Backups {
-    /// The job for `store`; with no settings there are no backups. `stopping` ends the one under way.
+    /// The job for `store`; with no settings there are no backups. It goes by the time that the log goes
+    /// by: the machine's clock would carry the log's time off, and with it what is kept for a time.
+    /// `stopping` ends the one under way.
     pub(crate) fn new(
         store: Arc<JournaledStore>,
         settings: Option<config::Backup>,
-        clock: Arc<dyn Clock>,
+        clock: Arc<Steady>,
         stopping: CancellationToken,
     ) -> Self {
         let last = settings.as_ref().and_then(|settings| {

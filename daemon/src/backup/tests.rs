@@ -3,22 +3,25 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use age::secrecy::ExposeSecret as _;
-use agentidp_shared::{Action, StoreId, Timestamp};
+use agentidp_shared::{Action, Actor, Entry, StoreId, Timestamp};
 use proptest::prelude::*;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::backup::file::{Sealing, Whole};
+use crate::backup::job::Asked;
 use crate::backup::job::Backups;
-use crate::clock::System;
+use crate::clock::{Clock, System};
 use crate::config;
+use crate::service::time_of;
 use crate::store::durable::{JournaledStore, Restorer, Until};
 use crate::store::model::ModelStore;
 use crate::store::suite::queries::{assert_answered_alike, queries};
 use crate::store::suite::steps::{Step, assert_alike, do_to_both, steps};
-use crate::store::suite::{agent, entry};
+use crate::store::suite::{agent, entry, keep};
 use crate::store::{Commit, Record, Store as _};
 
 mod pruned;
@@ -51,6 +54,17 @@ impl Place {
 
     fn folder(&self) -> PathBuf {
         self.path("backups")
+    }
+
+    fn settings(&self) -> config::Backup {
+        config::Backup {
+            folder: self.folder(),
+            every: None,
+            keep: 2,
+            keep_days: 0,
+            recipients: Vec::new(),
+            unencrypted: true,
+        }
     }
 
     fn options(&self, name: &str) -> StoreOptions {
@@ -461,18 +475,11 @@ fn nothing_of_a_store_that_was_found_damaged_is_given_up_for_a_new_backup() {
     for number in 1..=3 {
         place.back_up(&store, &Sealing::Open, number);
     }
-    let settings = config::Backup {
-        folder: place.folder(),
-        every: None,
-        keep: 2,
-        keep_days: 0,
-        recipients: Vec::new(),
-        unencrypted: true,
-    };
+    let settings = place.settings();
     let job = Arc::new(Backups::new(
         Arc::clone(&store),
         Some(settings.clone()),
-        Arc::new(System::default()),
+        Arc::new(time_of(store.as_ref(), Arc::new(System::default())).unwrap()),
         CancellationToken::new(),
     ));
     let tidied = || {
@@ -495,4 +502,49 @@ fn nothing_of_a_store_that_was_found_damaged_is_given_up_for_a_new_backup() {
     fs::remove_file(place.back_up(&store, &Sealing::Open, 4).path).unwrap();
     assert!(check());
     assert_eq!(tidied(), 2);
+}
+
+/// A clock that is wrong.
+struct At(i64);
+
+impl Clock for At {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0)
+    }
+
+    fn passed(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+#[test]
+fn a_backup_while_the_clock_is_far_ahead_leaves_the_log_s_time_and_forgets_nothing() {
+    const IN_2099: i64 = 4_070_908_800_000;
+    let place = Place::new();
+    let store = Arc::new(place.open("store"));
+    let kept = keep(1, b"body", 1_000, 900_000);
+    let key = kept.items()[0].kept[0].key;
+    place.runtime.block_on(store.commit(kept)).unwrap();
+    let job = Arc::new(Backups::new(
+        Arc::clone(&store),
+        Some(place.settings()),
+        Arc::new(time_of(store.as_ref(), Arc::new(At(IN_2099))).unwrap()),
+        CancellationToken::new(),
+    ));
+    let asked = Asked {
+        actor: Actor::system(),
+        reason: None,
+        request_id: None,
+    };
+    let made = place.runtime.block_on(job.create(asked, None)).unwrap();
+    assert_eq!(made.whole.manifest.created_at.as_millis(), 1_000);
+    let said = store.entries_from(made.audit_seq.unwrap(), 1).unwrap();
+    let said: Entry = serde_json::from_slice(&said[0].json).unwrap();
+    assert_eq!(said.time.as_millis(), 1_000);
+    drop(job);
+    store.shutdown();
+    drop(store);
+    let now = Timestamp::from_millis(1_000);
+    let store = place.open("store");
+    assert!(store.temporary(&key, now).unwrap().is_some());
 }

@@ -8,11 +8,22 @@ pub(crate) mod seal;
 pub(crate) mod secret;
 pub(crate) mod signer;
 
+use aws_lc_rs::digest::{SHA256, digest};
+
 pub(crate) use cursor::CursorKey;
 pub(crate) use keyring::Keyring;
 pub(crate) use seal::Sealer;
 pub(crate) use secret::SecretHasher;
 pub(crate) use signer::Signer;
+
+/// SHA-256 (FIPS 180-4).
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.iter_mut()
+        .zip(digest(&SHA256, bytes).as_ref())
+        .for_each(|(slot, byte)| *slot = *byte);
+    hash
+}
 
 /// A cryptographic operation failed that fails only when something is badly wrong: a key of the
 /// store is damaged, or was sealed under another key-encryption key.

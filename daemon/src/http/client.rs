@@ -27,22 +27,25 @@ pub(super) fn authorization(headers: &HeaderMap) -> Result<Option<&HeaderValue>,
     Ok(header)
 }
 
-/// The access token of a header of the Bearer scheme (RFC 6750, section 2.1); `None` for another
-/// scheme, or what cannot be a token.
-pub(super) fn bearer(header: &HeaderValue) -> Option<&str> {
+/// The access token in the one `Authorization` header of a request, if that is of the Bearer scheme
+/// (RFC 6750, section 2.1); `None` for another scheme, for what cannot be a token, and for several headers.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let header = authorization(headers).ok().flatten()?;
     let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
+    // More spaces than one may stand between the two (RFC 9110, section 11.4).
+    let token = token.trim_matches(' ');
     let is_token = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
     (scheme.eq_ignore_ascii_case("bearer") && is_token).then_some(token)
 }
 
 /// What the request presents, where an access token will do as well.
 pub(super) fn presents(headers: &HeaderMap, form: &Form) -> Result<Option<Presents>, OAuthError> {
-    let token = authorization(headers)?.and_then(bearer);
-    if let Some(token) = token {
+    authorization(headers)?;
+    if let Some(token) = bearer(headers) {
         if has_client_authentication(form) {
             return Err(two_methods());
         }
-        return Ok(Some(Presents::Bearer(token.to_owned())));
+        return Ok(Some(Presents::Bearer(Zeroizing::new(token.to_owned()))));
     }
     Ok(presented(headers, form)?.map(Presents::Client))
 }
@@ -148,6 +151,32 @@ mod tests {
             } => Some((client_id, client_secret.to_string())),
             Presented::Assertion { .. } => panic!("an assertion from an empty form"),
         }
+    }
+
+    #[test]
+    fn an_access_token_is_read_by_one_rule_wherever_it_is_shown() {
+        let read = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(AUTHORIZATION, HeaderValue::from_static(value));
+            }
+            bearer(&headers).map(str::to_owned)
+        };
+        for good in ["Bearer a.b.c", "bearer  a.b.c", "BEARER a.b.c "] {
+            assert_eq!(read(&[good]).as_deref(), Some("a.b.c"), "{good}");
+        }
+        for bad in [
+            "Bearer",
+            "Bearer ",
+            "Bearer a b",
+            "Basic a.b.c",
+            "a.b.c",
+            "Bearer\ta",
+        ] {
+            assert_eq!(read(&[bad]), None, "{bad}");
+        }
+        assert_eq!(read(&["Bearer a", "Bearer a"]), None);
+        assert_eq!(read(&[]), None);
     }
 
     #[test]

@@ -126,10 +126,10 @@ impl From<ServiceError> for OAuthError {
             },
             Code::Overloaded => Self::unavailable("the server is overloaded", 1),
             Code::StoreUnavailable | Code::ClockAhead => {
-                Self::unavailable("no token can be issued now", 10)
+                Self::unavailable("the server cannot do this now", 10)
             }
             // Someone has to make room first.
-            Code::StorageLow => Self::unavailable("no token can be issued now", 60),
+            Code::StorageLow => Self::unavailable("the server cannot do this now", 60),
             Code::OrganizationNotFound
             | Code::AgentNotFound
             | Code::CredentialNotFound

@@ -28,7 +28,6 @@ const SINGLE: &[&str] = &[
 
 /// The parameters of a form, decoded, in order; none of [`SINGLE`] stands twice. Wiped when dropped:
 /// one of them may be a secret.
-#[derive(Debug)]
 pub(super) struct Form(Vec<(String, Zeroizing<String>)>);
 
 impl Form {

@@ -17,6 +17,7 @@ use super::error::status;
 use super::measure;
 use super::peer::Peer;
 use super::policy::{Operators, Rule, Standing, rule_of};
+use super::presence::Unanswered;
 use crate::service::{Caller, IdempotencyKey, Reach, Service, ServiceError};
 
 /// How far one reaches who has no role.
@@ -113,6 +114,8 @@ struct Attempt {
     path: String,
     is_read: bool,
     is_answered: bool,
+    /// What the connection has of it.
+    _unanswered: Option<Unanswered>,
 }
 
 impl Attempt {
@@ -129,7 +132,7 @@ impl Attempt {
 
     fn failed(&self, code: Code) {
         self.service
-            .deny_operator(&self.caller, self.action, Outcome::Failed, code);
+            .deny_operator(&self.caller, self.action, code.outcome(), code);
     }
 }
 
@@ -185,6 +188,7 @@ where
             let call = format!("operator {user} {}", request.uri().path());
             IdempotencyKey::new(&call, &named.to_string(), &[])
         });
+        let unanswered = peer.as_ref().map(Unanswered::of);
         let standing = peer
             .as_ref()
             .and_then(|peer| self.gate.operators.standing_of(peer));
@@ -229,6 +233,7 @@ where
                         path: path.clone(),
                         is_read,
                         is_answered: false,
+                        _unanswered: unanswered,
                     };
                     let response = ready.call(request).await?;
                     attempt.answered(code_of(&response));
@@ -294,17 +299,65 @@ mod tests {
         Arc::new(service.unwrap())
     }
 
+    fn operators() -> Operators {
+        Operators::new(vec![RoleMapping {
+            role: Role::Admin,
+            users: vec![Peer::of_this_process().uid.to_string()],
+            groups: Vec::new(),
+            organizations: None,
+        }])
+    }
+
+    fn rotate_keys() -> Request<()> {
+        let mut request = Request::new(());
+        *request.uri_mut() = "/agentidp.operator.v1.SigningKeyService/Rotate"
+            .parse()
+            .unwrap();
+        let peer = Arc::new(Peer::of_this_process());
+        request.extensions_mut().insert(peer);
+        request
+    }
+
+    /// What the log says of calls that did not succeed.
+    fn unsuccessful(store: &ModelStore) -> Vec<(Action, Outcome, Option<Code>)> {
+        let page = store
+            .entries_before(None, &EntryFilter::default(), 100)
+            .unwrap();
+        let entries = page.entries.iter().rev();
+        entries
+            .map(|it| serde_json::from_slice::<Entry>(&it.json).unwrap())
+            .filter(|entry| entry.outcome != Outcome::Success)
+            .map(|entry| (entry.action, entry.outcome, entry.code))
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn what_a_rule_keeps_from_the_caller_is_denied_and_what_could_not_be_done_failed() {
+        let store = Arc::new(ModelStore::new());
+        let service = service(&store).await;
+        let expected = [
+            (Code::PermissionDenied, Outcome::Denied),
+            (Code::AgentNotFound, Outcome::Denied),
+            (Code::QuotaExceeded, Outcome::Denied),
+            (Code::InvalidState, Outcome::Failed),
+            (Code::StoreUnavailable, Outcome::Failed),
+        ];
+        for (code, _) in expected {
+            let inner = service_fn(move |_request: Request<()>| async move {
+                let error = crate::service::ServiceError::new(code, "no");
+                Ok::<_, Infallible>(status(&error).into_http())
+            });
+            let mut gate = AccessLayer::new(Arc::clone(&service), operators()).layer(inner);
+            assert!(gate.call(rotate_keys()).now_or_never().is_some());
+        }
+        let expected = expected.map(|(code, outcome)| (Action::KeyRotate, outcome, Some(code)));
+        assert_eq!(unsuccessful(&store), expected);
+    }
+
     #[tokio::test]
     async fn a_call_that_is_dropped_before_its_answer_is_in_the_log_once() {
         let store = Arc::new(ModelStore::new());
         let service = service(&store).await;
-        let peer = Peer::of_this_process();
-        let operators = Operators::new(vec![RoleMapping {
-            role: Role::Admin,
-            users: vec![peer.uid.to_string()],
-            groups: Vec::new(),
-            organizations: None,
-        }]);
         let call = |is_answered: bool| {
             let inner = service_fn(move |_request: Request<()>| async move {
                 if !is_answered {
@@ -312,31 +365,13 @@ mod tests {
                 }
                 Ok::<_, Infallible>(Response::new(Body::empty()))
             });
-            let mut gate = AccessLayer::new(Arc::clone(&service), operators.clone()).layer(inner);
-            let mut request = Request::new(());
-            *request.uri_mut() = "/agentidp.operator.v1.SigningKeyService/Rotate"
-                .parse()
-                .unwrap();
-            request
-                .extensions_mut()
-                .insert(Arc::new(Peer::of_this_process()));
-            gate.call(request)
-        };
-        let failed = || {
-            let filter = EntryFilter {
-                outcome: Some(Outcome::Failed),
-                ..EntryFilter::default()
-            };
-            let page = store.entries_before(None, &filter, 10).unwrap();
-            let entries = page.entries.iter();
-            entries
-                .map(|it| serde_json::from_slice::<Entry>(&it.json).unwrap())
-                .map(|entry| (entry.action, entry.code))
-                .collect::<Vec<_>>()
+            let mut gate = AccessLayer::new(Arc::clone(&service), operators()).layer(inner);
+            gate.call(rotate_keys())
         };
         assert!(call(true).now_or_never().is_some());
-        assert_eq!(failed(), []);
+        assert_eq!(unsuccessful(&store), []);
         assert!(call(false).now_or_never().is_none());
-        assert_eq!(failed(), [(Action::KeyRotate, Some(Code::Abandoned))]);
+        let abandoned = (Action::KeyRotate, Outcome::Failed, Some(Code::Abandoned));
+        assert_eq!(unsuccessful(&store), [abandoned]);
     }
 }

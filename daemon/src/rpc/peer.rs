@@ -166,14 +166,55 @@ impl Process {
 }
 
 /// A connection together with who is at its other end.
-#[derive(Debug)]
 pub(crate) struct OperatorStream {
     stream: UnixStream,
     peer: Arc<Peer>,
     /// Runs until the first bytes arrive: one who connects and says nothing is not kept.
     silence: Option<Pin<Box<Sleep>>>,
+    parting: Parting,
     _place: Place,
     _presence: Presence,
+}
+
+/// How long a connection may last when the daemon stops and no call on it waits for its answer. Streams have
+/// ended by then; what is left is a reader who takes nothing, whom HTTP/2 would wait for.
+const PARTING: Duration = Duration::from_secs(1);
+
+/// Tells when a connection is to end because the daemon stops.
+struct Parting {
+    stopping: CancellationToken,
+    over: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// How many calls had been answered when it was looked at last.
+    answered: Option<usize>,
+}
+
+impl Parting {
+    fn new(stopping: CancellationToken) -> Self {
+        Self {
+            over: Box::pin(Self::after(stopping.clone())),
+            stopping,
+            answered: None,
+        }
+    }
+
+    async fn after(stopping: CancellationToken) {
+        stopping.cancelled().await;
+        tokio::time::sleep(PARTING).await;
+    }
+
+    /// Whether it is to end now. It is looked at again after a while as long as a call of `peer` waits, or
+    /// has just been answered: the answer has to get there.
+    fn is_over(&mut self, peer: &Peer, context: &mut Context<'_>) -> bool {
+        while self.over.as_mut().poll(context).is_ready() {
+            let answered = peer.manner.all_answered();
+            if answered.is_some() && answered == self.answered {
+                return true;
+            }
+            self.answered = answered;
+            self.over = Box::pin(Self::after(self.stopping.clone()));
+        }
+        false
+    }
 }
 
 /// How many connections there may be, and how many of one user, so that none keeps out the others.
@@ -228,21 +269,39 @@ impl Connected for OperatorStream {
     }
 }
 
+impl OperatorStream {
+    /// What has come of reading or writing, and when that waits, whether the connection is to end instead.
+    /// Whoever waits to write does not read meanwhile.
+    fn unless_parted<T>(
+        &mut self,
+        polled: Poll<io::Result<T>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if polled.is_pending() && self.parting.is_over(&self.peer, context) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        polled
+    }
+}
+
 impl AsyncRead for OperatorStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let it = &mut *self;
+        let read = Pin::new(&mut it.stream).poll_read(context, buffer);
         if read.is_ready() {
-            self.silence = None;
-        } else if let Some(silence) = &mut self.silence
+            it.silence = None;
+            return read;
+        }
+        if let Some(silence) = &mut it.silence
             && silence.as_mut().poll(context).is_ready()
         {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        read
+        it.unless_parted(read, context)
     }
 }
 
@@ -252,11 +311,13 @@ impl AsyncWrite for OperatorStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.unless_parted(written, context)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.unless_parted(flushed, context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -289,7 +350,8 @@ pub(super) async fn accept(
                     continue;
                 };
                 let begin = (open.clone(), service.now());
-                tokio::spawn(admit(stream, place, begin, connections.clone()));
+                let parting = Parting::new(stopping.clone());
+                tokio::spawn(admit(stream, place, begin, parting, connections.clone()));
             }
             Err(error) => {
                 // Out of descriptors, most likely: others must end before more can begin.
@@ -305,6 +367,7 @@ async fn admit(
     stream: UnixStream,
     place: Place,
     (open, since): (Connections, Timestamp),
+    parting: Parting,
     connections: mpsc::Sender<io::Result<OperatorStream>>,
 ) {
     let resolved =
@@ -317,6 +380,7 @@ async fn admit(
                 stream,
                 peer,
                 silence: Some(Box::pin(tokio::time::sleep(SILENCE))),
+                parting,
                 _place: place,
             };
             // Sending fails only when the server is gone, and the connection with it.

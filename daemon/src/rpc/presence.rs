@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use agentidp_shared::Timestamp;
 use parking_lot::Mutex;
@@ -43,19 +43,46 @@ pub(super) struct Seen {
     pub(super) is_own: bool,
 }
 
-/// What a connection says of itself.
+/// What is known of a connection by its calls.
 #[derive(Debug, Default)]
-pub(crate) struct Manner(AtomicBool);
+pub(crate) struct Manner {
+    is_read_only: AtomicBool,
+    begun: AtomicUsize,
+    answered: AtomicUsize,
+}
+
+/// A call that is not answered yet; for a stream, that has not begun.
+pub(super) struct Unanswered(Arc<Peer>);
+
+impl Unanswered {
+    /// Notes a call of `peer`, until this is dropped.
+    pub(super) fn of(peer: &Arc<Peer>) -> Self {
+        peer.manner.begun.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(peer))
+    }
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        self.0.manner.answered.fetch_add(1, Ordering::Relaxed);
+    }
+}
 
 impl Manner {
     /// Notes whether the last call said that it changes nothing.
     pub(super) fn note(&self, is_read_only: bool) {
-        self.0.store(is_read_only, Ordering::Relaxed);
+        self.is_read_only.store(is_read_only, Ordering::Relaxed);
     }
 
     /// Whether it says that it changes nothing.
     pub(super) fn is_read_only(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.is_read_only.load(Ordering::Relaxed)
+    }
+
+    /// How many calls have been answered, when none waits for its answer.
+    pub(super) fn all_answered(&self) -> Option<usize> {
+        let answered = self.answered.load(Ordering::Relaxed);
+        (answered == self.begun.load(Ordering::Relaxed)).then_some(answered)
     }
 }
 

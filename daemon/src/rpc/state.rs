@@ -171,6 +171,7 @@ impl StatusService for Adapter {
         let reason = self.service.not_ready_reason();
         let store = self.service.store().status();
         let (kept, last) = self.service.retention();
+        let space = store.room.space;
         Ok(Response::new(v1::Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             issuer: self.service.settings().issuer.clone(),
@@ -204,23 +205,18 @@ impl StatusService for Adapter {
                     first: it.first.unwrap_or_default(),
                 }),
                 compacting: store.upkeep.compacting.map(work),
-                disk_free_bytes: store.room.space.free,
-                disk_total_bytes: store.room.space.total,
+                disk_free_bytes: space.unwrap_or_default().free,
+                disk_total_bytes: space.unwrap_or_default().total,
                 reserve_bytes: store.room.reserve,
                 is_low_on_space: store.room.is_low,
             }),
             caller,
             http_address: self.about.http_address.to_string(),
             certificate: self.about.certificate(),
-            disk: self
-                .service
-                .store()
-                .space()
-                .ok()
-                .map(|it| v1::status::Disk {
-                    free_bytes: it.free,
-                    total_bytes: it.total,
-                }),
+            disk: space.map(|it| v1::status::Disk {
+                free_bytes: it.free,
+                total_bytes: it.total,
+            }),
             warnings: self.service.warnings(),
             signing_key: self.service.keyring().active().kid().to_owned(),
             checkpoints: Some(self.checkpoints(store.head_failure)),

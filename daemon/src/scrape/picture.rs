@@ -127,7 +127,7 @@ fn store(service: &Service, registry: &mut Registry) {
         "What needs looking at in the store though everything is written and read",
         ConstGauge::new(u64::try_from(status.troubles.len()).unwrap_or(u64::MAX)),
     );
-    if let Ok(space) = service.store().space() {
+    if let Some(space) = status.room.space {
         registry.register_with_unit(
             "agentidp_store_disk_free",
             "Room on the store's disk that the daemon may still fill",

@@ -10,7 +10,7 @@ use agentidp_shared::{
 };
 
 use super::idempotency::Made;
-use super::{ATTEMPTS, Caller, Changed, Service, ServiceError};
+use super::{Caller, Changed, Decided, Service, ServiceError};
 use crate::clock::random;
 use crate::store::{AgentPage, AgentQuery, Commit, CredentialRecord, Record, RecordKey};
 
@@ -91,10 +91,16 @@ impl Service {
             return Err(ServiceError::new(Code::InvalidArgument, message));
         }
         let organization = self.find_organization(caller, organization)?;
+        for registration in &registrations {
+            Self::check_power(caller, &registration.capabilities, None)?;
+        }
+        if let Some(Made::Agents(ids)) = self.made_before(caller)? {
+            let changed = ids.into_iter().map(|id| self.as_changed(caller, id));
+            return changed.collect();
+        }
         let mut agents = Vec::with_capacity(registrations.len());
         let mut commit: Option<Commit> = None;
         for registration in registrations {
-            Self::check_power(caller, &registration.capabilities, None)?;
             let (entry, agent) = self.new_agent(caller, organization.record.id, registration);
             let grown = match commit {
                 Some(commit) => commit.and(entry),
@@ -112,6 +118,8 @@ impl Service {
         if let Some(quota) = self.agent_quota(&organization.record) {
             commit = commit.within(quota);
         }
+        let made = Made::Agents(agents.iter().map(|agent: &Agent| agent.id).collect());
+        let commit = self.remembering(caller, commit, made)?;
         let first = match self.commit(commit).await {
             Err(error) if error.code == Code::AlreadyExists => {
                 return Err(self.name_taken(&agents)?.unwrap_or(error));
@@ -206,9 +214,7 @@ impl Service {
         if let Some(Made::Agent(id)) = self.made_before(caller)? {
             return self.as_changed(caller, id);
         }
-        let mut attempts = ATTEMPTS;
-        loop {
-            attempts -= 1;
+        self.decided_anew(|| {
             let current = self.find_agent(caller, agent)?;
             self.check_revision(seen, current.record.revision, current.audit_seq)?;
             if current.record.status.is_final() {
@@ -222,10 +228,7 @@ impl Service {
             let held = &current.record.capabilities;
             Self::check_power(caller, &changed.capabilities, Some(held))?;
             if changed.differences(&current.record).is_empty() {
-                return Ok(Changed {
-                    record: changed,
-                    audit_seq: current.audit_seq,
-                });
+                return Ok(Decided::Already(changed, current.audit_seq));
             }
             let mut entry = self.entry(caller, Action::AgentUpdate, Outcome::Success);
             entry.organization_id = Some(changed.organization_id);
@@ -233,18 +236,9 @@ impl Service {
             changed.revision += 1;
             let commit = Commit::new(entry).put(Record::Agent(changed.clone()));
             let commit = self.remembering(caller, commit, Made::Agent(changed.id))?;
-            match self.commit(commit).await {
-                Ok(seq) => {
-                    return Ok(Changed {
-                        record: changed,
-                        audit_seq: seq,
-                    });
-                }
-                Err(error) if error.code == Code::RevisionConflict && seen == 0 && attempts > 0 => {
-                }
-                Err(error) => return Err(error),
-            }
-        }
+            Ok(Decided::Now(changed, commit))
+        })
+        .await
     }
 
     /// An agent's record as it is shown: with when the agent last got a token.
@@ -284,9 +278,7 @@ impl Service {
             return self.as_changed(caller, id);
         }
         let _set = self.credentials.lock().await;
-        let mut attempts = ATTEMPTS;
-        loop {
-            attempts -= 1;
+        self.decided_anew(|| {
             let current = self.find_agent(caller, agent)?;
             let status = current
                 .record
@@ -295,26 +287,13 @@ impl Service {
                 .map_err(|error| ServiceError::new(Code::InvalidState, error.to_string()))?;
             if status == current.record.status {
                 self.check_done_already(seen, current.record.revision, current.audit_seq)?;
-                return Ok(Changed {
-                    record: current.record.clone(),
-                    audit_seq: current.audit_seq,
-                });
+                return Ok(Decided::Already(current.record.clone(), current.audit_seq));
             }
             self.check_revision(seen, current.record.revision, current.audit_seq)?;
-            match self
-                .transition_once(
-                    caller,
-                    &current.record,
-                    (transition, status),
-                    reason.clone(),
-                )
-                .await
-            {
-                // Someone else was faster. What they did decides what is left to do.
-                Err(error) if error.code == Code::RevisionConflict && attempts > 0 => {}
-                other => return other,
-            }
-        }
+            let to = (transition, status);
+            self.decide_transition(caller, &current.record, to, reason.clone())
+        })
+        .await
     }
 
     /// Whether there is a reason where a transition takes one.
@@ -331,13 +310,13 @@ impl Service {
         ))
     }
 
-    async fn transition_once(
+    fn decide_transition(
         &self,
         caller: &Caller,
         current: &Agent,
         (transition, status): (Transition, AgentStatus),
         reason: Option<Reason>,
-    ) -> Result<Changed<Agent>, ServiceError> {
+    ) -> Result<Decided<Agent>, ServiceError> {
         let action = match transition {
             Transition::Suspend => Action::AgentSuspend,
             Transition::Resume => Action::AgentResume,
@@ -372,11 +351,7 @@ impl Service {
                 }
             }
         }
-        let seq = self.commit(commit).await?;
-        Ok(Changed {
-            record: agent,
-            audit_seq: seq,
-        })
+        Ok(Decided::Now(agent, commit))
     }
 }
 

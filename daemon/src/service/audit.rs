@@ -105,11 +105,7 @@ impl Service {
             let end = *head.borrow_and_update();
             if max_lag > 0 && end.saturating_sub(next) > max_lag {
                 let to = end - max_lag - 1;
-                if events
-                    .send(TailEvent::Gap { from: next, to })
-                    .await
-                    .is_err()
-                {
+                if !self.tell(events, TailEvent::Gap { from: next, to }).await {
                     return Ok(());
                 }
                 next = to + 1;
@@ -118,12 +114,12 @@ impl Service {
             let caught_up = after == next;
             next = after;
             for entry in batch {
-                if events.send(TailEvent::Entry(entry)).await.is_err() {
+                if !self.tell(events, TailEvent::Entry(entry)).await {
                     return Ok(());
                 }
             }
             if caught_up {
-                if events.send(TailEvent::Position(next)).await.is_err() {
+                if !self.tell(events, TailEvent::Position(next)).await {
                     return Ok(());
                 }
                 if !self.await_entries(&mut head, events).await {
@@ -132,6 +128,15 @@ impl Service {
             }
         }
         Ok(())
+    }
+
+    /// Tells `event`, as soon as there is room for it; false when there is nobody left to tell, or the
+    /// daemon stops: one who does not read must not hold that up.
+    pub(super) async fn tell<T>(&self, events: &mpsc::Sender<T>, event: T) -> bool {
+        tokio::select! {
+            told = events.send(event) => told.is_ok(),
+            () = self.stopping.cancelled() => false,
+        }
     }
 
     /// Waits until the log has grown, or it is time to say that nothing happened; false when there is

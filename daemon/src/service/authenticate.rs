@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use agentidp_shared::{
-    Agent, AgentId, ClientSecret, Code, CredentialId, CredentialKind, Organization, Timestamp,
-    token,
+    Agent, AgentId, ClientSecret, Code, CredentialId, CredentialKind, Organization, PublicKey,
+    Timestamp, token,
 };
 use zeroize::Zeroizing;
 
@@ -18,8 +18,7 @@ use crate::crypto::jose::{Assertion, ClientAssertion, PublicJwk};
 use crate::crypto::secret::Verdict;
 use crate::store::{CredentialRecord, SecretVerifier, Stored, Temporary, TemporaryKey};
 
-/// What a client presented.
-#[derive(Debug)]
+/// What a client presented: a secret, which is never printed.
 pub(crate) enum Presented {
     /// `client_secret_basic` or `client_secret_post`.
     Secret {
@@ -243,21 +242,19 @@ impl Service {
             let Some(key) = key.filter(|_| credential.kind == CredentialKind::PublicKey) else {
                 continue;
             };
-            let Ok(jwk) = PublicJwk::parse(key.jwk.as_bytes()) else {
-                continue;
+            let jwk = match assertion.kid() {
+                Some(kid) => named(key, kid),
+                None if credential.check_accepted(now).is_ok() => {
+                    PublicJwk::parse(key.jwk.as_bytes()).ok()
+                }
+                None => None,
             };
-            let is_meant = |kid: &str| jwk.kid() == Some(kid) || key.thumbprint == kid;
-            // Keys that are no longer accepted are many in time; only one that is named is looked at.
-            let is_candidate = match assertion.kid() {
-                Some(kid) => is_meant(kid),
-                None => credential.check_accepted(now).is_ok(),
-            };
-            if !is_candidate {
+            let Some(jwk) = jwk else {
                 if assertion.kid().is_some() {
                     why = "the assertion's kid names no public key of the client's";
                 }
                 continue;
-            }
+            };
             let verified = assertion.verify(jwk.verifier(), &self.settings.issuer, now);
             match verified {
                 Ok(verified) => return Ok(Ok((stored, verified))),
@@ -268,5 +265,40 @@ impl Service {
             return Ok(Err(why.to_owned()));
         }
         Ok(Err(causes.join("; ")))
+    }
+}
+
+/// The key, if `kid` names it: by its thumbprint, or as its owner did. Keys that are no longer accepted are
+/// many in time, and reading one costs as much as a signature: only what may be named is read.
+fn named(key: &PublicKey, kid: &str) -> Option<PublicJwk> {
+    let has_thumbprint = key.thumbprint == kid;
+    // As the stored form, which is this server's, has it.
+    let member = format!("\"kid\":{}", serde_json::Value::from(kid));
+    if !has_thumbprint && !key.jwk.contains(&member) {
+        return None;
+    }
+    let jwk = PublicJwk::parse(key.jwk.as_bytes()).ok()?;
+    let is_named = has_thumbprint || jwk.kid() == Some(kid);
+    is_named.then_some(jwk)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::credential::public_key;
+
+    #[test]
+    fn a_kid_names_a_key_by_its_thumbprint_or_as_its_owner_wrote_it() {
+        let point = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+        for kid in ["k1", "with \"quotes\" and \\", "Schl\u{fc}ssel", "a/b"] {
+            let jwk = serde_json::json!({
+                "kty": "OKP", "crv": "Ed25519", "x": point, "kid": kid, "use": "sig",
+            });
+            let key = public_key(jwk.to_string().as_bytes()).unwrap();
+            assert!(named(&key, kid).is_some(), "{kid}: {}", key.jwk);
+            assert!(named(&key, &key.thumbprint).is_some());
+            assert!(named(&key, "OKP").is_none() && named(&key, "").is_none());
+            assert!(named(&key, "k").is_none() && named(&key, point).is_none());
+        }
     }
 }

@@ -4,9 +4,11 @@
 use std::net::IpAddr;
 
 use agentidp_shared::{
-    Action, Actor, Agent, AgentId, Code, Entry, OrganizationId, Outcome, RequestId, RequestKind,
-    Timestamp,
+    Action, Actor, Agent, AgentId, Code, CredentialId, Entry, OrganizationId, Outcome, RequestId,
+    RequestKind,
 };
+
+use zeroize::Zeroizing;
 
 use super::authenticate::Presented;
 use super::{Caller, Reach, Service, ServiceError};
@@ -21,13 +23,12 @@ pub(crate) struct Origin {
     pub(crate) request_id: RequestId,
 }
 
-/// What a request presents to say who it is from.
-#[derive(Debug)]
+/// What a request presents to say who it is from: a secret, which is never printed.
 pub(crate) enum Presents {
     /// Client authentication.
     Client(Presented),
     /// An access token (RFC 6750).
-    Bearer(String),
+    Bearer(Zeroizing<String>),
 }
 
 /// A caller who has proved to be an agent.
@@ -42,6 +43,32 @@ pub(crate) struct Identified {
     pub(crate) is_allowed: bool,
     /// Whether an access token said so, and not client authentication.
     is_by_token: bool,
+    address: IpAddr,
+    /// What said so and is good for once only.
+    used: Option<Used>,
+}
+
+/// A client assertion that is used up by the request that it came with.
+struct Used {
+    assertion: Temporary,
+    credential: CredentialId,
+}
+
+impl Identified {
+    /// A commit of `entry`, which says what the request came to, and with it that the caller's assertion
+    /// is used up.
+    pub(super) fn commit_of(&self, mut entry: Entry) -> Commit {
+        let Some(used) = &self.used else {
+            return Commit::new(entry);
+        };
+        entry.credential_id = Some(used.credential);
+        Commit::new(entry).keep(used.assertion.clone())
+    }
+
+    /// Whether the caller's request is to be durable whatever it comes to.
+    pub(super) const fn uses_assertion(&self) -> bool {
+        self.used.is_some()
+    }
 }
 
 impl Service {
@@ -61,33 +88,101 @@ impl Service {
         if identified.is_allowed {
             return Ok(identified.caller);
         }
-        Err(self.refuse_scope(&identified, scope, action))
+        let code = Code::InsufficientScope;
+        self.deny(self.refusal(&identified, action, code), identified.agent);
+        Err(lacks_scope(&identified, scope))
     }
 
-    /// Says that a caller lacks `scope`, to them and to the log.
-    pub(super) fn refuse_scope(
+    /// The entry that says that an identified caller was refused.
+    fn refusal(&self, identified: &Identified, action: Action, code: Code) -> Entry {
+        let mut entry = self.entry(&identified.caller, action, Outcome::Denied);
+        entry.organization_id = Some(identified.organization);
+        entry.code = Some(code);
+        entry
+    }
+
+    /// Says to the log that a caller lacks `scope`; gives what is said to them.
+    ///
+    /// # Errors
+    ///
+    /// As [`refuse`](Self::refuse).
+    pub(super) async fn refuse_scope(
         &self,
         identified: &Identified,
         scope: &str,
         action: Action,
-    ) -> ServiceError {
-        let code = Code::InsufficientScope;
-        let mut entry = self.entry(&identified.caller, action, Outcome::Denied);
-        entry.organization_id = Some(identified.organization);
-        entry.code = Some(code);
-        self.deny(entry, identified.agent);
-        let message = if identified.is_by_token {
-            format!(
-                "the token lacks the scope {scope}, or its agent the capability: ask for one with scope={scope}"
-            )
-        } else {
-            format!("the agent lacks the capability {scope}: an operator can give it")
-        };
-        ServiceError::new(code, message).with("scope", scope)
+    ) -> Result<ServiceError, ServiceError> {
+        self.refuse(identified, action, Code::InsufficientScope)
+            .await?;
+        Ok(lacks_scope(identified, scope))
     }
 
-    /// Finds out who a request is from, and whether it has `scope`. An assertion that was used is
-    /// durably used when this returns.
+    /// Puts into the log that an identified caller was refused; with it, durably, that their assertion is
+    /// used up.
+    ///
+    /// # Errors
+    ///
+    /// `REPLAYED_ASSERTION`; when the store cannot be written.
+    pub(super) async fn refuse(
+        &self,
+        identified: &Identified,
+        action: Action,
+        code: Code,
+    ) -> Result<(), ServiceError> {
+        let entry = self.refusal(identified, action, code);
+        if !identified.uses_assertion() {
+            self.deny(entry, identified.agent);
+            return Ok(());
+        }
+        self.metrics.denials.agent(code);
+        self.commit_identified(identified, identified.commit_of(entry), action)
+            .await?;
+        Ok(())
+    }
+
+    /// Makes a commit that came [from](Identified::commit_of) an identified caller; gives the place of its
+    /// first entry. That the caller's assertion was used before is put into the log.
+    ///
+    /// # Errors
+    ///
+    /// `REPLAYED_ASSERTION`; whatever else the commit comes to.
+    pub(super) async fn commit_identified(
+        &self,
+        identified: &Identified,
+        commit: Commit,
+        action: Action,
+    ) -> Result<u64, ServiceError> {
+        let committed = self.commit(commit).await;
+        if let Err(error) = &committed
+            && error.code == Code::ReplayedAssertion
+        {
+            // Whoever sends it a second time has not proved to be the agent.
+            let mut entry = self.refusal(identified, action, error.code);
+            entry.actor.id = None;
+            entry.actor.name = None;
+            entry.organization_id = None;
+            entry.agent_id = Some(identified.agent);
+            self.deny_claim(entry, identified.agent, identified.address);
+        }
+        committed
+    }
+}
+
+/// What is said to a caller who lacks `scope`.
+fn lacks_scope(identified: &Identified, scope: &str) -> ServiceError {
+    let message = if identified.is_by_token {
+        format!(
+            "the token lacks the scope {scope}, or its agent the capability: ask for one with scope={scope}"
+        )
+    } else {
+        format!("the agent lacks the capability {scope}: an operator can give it")
+    };
+    ServiceError::new(Code::InsufficientScope, message).with("scope", scope)
+}
+
+impl Service {
+    /// Finds out who a request is from, and whether it has `scope`. An assertion is used up by the
+    /// [commit](Identified::commit_of) of what becomes of the request.
     ///
     /// # Errors
     ///
@@ -204,42 +299,15 @@ impl Service {
         let agent = &authenticated.agent.record;
         let identified = Identified {
             is_allowed: agent.capabilities.iter().any(|has| has.as_str() == scope),
+            used: authenticated.used.map(|assertion| Used {
+                assertion,
+                credential: authenticated.credential.record.credential.id,
+            }),
             ..identified(agent, origin)
         };
         // Before the assertion is used up: it is still good for another try.
         self.count(&identified, scope, action)?;
-        if let Some(used) = authenticated.used {
-            let mut entry = self.entry(&identified.caller, action, Outcome::Success);
-            entry.organization_id = Some(agent.organization_id);
-            entry.credential_id = Some(authenticated.credential.record.credential.id);
-            self.use_assertion(entry, used, origin, now).await?;
-        }
         Ok(identified)
-    }
-
-    /// Makes it durable that an assertion has been used.
-    async fn use_assertion(
-        &self,
-        entry: Entry,
-        used: Temporary,
-        origin: Origin,
-        now: Timestamp,
-    ) -> Result<(), ServiceError> {
-        let (action, agent) = (entry.action, entry.actor.id.clone());
-        let Err(error) = self.commit(Commit::new(entry).keep(used)).await else {
-            return Ok(());
-        };
-        if error.code == Code::ReplayedAssertion {
-            let actor = Actor::client(origin.address.to_string());
-            let mut entry = Entry::new(now, actor, action, Outcome::Denied);
-            entry.code = Some(error.code);
-            entry.request_id = Some(origin.request_id);
-            if let Some(agent) = agent.and_then(|id| id.parse().ok()) {
-                entry.agent_id = Some(agent);
-                self.deny_claim(entry, agent, origin.address);
-            }
-        }
-        Err(error)
     }
 }
 
@@ -269,5 +337,7 @@ fn identified(agent: &Agent, origin: Origin) -> Identified {
         organization: agent.organization_id,
         is_allowed: false,
         is_by_token: false,
+        address: origin.address,
+        used: None,
     }
 }

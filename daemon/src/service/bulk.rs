@@ -5,7 +5,7 @@
 //! and ending half way leaves a log that says how far it came.
 
 use agentidp_shared::agent::Transition;
-use agentidp_shared::{Action, AgentId, Code, OrganizationId, Outcome, Reason};
+use agentidp_shared::{Action, AgentId, Code, OrganizationId, Reason};
 use tokio::sync::mpsc;
 
 use super::{Caller, Service, ServiceError};
@@ -177,7 +177,7 @@ impl Service {
                     // What was done so far is known in any case; that the rest was not, is here.
                     let _ = progress.send(now).await;
                     let action = Action::AgentTransitionMany;
-                    self.deny_operator(caller, action, Outcome::Failed, error.code);
+                    self.deny_operator(caller, action, error.code.outcome(), error.code);
                     return Err(error);
                 }
             }

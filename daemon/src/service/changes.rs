@@ -108,7 +108,7 @@ impl Service {
                 last_said = None;
             }
             for event in told {
-                if events.send(event).await.is_err() {
+                if !self.tell(events, event).await {
                     return Ok(());
                 }
             }

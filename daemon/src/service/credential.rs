@@ -11,7 +11,7 @@ use agentidp_shared::{
 
 use super::agent::revoke;
 use super::idempotency::Made;
-use super::{ATTEMPTS, Caller, Changed, Service, ServiceError};
+use super::{Caller, Changed, Decided, Service, ServiceError};
 use crate::clock::random;
 use crate::crypto::jose::PublicJwk;
 use crate::store::{Commit, CredentialRecord, Record, RecordKey, SecretVerifier, Stored};
@@ -216,17 +216,15 @@ impl Service {
                 audit_seq: known.audit_seq,
             });
         }
-        let mut attempts = ATTEMPTS;
-        loop {
-            attempts -= 1;
+        self.decided_anew(|| {
             let current = self.require_credential(caller, id)?;
             let revision = current.record.credential.revision;
             if current.record.credential.status == CredentialStatus::Revoked {
                 self.check_done_already(seen, revision, current.audit_seq)?;
-                return Ok(Changed {
-                    record: current.record.credential.clone(),
-                    audit_seq: current.audit_seq,
-                });
+                return Ok(Decided::Already(
+                    current.record.credential.clone(),
+                    current.audit_seq,
+                ));
             }
             self.check_revision(seen, revision, current.audit_seq)?;
             let mut entry = self.entry(caller, Action::CredentialRevoke, Outcome::Success);
@@ -236,18 +234,9 @@ impl Service {
             let commit = Commit::new(entry).put(Record::Credential(revoked.clone()));
             let made = self.made_credential(caller, &revoked.credential, None, None)?;
             let commit = self.remembering(caller, commit, made)?;
-            match self.commit(commit).await {
-                Ok(seq) => {
-                    return Ok(Changed {
-                        record: revoked.credential,
-                        audit_seq: seq,
-                    });
-                }
-                Err(error) if error.code == Code::RevisionConflict && seen == 0 && attempts > 0 => {
-                }
-                Err(error) => return Err(error),
-            }
-        }
+            Ok(Decided::Now(revoked.credential, commit))
+        })
+        .await
     }
 
     /// All credentials of an agent, newest first, with what time has done to them.

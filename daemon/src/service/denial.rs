@@ -190,17 +190,7 @@ impl Service {
 
     /// Puts into the log, or counts, that automation's request was refused or came to nothing.
     pub(crate) fn deny_automation(&self, caller: &Caller, action: Action, code: Code) {
-        let outcome = match code {
-            Code::AuthorizationError
-            | Code::OrganizationNotFound
-            | Code::AgentNotFound
-            | Code::CredentialNotFound
-            | Code::PermissionDenied
-            | Code::ScopeNotAllowed
-            | Code::QuotaExceeded => Outcome::Denied,
-            _ => Outcome::Failed,
-        };
-        let mut entry = self.entry(caller, action, outcome);
+        let mut entry = self.entry(caller, action, code.outcome());
         entry.organization_id = caller.reach.single();
         entry.code = Some(code);
         let agent = caller.actor.id.as_ref().and_then(|id| id.parse().ok());

@@ -17,15 +17,14 @@ fn mebibytes(bytes: u64) -> String {
 
 /// That there is little room, and what to do.
 fn low(room: Room) -> String {
-    let (free, total) = (room.space.free, room.space.total);
-    let then = if total <= room.reserve {
+    let then = if room.space.is_some_and(|it| it.total <= room.reserve) {
         "the disk is smaller than the reserve: lower store.reserve, or use a larger disk"
     } else {
         "make room on its disk, and the daemon goes on by itself"
     };
     format!(
         "store: low on space: {} are free, and {} are kept for revocations, suspensions and keys: no token is issued and nothing registered: {then}",
-        mebibytes(free),
+        mebibytes(room.space.unwrap_or_default().free),
         mebibytes(room.reserve)
     )
 }

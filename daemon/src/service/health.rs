@@ -125,7 +125,7 @@ impl Service {
                 Ok([
                     index(store),
                     signing_keys(store, schedule, &signing, now),
-                    disk(store.space().ok(), store.status().room),
+                    disk(store.status().room),
                 ])
             })
             .await;
@@ -265,8 +265,8 @@ fn signing_keys(store: &dyn Store, schedule: KeySchedule, signing: &str, now: Ti
     Part::new(KEYS, state, detail).took(begun.elapsed())
 }
 
-fn disk(space: Option<Space>, room: Room) -> Part {
-    let Some(Space { free, total }) = space else {
+fn disk(room: Room) -> Part {
+    let Some(Space { free, total }) = room.space else {
         let detail = "the store's disk does not say how much room it has";
         return Part::new(DISK, Condition::Unreachable, detail);
     };
@@ -416,16 +416,14 @@ mod tests {
     #[test]
     fn little_room_on_the_disk_shows_before_it_is_full() {
         let space = |free| {
-            let space = Space {
-                free,
-                total: 100 << 30,
-            };
-            let room = Room {
-                space,
+            disk(Room {
+                space: Some(Space {
+                    free,
+                    total: 100 << 30,
+                }),
                 reserve: 1 << 26,
                 is_low: free < 1 << 26,
-            };
-            disk(Some(space), room)
+            })
         };
         assert_eq!(space(50 << 30).state, Condition::Healthy);
         assert_eq!(space(1 << 29).state, Condition::Degraded);

@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use agentidp_shared::{AgentId, ClientSecret, Code, CredentialId, OrganizationId, Timestamp};
-use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use super::{Caller, Service, ServiceError};
+use crate::crypto::sha256;
 use crate::store::{Commit, Sealed, Temporary, TemporaryKey, form};
 
 /// How long a key is remembered.
@@ -54,11 +54,7 @@ pub(super) fn hash(parts: &[&[u8]]) -> [u8; 32] {
         bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
         bytes.extend_from_slice(part);
     }
-    let mut hash = [0; 32];
-    hash.iter_mut()
-        .zip(digest(&SHA256, &bytes).as_ref())
-        .for_each(|(slot, byte)| *slot = *byte);
-    hash
+    sha256(&bytes)
 }
 
 /// What a request made or changed.
@@ -76,6 +72,17 @@ pub(super) enum Made {
         retiring: Option<CredentialId>,
         /// Its secret, sealed, and until when it is given out again.
         secret: Option<(Sealed, Timestamp)>,
+    },
+    /// Agents, in the order in which they were asked for.
+    Agents(Vec<AgentId>),
+    /// Signing keys, by their names.
+    Keys {
+        /// The key that will sign; after an emergency, the one that signs.
+        kid: String,
+        /// Those that were withdrawn.
+        revoked: Vec<String>,
+        /// The one whose entry says so.
+        said_of: String,
     },
 }
 

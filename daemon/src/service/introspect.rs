@@ -37,10 +37,14 @@ impl Service {
         let action = Action::TokenIntrospect;
         let identified = self.identify(presents, SCOPE, action, origin).await?;
         if !identified.is_allowed {
-            return Err(self.refuse_scope(&identified, SCOPE, action));
+            return Err(self.refuse_scope(&identified, SCOPE, action).await?);
         }
         let mut entry = self.entry(&identified.caller, action, Outcome::Success);
         entry.organization_id = Some(identified.organization);
+        if identified.uses_assertion() {
+            let commit = identified.commit_of(entry.clone());
+            self.commit_identified(&identified, commit, action).await?;
+        }
         self.note(entry, identified.agent);
         let now = self.now();
         let Some(token) = self.verified(token, now) else {

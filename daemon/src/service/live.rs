@@ -5,13 +5,12 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use agentidp_shared::{Code, Timestamp, token};
-use aws_lc_rs::digest::{SHA256, digest};
 use lru::LruCache;
 use parking_lot::Mutex;
 
 use super::{Service, ServiceError};
-use crate::crypto::Keyring;
 use crate::crypto::jose::{AccessToken, verify_access_token};
+use crate::crypto::{Keyring, sha256};
 use crate::store::TemporaryKey;
 
 /// How many verified tokens are remembered.
@@ -34,18 +33,10 @@ impl Default for VerifiedTokens {
     }
 }
 
-fn name(token: &str) -> [u8; 32] {
-    let mut name = [0; 32];
-    name.iter_mut()
-        .zip(digest(&SHA256, token.as_bytes()).as_ref())
-        .for_each(|(slot, byte)| *slot = *byte);
-    name
-}
-
 impl Service {
     /// The token, if this server signed it and it has not expired.
     pub(super) fn verified(&self, token: &str, now: Timestamp) -> Option<Arc<AccessToken>> {
-        let (name, keyring) = (name(token), self.keyring.load_full());
+        let (name, keyring) = (sha256(token.as_bytes()), self.keyring.load_full());
         let remembered = {
             let mut verified = self.verified_tokens.0.lock();
             let same = verified

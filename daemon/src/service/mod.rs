@@ -1,7 +1,7 @@
 //! What the product does, between the interfaces and the store.
 //!
 //! Every function here takes parsed values, decides with the rules of `agentidp-shared`, and makes
-//! one [`Commit`](crate::store::Commit) whose entry accounts for it. `http` and `rpc` turn requests
+//! one [`Commit`] whose entry accounts for it. `http` and `rpc` turn requests
 //! into calls and answers into bytes; nothing of either is known here.
 //!
 //! The token path: [`Service::issue`] → [`authenticate`] → the grant
@@ -45,8 +45,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use agentidp_shared::{
-    Action, Actor, Agent, AgentId, Email, Entry, Organization, OrganizationId, OrganizationName,
-    Outcome, RequestId, RequestLimits, Scope, ScopeSet, SigningAlgorithm, Timestamp,
+    Action, Actor, Agent, AgentId, Code, Email, Entry, Organization, OrganizationId,
+    OrganizationName, Outcome, RequestId, RequestLimits, Scope, ScopeSet, SigningAlgorithm,
+    Timestamp,
 };
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
@@ -54,7 +55,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, Random, Standing, Steady, random};
 use crate::crypto::{CursorKey, Keyring, Sealer, SecretHasher};
 use crate::metrics::Metrics;
-use crate::store::{EntryFilter, Store, Stored};
+use crate::store::{Commit, EntryFilter, ReadError, Store, Stored};
 use activity::Activity;
 use denial::Denials;
 pub(crate) use error::ServiceError;
@@ -111,11 +112,29 @@ pub(crate) struct Caller {
     pub(crate) idempotency: Option<IdempotencyKey>,
 }
 
+/// When the newest entry of the log of `store` was made; `None` when there is none.
+fn newest_time(store: &dyn Store) -> Result<Option<Timestamp>, ReadError> {
+    let newest = store.entries_before(None, &EntryFilter::default(), 1)?;
+    let newest = newest.entries.first();
+    let newest = newest.and_then(|it| serde_json::from_slice::<Entry>(&it.json).ok());
+    Ok(newest.map(|entry| entry.time))
+}
+
+/// The time by which a command dates what it puts into the log of `store`, which no daemon has open: the
+/// daemon's own rule, made of `clock`.
+///
+/// # Errors
+///
+/// When the store cannot be read.
+pub(crate) fn time_of(store: &dyn Store, clock: Arc<dyn Clock>) -> Result<Steady, ReadError> {
+    Ok(Steady::new(clock, newest_time(store)?))
+}
+
 /// The product, on a store.
 pub(crate) struct Service {
     settings: Settings,
     store: Arc<dyn Store>,
-    clock: Steady,
+    clock: Arc<Steady>,
     random: Arc<dyn Random>,
     sealer: Sealer,
     /// Seals what is remembered for a minute, under a key that is nowhere but in memory.
@@ -161,11 +180,8 @@ impl Service {
         stopping: CancellationToken,
     ) -> Result<Self, ServiceError> {
         let check_key = init::secret_check_key(store.as_ref(), &sealer)?;
-        let newest = store.entries_before(None, &EntryFilter::default(), 1)?;
-        let newest = newest.entries.first();
-        let newest = newest.and_then(|it| serde_json::from_slice::<Entry>(&it.json).ok());
-        let newest = newest.map(|entry| entry.time);
-        let clock = Steady::new(clock, newest);
+        let newest = newest_time(store.as_ref())?;
+        let clock = Arc::new(Steady::new(clock, newest));
         let keyring = key::prepare(
             store.as_ref(),
             &sealer,
@@ -258,6 +274,11 @@ impl Service {
         self.now().max(last).max(after_said)
     }
 
+    /// What tells the time, for the parts of the daemon that date entries beside the service.
+    pub(crate) fn clock(&self) -> Arc<Steady> {
+        Arc::clone(&self.clock)
+    }
+
     /// A name for a request that brought none.
     pub(crate) fn new_request_id(&self) -> RequestId {
         RequestId::new(self.now(), random(self.random.as_ref()))
@@ -273,13 +294,13 @@ impl Service {
         if self.stopping.is_cancelled() {
             return Some("the daemon is stopping".to_owned());
         }
-        self.store.status().failure.or_else(|| self.clock_ahead())
+        self.store.failure().or_else(|| self.clock_ahead())
     }
 
     /// Puts an entry of the daemon's own into the log.
     pub(crate) async fn record(&self, action: Action) -> Result<(), ServiceError> {
         let entry = Entry::new(self.now(), Actor::system(), action, Outcome::Success);
-        self.store.commit(crate::store::Commit::new(entry)).await?;
+        self.store.commit(Commit::new(entry)).await?;
         Ok(())
     }
 
@@ -296,13 +317,13 @@ impl Service {
     ) -> Result<u64, ServiceError> {
         if caller.reach != Reach::Installation {
             return Err(ServiceError::new(
-                agentidp_shared::Code::PermissionDenied,
+                Code::PermissionDenied,
                 "the store belongs to the whole installation, and you reach some organizations only",
             ));
         }
         let mut entry = Entry::new(self.now(), caller.actor.clone(), action, Outcome::Success);
         entry.request_id = Some(caller.request_id);
-        let committed = self.store.commit(crate::store::Commit::new(entry)).await?;
+        let committed = self.store.commit(Commit::new(entry)).await?;
         Ok(committed.seq)
     }
 
@@ -314,10 +335,7 @@ impl Service {
         let store = Arc::clone(&self.store);
         let reading = tokio::task::spawn_blocking(move || read(store.as_ref()));
         reading.await.map_err(|error| {
-            ServiceError::new(
-                agentidp_shared::Code::Internal,
-                format!("reading the store failed: {error}"),
-            )
+            ServiceError::new(Code::Internal, format!("reading the store failed: {error}"))
         })?
     }
 
@@ -352,7 +370,7 @@ impl Service {
         match beyond {
             None => Ok(()),
             Some(scope) => Err(ServiceError::new(
-                agentidp_shared::Code::ScopeNotAllowed,
+                Code::ScopeNotAllowed,
                 format!("{scope} is beyond what the caller may give, take or use itself"),
             )
             .with("scope", scope)),
@@ -360,7 +378,7 @@ impl Service {
     }
 
     /// Makes a commit; gives the place of its first entry.
-    async fn commit(&self, commit: crate::store::Commit) -> Result<u64, ServiceError> {
+    async fn commit(&self, commit: Commit) -> Result<u64, ServiceError> {
         Ok(self.store.commit(commit).await?.seq)
     }
 
@@ -455,7 +473,7 @@ impl Service {
         current: u64,
         audit_seq: u64,
     ) -> Result<(), ServiceError> {
-        if seen + 1 == current {
+        if seen.checked_add(1) == Some(current) {
             return Ok(());
         }
         self.check_revision(seen, current, audit_seq)
@@ -476,6 +494,45 @@ impl Service {
             seen,
             current,
             entry.as_ref(),
+        ))
+    }
+}
+
+/// What was decided on records as they were.
+enum Decided<T> {
+    /// It is so already, since the change that this entry tells of.
+    Already(T, u64),
+    /// It becomes so by this commit.
+    Now(T, Commit),
+}
+
+impl Service {
+    /// Decides by `decide`, and anew when a record changed before that was durable. What others did decides
+    /// what is left to do: a caller who named the revision that they saw is told of it then.
+    ///
+    /// # Errors
+    ///
+    /// Those of `decide`; `OVERLOADED` when the records change all the time.
+    async fn decided_anew<T>(
+        &self,
+        mut decide: impl FnMut() -> Result<Decided<T>, ServiceError>,
+    ) -> Result<Changed<T>, ServiceError> {
+        for _ in 0..ATTEMPTS {
+            let (record, commit) = match decide()? {
+                Decided::Already(record, audit_seq) => return Ok(Changed { record, audit_seq }),
+                Decided::Now(record, commit) => (record, commit),
+            };
+            match self.commit(commit).await {
+                Err(error) if error.code == Code::RevisionConflict => {}
+                done => {
+                    let audit_seq = done?;
+                    return Ok(Changed { record, audit_seq });
+                }
+            }
+        }
+        Err(ServiceError::new(
+            Code::Overloaded,
+            "the record keeps changing: try again in a second",
         ))
     }
 }

@@ -9,7 +9,7 @@ use agentidp_shared::{
 };
 
 use super::idempotency::Made;
-use super::{ATTEMPTS, Caller, Changed, Service, ServiceError};
+use super::{Caller, Changed, Decided, Service, ServiceError};
 use crate::clock::random;
 use crate::store::{Commit, Record, Stored};
 
@@ -189,18 +189,13 @@ impl Service {
         seen: u64,
         change: impl Fn(&Organization) -> Organization,
     ) -> Result<Changed<Organization>, ServiceError> {
-        let mut attempts = ATTEMPTS;
-        loop {
-            attempts -= 1;
+        self.decided_anew(|| {
             let current = self.find_organization(caller, organization)?;
             let mut changed = change(&current.record);
             let revision = current.record.revision;
             if changed == current.record {
                 self.check_done_already(seen, revision, current.audit_seq)?;
-                return Ok(Changed {
-                    record: changed,
-                    audit_seq: current.audit_seq,
-                });
+                return Ok(Decided::Already(changed, current.audit_seq));
             }
             self.check_revision(seen, revision, current.audit_seq)?;
             let mut entry = self.entry(caller, action, Outcome::Success);
@@ -209,17 +204,8 @@ impl Service {
             changed.updated_at = entry.time;
             changed.revision += 1;
             let commit = Commit::new(entry).put(Record::Organization(changed.clone()));
-            match self.commit(commit).await {
-                Ok(seq) => {
-                    return Ok(Changed {
-                        record: changed,
-                        audit_seq: seq,
-                    });
-                }
-                Err(error) if error.code == Code::RevisionConflict && seen == 0 && attempts > 0 => {
-                }
-                Err(error) => return Err(error),
-            }
-        }
+            Ok(Decided::Now(changed, commit))
+        })
+        .await
     }
 }

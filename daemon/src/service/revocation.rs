@@ -12,15 +12,14 @@ use agentidp_shared::{
 
 use super::bearer::{Origin, Presents};
 use super::credential::name_credential;
-use super::{ATTEMPTS, Caller, Service, ServiceError};
+use super::{Caller, Changed, Decided, Service, ServiceError};
 use crate::crypto::jose::AccessToken;
 use crate::store::{Commit, EntryFilter, Record, Temporary, TemporaryKey};
 
 /// The scope that revoking other agents' tokens takes.
 const SCOPE: &str = "tokens:write";
 
-/// Names one access token.
-#[derive(Debug)]
+/// Names one access token. It may be the token, and so is never printed.
 pub(crate) enum TokenRef {
     /// By itself.
     Token(String),
@@ -58,6 +57,18 @@ impl From<&AccessToken> for Doomed {
     }
 }
 
+impl Doomed {
+    /// The commit, which also revokes the token.
+    fn revoked_by(&self, commit: Commit) -> Commit {
+        commit.keep(Temporary {
+            key: TemporaryKey::RevokedToken(self.jti),
+            // Longer than it could count, so that a clock which was ahead for a while revives nothing.
+            expires_at: self.expires_at.plus(MAX_LIFETIME),
+            body: Vec::new(),
+        })
+    }
+}
+
 fn to_client(code: Code) -> ServiceError {
     ServiceError::new(code, "the token belongs to another client")
 }
@@ -82,18 +93,26 @@ impl Service {
         let token = self.verified(token, self.now());
         let own = token.filter(|it| it.organization_id == identified.organization);
         let Some(token) = own else {
-            let mut entry = self.entry(&identified.caller, action, Outcome::Denied);
-            entry.organization_id = Some(identified.organization);
-            entry.code = Some(Code::InvalidToken);
-            self.deny(entry, identified.agent);
-            return Ok(());
+            return self.refuse(&identified, action, Code::InvalidToken).await;
         };
         if token.sub != identified.agent && !identified.is_allowed {
-            let _told = self.refuse_scope(&identified, SCOPE, action);
-            return Err(to_client(Code::InsufficientScope));
+            let code = Code::InsufficientScope;
+            self.refuse(&identified, action, code).await?;
+            return Err(to_client(code));
         }
-        self.revoke_doomed(&identified.caller, &Doomed::from(token.as_ref()), None)
-            .await?;
+        let doomed = Doomed::from(token.as_ref());
+        let entry = self.revocation(&identified.caller, &doomed, None);
+        let commit = doomed.revoked_by(identified.commit_of(entry.clone()));
+        let revoked = self.commit_identified(&identified, commit, action).await;
+        match revoked {
+            Err(error) if error.code == Code::InvalidState => {}
+            done => return done.map(drop),
+        }
+        // It was revoked before, and that is what was asked for: only the assertion is left to be used up.
+        if identified.uses_assertion() {
+            let commit = identified.commit_of(entry);
+            self.commit_identified(&identified, commit, action).await?;
+        }
         Ok(())
     }
 
@@ -140,20 +159,14 @@ impl Service {
         reason: Option<Reason>,
     ) -> Result<(Timestamp, u64), ServiceError> {
         let reason = required(reason)?;
-        for _ in 0..ATTEMPTS {
+        let revoked = self.decided_anew(|| {
             let mut entry = self.entry(caller, Action::TokenRevoke, Outcome::Success);
             entry.reason = Some(reason.clone());
             let (until, commit) = self.revoking_issued(caller, &issued_to, entry)?;
-            match self.commit(commit).await {
-                Ok(seq) => return Ok((until, seq)),
-                Err(error) if error.code == Code::RevisionConflict => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Err(ServiceError::new(
-            Code::Overloaded,
-            "the record keeps changing: try again in a second",
-        ))
+            Ok(Decided::Now(until, commit))
+        });
+        let Changed { record, audit_seq } = revoked.await?;
+        Ok((record, audit_seq))
     }
 
     fn revoking_issued(
@@ -202,6 +215,18 @@ impl Service {
         doomed: &Doomed,
         reason: Option<Reason>,
     ) -> Result<u64, ServiceError> {
+        let commit = doomed.revoked_by(Commit::new(self.revocation(caller, doomed, reason)));
+        match self.commit(commit).await {
+            Err(error) if error.code == Code::InvalidState => {
+                let found = self.entry_of(doomed.jti, Action::TokenRevoke).await?;
+                Ok(found.map_or(0, |entry| entry.seq))
+            }
+            other => other,
+        }
+    }
+
+    /// The entry of the revocation of one token.
+    fn revocation(&self, caller: &Caller, doomed: &Doomed, reason: Option<Reason>) -> Entry {
         let mut entry = self.entry(caller, Action::TokenRevoke, Outcome::Success);
         entry.organization_id = Some(doomed.organization);
         entry.agent_id = Some(doomed.agent);
@@ -214,19 +239,7 @@ impl Service {
             revision: None,
             digest: None,
         });
-        let commit = Commit::new(entry).keep(Temporary {
-            key: TemporaryKey::RevokedToken(doomed.jti),
-            // Longer than it could count, so that a clock which was ahead for a while revives nothing.
-            expires_at: doomed.expires_at.plus(MAX_LIFETIME),
-            body: Vec::new(),
-        });
-        match self.commit(commit).await {
-            Err(error) if error.code == Code::InvalidState => {
-                let found = self.entry_of(doomed.jti, Action::TokenRevoke).await?;
-                Ok(found.map_or(0, |entry| entry.seq))
-            }
-            other => other,
-        }
+        entry
     }
 
     /// A token by the entry of its issuance, if it has not expired.

@@ -22,6 +22,7 @@ use crate::store::EntryFilter;
 use crate::store::model::ModelStore;
 
 mod ageing;
+mod assertions;
 mod bulk;
 mod evidence;
 mod jumps;

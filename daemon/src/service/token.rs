@@ -14,8 +14,7 @@ use super::{ATTEMPTS, Service, ServiceError};
 use crate::clock::random;
 use crate::store::{Commit, RecordKey};
 
-/// A request for a token, parsed.
-#[derive(Debug)]
+/// A request for a token, parsed. It has secrets, and so is never printed.
 pub(crate) struct IssueRequest {
     /// The client authentication.
     pub(crate) client: Presented,
@@ -25,8 +24,7 @@ pub(crate) struct IssueRequest {
     pub(crate) origin: Origin,
 }
 
-/// A token, to be given out: its issuance is durable.
-#[derive(Debug)]
+/// A token, to be given out: its issuance is durable. It is never printed.
 pub(crate) struct IssuedToken {
     /// The token.
     pub(crate) access_token: Zeroizing<String>,

@@ -127,9 +127,11 @@ impl Commit {
     /// Whether it makes the store grow: hands out a token or a secret, or makes or fills a record. What
     /// takes power away, keys, and the daemon's own words are let through as long as anything is.
     pub(crate) fn grows(&self) -> bool {
-        self.items
-            .iter()
-            .any(|item| item.entry.outcome == Outcome::Success && is_growth(item.entry.action))
+        self.items.iter().any(|item| match item.entry.outcome {
+            Outcome::Success => is_growth(item.entry.action),
+            // A refusal keeps nothing but that an assertion was used.
+            Outcome::Denied | Outcome::Failed => !item.kept.is_empty(),
+        })
     }
 
     /// The entries with their records, in order; at least one.

@@ -170,7 +170,7 @@ pub(crate) struct Usage {
 }
 
 /// The room on the disk that a store is on, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Space {
     /// What the daemon may still fill.
     pub(crate) free: u64,
@@ -181,8 +181,8 @@ pub(crate) struct Space {
 /// The room on a store's disk, and how much of it is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Room {
-    /// What there is.
-    pub(crate) space: Space,
+    /// What there is, as it was looked at last, which is each second; `None`: the disk does not tell.
+    pub(crate) space: Option<Space>,
     /// What is kept for revocations and the like, in bytes.
     pub(crate) reserve: u64,
     /// Whether less than that is free: nothing that grows the store is taken on.
@@ -289,15 +289,15 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// The hashes of a full tile of that tree; none of one that is not full.
     fn tile(&self, level: u8, index: u64) -> Read<Vec<NodeHash>>;
 
-    /// The store's state.
+    /// The store's state. Sizes are read from the disk.
     fn status(&self) -> StoreStatus;
+
+    /// Why nothing can be written any more. Asked by anyone and at any time: it costs nothing.
+    fn failure(&self) -> Option<String>;
 
     /// Whether its disk has less room than is kept for revocations and the like, so that nothing which
     /// grows the store is taken on. Asked before each token: it costs nothing.
     fn is_low_on_space(&self) -> bool;
-
-    /// How much room its disk has.
-    fn space(&self) -> Read<Space>;
 
     /// What it counts.
     fn metrics(&self) -> &StoreMetrics;

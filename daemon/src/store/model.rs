@@ -431,23 +431,23 @@ impl Store for ModelStore {
             journal_bytes: 0,
             journal_segments: 0,
             upkeep: crate::store::Upkeep::default(),
-            failure: self.failure.lock().clone(),
+            failure: self.failure(),
             head_failure: None,
             troubles: Vec::new(),
             room: Room {
-                space: SPACE,
+                space: Some(SPACE),
                 reserve: 1 << 20,
                 is_low: self.is_low_on_space(),
             },
         }
     }
 
-    fn is_low_on_space(&self) -> bool {
-        self.is_low.load(Ordering::Relaxed)
+    fn failure(&self) -> Option<String> {
+        self.failure.lock().clone()
     }
 
-    fn space(&self) -> Read<Space> {
-        Ok(SPACE)
+    fn is_low_on_space(&self) -> bool {
+        self.is_low.load(Ordering::Relaxed)
     }
 
     fn metrics(&self) -> &StoreMetrics {

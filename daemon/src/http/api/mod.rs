@@ -31,11 +31,12 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 
 use super::body::BodyError;
+use super::client::bearer;
 use super::{App, Arrival, body};
 use crate::service::Caller;
 use crate::service::bearer::Origin;
 pub(super) use error::ApiError;
-use request::{Call, bearer};
+use request::Call;
 #[cfg(test)]
 pub(super) use view::samples;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use agentidp_shared::{Code, FieldError};
 use axum::body::Bytes;
 use axum::extract::{FromRequestParts as _, RawPathParams};
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, IF_MATCH};
+use http::header::{CONTENT_TYPE, HeaderMap, IF_MATCH};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue};
 
@@ -105,16 +105,6 @@ impl Call {
         let above = self.path.rsplitn(levels + 1, '/').last();
         format!("{}/{}", above.unwrap_or_default(), id.to_string())
     }
-}
-
-/// The access token in a request's header (RFC 6750, section 2.1), if there is one and no other.
-pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let mut all = headers.get_all(AUTHORIZATION).iter();
-    let header = all.next().filter(|_| all.next().is_none())?.to_str().ok()?;
-    let (scheme, token) = header.split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("bearer")
-        .then_some(token.trim())
 }
 
 /// The value of a header that may stand once.

@@ -6,6 +6,7 @@ use agentidp_shared::{Action, Code, Entry, KeyState, Outcome, Reason, ScheduledK
 use tracing::Instrument as _;
 
 use super::{put, withdrawn};
+use crate::service::idempotency::Made;
 use crate::service::{Caller, Reach, Service, ServiceError};
 
 /// Which rotation is asked for.
@@ -40,7 +41,8 @@ impl Service {
     /// In an emergency: the compromised keys leave the JWKS at once, and with the one that signs
     /// among them a new one signs at once. No token that they signed is valid any more to whoever
     /// asks this server or reads the JWKS anew. A named key that was withdrawn before is answered
-    /// with that time.
+    /// with that time, and a request that is repeated with what it led to: a key that was made for it
+    /// stays.
     ///
     /// What has begun is brought to its end when the caller goes away: a key that is withdrawn in the
     /// store must not stay in use.
@@ -88,9 +90,13 @@ impl Service {
             entry
         };
         let _turn = self.signing_keys.lock().await;
-        let done = match rotation {
-            Rotation::Planned => self.publish_successor(&entry).await,
-            Rotation::Emergency { kid } => self.withdraw_compromised(kid.as_deref(), &entry).await,
+        let done = match (self.rotated_before(caller)?, rotation) {
+            (Some(before), _) => Ok(before),
+            (None, Rotation::Planned) => self.publish_successor(caller, &entry).await,
+            (None, Rotation::Emergency { kid }) => {
+                self.withdraw_compromised(caller, kid.as_deref(), &entry)
+                    .await
+            }
         };
         // Whatever came of it: an earlier rotation may be durable and not in use.
         let renewed = self.renew_keyring();
@@ -109,8 +115,30 @@ impl Service {
         })
     }
 
+    /// What the same request led to when it was made before.
+    fn rotated_before(&self, caller: &Caller) -> Result<Option<Done>, ServiceError> {
+        let Some(Made::Keys {
+            kid,
+            revoked,
+            said_of,
+        }) = self.made_before(caller)?
+        else {
+            return Ok(None);
+        };
+        let keys = self.key_tools().keys()?;
+        let said = keys
+            .stored(&said_of)
+            .ok_or_else(ServiceError::key_not_found)?;
+        Ok(Some(Done {
+            audit_seq: said.audit_seq,
+            kid,
+            revoked,
+        }))
+    }
+
     async fn publish_successor(
         &self,
+        caller: &Caller,
         entry: &impl Fn(Action) -> Entry,
     ) -> Result<Done, ServiceError> {
         let tools = self.key_tools();
@@ -130,9 +158,13 @@ impl Service {
             .make(schedule.algorithm, KeyState::Pending, self.now())
             .await?;
         let kid = made.key.kid.clone();
-        let audit_seq = self
-            .commit(put(None, entry(Action::KeyRotate), made))
-            .await?;
+        let commit = put(None, entry(Action::KeyRotate), made);
+        let made = Made::Keys {
+            kid: kid.clone(),
+            revoked: Vec::new(),
+            said_of: kid.clone(),
+        };
+        let audit_seq = self.commit(self.remembering(caller, commit, made)?).await?;
         Ok(Done {
             kid,
             revoked: Vec::new(),
@@ -142,6 +174,7 @@ impl Service {
 
     async fn withdraw_compromised(
         &self,
+        caller: &Caller,
         kid: Option<&str>,
         entry: &impl Fn(Action) -> Entry,
     ) -> Result<Done, ServiceError> {
@@ -168,7 +201,8 @@ impl Service {
             },
         };
         let (mut commit, mut signs) = (None, active);
-        if compromised.iter().any(|it| it.key.kid == signs) {
+        let is_exchanged = compromised.iter().any(|it| it.key.kid == signs);
+        if is_exchanged {
             let algorithm = self.settings.algorithm;
             let made = tools.make(algorithm, KeyState::Active, self.now()).await?;
             signs.clone_from(&made.key.kid);
@@ -180,10 +214,17 @@ impl Service {
             commit = Some(put(commit, entry(Action::KeyRevoke), revoked));
         }
         let commit = commit.ok_or_else(ServiceError::key_not_found)?;
-        let audit_seq = self.commit(commit).await?;
+        let revoked: Vec<_> = compromised.iter().map(|it| it.key.kid.clone()).collect();
+        let first = revoked.first().filter(|_| !is_exchanged);
+        let made = Made::Keys {
+            said_of: first.unwrap_or(&signs).clone(),
+            kid: signs.clone(),
+            revoked: revoked.clone(),
+        };
+        let audit_seq = self.commit(self.remembering(caller, commit, made)?).await?;
         Ok(Done {
             kid: signs,
-            revoked: compromised.iter().map(|it| it.key.kid.clone()).collect(),
+            revoked,
             audit_seq,
         })
     }

@@ -594,3 +594,32 @@ proptest! {
         })?;
     }
 }
+
+#[tokio::test]
+async fn what_changes_while_it_is_decided_on_is_decided_anew_and_not_for_ever() {
+    let bench = Bench::new().await;
+    let operator = bench.operator();
+    let current = bench.service.find_agent(&operator, AGENT).unwrap();
+    // As if others had changed it so many times since it was read.
+    let decide = async |mut others: u64| {
+        let mut decisions = 0;
+        let decided = bench.service.decided_anew(|| {
+            decisions += 1;
+            let current = bench.service.find_agent(&operator, AGENT)?;
+            let mut agent = current.record.clone();
+            agent.revision += 1 + others;
+            others = others.saturating_sub(1);
+            let entry = bench
+                .service
+                .entry(&operator, Action::AgentUpdate, Outcome::Success);
+            let commit = Commit::new(entry).put(crate::store::Record::Agent(agent.clone()));
+            Ok(Decided::Now(agent.revision, commit))
+        });
+        let decided = decided.await;
+        (decided.map(|it| it.record).map_err(|it| it.code), decisions)
+    };
+    let revision = current.record.revision;
+    assert_eq!(decide(0).await, (Ok(revision + 1), 1));
+    assert_eq!(decide(4).await, (Ok(revision + 2), 5));
+    assert_eq!(decide(5).await, (Err(Code::Overloaded), 5));
+}

@@ -265,7 +265,7 @@ async fn introspection_takes_the_scope() {
     let lacks = "the agent lacks the capability tokens:read";
     assert!(refused.message.starts_with(lacks), "{refused}");
 
-    let bearer = Presents::Bearer(token.clone());
+    let bearer = Presents::Bearer(token.clone().into());
     let refused = bench
         .service
         .introspect(&bearer, &token, bench.origin())
@@ -406,6 +406,52 @@ async fn a_request_that_is_repeated_is_done_once() {
     bench.pass(Duration::from_hours(24));
     let new = issue(&caller(b"a")).await.unwrap();
     assert_ne!(new.credential.id, first.credential.id);
+}
+
+#[tokio::test]
+async fn agents_that_are_registered_together_are_registered_once_under_a_name() {
+    let bench = Bench::new().await;
+    let register = async |named: &str| {
+        let caller = Caller {
+            idempotency: Some(IdempotencyKey::new("alice", named, &[])),
+            ..bench.operator()
+        };
+        let agents = ["one", "two"].map(|name| {
+            let email = format!("{name}@demo.example");
+            registration(&email, "data:read")
+        });
+        let registered = bench
+            .service
+            .register_agents(&caller, "demo", agents.into())
+            .await;
+        let registered = registered.map_err(|error| error.code)?;
+        Ok(registered
+            .into_iter()
+            .map(|it| (it.record.id, it.audit_seq))
+            .collect::<Vec<_>>())
+    };
+    let first = register("key-1").await;
+    assert_eq!(first.as_ref().map(Vec::len), Ok(2));
+    assert_eq!(register("key-1").await, first);
+    assert_eq!(register("key-2").await, Err(Code::AlreadyExists));
+}
+
+#[tokio::test]
+async fn a_revision_that_no_record_can_have_is_a_conflict_like_any_other() {
+    let bench = Bench::new().await;
+    bench.transition(Transition::Suspend).await.unwrap();
+    let operator = bench.operator();
+    for seen in [u64::MAX, u64::MAX - 1] {
+        let suspended = bench.service.transition_agent(
+            &operator,
+            AGENT,
+            Transition::Suspend,
+            Some(reason()),
+            seen,
+        );
+        let error = suspended.await.unwrap_err();
+        assert_eq!(error.code, Code::RevisionConflict);
+    }
 }
 
 #[tokio::test]

@@ -20,7 +20,9 @@ const FRESH: u64 = 3;
 
 /// The copy would take what is kept for revocations and the like.
 fn no_room(disk: &Disk) -> ReadError {
-    let (free, reserve) = (disk.room().space.free >> 20, disk.room().reserve >> 20);
+    let room = disk.room();
+    let free = room.space.unwrap_or_default().free >> 20;
+    let reserve = room.reserve >> 20;
     ReadError(format!(
         "there is no room for a copy of it: {free} MiB are free, of which {reserve} are kept for revocations and the like: make room on the disk"
     ))

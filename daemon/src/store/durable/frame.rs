@@ -10,8 +10,9 @@
 //!
 //! Integers are little-endian. The CRC tells a torn write, the hash chain a changed history.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
+
+use crate::crypto::sha256;
 
 /// The SHA-256 that names a frame and everything before it.
 pub(super) type Hash = [u8; 32];
@@ -119,15 +120,6 @@ fn put(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), FrameError> {
     out.extend_from_slice(&length(bytes.len())?);
     out.extend_from_slice(bytes);
     Ok(())
-}
-
-/// SHA-256.
-pub(super) fn sha256(bytes: &[u8]) -> Hash {
-    let mut hash = [0; 32];
-    hash.iter_mut()
-        .zip(digest(&SHA256, bytes).as_ref())
-        .for_each(|(slot, byte)| *slot = *byte);
-    hash
 }
 
 /// The frame number that a frame at the front of `bytes` would have.

@@ -6,6 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use super::OpenError;
 use super::frame::{self, Frame, FrameError, FrameItem, Hash, Reader};
 use super::layout::sync_folder;
 use super::output::{Output, WriteError};
-use super::room::Disk;
+use super::room::{Disk, failed_call};
 
 const MAGIC: &[u8; 8] = b"AIDPJRNL";
 const FORMAT: u32 = 1;
@@ -24,6 +25,11 @@ const FORMAT: u32 = 1;
 pub(super) const HEADER: usize = 8 + 4 + 16 + 8 + 8 + 32 + 4;
 /// The size from which on a new segment is begun.
 pub(super) const SEGMENT_BYTES: u64 = 64 * 1_024 * 1_024;
+/// The unit of [`MetadataExt::blocks`](std::os::unix::fs::MetadataExt::blocks).
+const BLOCK: u64 = 512;
+/// How much more than its length a file may have on the disk without anything being claimed behind its
+/// end: a block, and what says where the blocks are.
+const SLACK: u64 = 128 * 1_024;
 
 /// Where the journal stands: after which frame, with which hash, and at which entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +77,8 @@ pub(super) struct Journal {
     disk: Arc<Disk>,
     /// Up to which byte of the segment room is claimed; `None` when it cannot be.
     claimed: Option<u64>,
+    /// Whether the last attempt to begin a segment failed.
+    is_overdue: bool,
 }
 
 impl Journal {
@@ -103,6 +111,7 @@ impl Journal {
             segment: end.segment.clone(),
             disk: Arc::new(Disk::new(0)),
             claimed: None,
+            is_overdue: false,
         })
     }
 
@@ -110,6 +119,7 @@ impl Journal {
     pub(super) fn keep_room(&mut self, disk: Arc<Disk>) {
         self.claimed = (disk.claim() > 0).then_some(0);
         self.disk = disk;
+        give_back_all(&self.folder);
         self.claim(0);
     }
 
@@ -166,8 +176,7 @@ impl Journal {
     pub(super) fn append(&mut self, items: &[FrameItem]) -> Result<Position, WriteError> {
         // The room that is claimed is behind the end of the segment that there is.
         if self.segment_bytes >= SEGMENT_BYTES && !self.disk.is_low() {
-            let begun = self.begin_segment();
-            begun.map_err(WriteError::of("beginning a segment in", &self.folder))?;
+            self.begin_segment()?;
         }
         self.buffer.clear();
         let (number, first_seq) = (self.position.frame + 1, self.position.entries);
@@ -201,13 +210,60 @@ impl Journal {
         Ok(self.position)
     }
 
-    fn begin_segment(&mut self) -> io::Result<()> {
-        self.output = Box::new(new_segment(&self.folder, self.store_id, self.position)?);
-        self.segment = self.folder.join(segment_name(self.position.frame + 1));
+    /// Goes on in a new segment. Where none can be made, the present one takes more: nothing has been
+    /// written yet that could be in doubt.
+    fn begin_segment(&mut self) -> Result<(), WriteError> {
+        let path = self.folder.join(segment_name(self.position.frame + 1));
+        let next = match new_segment(&self.folder, self.store_id, self.position) {
+            Ok(next) => next,
+            Err(error) if matches!(path.try_exists(), Ok(false)) => {
+                if !self.is_overdue {
+                    let failed = failed_call("beginning a segment in", &self.folder, &error);
+                    tracing::warn!("{failed}; the present one takes more until then");
+                }
+                self.is_overdue = true;
+                return Ok(());
+            }
+            Err(error) => {
+                return Err(WriteError::of("beginning a segment in", &self.folder)(
+                    error,
+                ));
+            }
+        };
+        self.is_overdue = false;
+        self.output = Box::new(next);
+        let before = std::mem::replace(&mut self.segment, path);
+        give_back(&before);
         self.segment_bytes = HEADER as u64;
         self.size = (self.size.0 + HEADER as u64, self.size.1 + 1);
         self.claimed = self.claimed.map(|_| 0);
         Ok(())
+    }
+}
+
+/// Gives back the room that was claimed behind the end of a segment to which nothing is appended any
+/// more. What cannot be given back stays claimed until the segment goes.
+fn give_back(segment: &Path) {
+    // The length stays as it is; what is behind it goes.
+    let given = OpenOptions::new()
+        .write(true)
+        .open(segment)
+        .and_then(|file| file.set_len(file.metadata()?.len()));
+    if let Err(error) = given {
+        tracing::warn!(segment = %segment.display(), %error, "the room that was claimed behind a full segment could not be given back");
+    }
+}
+
+/// Does the same for all segments but the last, where a crash came between.
+fn give_back_all(folder: &Path) {
+    let segments = segments(folder).unwrap_or_default();
+    let full = segments.iter().rev().skip(1);
+    for (_, path) in full {
+        if let Ok(found) = std::fs::metadata(path)
+            && found.blocks() * BLOCK > found.len() + SLACK
+        {
+            give_back(path);
+        }
     }
 }
 
@@ -227,10 +283,17 @@ pub(super) fn new_segment(folder: &Path, store_id: StoreId, before: Position) ->
     header.extend_from_slice(&crc32c::crc32c(&header).to_le_bytes());
     let path = folder.join(segment_name(before.frame + 1));
     let temporary = path.with_extension("new");
-    let mut file = File::create(&temporary)?;
-    file.write_all(&header)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, &path)?;
+    let made = File::create(&temporary).and_then(|mut file| {
+        file.write_all(&header)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, &path)?;
+        Ok(file)
+    });
+    if made.is_err() {
+        // It is in nobody's way but for its room.
+        let _ = std::fs::remove_file(&temporary);
+    }
+    let file = made?;
     sync_folder(folder)?;
     Ok(file)
 }

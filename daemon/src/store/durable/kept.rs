@@ -4,7 +4,7 @@
 //! What has expired goes in two steps, because the mark tells what the index holds: first out of
 //! memory and of what the next mark counts, and out of the index once that mark is on the disk.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
@@ -41,7 +41,7 @@ struct Live {
 #[derive(Debug, Default)]
 struct Expired {
     /// What the mark on the disk may count.
-    counted: Vec<TemporaryKey>,
+    counted: HashSet<TemporaryKey>,
     /// What it does not.
     uncounted: Vec<TemporaryKey>,
 }
@@ -118,16 +118,16 @@ impl Kept {
     pub(super) fn put(&self, tally: &mut Tally, it: &Temporary, seq: u64) -> Read<()> {
         let key = key_bytes(&it.key)?;
         let before = self.live.read().get(&it.key).copied();
-        let mut settled = NONE;
         if let Some(before) = before {
             tally.kept.remove(&key, before.seq);
-            let stored = self.database.trees().kept.get(&key).map_err(failed)?;
-            settled = match stored.as_deref().map(parts).transpose()? {
-                Some((seq, ..)) if seq < tally.marked => seq,
-                Some((_, settled, _)) => settled,
-                None => NONE,
-            };
         }
+        // What was forgotten since the last mark is counted by that mark nevertheless.
+        let is_counted = before.is_some() || self.expired.lock().counted.contains(&it.key);
+        let settled = if is_counted {
+            self.settled(tally, &key)?
+        } else {
+            NONE
+        };
         let stored = form::encode(it).map_err(|_error| damaged())?;
         let mut value = Vec::with_capacity(HEADER + stored.len());
         value.extend_from_slice(&seq.to_be_bytes());
@@ -157,6 +157,16 @@ impl Kept {
             }
         }
         Ok(())
+    }
+
+    /// The entry of what the last mark counted under `key`.
+    fn settled(&self, tally: &Tally, key: &[u8]) -> Read<u64> {
+        let stored = self.database.trees().kept.get(key).map_err(failed)?;
+        Ok(match stored.as_deref().map(parts).transpose()? {
+            Some((seq, ..)) if seq < tally.marked => seq,
+            Some((_, settled, _)) => settled,
+            None => NONE,
+        })
     }
 
     /// Forgets what has expired. Gives the time until which it did; what the index still has of it is
@@ -279,5 +289,63 @@ impl Kept {
             let it = form::decode(stored).map_err(|_error| damaged())?;
             Ok((seq, it))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use agentidp_shared::StoreId;
+
+    use super::super::index::Index;
+    use super::*;
+
+    fn temporary(number: u8, expires_at: i64) -> Temporary {
+        Temporary {
+            key: TemporaryKey::Idempotency([number; 32]),
+            expires_at: Timestamp::from_millis(expires_at),
+            body: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_was_forgotten_and_is_kept_anew_before_the_next_mark_leaves_the_index_sound() {
+        let root = tempfile::tempdir().unwrap();
+        let index = Index::open(root.path()).unwrap();
+        let store_id = StoreId::from_bytes([7; 16]);
+        let keep = |number, expires_at, seq| {
+            let it = temporary(number, expires_at);
+            index.apply(None, &[it], seq).unwrap();
+        };
+        for seq in 0..4 {
+            keep(u8::try_from(seq).unwrap(), 1_000, seq);
+        }
+        index.flush(store_id, 1, 0).unwrap();
+        // What has expired is looked for with the next that is kept, long before the next mark.
+        index.kept.note_time(Timestamp::from_millis(2 * MARGIN));
+        index.kept.forget_at.store(1, Ordering::Relaxed);
+        keep(9, 10 * MARGIN, 4);
+        assert_eq!(index.kept.live.read().len(), 1);
+        keep(1, 10 * MARGIN, 5);
+        keep(1, 11 * MARGIN, 6);
+        let mark = Index::read_mark(root.path()).unwrap();
+        drop(index);
+        // A crash: the mark is that of before.
+        let index = Index::open(root.path()).unwrap();
+        assert!(index.verify(&mark).unwrap().is_some());
+    }
+
+    #[test]
+    fn what_a_mark_has_let_go_of_is_no_part_of_it_when_it_is_kept_anew() {
+        let root = tempfile::tempdir().unwrap();
+        let index = Index::open(root.path()).unwrap();
+        index.apply(None, &[temporary(1, 1_000)], 0).unwrap();
+        index.flush(StoreId::from_bytes([7; 16]), 1, 0).unwrap();
+        index.kept.note_time(Timestamp::from_millis(2 * MARGIN));
+        index.flush(StoreId::from_bytes([7; 16]), 1, 0).unwrap();
+        index.apply(None, &[temporary(1, 10 * MARGIN)], 1).unwrap();
+        let mark = Index::read_mark(root.path()).unwrap();
+        drop(index);
+        let index = Index::open(root.path()).unwrap();
+        assert!(index.verify(&mark).unwrap().is_some());
     }
 }

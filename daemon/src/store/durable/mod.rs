@@ -46,7 +46,7 @@ mod verify;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -61,9 +61,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     AgentPage, AgentQuery, Bundle, Commit, CommitError, Committed, CredentialRecord, EntryFilter,
-    EntryPage, Read, ReadError, Record, RecordKey, ServerSecret, ServerSecretName,
-    SigningKeyRecord, Space, Store, StoreStatus, Stored, StoredEntry, Temporary, TemporaryKey,
-    Usage,
+    EntryPage, Read, Record, RecordKey, ServerSecret, ServerSecretName, SigningKeyRecord, Store,
+    StoreStatus, Stored, StoredEntry, Temporary, TemporaryKey, Usage,
 };
 use crate::metrics::store::StoreMetrics;
 pub(crate) use care::{Trial, try_index};
@@ -375,11 +374,15 @@ impl Store for JournaledStore {
             journal_bytes: journal_bytes.saturating_sub(trimmed_bytes),
             journal_segments: journal_segments.saturating_sub(trimmed_segments),
             upkeep: self.upkeep(),
-            failure: self.state.failure.read().clone(),
+            failure: self.failure(),
             head_failure: troubles.get(keeper::HEAD).cloned(),
             troubles: troubles.into_values().collect(),
             room: self.state.disk.room(),
         }
+    }
+
+    fn failure(&self) -> Option<String> {
+        self.state.failure.read().clone()
     }
 
     fn is_low_on_space(&self) -> bool {
@@ -401,10 +404,6 @@ impl Store for JournaledStore {
 
     fn tile(&self, level: u8, index: u64) -> Read<Vec<NodeHash>> {
         self.state.index.tile(level, index)
-    }
-
-    fn space(&self) -> Read<Space> {
-        layout::space(Path::new(&self.path)).map_err(|error| ReadError(error.to_string()))
     }
 
     fn metrics(&self) -> &StoreMetrics {

@@ -78,9 +78,10 @@ impl Index {
     fn put(&self, tally: &mut Tally, record: &Record, stored: &[u8], seq: u64) -> Read<bool> {
         let key = places::key_of(record);
         let before = self.trees().records.get(&key).map_err(failed)?;
-        let mut settled = NONE;
+        let (mut settled, mut length_before) = (NONE, 0);
         if let Some(before) = &before {
             let header = Header::read(before)?.0;
+            length_before = header.length;
             settled = if header.seq < tally.marked {
                 header.seq
             } else {
@@ -97,24 +98,26 @@ impl Index {
         value.extend_from_slice(&seq.to_be_bytes());
         value.extend_from_slice(&settled.to_be_bytes());
         value.extend_from_slice(&length.to_be_bytes());
-        if stored.len() <= MAX_VALUE {
+        let (parts, parts_before) = (parts_of(stored.len()), parts_of(length_before));
+        let (mut needed, mut surplus) = (Batch::default(), Batch::default());
+        if parts == 0 {
             value.extend_from_slice(stored);
-            self.database.write(|trees| {
-                trees.records.insert(&key, value.as_slice())?;
-                Ok(())
-            })?;
         } else {
-            let mut batch = Batch::default();
             for (part, chunk) in stored.chunks(MAX_VALUE).enumerate() {
-                batch.insert(part_key(&key, part), chunk);
+                needed.insert(part_key(&key, part), chunk);
             }
-            let _writing = self.parts_lock.write();
-            self.database.write(|trees| {
-                trees.parts.apply_batch(batch.clone())?;
-                trees.records.insert(&key, value.as_slice())?;
-                Ok(())
-            })?;
         }
+        for part in parts..parts_before {
+            surplus.remove(part_key(&key, part));
+        }
+        let writing = (parts.max(parts_before) > 0).then(|| self.parts_lock.write());
+        self.database.write(|trees| {
+            trees.parts.apply_batch(needed.clone())?;
+            trees.records.insert(&key, value.as_slice())?;
+            // Last: as long as the record of before stands there, it needs them.
+            trees.parts.apply_batch(surplus.clone())
+        })?;
+        drop(writing);
         tally.records.add(&key, seq);
         tally.resize(0, key.len() + HEADER + stored.len());
         if let Record::Organization(it) = record {
@@ -175,7 +178,7 @@ impl Index {
         let (header, inline) = Header::read(&found)?;
         let mut stored = inline.to_vec();
         if header.length != inline.len() {
-            for part in 0..header.length.div_ceil(MAX_VALUE) {
+            for part in 0..parts_of(header.length) {
                 let part = trees.parts.get(part_key(key, part)).map_err(failed)?;
                 stored.extend_from_slice(&part.ok_or_else(damaged)?);
             }
@@ -267,6 +270,15 @@ impl Index {
             let (name, id) = pair.map_err(failed)?;
             Ok((name.to_vec(), id.to_vec()))
         })
+    }
+}
+
+/// In how many parts a record of `length` bytes stands beside its header; 0: in none, but behind it.
+const fn parts_of(length: usize) -> usize {
+    if length <= MAX_VALUE {
+        0
+    } else {
+        length.div_ceil(MAX_VALUE)
     }
 }
 

@@ -26,6 +26,8 @@ pub(super) struct Disk {
     reserve: u64,
     free: AtomicU64,
     total: AtomicU64,
+    /// Whether the last look found nothing.
+    is_unknown: AtomicBool,
     is_low: AtomicBool,
 }
 
@@ -36,6 +38,7 @@ impl Disk {
             reserve,
             free: AtomicU64::new(u64::MAX),
             total: AtomicU64::new(u64::MAX),
+            is_unknown: AtomicBool::new(true),
             is_low: AtomicBool::new(false),
         }
     }
@@ -47,11 +50,12 @@ impl Disk {
 
     /// What was found the last time.
     pub(super) fn room(&self) -> Room {
+        let is_known = !self.is_unknown.load(Ordering::Relaxed);
         Room {
-            space: Space {
+            space: is_known.then(|| Space {
                 free: self.free.load(Ordering::Relaxed),
                 total: self.total.load(Ordering::Relaxed),
-            },
+            }),
             reserve: self.reserve,
             is_low: self.is_low(),
         }
@@ -69,8 +73,9 @@ impl Disk {
 
     /// Looks how much is free on the disk that `folder` is on.
     pub(super) fn look(&self, folder: &Path) -> io::Result<()> {
-        let space = layout::space(folder)?;
-        self.found(space);
+        let space = layout::space(folder);
+        self.is_unknown.store(space.is_err(), Ordering::Relaxed);
+        self.found(space?);
         Ok(())
     }
 
@@ -187,6 +192,16 @@ mod tests {
         }
         disk.ran_out();
         assert!(disk.is_low());
+    }
+
+    #[test]
+    fn a_disk_that_does_not_tell_is_not_said_to_have_what_it_had() {
+        let disk = Disk::new(100);
+        let folder = tempfile::tempdir().unwrap();
+        disk.look(folder.path()).unwrap();
+        assert!(disk.room().space.is_some_and(|it| it.free > 0));
+        assert!(disk.look(&folder.path().join("none")).is_err());
+        assert_eq!(disk.room().space, None);
     }
 
     #[test]

@@ -87,7 +87,8 @@ pub(super) struct State {
     pub(super) head: watch::Sender<u64>,
     /// The edge of the tree as far as the head file has it.
     pub(super) headed: watch::Sender<Arc<Edge>>,
-    /// Held while the index is made durable and marked: the mark is one file.
+    /// Held from the look at how far the index has got until the mark says so, or a later mark could be
+    /// followed by an earlier one. What marks has a lock of its own beneath it, for the file.
     flushing: Mutex<()>,
     /// Why nothing can be written any more.
     pub(super) failure: RwLock<Option<String>>,
@@ -288,6 +289,11 @@ impl State {
 
     /// Makes the index durable as far as it has got.
     pub(super) fn flush(&self, store_id: StoreId) -> Read<()> {
+        self.settle(|frame, open_seq| self.index.flush(store_id, frame, open_seq))
+    }
+
+    /// Brings everything into the index as far as it has got, and has `mark` say so.
+    fn settle(&self, mark: impl FnOnce(u64, u64) -> Read<()>) -> Read<()> {
         let _alone = self.flushing.lock();
         // Everything that was applied before this moment is in what sled flushes after it.
         let (frame, open_seq) = {
@@ -295,18 +301,14 @@ impl State {
             (open.frame, open.first_seq)
         };
         self.uses.write(&self.index)?;
-        self.index.flush(store_id, frame, open_seq)
+        mark(frame, open_seq)
     }
 
     /// Copies the index into a fresh database and puts that into use, while commits and reads go on.
     pub(super) fn compact(&self, store_id: StoreId, progress: &Progress) -> Read<()> {
         self.index.copy(progress, &self.disk)?;
-        let (frame, open_seq) = {
-            let open = self.open.read();
-            (open.frame, open.first_seq)
-        };
-        self.uses.write(&self.index)?;
-        let done = self.index.put_copy_into_use(store_id, frame, open_seq);
+        let done =
+            self.settle(|frame, open_seq| self.index.put_copy_into_use(store_id, frame, open_seq));
         self.claim_for_index();
         progress.end();
         done

@@ -4,7 +4,7 @@ use agentidp_shared::StoreId;
 use serde::{Deserialize, Serialize};
 
 use super::database::NAMES;
-use super::frame::sha256;
+use crate::crypto::sha256;
 use crate::store::form::hex;
 
 /// How far the index is known to be on the disk, and so from where it is to be brought up to date.

@@ -232,6 +232,9 @@ impl Issued {
 #[derive(Debug, Default)]
 pub(super) struct Uses {
     slots: Mutex<HashMap<UsageKey, Slot>>,
+    /// Held while counts go to the index: two at once would each write what the other has on its way,
+    /// and forget what came in between.
+    writing: Mutex<()>,
     /// Whether entries are new, and so in no count of the index.
     is_live: AtomicBool,
 }
@@ -298,6 +301,7 @@ impl Uses {
     /// Writes what is new to the index. It is the keeper's work, never a token's: reading and writing
     /// a count costs as much as signing a token.
     pub(super) fn write(&self, index: &Index) -> Result<(), ReadError> {
+        let _alone = self.writing.lock();
         let mut fresh = Vec::new();
         for (key, slot) in self.slots.lock().iter_mut() {
             slot.idle = slot.idle.saturating_add(1);
@@ -345,5 +349,46 @@ impl Uses {
         if slots.capacity() > 4 * HOT {
             slots.shrink_to(HOT);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use agentidp_shared::{Actor, AgentId};
+
+    use super::*;
+
+    #[test]
+    fn counts_that_two_write_at_once_lose_no_use() {
+        const USES: u64 = 20_000;
+        let root = tempfile::tempdir().unwrap();
+        let index = Index::open(root.path()).unwrap();
+        let uses = Uses::default();
+        uses.go_live();
+        let agent = AgentId::from_bytes([7; 16]);
+        let issued = Issued {
+            agent: Some(agent),
+            credential: None,
+            organization: None,
+        };
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !is_over.load(Ordering::Relaxed) {
+                        uses.write(&index).unwrap();
+                    }
+                });
+            }
+            let time = Timestamp::from_millis(1_000);
+            let mut entry = Entry::new(time, Actor::system(), Action::TokenIssue, Outcome::Success);
+            for seq in 0..USES {
+                entry.seq = seq;
+                uses.note(&issued, &entry, &index).unwrap();
+            }
+            is_over.store(true, Ordering::Relaxed);
+        });
+        uses.write(&index).unwrap();
+        assert_eq!(index.usage(UsageKey::Agent(agent)).unwrap().total(), USES);
     }
 }

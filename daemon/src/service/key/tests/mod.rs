@@ -18,7 +18,7 @@ use super::rotate::Rotated;
 use super::*;
 use crate::clock::{Clock, System, random};
 use crate::service::tier::TierLimits;
-use crate::service::{Caller, Reach, Tiers, init};
+use crate::service::{Caller, IdempotencyKey, Reach, Tiers, init};
 use crate::store::EntryFilter;
 use crate::store::model::ModelStore;
 
@@ -377,4 +377,39 @@ async fn of_ten_thousand_tokens_none_is_refused_by_those_who_cache_the_jwks_as_l
         bench.pass(&service, Duration::from_secs(40)).await;
     }
     assert_eq!(kids.len(), 21, "the first, and one for each rotation");
+}
+
+#[tokio::test]
+async fn a_rotation_that_is_repeated_is_answered_with_what_the_first_one_made() {
+    let bench = Bench::new().await;
+    let service = bench.open().await;
+    let compromised = signs(&service);
+    let rotate = async |rotation: &Rotation, named: &str| {
+        let caller = Caller {
+            idempotency: Some(IdempotencyKey::new("alice", named, &[])),
+            ..caller()
+        };
+        let reason = Some("for the test".parse().unwrap());
+        let rotated = service.rotate_signing_keys(&caller, rotation.clone(), reason);
+        let rotated = rotated.await.unwrap();
+        let kids = rotated.revoked.iter().map(|it| it.key.kid.clone());
+        (
+            rotated.key.key.kid.clone(),
+            kids.collect::<Vec<_>>(),
+            rotated.audit_seq,
+        )
+    };
+    let first = rotate(&emergency(None), "one").await;
+    assert_eq!((&first.0, &first.1), (&signs(&service), &vec![compromised]));
+    let (log, before) = (bench.log().len(), published(&service));
+    assert_eq!(rotate(&emergency(None), "one").await, first);
+    assert_eq!((bench.log().len(), published(&service)), (log, before));
+    assert_ne!(rotate(&emergency(None), "two").await.0, first.0);
+
+    let planned = rotate(&Rotation::Planned, "three").await;
+    bench.pass(&service, PUBLISHED_BEFORE).await;
+    assert_eq!(signs(&service), planned.0);
+    let again = rotate(&Rotation::Planned, "three").await;
+    assert_eq!(again.0, planned.0);
+    assert_eq!(published(&service).len(), 2, "no other was made");
 }

@@ -3,7 +3,6 @@
 
 use super::super::OpenError;
 use super::super::bundle;
-use super::super::frame::sha256;
 use super::super::index::Index;
 use super::super::kept::MARGIN;
 use super::super::places;
@@ -12,6 +11,7 @@ use super::log::{Expected, name_of, short, tile_digest};
 use super::naming::Asked;
 use super::pruned::{bundle_digest, finds};
 use super::{Bounds, Check, Finding, Part, word};
+use crate::crypto::sha256;
 use crate::store::form::hex;
 use crate::store::{Record, RecordKey, Temporary, TemporaryKey, form};
 

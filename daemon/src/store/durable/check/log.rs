@@ -8,7 +8,7 @@ use agentidp_shared::{Entry, Target, TargetKind};
 
 use super::super::bundle::{self, Summary};
 use super::super::database::gave_up;
-use super::super::frame::{Frame, FrameItem, Hash, sha256};
+use super::super::frame::{Frame, FrameItem, Hash};
 use super::super::head::Head;
 use super::super::index::Index;
 use super::super::journal::{self, Position};
@@ -17,6 +17,7 @@ use super::super::usage::{Count, Issued, UsageKey};
 use super::super::{OpenError, progress::Progress};
 use super::pruned::Concerned;
 use super::{Check, Finding, Part, word};
+use crate::crypto::sha256;
 use crate::store::{ReadError, Record, Temporary, TemporaryKey, form};
 
 /// How many things may be kept for a time before what has expired is dropped.

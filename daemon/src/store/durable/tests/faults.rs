@@ -1,6 +1,10 @@
 //! Disks that fail or are full, and times that go back.
 
+use std::os::unix::fs::MetadataExt as _;
+
 use super::*;
+use crate::store::durable::frame::FrameItem;
+use crate::store::durable::journal::{self, Journal, Position, SEGMENT_BYTES};
 use crate::store::durable::output::Output;
 
 /// A disk that fails, with an error of the operating system, when it is written to or synced.
@@ -135,6 +139,9 @@ async fn a_head_file_that_cannot_be_written_is_told_and_holds_nothing_up() {
     let root = tempfile::tempdir().unwrap();
     let options = crashed(root.path(), 1).await;
     let store = JournaledStore::open(&options).unwrap();
+    // The keeper begins with writing it.
+    let mut headed = store.headed();
+    headed.wait_for(|edge| edge.size() > 0).await.unwrap();
     // What is written aside first is in the way.
     let aside = options.head_file.with_extension("new");
     // The keeper may be writing it at this moment; then it has its name soon.
@@ -214,4 +221,112 @@ async fn after_a_failed_write_nothing_is_acknowledged_and_reading_goes_on() {
     assert_eq!(emails(&store), ["a1@acme.example", "a0@acme.example"]);
     drop(store);
     assert_eq!(emails(&JournaledStore::open(&options).unwrap()).len(), 2);
+}
+
+/// A journal by itself, with room claimed ahead of its end.
+struct Alone {
+    root: tempfile::TempDir,
+    journal: Journal,
+}
+
+const ALONE: StoreId = StoreId::from_bytes([7; 16]);
+/// What is claimed ahead: a quarter of the reserve.
+const CLAIM: u64 = 8 << 20;
+
+impl Alone {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        Journal::create(&root.path().join("journal"), ALONE).unwrap();
+        Self {
+            journal: Self::open(root.path()),
+            root,
+        }
+    }
+
+    fn open(root: &Path) -> Journal {
+        let folder = root.join("journal");
+        let end = journal::scan(&folder, ALONE, 1, &mut |_| Ok(())).unwrap();
+        let mut journal = Journal::open(&folder, ALONE, &end).unwrap();
+        journal.keep_room(Arc::new(room::Disk::new(4 * CLAIM)));
+        journal
+    }
+
+    fn segments(&self) -> Vec<PathBuf> {
+        let found = journal::segments(&self.root.path().join("journal")).unwrap();
+        found.into_iter().map(|(_, path)| path).collect()
+    }
+
+    /// Appends until the present segment takes no more.
+    fn fill(&mut self) {
+        let large = FrameItem {
+            entry: vec![b'x'; 4 << 20].into(),
+            change: None,
+            kept: None,
+        };
+        for _ in 0..SEGMENT_BYTES / (4 << 20) {
+            self.journal.append(std::slice::from_ref(&large)).unwrap();
+        }
+    }
+
+    fn append(&mut self) -> Position {
+        let small = FrameItem {
+            entry: "{}".into(),
+            change: None,
+            kept: None,
+        };
+        self.journal.append(&[small]).unwrap()
+    }
+
+    /// How many bytes a file has on the disk beyond its length.
+    fn beyond(path: &Path) -> u64 {
+        let found = fs::metadata(path).unwrap();
+        (found.blocks() * 512).saturating_sub(found.len())
+    }
+}
+
+#[test]
+fn a_full_segment_gives_back_the_room_that_was_claimed_behind_it() {
+    let mut it = Alone::new();
+    it.fill();
+    let [first] = it.segments().try_into().unwrap();
+    assert!(Alone::beyond(&first) >= CLAIM / 2);
+    it.append();
+    assert_eq!(it.segments().len(), 2);
+    assert!(
+        Alone::beyond(&first) < CLAIM / 8,
+        "{}",
+        Alone::beyond(&first)
+    );
+    // Where a crash came before that, the next start does it.
+    let length = fs::metadata(&first).unwrap().len();
+    let file = fs::File::options().write(true).open(&first).unwrap();
+    assert!(room::Disk::new(4 * CLAIM).claim_in(&file, length, length + CLAIM));
+    drop(file);
+    assert!(Alone::beyond(&first) >= CLAIM);
+    let whole = fs::read(&first).unwrap();
+    it.journal = Alone::open(it.root.path());
+    assert!(
+        Alone::beyond(&first) < CLAIM / 8,
+        "{}",
+        Alone::beyond(&first)
+    );
+    assert!(fs::read(&first).unwrap() == whole);
+}
+
+#[test]
+fn where_no_new_segment_can_be_made_the_present_one_takes_more() {
+    let mut it = Alone::new();
+    it.fill();
+    let next = it.journal.position().frame + 1;
+    // What the new one is made as, before it has its name, is in the way.
+    let folder = it.root.path().join("journal");
+    let aside = folder.join(format!("{next:020}.new"));
+    fs::create_dir(&aside).unwrap();
+    it.append();
+    assert_eq!(it.segments().len(), 1);
+    fs::remove_dir(&aside).unwrap();
+    let last = it.append();
+    assert_eq!(it.segments().len(), 2);
+    let end = journal::scan(&folder, ALONE, 1, &mut |_| Ok(())).unwrap();
+    assert_eq!(end.position, last);
 }

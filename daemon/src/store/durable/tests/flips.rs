@@ -12,6 +12,7 @@ use agentidp_shared::Action;
 
 use super::pruning::counted;
 use super::*;
+use crate::store::ReadError;
 use crate::store::suite::{agent, at, credential, entry, keep, organization, prune, token};
 
 const FOLDER: &str = "AGENTIDP_FLIPS_FOLDER";

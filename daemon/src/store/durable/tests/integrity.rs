@@ -360,3 +360,35 @@ async fn one_flipped_bit_in_the_last_frame_is_not_taken_for_a_torn_write() {
         assert_eq!(fs::read(segment(&options)).unwrap(), changed);
     }
 }
+
+#[test]
+fn what_shrinks_leaves_nothing_of_the_larger_one_behind() {
+    let root = tempfile::tempdir().unwrap();
+    let index = index::Index::open(root.path()).unwrap();
+    let summary = bundle::Summary::new();
+    for (number, length) in [50_000, 20_000, 6_145, 6_144, 100].into_iter().enumerate() {
+        let packed = vec![u8::try_from(number).unwrap(); length];
+        index.put_bundle(3, &packed, &summary).unwrap();
+        assert_eq!(index.bundle(3).unwrap(), packed, "{length}");
+    }
+    let sized = |count: usize, revision| {
+        let mut agent = agent(1, "a1@acme.example", revision);
+        let metadata: std::collections::BTreeMap<_, _> = (0..count)
+            .map(|name| (format!("m{name}"), "x".repeat(2_000)))
+            .collect();
+        agent.metadata = metadata.try_into().unwrap();
+        Record::Agent(agent)
+    };
+    let key = places::key_of(&sized(0, 1));
+    for (seq, count) in (0..).zip([20, 9, 1, 30, 0]) {
+        let record = sized(count, seq + 1);
+        let stored = crate::store::form::encode(&record).unwrap();
+        let parts = match stored.len() {
+            0..=6_144 => 0,
+            length => length.div_ceil(6_144),
+        };
+        index.apply(Some((&record, &stored)), &[], seq).unwrap();
+        assert_eq!(index.trees().parts.len(), parts, "{count}");
+        assert_eq!(index.get(&key).unwrap().unwrap().record, record, "{count}");
+    }
+}
