@@ -22,9 +22,9 @@ use super::check::{Current, check};
 use super::query::first_expiry;
 use super::{
     AgentPage, AgentQuery, Commit, CommitError, Committed, CredentialRecord, EntryFilter,
-    EntryPage, Item, PageRoom, Read, ReadError, Record, RecordKey, Room, ServerSecret, ServerSecretName,
-    SigningKeyRecord, Space, Store, StoreStatus, Stored, StoredEntry, Temporary, TemporaryKey,
-    Usage, form,
+    EntryPage, Item, PageRoom, Read, ReadError, Record, RecordKey, Room, ServerSecret,
+    ServerSecretName, SigningKeyRecord, Space, Store, StoreStatus, Stored, StoredEntry, Temporary,
+    TemporaryKey, Usage, form,
 };
 use crate::metrics::store::StoreMetrics;
 

@@ -313,10 +313,7 @@ impl Store for JournaledStore {
         let (mut page, mut room) = (EntryPage::default(), PageRoom::new(limit));
         let (mut opened, mut looked_at) = (0, 0);
         while end > 0 {
-            if opened == BUNDLES_PER_PAGE
-                || looked_at == SUMMARIES_PER_PAGE
-                || room.is_full()
-            {
+            if opened == BUNDLES_PER_PAGE || looked_at == SUMMARIES_PER_PAGE || room.is_full() {
                 page.next_before = Some(end);
                 break;
             }

@@ -15,8 +15,9 @@ use agentidp_shared::{
 
 use super::query::PAGE_BYTES;
 use super::{
-    AgentFilter, AgentOrder, AgentPosition, AgentQuery, Commit, CommitError, Conflict, CredentialRecord, EntryFilter, Quota,
-    Record, RecordKey, SecretVerifier, Store, Temporary, TemporaryKey,
+    AgentFilter, AgentOrder, AgentPosition, AgentQuery, Commit, CommitError, Conflict,
+    CredentialRecord, EntryFilter, Quota, Record, RecordKey, SecretVerifier, Store, Temporary,
+    TemporaryKey,
 };
 
 /// One test of each behaviour, on the stores that `$make` makes: it gives the store, and whatever
