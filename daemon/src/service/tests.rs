@@ -24,6 +24,7 @@ use crate::store::model::ModelStore;
 mod ageing;
 mod bulk;
 mod evidence;
+mod hashing;
 mod jumps;
 mod power;
 mod review;
