@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 /// Counts how much of something is taken, and by whom.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Shares<K>(Arc<Inner<K>>);
 
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use crate::shares::Shares;
 /// For all together: what the daemon can spare besides its own.
 const MOST: usize = 64 * 1_024 * 1_024;
 /// For the clients of one organization, so that those who do not read have no say over the others.
-const OF_ONE: usize = MOST / 4;
+const OF_ONE: usize = MOST / 8;
 
 /// The answers of the management interface that are not sent yet. Others are small, or the same for all.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! argon2 is asked only for what will be done.
 
-use agentidp_shared::{ClientSecret, CredentialId};
 use agentidp_shared::credential::MAX_LIVE_CREDENTIALS;
+use agentidp_shared::{ClientSecret, CredentialId};
 use futures_util::FutureExt as _;
 
 use super::*;
