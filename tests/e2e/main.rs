@@ -33,6 +33,7 @@ mod matrix;
 mod metadata;
 mod metrics;
 mod operator;
+mod pressure;
 mod recovery;
 mod refusal;
 mod registry;

@@ -5,27 +5,47 @@
 //! the store nothing. A secret that argon2 has accepted is remembered as the whole HMAC, in memory
 //! only, so that argon2 is asked once and not for every token.
 
+use std::hash::Hash;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use agentidp_shared::{ClientSecret, CredentialId, Timestamp};
+use agentidp_shared::{ClientSecret, CredentialId, OrganizationId, Timestamp};
 use aws_lc_rs::{constant_time, hmac};
 use lru::LruCache;
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use super::CryptoError;
 use super::argon::Argon;
 use crate::metrics::lookups::Lookups;
+use crate::shares::{Share, Shares};
 
 /// How long a verified secret is remembered before argon2 is asked again.
 const REMEMBERED_FOR: Duration = Duration::from_hours(1);
 /// How many verified secrets are remembered.
 const REMEMBERED: usize = 100_000;
-/// How many may wait for argon2 before more are turned away.
-const WAITING: usize = 64;
+/// How many secrets that were presented may wait for argon2 before more are turned away, and how many of
+/// one organization.
+const VERIFYING: usize = 128;
+const VERIFYING_OF_ONE: usize = VERIFYING / 2;
+/// How many new secrets may wait for automation, and how many for that of one organization.
+const ISSUING: usize = 32;
+const ISSUING_OF_ONE: usize = 4;
+/// How many new secrets may wait for operators.
+const OPERATING: usize = 16;
+
+/// For whom a new secret is hashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum For {
+    /// An operator.
+    Operator,
+    /// The automation of an organization.
+    Automation(OrganizationId),
+}
+
+const FAILED: CryptoError = CryptoError::Library("hash a secret");
 
 /// What verifying a secret came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +85,12 @@ pub(crate) struct SecretHasher {
     key: hmac::Key,
     argon: Argon,
     permits: Arc<Semaphore>,
-    places: Arc<Semaphore>,
+    /// Those who wait: apart, so that nobody who has secrets made keeps others from using theirs.
+    verifying: Shares<OrganizationId>,
+    issuing: Shares<OrganizationId>,
+    operating: Shares<()>,
+    /// Automation's new secrets wait here for their turn to wait for a permit, one at a time.
+    turn: Semaphore,
     remembered: Arc<Mutex<LruCache<CredentialId, Remembered>>>,
     most: usize,
     lookups: Lookups,
@@ -79,7 +104,7 @@ pub(crate) struct Load {
     pub(crate) most: usize,
     /// How many are.
     pub(crate) running: usize,
-    /// How many may wait.
+    /// How many may wait to be verified.
     pub(crate) most_waiting: usize,
     /// How many do.
     pub(crate) waiting: usize,
@@ -98,7 +123,10 @@ impl SecretHasher {
             key: hmac::Key::new(hmac::HMAC_SHA256, check_key),
             argon: Argon::default(),
             permits: Arc::new(Semaphore::new(permits)),
-            places: Arc::new(Semaphore::new(permits + WAITING)),
+            verifying: Shares::new(permits + VERIFYING, VERIFYING_OF_ONE),
+            issuing: Shares::new(ISSUING, ISSUING_OF_ONE),
+            operating: Shares::new(OPERATING, OPERATING),
+            turn: Semaphore::new(1),
             remembered: Arc::new(Mutex::new(LruCache::new(capacity))),
             most: permits,
             lookups: Lookups::default(),
@@ -109,12 +137,11 @@ impl SecretHasher {
     /// How busy argon2 is.
     pub(crate) fn load(&self) -> Load {
         let running = self.most.saturating_sub(self.permits.available_permits());
-        let places = (self.most + WAITING).saturating_sub(self.places.available_permits());
         Load {
             most: self.most,
             running,
-            most_waiting: WAITING,
-            waiting: places.saturating_sub(running),
+            most_waiting: VERIFYING,
+            waiting: self.verifying.taken().saturating_sub(running),
             refused: self.refused.load(Ordering::Relaxed),
         }
     }
@@ -130,8 +157,8 @@ impl SecretHasher {
     }
 
     /// A place among those who wait for argon2, if there is one.
-    fn place(&self) -> Option<OwnedSemaphorePermit> {
-        let place = self.places.clone().try_acquire_owned().ok();
+    fn place<K: Eq + Hash + Copy>(&self, places: &Shares<K>, who: K) -> Option<Share<K>> {
+        let place = places.take(who, 1);
         if place.is_none() {
             self.refused.fetch_add(1, Ordering::Relaxed);
         }
@@ -143,9 +170,31 @@ impl SecretHasher {
     /// # Errors
     ///
     /// [`CryptoError::Overloaded`] when too many are waiting.
-    pub(crate) async fn hash(&self, secret: ClientSecret) -> Result<String, CryptoError> {
-        const FAILED: CryptoError = CryptoError::Library("hash a secret");
-        let place = self.place().ok_or(CryptoError::Overloaded)?;
+    pub(crate) async fn hash(
+        &self,
+        secret: ClientSecret,
+        whose: For,
+    ) -> Result<String, CryptoError> {
+        match whose {
+            For::Operator => {
+                let place = self.place(&self.operating, ());
+                self.hash_in(secret, place.ok_or(CryptoError::Overloaded)?)
+                    .await
+            }
+            For::Automation(organization) => {
+                let place = self.place(&self.issuing, organization);
+                let place = place.ok_or(CryptoError::Overloaded)?;
+                // Whoever presents a secret meanwhile waits for one of these, and not for all.
+                let _turn = self.turn.acquire().await.map_err(|_error| FAILED)?;
+                self.hash_in(secret, place).await
+            }
+        }
+    }
+
+    async fn hash_in<K>(&self, secret: ClientSecret, place: Share<K>) -> Result<String, CryptoError>
+    where
+        K: Eq + Hash + Copy + Send + Sync + 'static,
+    {
         let permits = self.permits.clone();
         let permit = permits.acquire_owned().await.map_err(|_error| FAILED)?;
         let argon = self.argon.clone();
@@ -158,12 +207,14 @@ impl SecretHasher {
         .map_err(|_error| FAILED)?
     }
 
-    /// Verifies `secret`, whose HMAC is `mac`, against a credential's stored check and hash.
+    /// Verifies `secret`, whose HMAC is `mac`, against the stored check and hash of a credential of
+    /// `organization`.
     pub(crate) async fn verify(
         &self,
         secret: &ClientSecret,
         mac: &SecretMac,
         (check, hash, revision): (&[u8; 4], &str, u64),
+        organization: OrganizationId,
         now: Timestamp,
     ) -> Verdict {
         if constant_time::verify_slices_are_equal(&mac.check(), check).is_err() {
@@ -174,7 +225,7 @@ impl SecretHasher {
             return Verdict::Right;
         }
         self.lookups.miss();
-        let Some(place) = self.place() else {
+        let Some(place) = self.place(&self.verifying, organization) else {
             return Verdict::Overloaded;
         };
         let Ok(permit) = self.permits.clone().acquire_owned().await else {
@@ -228,7 +279,11 @@ impl SecretHasher {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
+
+    const ONE: OrganizationId = OrganizationId::from_bytes([1; 16]);
 
     fn secret(random: u8) -> ClientSecret {
         ClientSecret::new(CredentialId::from_bytes([9; 16]), &[random; 32])
@@ -238,7 +293,7 @@ mod tests {
     async fn only_the_secret_itself_is_right_and_a_change_of_the_credential_forgets_it() {
         let hasher = SecretHasher::new(&[5; 32]);
         let (right, wrong) = (secret(1), secret(2));
-        let hash = hasher.hash(right.clone()).await.unwrap();
+        let hash = hasher.hash(right.clone(), For::Operator).await.unwrap();
         assert!(
             hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
             "{hash}"
@@ -251,6 +306,7 @@ mod tests {
                     secret,
                     &hasher.mac(secret.expose()),
                     (&check, hash, revision),
+                    ONE,
                     now,
                 )
                 .await
@@ -263,18 +319,56 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_secret_is_not_hashed_when_too_many_wait_and_is_when_there_is_room_again() {
+    async fn whose_secrets_are_made_and_used_in_masses_keeps_nobody_else_waiting() {
         let hasher = SecretHasher::new(&[5; 32]);
-        let all = u32::try_from(hasher.most + WAITING).unwrap();
-        let taken = hasher.places.clone().try_acquire_many_owned(all).unwrap();
-        let refused = hasher.hash(secret(1)).await;
-        assert!(
-            matches!(refused, Err(CryptoError::Overloaded)),
-            "{refused:?}"
-        );
-        assert_eq!(hasher.load().refused, 1);
-        drop(taken);
-        assert!(hasher.hash(secret(1)).await.is_ok());
+        let right = secret(1);
+        let hash = hasher.hash(right.clone(), For::Operator).await.unwrap();
+        let mac = hasher.mac(right.expose());
+        let verify = |organization| {
+            let (check, now) = (mac.check(), Timestamp::from_millis(0));
+            let (hasher, right, mac, hash) = (&hasher, &right, &mac, hash.as_str());
+            async move {
+                let known = (&check, hash, 1);
+                hasher.verify(right, mac, known, organization, now).await
+            }
+        };
+        // As long as others work.
+        let all = u32::try_from(hasher.most).unwrap();
+        let working = hasher.permits.clone().acquire_many_owned(all).await;
+        let issue = |number: u8| {
+            let organization = OrganizationId::from_bytes([number; 16]);
+            Box::pin(hasher.hash(secret(number), For::Automation(organization)))
+        };
+        let mut issuing = Vec::new();
+        for number in 1..=8 {
+            for _ in 0..ISSUING_OF_ONE {
+                let mut one = issue(number);
+                assert!(one.as_mut().now_or_never().is_none());
+                issuing.push(one);
+            }
+            let refused = issue(number).await;
+            assert!(matches!(refused, Err(CryptoError::Overloaded)));
+        }
+        assert!(issue(9).await.is_err(), "all have a bound too");
+        let mut verifying: Vec<_> = (0..VERIFYING_OF_ONE)
+            .map(|_| Box::pin(verify(ONE)))
+            .collect();
+        for one in &mut verifying {
+            assert!(one.as_mut().now_or_never().is_none());
+        }
+        assert_eq!(verify(ONE).await, Verdict::Overloaded);
+        assert_eq!(hasher.load().refused, 10);
+        let mut other = Box::pin(verify(OrganizationId::from_bytes([2; 16])));
+        let mut operator = Box::pin(hasher.hash(secret(3), For::Operator));
+        assert!(other.as_mut().now_or_never().is_none());
+        assert!(operator.as_mut().now_or_never().is_none());
+        // Of those who issue one alone stands before them.
+        drop((working, verifying));
+        let (first, other, operator) = tokio::join!(issuing.remove(0), other, operator);
+        assert!(first.is_ok() && operator.is_ok());
+        assert_eq!(other, Verdict::Right);
+        drop(issuing);
+        assert!(issue(1).await.is_ok(), "there is room again");
         assert_eq!(hasher.load().waiting, 0);
     }
 }

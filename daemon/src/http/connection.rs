@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::response::Response;
@@ -21,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::stream::Impatient;
 use super::tls::HTTP2;
+use super::traffic::Traffic;
 
 /// How long a client may take to send its header, from the moment that it connects or has its last
 /// answer. So it is also how long a connection over HTTP/1.1 may be idle.
@@ -31,9 +31,6 @@ const MAX_HEADER: usize = 8 * 1_024;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a client may take to agree on a key.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often it is looked whether a connection over HTTP/2 is idle: between once and twice as long one may
-/// be. It bounds the header too, for which HTTP/2 has no clock of its own.
-const HTTP2_IDLE: Duration = Duration::from_secs(5);
 /// How long one that is to end may take to say that it knows, and to receive what it has asked for.
 const HTTP2_FAREWELL: Duration = Duration::from_secs(5);
 /// The most requests at once on a connection over HTTP/2.
@@ -130,10 +127,9 @@ impl Protocols {
     {
         let traffic = Arc::new(Traffic::default());
         let service = service_fn(|request| {
-            let (answer, underway) = (answer(request), Traffic::begin(&traffic));
+            let (answer, under_way) = (answer(request), Traffic::begin(&traffic));
             async move {
-                let answer = answer.await;
-                drop(underway);
+                let answer = answer.await.map(|body| under_way.until_sent(body));
                 Ok::<_, Infallible>(answer)
             }
         });
@@ -148,6 +144,7 @@ impl Protocols {
         tokio::select! {
             ended = until_stopping(connection, &ending) => log(ended),
             () = idle => tracing::debug!("a connection did not end when it was asked to"),
+            () = traffic.until_overdue() => tracing::debug!("a client did not take its answers"),
         }
     }
 }
@@ -170,72 +167,5 @@ async fn until_stopping<C: GracefulConnection>(
 fn log<E: std::fmt::Display>(ended: Result<(), E>) {
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended in disorder");
-    }
-}
-
-/// What goes on on a connection.
-#[derive(Debug, Default)]
-struct Traffic {
-    /// How many requests have begun.
-    begun: AtomicU64,
-    /// How many have ended.
-    ended: AtomicU64,
-}
-
-/// A request on a connection.
-struct UnderWay(Arc<Traffic>);
-
-impl Traffic {
-    fn begin(traffic: &Arc<Self>) -> UnderWay {
-        traffic.begun.fetch_add(1, Ordering::Relaxed);
-        UnderWay(Arc::clone(traffic))
-    }
-
-    /// Returns when nothing has begun, ended or been under way for at least [`HTTP2_IDLE`].
-    async fn until_idle(&self) {
-        let mut before = None;
-        while !self.was_idle_since(&mut before) {
-            tokio::time::sleep(HTTP2_IDLE).await;
-        }
-    }
-
-    /// Whether nothing has happened since the call that left `before` behind.
-    fn was_idle_since(&self, before: &mut Option<u64>) -> bool {
-        let begun = self.begun.load(Ordering::Relaxed);
-        let now = (begun == self.ended.load(Ordering::Relaxed)).then_some(begun);
-        std::mem::replace(before, now) == now && now.is_some()
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.ended.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_connection_is_idle_when_nothing_is_asked_and_nothing_is_under_way() {
-        let traffic = Arc::new(Traffic::default());
-        let mut before = None;
-        assert!(!traffic.was_idle_since(&mut before), "it has just begun");
-        assert!(traffic.was_idle_since(&mut before));
-        let long = Traffic::begin(&traffic);
-        for _ in 0..3 {
-            assert!(!traffic.was_idle_since(&mut before), "one is under way");
-        }
-        drop(long);
-        for _ in 0..3 {
-            assert!(
-                !traffic.was_idle_since(&mut before),
-                "one has come and gone"
-            );
-            drop(Traffic::begin(&traffic));
-        }
-        assert!(!traffic.was_idle_since(&mut before));
-        assert!(traffic.was_idle_since(&mut before));
     }
 }

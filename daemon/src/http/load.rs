@@ -6,8 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, Ordering};
 use std::task::{Context, Poll};
 
+use agentidp_shared::RequestKind;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+
+/// One of how many places is for those who ask for tokens, whatever else is under way.
+const KEPT_FOR_TOKENS: isize = 4;
 
 /// Counts the requests under way.
 ///
@@ -34,13 +38,25 @@ impl Gate {
     }
 
     /// Lets a request in; `None` when there are too many.
-    pub(super) fn enter(self: &Arc<Self>) -> Option<Pass> {
-        if self.under_way.fetch_add(1, Ordering::Relaxed) < self.most {
+    pub(super) fn enter(self: &Arc<Self>, kind: RequestKind) -> Option<Pass> {
+        let most = match kind {
+            RequestKind::Token => self.most,
+            RequestKind::Read | RequestKind::Write => self.most - self.most / KEPT_FOR_TOKENS,
+        };
+        if self.under_way.fetch_add(1, Ordering::Relaxed) < most {
             Some(Pass(Arc::clone(self)))
         } else {
             self.leave();
             None
         }
+    }
+
+    /// Waits for something that takes nothing from the others. The request that does does not count
+    /// meanwhile; whoever waits bounds how many there are.
+    pub(super) async fn aside<F: Future>(self: &Arc<Self>, waiting: F) -> F::Output {
+        self.leave();
+        let _aside = Aside(Arc::clone(self));
+        waiting.await
     }
 
     fn leave(&self) {
@@ -61,6 +77,15 @@ impl Pass {
             gate: Arc::clone(&self.0),
             is_waiting: false,
         }
+    }
+}
+
+/// A request that does not count until this is dropped.
+struct Aside(Arc<Gate>);
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        self.0.come_back();
     }
 }
 
@@ -123,31 +148,62 @@ mod tests {
     #[test]
     fn more_than_there_may_be_are_refused_until_one_ends() {
         let gate = Gate::new(2);
-        let first = gate.enter().unwrap();
-        let second = gate.enter().unwrap();
-        assert!(gate.enter().is_none() && gate.enter().is_none());
+        let first = gate.enter(RequestKind::Token).unwrap();
+        let second = gate.enter(RequestKind::Token).unwrap();
+        assert!(
+            gate.enter(RequestKind::Token).is_none() && gate.enter(RequestKind::Token).is_none()
+        );
         drop(first);
-        let third = gate.enter().unwrap();
-        assert!(gate.enter().is_none());
+        let third = gate.enter(RequestKind::Token).unwrap();
+        assert!(gate.enter(RequestKind::Token).is_none());
         drop((second, third));
+        assert_eq!(gate.under_way.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_quarter_is_for_those_who_ask_for_tokens() {
+        let gate = Gate::new(8);
+        let held: Vec<_> = (0..6)
+            .map(|_| gate.enter(RequestKind::Read).unwrap())
+            .collect();
+        for kind in [RequestKind::Read, RequestKind::Write] {
+            assert!(gate.enter(kind).is_none());
+        }
+        let tokens = [(); 2].map(|()| gate.enter(RequestKind::Token).unwrap());
+        assert!(gate.enter(RequestKind::Token).is_none());
+        drop((held, tokens));
+        assert!(Gate::new(1).enter(RequestKind::Write).is_some());
+    }
+
+    #[test]
+    fn who_waits_aside_keeps_nobody_out_also_when_he_gives_up() {
+        let gate = Gate::new(1);
+        let pass = gate.enter(RequestKind::Read).unwrap();
+        let mut waiting = Box::pin(gate.aside(std::future::pending::<()>()));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        assert!(gate.enter(RequestKind::Read).is_some());
+        drop(waiting);
+        assert!(gate.enter(RequestKind::Read).is_none());
+        assert_eq!(gate.aside(std::future::ready(7)).now_or_never(), Some(7));
+        drop(pass);
         assert_eq!(gate.under_way.load(Ordering::Relaxed), 0);
     }
 
     #[test]
     fn who_does_not_send_his_body_keeps_nobody_out() {
         let gate = Gate::new(1);
-        let pass = gate.enter().unwrap();
-        assert!(gate.enter().is_none());
+        let pass = gate.enter(RequestKind::Token).unwrap();
+        assert!(gate.enter(RequestKind::Token).is_none());
         let never = stream::pending::<Result<Bytes, std::io::Error>>();
         let mut body = pass.watch(axum::body::Body::from_stream(never));
         for _ in 0..2 {
             let frame = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context));
             assert!(frame.now_or_never().is_none());
-            assert!(gate.enter().is_some());
+            assert!(gate.enter(RequestKind::Token).is_some());
         }
         drop(body);
-        assert!(gate.enter().is_none());
+        assert!(gate.enter(RequestKind::Token).is_none());
         drop(pass);
-        assert!(gate.enter().is_some());
+        assert!(gate.enter(RequestKind::Token).is_some());
     }
 }

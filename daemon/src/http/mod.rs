@@ -3,7 +3,7 @@
 //! A request arrives on a [`connection`] ([`tls`], [`stream`]), passes [`server`] (where it comes from:
 //! [`proxy`], whether there is room: [`load`], how often its sender may ask: [`limit`], and what every
 //! answer says: [`headers`], [`cors`]), the table of routes in [`table`] ([`route`]), and then one
-//! adapter: parse → service → answer. [`error`] turns the service's errors into those of RFC 6749, in
+//! adapter: parse → service → answer; [`unsent`] bounds what waits to be taken. [`error`] turns the service's errors into those of RFC 6749, in
 //! one place; [`api`] has errors of its own. [`openapi`] describes all of it.
 
 mod api;
@@ -36,6 +36,8 @@ mod stream;
 mod table;
 mod tls;
 mod token;
+mod traffic;
+mod unsent;
 
 use std::sync::Arc;
 
@@ -52,6 +54,7 @@ use load::Gate;
 use proxy::Proxies;
 pub(crate) use server::serve;
 pub(crate) use tls::Certificate;
+use unsent::Unsent;
 
 /// What every adapter has.
 pub(crate) struct App {
@@ -66,6 +69,8 @@ pub(crate) struct App {
     measure: measure::Measure,
     /// Bounds the requests under way.
     gate: Arc<Gate>,
+    /// Bounds the answers that nobody takes.
+    unsent: Unsent,
     proxies: Proxies,
     cors: Cors,
     /// With it TLS is spoken.
@@ -94,6 +99,7 @@ impl App {
             contract,
             connections: Arc::new(Semaphore::new(connections)),
             gate: Gate::new(config.max_requests),
+            unsent: Unsent::new(),
             proxies: Proxies::new(config.trusted_proxies.clone(), config.forwarded_header),
             cors: Cors::new(&config.cors_origins),
             certificate,

@@ -177,7 +177,7 @@ impl Server {
         let Some(kind) = limit::kind(request.method(), request.uri().path()) else {
             return self.route(arrival, request.map(Body::new)).await;
         };
-        let Some(pass) = app.gate.enter() else {
+        let Some(pass) = app.gate.enter(kind) else {
             let error = ServiceError::new(Code::Overloaded, "too much is under way");
             return error::refused(app, request.uri().path(), arrival.request_id, error);
         };

@@ -8,25 +8,32 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// A stream whose writing fails when it has stood still for too long.
+/// How many bytes a client has to take in the time that it has.
+const STEP: usize = 64 * 1_024;
+
+/// A stream whose writing fails when it gets on too slowly.
 ///
-/// Without that, who asks and asks and never reads holds a connection, and what is to be written to it,
-/// for as long as he likes.
+/// Without that, who asks and asks and never reads, or a byte at a time, holds a connection, and what is to
+/// be written to it, for as long as he likes.
 #[derive(Debug)]
 pub(super) struct Impatient<S> {
     stream: S,
     limit: Duration,
-    /// Set while writing stands still, which it seldom does.
+    /// Set since writing stood still, which it seldom does, until it has got on.
     stall: Option<Pin<Box<Sleep>>>,
+    /// How much was written since.
+    written: usize,
 }
 
 impl<S> Impatient<S> {
-    /// A stream on which the other side may take `limit` to make room for more.
+    /// A stream on which the other side may take `limit` to make room for [`STEP`] bytes, or for all there
+    /// is to write.
     pub(super) const fn new(stream: S, limit: Duration) -> Self {
         Self {
             stream,
             limit,
             stall: None,
+            written: 0,
         }
     }
 }
@@ -37,18 +44,31 @@ impl<S: Unpin> Impatient<S> {
         context: &mut Context<'_>,
         write: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        if let Poll::Ready(written) = write(Pin::new(&mut self.stream), context) {
-            self.stall = None;
-            return Poll::Ready(written);
+        if let Poll::Ready(done) = write(Pin::new(&mut self.stream), context) {
+            return Poll::Ready(done);
         }
-        let stall = self
-            .stall
-            .get_or_insert_with(|| Box::pin(sleep(self.limit)));
+        let stall = self.stall.get_or_insert_with(|| {
+            self.written = 0;
+            Box::pin(sleep(self.limit))
+        });
         ready!(stall.as_mut().poll(context));
         Poll::Ready(Err(io::Error::new(
             io::ErrorKind::TimedOut,
             "the client does not read its answers",
         )))
+    }
+}
+
+impl<S> Impatient<S> {
+    /// Notes how much was written.
+    fn got_on(&mut self, done: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = done {
+            self.written = self.written.saturating_add(bytes);
+            if self.written >= STEP {
+                self.stall = None;
+            }
+        }
+        done
     }
 }
 
@@ -68,7 +88,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_in_time(context, |stream, context| stream.poll_write(context, bytes))
+        let done = self.poll_in_time(context, |stream, context| stream.poll_write(context, bytes));
+        self.got_on(done)
     }
 
     fn poll_write_vectored(
@@ -76,9 +97,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
         context: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_in_time(context, |stream, context| {
+        let done = self.poll_in_time(context, |stream, context| {
             stream.poll_write_vectored(context, parts)
-        })
+        });
+        self.got_on(done)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -86,7 +108,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_in_time(context, AsyncWrite::poll_flush)
+        let done = self.poll_in_time(context, AsyncWrite::poll_flush);
+        if done.is_ready() {
+            // Whoever writes does so when there is no more.
+            self.stall = None;
+        }
+        done
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -96,6 +123,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
     use super::*;
@@ -110,20 +138,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_byte_that_is_read_gives_time_for_the_next() {
-        let (mut client, server) = duplex(8);
+    async fn the_time_begins_anew_after_enough_is_read_and_not_after_each_byte() {
+        let (mut client, server) = duplex(STEP);
         let mut server = Impatient::new(server, Duration::from_hours(1));
-        let reading = async {
-            for _ in 0..5 {
-                client.read_exact(&mut [0; 8]).await.unwrap();
-            }
-        };
-        let writing = async {
-            for _ in 0..5 {
-                server.write_all(&[7; 8]).await.unwrap();
-                assert!(server.stall.is_none(), "the time begins anew");
-            }
-        };
-        tokio::join!(writing, reading);
+        server.write_all(&vec![7; STEP]).await.unwrap();
+        let full = server.write(&[7]).now_or_never();
+        assert!(full.is_none() && server.stall.is_some());
+        client.read_exact(&mut [0]).await.unwrap();
+        server.write_all(&[7]).await.unwrap();
+        assert!(server.stall.is_some(), "the clock goes on");
+        client.read_exact(&mut vec![0; STEP]).await.unwrap();
+        server.write_all(&vec![7; STEP - 1]).await.unwrap();
+        assert!(server.stall.is_none(), "the client has taken enough");
+        assert!(server.write(&[7; 2]).await.is_ok());
+        let full = server.write(&[7]).now_or_never();
+        assert!(full.is_none() && server.stall.is_some());
+        server.flush().await.unwrap();
+        assert!(server.stall.is_none(), "there is no more to write");
     }
 }

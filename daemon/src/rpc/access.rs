@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use agentidp_proto::{CODE_METADATA, READ_ONLY_METADATA, REQUEST_ID_METADATA};
-use agentidp_shared::{Action, Code, Outcome, RequestId};
+use agentidp_shared::{Action, Code, Outcome, RequestId, Role};
 use http::{HeaderValue, Request, Response};
 use tonic::body::Body;
 use tower::{Layer, Service as TowerService};
@@ -15,25 +15,55 @@ use tracing::Instrument as _;
 
 use super::error::status;
 use super::measure;
-use super::peer::Peer;
+use super::peer::{Calling, Peer};
 use super::policy::{Operators, Rule, Standing, rule_of};
 use super::presence::Unanswered;
+use crate::sending::Sending;
 use crate::service::{Caller, IdempotencyKey, Reach, Service, ServiceError};
+use crate::shares::{Share, Shares};
 
 /// How far one reaches who has no role.
 const NOWHERE: Reach = Reach::Organizations(BTreeSet::new());
+
+/// How many calls one user may have under way, streams included; a call is under way until its answer is
+/// sent. A client that takes no answer has the daemon hold so many of them, and no more.
+const CALLS_OF_ONE: usize = 128;
+/// How many all users together may have.
+const CALLS: usize = 4 * CALLS_OF_ONE;
 
 /// Puts the gate before a server.
 #[derive(Clone)]
 pub(super) struct AccessLayer {
     service: Arc<Service>,
     operators: Operators,
+    calls: Shares<u32>,
 }
 
 impl AccessLayer {
     /// A gate that lets `operators` through.
-    pub(super) const fn new(service: Arc<Service>, operators: Operators) -> Self {
-        Self { service, operators }
+    pub(super) fn new(service: Arc<Service>, operators: Operators) -> Self {
+        Self {
+            service,
+            operators,
+            calls: Shares::new(CALLS, CALLS_OF_ONE),
+        }
+    }
+
+    /// A place among the calls under way; admins have the last quarter to themselves.
+    fn begin(
+        &self,
+        peer: &Arc<Peer>,
+        standing: &Standing,
+    ) -> Result<(Share<u32>, Calling), ServiceError> {
+        let most = match standing.role {
+            Role::Admin => CALLS,
+            Role::Operator | Role::Auditor => CALLS - CALLS_OF_ONE,
+        };
+        let share = self.calls.take_within(most, peer.uid, 1).ok_or_else(|| {
+            let message = "too many calls are under way: take the answers of those, or end them";
+            ServiceError::new(Code::Overloaded, message)
+        })?;
+        Ok((share, peer.calls.begin()))
     }
 
     /// Lets the call through as `caller`, or says why not.
@@ -218,14 +248,24 @@ where
         let path = request.uri().path().to_owned();
         let is_read = rule_of(&path).is_some_and(Rule::is_read);
         let action = rule_of(&path).map_or(Action::UnknownCall, |rule| rule.action);
+        let begun = admitted.and_then(|()| match (&peer, &standing) {
+            (Some(peer), Some(standing)) => {
+                let begun = self.gate.begin(peer, standing);
+                let failed = |error: &ServiceError| {
+                    service.deny_operator(&caller, action, Outcome::Failed, error.code);
+                };
+                begun.inspect_err(failed).map(Some)
+            }
+            _ => Ok(None),
+        });
         request.extensions_mut().insert(caller.clone());
         let service = Arc::clone(service);
         // The clone that was polled ready serves this call; the fresh one waits for the next.
         let fresh = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, fresh);
         let answer = async move {
-            let mut response = match admitted {
-                Ok(()) => {
+            let mut response = match begun {
+                Ok(held) => {
                     let attempt = Attempt {
                         service: Arc::clone(&service),
                         caller,
@@ -237,7 +277,7 @@ where
                     };
                     let response = ready.call(request).await?;
                     attempt.answered(code_of(&response));
-                    response
+                    response.map(|body| Body::new(Sending::new(body, held)))
                 }
                 Err(error) => status(&error).into_http(),
             };
@@ -252,12 +292,12 @@ where
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
     use std::convert::Infallible;
     use std::time::Duration;
 
-    use agentidp_shared::{Entry, RequestLimits, Role, SigningAlgorithm};
+    use agentidp_shared::{Entry, RequestLimits, SigningAlgorithm};
     use futures_util::FutureExt as _;
     use tokio_util::sync::CancellationToken;
     use tower::service_fn;
@@ -271,7 +311,7 @@ mod tests {
     use crate::store::model::ModelStore;
     use crate::store::{EntryFilter, Store as _};
 
-    async fn service(store: &Arc<ModelStore>) -> Arc<Service> {
+    pub(crate) async fn service(store: &Arc<ModelStore>) -> Arc<Service> {
         let system = Arc::new(System::default());
         let sealer = || Sealer::new(&[7; 32]).unwrap();
         let first = init::first_commit(&sealer(), system.as_ref(), system.now()).unwrap();
@@ -299,7 +339,8 @@ mod tests {
         Arc::new(service.unwrap())
     }
 
-    fn operators() -> Operators {
+    /// Those among whom whoever tests is an admin.
+    pub(crate) fn operators() -> Operators {
         Operators::new(vec![RoleMapping {
             role: Role::Admin,
             users: vec![Peer::of_this_process().uid.to_string()],
@@ -352,6 +393,28 @@ mod tests {
         }
         let expected = expected.map(|(code, outcome)| (Action::KeyRotate, outcome, Some(code)));
         assert_eq!(unsuccessful(&store), expected);
+    }
+
+    #[tokio::test]
+    async fn who_takes_no_answers_gets_only_so_many() {
+        let service = service(&Arc::new(ModelStore::new())).await;
+        let inner = service_fn(|_request: Request<()>| async {
+            let body = Body::new(axum::body::Body::from("an answer"));
+            Ok::<_, Infallible>(Response::new(body))
+        });
+        let mut gate = AccessLayer::new(Arc::clone(&service), operators()).layer(inner);
+        let mut call = || {
+            let mut request = Request::new(());
+            *request.uri_mut() = "/agentidp.operator.v1.AgentService/List".parse().unwrap();
+            let peer = Arc::new(Peer::of_this_process());
+            request.extensions_mut().insert(peer);
+            gate.call(request).now_or_never().unwrap().unwrap()
+        };
+        let mut untaken: Vec<_> = (0..CALLS_OF_ONE).map(|_| call()).collect();
+        assert!(untaken.iter().all(|answer| code_of(answer).is_none()));
+        assert_eq!(code_of(&call()), Some(Code::Overloaded));
+        untaken.pop();
+        assert_eq!(code_of(&call()), None);
     }
 
     #[tokio::test]

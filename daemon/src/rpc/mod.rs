@@ -19,6 +19,7 @@ mod organization;
 pub(crate) mod peer;
 pub(crate) mod policy;
 mod presence;
+mod seats;
 mod state;
 mod store;
 mod token;
@@ -53,6 +54,8 @@ pub(crate) use store::StoreWork;
 const KEEPALIVE: std::time::Duration = std::time::Duration::from_secs(20);
 /// How often the health service is brought up to date.
 const HEALTH_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
+/// How many calls one connection may have under way; more wait with the client.
+const CALLS: u32 = 100;
 /// How many accepted connections may wait to be served.
 const ACCEPTED: usize = 64;
 
@@ -86,16 +89,19 @@ pub(crate) async fn serve(
 
     let (connections, incoming) = tokio::sync::mpsc::channel(ACCEPTED);
     let open = presence::Connections::default();
-    tokio::spawn(peer::accept(
-        listener,
-        open.clone(),
-        Arc::clone(&service),
-        connections,
-        stopping.clone(),
-    ));
+    let door = peer::Door {
+        open: open.clone(),
+        service: Arc::clone(&service),
+        operators: operators.clone(),
+        seats: seats::Seats::new(),
+        stopping: stopping.clone(),
+        served: connections,
+    };
+    tokio::spawn(peer::accept(listener, door));
     Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
+        .max_concurrent_streams(Some(CALLS))
         .layer(access::AccessLayer::new(
             Arc::clone(&service),
             operators.clone(),

@@ -1,24 +1,27 @@
 //! Who is at the other end of the socket, as the kernel says.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use agentidp_shared::{Actor, ActorKind, Timestamp, Via};
+use agentidp_shared::{Action, Actor, ActorKind, Code, Outcome, Via};
 use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid};
-use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
 
+use super::policy::Operators;
 use super::presence::{Connections, Manner, Presence};
-use crate::service::Service;
+use super::seats::Seats;
+use crate::service::{Caller, Reach, Service};
+use crate::shares::Share;
 
 /// What stands for a login that cannot be told.
 const UNKNOWN: &str = "unknown";
@@ -37,6 +40,41 @@ pub(crate) struct Peer {
     groups: Vec<String>,
     /// What it says of itself.
     pub(super) manner: Manner,
+    /// Its calls.
+    pub(super) calls: Arc<Calls>,
+}
+
+/// The calls of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    begun: AtomicU64,
+    under_way: AtomicU64,
+}
+
+/// A call, until its answer is sent.
+#[derive(Debug)]
+pub(super) struct Calling(Arc<Calls>);
+
+impl Calls {
+    /// A call begins.
+    pub(super) fn begin(self: &Arc<Self>) -> Calling {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        Calling(Arc::clone(self))
+    }
+
+    /// Whether there was none since the look that left `before` behind.
+    fn were_none_since(&self, before: &mut u64) -> bool {
+        let begun = self.begun.load(Ordering::Relaxed);
+        let is_idle = self.under_way.load(Ordering::Relaxed) == 0;
+        std::mem::replace(before, begun) == begun && is_idle
+    }
+}
+
+impl Drop for Calling {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Peer {
@@ -92,6 +130,19 @@ impl Peer {
             },
             groups,
             manner: Manner::default(),
+            calls: Arc::default(),
+        }
+    }
+
+    /// One of whom nothing but the user's number is known.
+    fn unresolved(uid: u32) -> Self {
+        Self {
+            uid,
+            name: None,
+            login: Some(UNKNOWN.to_owned()),
+            groups: Vec::new(),
+            manner: Manner::default(),
+            calls: Arc::default(),
         }
     }
 
@@ -169,10 +220,14 @@ impl Process {
 pub(crate) struct OperatorStream {
     stream: UnixStream,
     peer: Arc<Peer>,
-    /// Runs until the first bytes arrive: one who connects and says nothing is not kept.
-    silence: Option<Pin<Box<Sleep>>>,
+    /// Runs until the first bytes arrive, and then from one look at the calls to the next.
+    patience: Pin<Box<Sleep>>,
+    /// The calls at the last look; `None` until the first bytes.
+    seen: Option<u64>,
+    /// How long it is left alone without a call; `None`: it ends when its time is over.
+    idle: Option<Duration>,
     parting: Parting,
-    _place: Place,
+    _seat: Share<u32>,
     _presence: Presence,
 }
 
@@ -217,49 +272,11 @@ impl Parting {
     }
 }
 
-/// How many connections there may be, and how many of one user, so that none keeps out the others.
-const CONNECTIONS: usize = 256;
-/// See [`CONNECTIONS`].
-const CONNECTIONS_OF_ONE: usize = 64;
-/// How long one who connects may say nothing.
+/// How long one who connects may say nothing, and how long one without a role may stay.
 const SILENCE: Duration = Duration::from_secs(5);
-
-/// The connections that there are, by user.
-#[derive(Debug, Clone, Default)]
-struct Places(Arc<Mutex<HashMap<u32, usize>>>);
-
-/// The place of one connection; free again when it is dropped.
-#[derive(Debug)]
-struct Place {
-    places: Places,
-    uid: u32,
-}
-
-impl Places {
-    fn take(&self, uid: u32) -> Option<Place> {
-        let mut taken = self.0.lock();
-        let all: usize = taken.values().sum();
-        let own = taken.entry(uid).or_default();
-        if all >= CONNECTIONS || *own >= CONNECTIONS_OF_ONE {
-            return None;
-        }
-        *own += 1;
-        Some(Place {
-            places: self.clone(),
-            uid,
-        })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut taken = self.places.0.lock();
-        if let Some(own) = taken.get_mut(&self.uid) {
-            *own -= 1;
-        }
-        taken.retain(|_, own| *own > 0);
-    }
-}
+/// How often it is looked whether there was a call: between once and twice as long a connection may be
+/// without.
+const IDLE: Duration = Duration::from_secs(30);
 
 impl Connected for OperatorStream {
     type ConnectInfo = Arc<Peer>;
@@ -290,18 +307,27 @@ impl AsyncRead for OperatorStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let it = &mut *self;
-        let read = Pin::new(&mut it.stream).poll_read(context, buffer);
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if let (true, None, Some(idle)) = (read.is_ready(), self.seen, self.idle) {
+            self.seen = Some(0);
+            self.patience.as_mut().reset(Instant::now() + idle);
+        }
         if read.is_ready() {
-            it.silence = None;
             return read;
         }
-        if let Some(silence) = &mut it.silence
-            && silence.as_mut().poll(context).is_ready()
-        {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        while self.patience.as_mut().poll(context).is_ready() {
+            let calls = Arc::clone(&self.peer.calls);
+            let idle = self.idle;
+            let (Some(seen), Some(idle)) = (self.seen.as_mut(), idle) else {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            };
+            if calls.were_none_since(seen) {
+                // As if the other side had ended it: what is still to be said is said.
+                return Poll::Ready(Ok(()));
+            }
+            self.patience.as_mut().reset(Instant::now() + idle);
         }
-        it.unless_parted(read, context)
+        self.unless_parted(Poll::Pending, context)
     }
 }
 
@@ -325,34 +351,15 @@ impl AsyncWrite for OperatorStream {
     }
 }
 
-/// Accepts connections until `stopping`, notes each in `open`, and hands it on with its peer.
-pub(super) async fn accept(
-    listener: UnixListener,
-    open: Connections,
-    service: Arc<Service>,
-    connections: mpsc::Sender<io::Result<OperatorStream>>,
-    stopping: CancellationToken,
-) {
-    let places = Places::default();
+/// Accepts connections until `stopping`, and hands each on with its peer to where it is served.
+pub(super) async fn accept(listener: UnixListener, door: Door) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = stopping.cancelled() => return,
+            () = door.stopping.cancelled() => return,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let place = stream
-                    .peer_cred()
-                    .ok()
-                    .and_then(|peer| places.take(peer.uid()));
-                let Some(place) = place else {
-                    tracing::warn!("a connection was dropped: there are too many already");
-                    continue;
-                };
-                let begin = (open.clone(), service.now());
-                let parting = Parting::new(stopping.clone());
-                tokio::spawn(admit(stream, place, begin, parting, connections.clone()));
-            }
+            Ok((stream, _)) => door.knock(stream),
             Err(error) => {
                 // Out of descriptors, most likely: others must end before more can begin.
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -362,40 +369,126 @@ pub(super) async fn accept(
     }
 }
 
-/// Finds out who is at the other end, and hands the connection on.
-async fn admit(
-    stream: UnixStream,
-    place: Place,
-    (open, since): (Connections, Timestamp),
-    parting: Parting,
-    connections: mpsc::Sender<io::Result<OperatorStream>>,
-) {
-    let resolved =
-        tokio::task::spawn_blocking(move || Peer::of(&stream).map(|peer| (stream, peer)));
-    match resolved.await {
-        Ok(Ok((stream, peer))) => {
-            let peer = Arc::new(peer);
-            let stream = OperatorStream {
-                _presence: open.begin(Arc::clone(&peer), since),
-                stream,
-                peer,
-                silence: Some(Box::pin(tokio::time::sleep(SILENCE))),
-                parting,
-                _place: place,
-            };
-            // Sending fails only when the server is gone, and the connection with it.
-            let _ = connections.send(Ok(stream)).await;
+/// Where connections are let in.
+#[derive(Clone)]
+pub(super) struct Door {
+    pub(super) open: Connections,
+    pub(super) service: Arc<Service>,
+    pub(super) operators: Operators,
+    pub(super) seats: Seats,
+    pub(super) stopping: CancellationToken,
+    pub(super) served: mpsc::Sender<io::Result<OperatorStream>>,
+}
+
+impl Door {
+    /// Finds out who is there, without waiting for it.
+    fn knock(&self, stream: UnixStream) {
+        let Ok(uid) = stream.peer_cred().map(|peer| peer.uid()) else {
+            return;
+        };
+        match self.seats.wait(uid) {
+            Some(place) => {
+                tokio::spawn(self.clone().admit(stream, place));
+            }
+            None => self.turn_away(&Peer::unresolved(uid), Code::Overloaded),
         }
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "a connection without peer credentials was dropped");
-        }
-        Err(error) => tracing::error!(%error, "the peer of a connection could not be resolved"),
+    }
+
+    /// Finds out who is at the other end, and hands the connection on.
+    async fn admit(self, stream: UnixStream, place: Share<u32>) {
+        let resolved =
+            tokio::task::spawn_blocking(move || Peer::of(&stream).map(|peer| (stream, peer)));
+        let (stream, peer) = match resolved.await {
+            Ok(Ok(resolved)) => resolved,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "a connection without peer credentials was dropped");
+                return;
+            }
+            Err(error) => {
+                tracing::error!(%error, "the peer of a connection could not be resolved");
+                return;
+            }
+        };
+        let role = self.operators.standing_of(&peer).map(|it| it.role);
+        let Some(seat) = self.seats.sit(peer.uid, role) else {
+            let code = role.map_or(Code::PermissionDenied, |_| Code::Overloaded);
+            return self.turn_away(&peer, code);
+        };
+        drop(place);
+        let peer = Arc::new(peer);
+        let stream = OperatorStream {
+            _presence: self.open.begin(Arc::clone(&peer), self.service.now()),
+            stream,
+            peer,
+            patience: Box::pin(tokio::time::sleep(SILENCE)),
+            seen: None,
+            idle: role.map(|_| IDLE),
+            parting: Parting::new(self.stopping.clone()),
+            _seat: seat,
+        };
+        // Sending fails only when the server is gone, and the connection with it.
+        let _ = self.served.send(Ok(stream)).await;
+    }
+
+    /// Puts into the log, or counts, that there was no place for someone.
+    fn turn_away(&self, peer: &Peer, code: Code) {
+        let caller = Caller {
+            actor: peer.actor(),
+            request_id: self.service.new_request_id(),
+            reach: Reach::Organizations(BTreeSet::new()),
+            ceiling: None,
+            idempotency: None,
+        };
+        let action = Action::UnknownCall;
+        self.service
+            .deny_operator(&caller, action, Outcome::Denied, code);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::access::tests::{operators, service};
     use super::*;
+    use crate::store::model::ModelStore;
+    use crate::store::{EntryFilter, Store as _};
+
+    #[tokio::test]
+    async fn who_has_no_role_takes_few_places_and_is_in_the_log_when_there_is_none() {
+        let store = Arc::new(ModelStore::new());
+        let service = service(&store).await;
+        for (operators, most) in [(Operators::new(Vec::new()), 4), (operators(), 64)] {
+            let (served, mut handed) = mpsc::channel(128);
+            let door = Door {
+                open: Connections::default(),
+                service: Arc::clone(&service),
+                operators,
+                seats: Seats::new(),
+                stopping: CancellationToken::new(),
+                served,
+            };
+            let uid = geteuid().as_raw();
+            let mut clients = Vec::new();
+            for _ in 0..most + 2 {
+                let (client, ours) = UnixStream::pair().unwrap();
+                let place = door.seats.wait(uid).unwrap();
+                door.clone().admit(ours, place).await;
+                clients.push(client);
+            }
+            let seated: Vec<_> = std::iter::from_fn(|| handed.try_recv().ok()).collect();
+            assert_eq!(seated.len(), most);
+            drop(seated);
+            assert!(
+                door.seats.sit(uid, None).is_some(),
+                "there are places again"
+            );
+        }
+        let filter = EntryFilter {
+            action: Some(Action::UnknownCall),
+            ..EntryFilter::default()
+        };
+        let page = store.entries_before(None, &filter, 10).unwrap();
+        assert_eq!(page.entries.len(), 4, "each who was turned away");
+    }
 
     #[test]
     fn a_process_that_has_ended_is_not_taken_for_one_that_nobody_logged_in_to() {
@@ -407,16 +500,15 @@ mod tests {
     }
 
     #[test]
-    fn one_user_cannot_keep_out_the_others_and_a_place_is_free_again() {
-        let places = Places::default();
-        let mut own: Vec<_> = (0..CONNECTIONS_OF_ONE)
-            .map(|_| places.take(7).unwrap())
-            .collect();
-        assert!(places.take(7).is_none());
-        assert!(places.take(8).is_some());
-        own.pop();
-        assert!(places.take(7).is_some());
-        drop(own);
-        assert!(places.0.lock().is_empty());
+    fn a_connection_is_idle_when_it_has_no_call_and_had_none_since() {
+        let (calls, mut seen) = (Arc::new(Calls::default()), 0);
+        assert!(calls.were_none_since(&mut seen));
+        let call = calls.begin();
+        assert!(!calls.were_none_since(&mut seen));
+        assert!(!calls.were_none_since(&mut seen), "it is under way");
+        drop(call);
+        assert!(calls.were_none_since(&mut seen));
+        drop(calls.begin());
+        assert!(!calls.were_none_since(&mut seen), "it came and went");
     }
 }

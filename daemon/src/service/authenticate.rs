@@ -160,7 +160,8 @@ impl Service {
             return Ok(Err(Failure::with(agent, &credential.record, code)));
         }
         let known = (check, hash.as_str(), public.revision);
-        match self.secrets.verify(&secret, &mac, known, now).await {
+        let whose = organization.record.id;
+        match self.secrets.verify(&secret, &mac, known, whose, now).await {
             Verdict::Right => Ok(Ok(Authenticated {
                 organization,
                 agent,

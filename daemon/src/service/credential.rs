@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use agentidp_shared::credential::MAX_LIVE_CREDENTIALS;
 use agentidp_shared::{
-    Action, Agent, AgentId, ClientSecret, Code, Credential, CredentialId, CredentialKind,
-    CredentialStatus, Entry, Outcome, PublicKey, Reason, Timestamp,
+    Action, ActorKind, Agent, AgentId, ClientSecret, Code, Credential, CredentialId,
+    CredentialKind, CredentialStatus, Entry, Outcome, PublicKey, Reason, Timestamp,
 };
 
 use super::agent::revoke;
@@ -14,6 +14,7 @@ use super::idempotency::Made;
 use super::{Caller, Changed, Decided, Service, ServiceError};
 use crate::clock::random;
 use crate::crypto::jose::PublicJwk;
+use crate::crypto::secret::For;
 use crate::store::{Commit, CredentialRecord, Record, RecordKey, SecretVerifier, Stored};
 
 /// How long a rotated credential is still accepted when nothing else is said.
@@ -98,10 +99,12 @@ impl Service {
         if let Some(issued) = self.issued_before(caller)? {
             return Ok(issued);
         }
-        let (mut record, secret) = self.new_credential(&agent.record, proof).await?;
+        // Before argon2 too: whoever may have no more must not cost thirty milliseconds.
+        self.check_may_have_another(&agent.record, &proof)?;
+        let (mut record, secret) = self.new_credential(caller, &agent.record, &proof).await?;
         let _set = self.credentials.lock().await;
         let agent = self.require_agent(caller, agent.record.id)?;
-        self.check_may_have_another(&agent.record, &record)?;
+        self.check_may_have_another(&agent.record, &proof)?;
         record.credential.expires_at =
             expires_in.map(|life| record.credential.created_at.plus(life));
 
@@ -157,10 +160,12 @@ impl Service {
             return Err(ServiceError::new(Code::InvalidState, message));
         }
         let proof = successor_of(&old.record.credential, rotation.public_key)?;
-        let (mut record, secret) = self.new_credential(&agent.record, proof).await?;
+        // Before argon2 too: whoever may have no more must not cost thirty milliseconds.
+        self.check_may_have_another(&agent.record, &proof)?;
+        let (mut record, secret) = self.new_credential(caller, &agent.record, &proof).await?;
         let _set = self.credentials.lock().await;
         let agent = self.require_agent(caller, agent.record.id)?;
-        self.check_may_have_another(&agent.record, &record)?;
+        self.check_may_have_another(&agent.record, &proof)?;
         let now = record.credential.created_at;
         record.credential.expires_at = renewed_expiry(&old.record.credential, now);
         let retiring = retire(&old.record, now, grace);
@@ -339,11 +344,7 @@ impl Service {
         })
     }
 
-    fn check_may_have_another(
-        &self,
-        agent: &Agent,
-        new: &CredentialRecord,
-    ) -> Result<(), ServiceError> {
+    fn check_may_have_another(&self, agent: &Agent, new: &Proof) -> Result<(), ServiceError> {
         if agent.status.is_final() {
             let message = format!(
                 "the agent is {}: it can have no more credentials",
@@ -358,13 +359,11 @@ impl Service {
             );
             return Err(ServiceError::new(Code::LimitReached, message));
         }
-        let thumbprint = |it: &Credential| it.public_key.as_ref().map(|key| key.thumbprint.clone());
-        let new = thumbprint(&new.credential);
-        if new.is_some()
-            && live
-                .iter()
-                .any(|it| thumbprint(&it.record.credential) == new)
-        {
+        let is_same = |key: &PublicKey| matches!(new, Proof::PublicKey(new) if new.thumbprint == key.thumbprint);
+        let mut keys = live
+            .iter()
+            .filter_map(|it| it.record.credential.public_key.as_ref());
+        if keys.any(is_same) {
             return Err(ServiceError::new(
                 Code::AlreadyExists,
                 "the agent has a credential with this key already",
@@ -386,8 +385,9 @@ impl Service {
 
     async fn new_credential(
         &self,
+        caller: &Caller,
         agent: &Agent,
-        proof: Proof,
+        proof: &Proof,
     ) -> Result<(CredentialRecord, Option<ClientSecret>), ServiceError> {
         let now = self.now();
         let mut credential = Credential {
@@ -409,9 +409,13 @@ impl Service {
             Proof::ClientSecret => {
                 let bits = zeroize::Zeroizing::new(random(self.random.as_ref()));
                 let secret = ClientSecret::new(credential.id, &bits);
+                let whose = match caller.actor.kind {
+                    ActorKind::Agent => For::Automation(agent.organization_id),
+                    _ => For::Operator,
+                };
                 let verifier = SecretVerifier {
                     check: self.secrets.mac(secret.expose()).check(),
-                    hash: self.secrets.hash(secret.clone()).await?,
+                    hash: self.secrets.hash(secret.clone(), whose).await?,
                 };
                 let record = CredentialRecord {
                     credential,
@@ -421,7 +425,7 @@ impl Service {
             }
             Proof::PublicKey(key) => {
                 credential.kind = CredentialKind::PublicKey;
-                credential.public_key = Some(key);
+                credential.public_key = Some(key.clone());
                 let record = CredentialRecord {
                     credential,
                     verifier: None,

@@ -25,6 +25,7 @@ mod ageing;
 mod assertions;
 mod bulk;
 mod evidence;
+mod hashing;
 mod jumps;
 mod power;
 mod retention;

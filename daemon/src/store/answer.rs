@@ -6,7 +6,9 @@ use std::sync::Arc;
 use agentidp_shared::{Agent, AgentStatus, Timestamp};
 
 use super::query::has_text;
-use super::{AgentFilter, AgentOrder, AgentPage, AgentPosition, AgentQuery, Stored};
+use super::{
+    AgentFilter, AgentOrder, AgentPage, AgentPosition, AgentQuery, PageRoom, Stored, agent_bytes,
+};
 
 impl AgentFilter {
     /// Whether it lets an agent through, of which the first credential expires at `expires_at`.
@@ -107,10 +109,12 @@ pub(crate) fn page_of(
         total: query.filter.text.is_none().then_some(total),
         ..AgentPage::default()
     };
-    while page.agents.len() < query.limit {
+    let mut room = PageRoom::new(query.limit);
+    while !room.is_full() {
         let Some((position, agent)) = rest.next() else {
             break;
         };
+        room.take(agent_bytes(&agent.record));
         page.agents.push(agent);
         page.next = rest.peek().map(|_| position);
     }

@@ -41,7 +41,8 @@ pub(crate) use commit::{
 };
 pub(crate) use durable::{CheckStatus, Step, Upkeep};
 pub(crate) use query::{
-    AgentFilter, AgentOrder, AgentPage, AgentPosition, AgentQuery, OneOf, first_expiry,
+    AgentFilter, AgentOrder, AgentPage, AgentPosition, AgentQuery, OneOf, PageRoom, agent_bytes,
+    first_expiry,
 };
 pub(crate) use record::{
     CredentialRecord, Record, RecordKey, Sealed, SecretVerifier, ServerSecret, ServerSecretName,

@@ -22,9 +22,9 @@ use super::check::{Current, check};
 use super::query::first_expiry;
 use super::{
     AgentPage, AgentQuery, Bundle, Commit, CommitError, Committed, CredentialRecord, EntryFilter,
-    EntryPage, Item, Read, ReadError, Record, RecordKey, Room, ServerSecret, ServerSecretName,
-    SigningKeyRecord, Space, Store, StoreStatus, Stored, StoredEntry, Temporary, TemporaryKey,
-    Usage, form,
+    EntryPage, Item, PageRoom, Read, ReadError, Record, RecordKey, Room, ServerSecret,
+    ServerSecretName, SigningKeyRecord, Space, Store, StoreStatus, Stored, StoredEntry, Temporary,
+    TemporaryKey, Usage, form,
 };
 use crate::metrics::store::StoreMetrics;
 
@@ -380,12 +380,18 @@ impl Store for ModelStore {
             .filter(|(entry, _)| before.is_none_or(|before| entry.seq < before));
         let entries = older
             .filter(|(entry, _)| filter.matches(entry))
-            .take(limit)
             .map(|(_, stored)| stored.clone());
-        let entries: Vec<_> = entries.collect();
+        let mut room = PageRoom::new(limit);
+        let entries: Vec<_> = entries
+            .take_while(|stored| {
+                let fits = !room.is_full();
+                room.take(stored.json.len());
+                fits
+            })
+            .collect();
         let next_before = entries
             .last()
-            .filter(|last| entries.len() == limit && last.seq > 0)
+            .filter(|last| room.is_full() && last.seq > 0)
             .map(|last| last.seq);
         Ok(EntryPage {
             entries,

@@ -110,12 +110,53 @@ pub(crate) struct AgentQuery {
 /// A page of agents.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct AgentPage {
-    /// The agents, in order; with free text they may be fewer than asked for though there are more.
+    /// The agents, in order; with free text, or when they are large, they may be fewer than asked for though
+    /// there are more.
     pub(crate) agents: Vec<Arc<Stored<Agent>>>,
     /// Where the next page begins. `None`: there is no more.
     pub(crate) next: Option<AgentPosition>,
     /// How many there are on all pages together; `None` when the filter has free text.
     pub(crate) total: Option<u64>,
+}
+
+/// The most bytes that a page has before its last record: a page of the largest records would be a hundred times
+/// as large as one of usual ones, and whoever asks may never take it.
+pub(crate) const PAGE_BYTES: usize = 512 * 1_024;
+
+/// What a page may still take. The first record always has room.
+#[derive(Debug)]
+pub(crate) struct PageRoom {
+    records: usize,
+    bytes: usize,
+}
+
+impl PageRoom {
+    /// The room of a page of at most `limit` records.
+    pub(crate) const fn new(limit: usize) -> Self {
+        Self {
+            records: limit,
+            bytes: PAGE_BYTES,
+        }
+    }
+
+    /// Whether nothing more goes in.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.records == 0 || self.bytes == 0
+    }
+
+    /// Takes the room of a record of `bytes`.
+    pub(crate) const fn take(&mut self, bytes: usize) {
+        self.records = self.records.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+}
+
+/// About how many bytes an agent takes on a page: what its owner chooses freely, and the rest.
+pub(crate) fn agent_bytes(agent: &Agent) -> usize {
+    const REST: usize = 256;
+    let capabilities = agent.capabilities.iter().map(|it| it.as_str().len());
+    let audiences = agent.audiences.iter().map(|it| it.as_str().len());
+    REST + agent.metadata.size() + capabilities.chain(audiences).sum::<usize>()
 }
 
 /// When the first of an agent's credentials expires that no other replaces: those that are stored as

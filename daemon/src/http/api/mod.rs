@@ -210,7 +210,20 @@ async fn work(
         _ => error.into(),
     })?;
     let (service, asking) = (Arc::clone(&app.service), caller.clone());
-    let answer = run(app, caller, operation, parts, body).await;
+    let organization = caller.reach.single();
+    let answer = match app.unsent.check(organization) {
+        Ok(()) => run(Arc::clone(&app), caller, operation, parts, body).await,
+        Err(error) => Err(error.into()),
+    };
+    let answer = answer.and_then(|answer| {
+        let body = answer.body.clone();
+        let body = if operation.is_read() {
+            app.unsent.told(organization, body)?
+        } else {
+            app.unsent.done(organization, body)
+        };
+        Ok(Answer { body, ..answer })
+    });
     // Whatever was attempted is part of the log, whatever came of it. What changes something has its
     // entry from whoever changed it.
     match &answer {

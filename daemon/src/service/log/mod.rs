@@ -16,23 +16,31 @@ use agentidp_shared::merkle::{
     Checkpoint, Edge, Grown, NodeHash, Note, Signature, TileError, TlogProof, VerifierKey,
     prove_consistency, prove_inclusion, root,
 };
-use agentidp_shared::{Code, FieldError};
+use agentidp_shared::{Code, FieldError, OrganizationId};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Caller, Service, ServiceError};
-use crate::store::ReadError;
+use crate::shares::Shares;
+use crate::store::{ReadError, StoredEntry};
 pub(crate) use export::{ExportChunk, ExportRange};
 pub(crate) use keys::{Handover, Held, LogKeys, rotate};
 
 /// How long a proof waits for a checkpoint that covers it. There is one each second.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How many may wait for such a checkpoint, and how many for one organization.
+const WAITING: usize = 256;
+/// See [`WAITING`].
+pub(super) const WAITING_OF_ONE: usize = 32;
+
 /// What signs checkpoints, and the newest.
 pub(super) struct Log {
     keys: LogKeys,
     newest: watch::Sender<Option<Arc<Signed>>>,
+    /// Those who wait for the next, by organization; operators of all of them are one more.
+    waiting: Shares<Option<OrganizationId>>,
     /// How far each way off the machine has got.
     deliveries: Mutex<BTreeMap<&'static str, Delivery>>,
 }
@@ -79,6 +87,7 @@ impl Log {
         Self {
             keys,
             newest: watch::Sender::new(None),
+            waiting: Shares::new(WAITING, WAITING_OF_ONE),
             deliveries: Mutex::default(),
         }
     }
@@ -216,9 +225,46 @@ impl Service {
         seq: u64,
     ) -> Result<TlogProof, ServiceError> {
         let entry = self.find_entry(caller, seq).await?;
-        let signed = self.checkpoint_of(seq + 1).await?;
+        let signed = self.checkpoint_with(caller, seq).await?;
+        self.proof_of(entry, signed).await
+    }
+
+    /// The newest checkpoint, as soon as it is of a log with the entry `seq`, which there is. That can take a
+    /// second, so only so many may wait.
+    ///
+    /// # Errors
+    ///
+    /// `OVERLOADED`, and those of [`newest_checkpoint`](Self::newest_checkpoint).
+    pub(crate) async fn checkpoint_with(
+        &self,
+        caller: &Caller,
+        seq: u64,
+    ) -> Result<Arc<Signed>, ServiceError> {
+        let newest = self.log.newest.borrow().clone();
+        if let Some(signed) = newest.filter(|signed| signed.size() > seq) {
+            return Ok(signed);
+        }
+        let place = self.log.waiting.take(caller.reach.single(), 1);
+        let _place = place.ok_or_else(|| {
+            let message =
+                "too many wait for the proof of an entry of this second: ask again in a second";
+            ServiceError::new(Code::Overloaded, message)
+        })?;
+        self.checkpoint_of(seq + 1).await
+    }
+
+    /// The proof that `entry` is in the log of a checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub(crate) async fn proof_of(
+        &self,
+        entry: StoredEntry,
+        signed: Arc<Signed>,
+    ) -> Result<TlogProof, ServiceError> {
         self.read(move |store| {
-            let edge = &signed.edge;
+            let (edge, seq) = (&signed.edge, entry.seq);
             Ok(TlogProof {
                 entry: entry.json.to_vec(),
                 index: seq,

@@ -2,9 +2,10 @@
 
 use agentidp_shared::merkle::export::{Report, verify_export};
 use agentidp_shared::merkle::{Checkpoint, NodeHash, verify_consistency};
+use futures_util::FutureExt as _;
 
 use super::*;
-use crate::service::log::{ExportRange, Handover, LogKeys, Signed, rotate};
+use crate::service::log::{ExportRange, Handover, LogKeys, Signed, WAITING_OF_ONE, rotate};
 
 pub(super) const ALL: ExportRange = ExportRange {
     organization: None,
@@ -64,6 +65,34 @@ async fn every_entry_can_be_exported_and_proved() {
         assert_eq!(proof.verify(verifier).unwrap().size, size);
     }
     assert!(bench.service.prove_entry(&caller, size).await.is_err());
+}
+
+#[tokio::test]
+async fn only_so_many_of_one_organization_wait_for_a_checkpoint() {
+    let bench = Bench::new().await;
+    let issued = bench.credential().await;
+    bench.sign().await;
+    bench.token(&issued).await.unwrap();
+    let seq = *bench.store.head().borrow() - 1;
+    let [one, other] = [1, 2].map(|number| Caller {
+        reach: Reach::Organizations([OrganizationId::from_bytes([number; 16])].into()),
+        ..bench.operator()
+    });
+    let wait = |caller| Box::pin(bench.service.checkpoint_with(caller, seq));
+    let mut waiting: Vec<_> = (0..WAITING_OF_ONE).map(|_| wait(&one)).collect();
+    for one in &mut waiting {
+        assert!(one.as_mut().now_or_never().is_none());
+    }
+    let refused = wait(&one).await.map(|signed| signed.size());
+    assert_eq!(refused.unwrap_err().code, Code::Overloaded);
+    let mut served = wait(&other);
+    assert!(served.as_mut().now_or_never().is_none());
+    bench.sign().await;
+    assert!(served.await.is_ok());
+    for one in waiting {
+        assert!(one.await.is_ok());
+    }
+    assert!(wait(&one).await.is_ok());
 }
 
 #[tokio::test]

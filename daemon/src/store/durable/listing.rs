@@ -9,7 +9,9 @@ use super::directory::Directory;
 use super::state::State;
 use super::table::{Row, Table};
 use crate::store::query::has_text;
-use crate::store::{AgentFilter, AgentOrder, AgentPage, AgentPosition, AgentQuery, ReadError};
+use crate::store::{
+    AgentFilter, AgentOrder, AgentPage, AgentPosition, AgentQuery, PageRoom, ReadError, agent_bytes,
+};
 
 /// How many rows are looked at before those who wait to change the directory get their turn.
 const CHUNK: usize = 32_768;
@@ -392,15 +394,16 @@ impl State {
             total: text.is_none().then_some(total),
             ..AgentPage::default()
         };
-        let mut rest = beyond;
+        let (mut rest, mut room) = (beyond, PageRoom::new(query.limit));
         for found in found {
-            if page.agents.len() == query.limit {
+            if room.is_full() {
                 break;
             }
             rest -= 1;
             let agent = self.agent_once(found.id)?;
             let has = |text: &String| agent.as_ref().is_some_and(|it| has_text(&it.record, text));
             if text.as_ref().is_none_or(has) {
+                room.take(agent.as_ref().map_or(0, |it| agent_bytes(&it.record)));
                 page.agents.extend(agent);
             }
             page.next = (rest > 0).then(|| found.into_position(query.order));

@@ -61,8 +61,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     AgentPage, AgentQuery, Bundle, Commit, CommitError, Committed, CredentialRecord, EntryFilter,
-    EntryPage, Read, Record, RecordKey, ServerSecret, ServerSecretName, SigningKeyRecord, Store,
-    StoreStatus, Stored, StoredEntry, Temporary, TemporaryKey, Usage,
+    EntryPage, PageRoom, Read, Record, RecordKey, ServerSecret, ServerSecretName, SigningKeyRecord,
+    Store, StoreStatus, Stored, StoredEntry, Temporary, TemporaryKey, Usage,
 };
 use crate::metrics::store::StoreMetrics;
 pub(crate) use care::{Trial, try_index};
@@ -308,13 +308,10 @@ impl Store for JournaledStore {
     ) -> Read<EntryPage> {
         let end = *self.state.head.borrow();
         let mut end = before.map_or(end, |before| before.min(end));
-        let mut page = EntryPage::default();
+        let (mut page, mut room) = (EntryPage::default(), PageRoom::new(limit));
         let (mut opened, mut looked_at) = (0, 0);
         while end > 0 {
-            if opened == BUNDLES_PER_PAGE
-                || looked_at == SUMMARIES_PER_PAGE
-                || page.entries.len() == limit
-            {
+            if opened == BUNDLES_PER_PAGE || looked_at == SUMMARIES_PER_PAGE || room.is_full() {
                 page.next_before = Some(end);
                 break;
             }
@@ -329,11 +326,12 @@ impl Store for JournaledStore {
                     .rev()
                     .filter(|entry| entry.seq < end)
                 {
-                    if page.entries.len() == limit {
+                    if room.is_full() {
                         page.next_before = Some(entry.seq + 1);
                         return Ok(page);
                     }
                     if filter.matches_stored(&entry) {
+                        room.take(entry.json.len());
                         page.entries.push(entry);
                     }
                 }

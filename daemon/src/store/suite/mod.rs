@@ -4,6 +4,7 @@
 pub(crate) mod queries;
 pub(crate) mod steps;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use agentidp_shared::merkle::NodeHash;
@@ -13,9 +14,11 @@ use agentidp_shared::{
     OrganizationStatus, Outcome, Pruned, TargetKind, Timestamp, Via,
 };
 
+use super::query::PAGE_BYTES;
 use super::{
-    AgentPosition, AgentQuery, Commit, CommitError, Conflict, CredentialRecord, EntryFilter, Quota,
-    Record, RecordKey, SecretVerifier, Store, Temporary, TemporaryKey,
+    AgentFilter, AgentOrder, AgentPosition, AgentQuery, Commit, CommitError, Conflict,
+    CredentialRecord, EntryFilter, Quota, Record, RecordKey, SecretVerifier, Store, Temporary,
+    TemporaryKey,
 };
 
 /// One test of each behaviour, on the stores that `$make` makes: it gives the store, and whatever
@@ -33,6 +36,7 @@ macro_rules! every_store {
             entries_are_numbered_without_gaps_and_read_in_pages,
             a_filter_finds_what_it_asks_for_in_any_bundle,
             lists_are_newest_first_and_continue,
+            a_page_of_large_records_is_shorter_and_leaves_none_out,
             the_last_use_is_drawn_from_the_log,
             the_head_tells_of_every_commit,
             an_entry_that_is_too_large_is_refused_alone,
@@ -455,6 +459,36 @@ pub(crate) async fn lists_are_newest_first_and_continue(store: Arc<dyn Store>) {
         .organizations(Some(organizations[1].record.id), 9)
         .unwrap();
     assert_eq!(older.len(), 2);
+}
+
+pub(crate) async fn a_page_of_large_records_is_shorter_and_leaves_none_out(store: Arc<dyn Store>) {
+    const LARGE: usize = 2_048 * 100;
+    let notes = (0..100).map(|number| (format!("note-{number}"), "n".repeat(2_048)));
+    let metadata = Metadata::try_from(notes.collect::<BTreeMap<_, _>>()).unwrap();
+    for number in 1..=9 {
+        let mut large = agent(number, &format!("a{number}@acme.example"), 1);
+        large.metadata = metadata.clone();
+        store.commit(put_agent(large)).await.unwrap();
+    }
+    let mut query = AgentQuery {
+        filter: AgentFilter::default(),
+        order: AgentOrder::Created,
+        is_descending: false,
+        after: None,
+        limit: 100,
+    };
+    let mut seen = Vec::new();
+    loop {
+        let page = store.agents(&query).unwrap();
+        assert!((1..=PAGE_BYTES / LARGE + 1).contains(&page.agents.len()));
+        seen.extend(page.agents.iter().map(|it| it.record.email.to_string()));
+        query.after = page.next;
+        if query.after.is_none() {
+            break;
+        }
+    }
+    let all: Vec<_> = (1..=9).map(|it| format!("a{it}@acme.example")).collect();
+    assert_eq!(seen, all);
 }
 
 pub(crate) async fn the_last_use_is_drawn_from_the_log(store: Arc<dyn Store>) {
