@@ -30,9 +30,10 @@ const REMEMBERED: usize = 100_000;
 /// one organization.
 const VERIFYING: usize = 128;
 const VERIFYING_OF_ONE: usize = VERIFYING / 2;
-/// How many new secrets may wait for automation, and how many for that of one organization.
-const ISSUING: usize = 32;
-const ISSUING_OF_ONE: usize = 4;
+/// How many new secrets may wait for automation, and how many for that of one organization: a fleet may rotate
+/// its own at once.
+const ISSUING: usize = 64;
+const ISSUING_OF_ONE: usize = 16;
 /// How many new secrets may wait for operators.
 const OPERATING: usize = 16;
 
@@ -340,7 +341,7 @@ mod tests {
             Box::pin(hasher.hash(secret(number), For::Automation(organization)))
         };
         let mut issuing = Vec::new();
-        for number in 1..=8 {
+        for number in 1..=4 {
             for _ in 0..ISSUING_OF_ONE {
                 let mut one = issue(number);
                 assert!(one.as_mut().now_or_never().is_none());
@@ -357,7 +358,7 @@ mod tests {
             assert!(one.as_mut().now_or_never().is_none());
         }
         assert_eq!(verify(ONE).await, Verdict::Overloaded);
-        assert_eq!(hasher.load().refused, 10);
+        assert_eq!(hasher.load().refused, 6);
         let mut other = Box::pin(verify(OrganizationId::from_bytes([2; 16])));
         let mut operator = Box::pin(hasher.hash(secret(3), For::Operator));
         assert!(other.as_mut().now_or_never().is_none());
