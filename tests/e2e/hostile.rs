@@ -96,6 +96,7 @@ fn look(daemon: &TestDaemon) -> (TestConsole, [Vec<String>; 2]) {
     console.press("\r");
     console.wait_for("notes");
     console.wait_for("no credentials");
+    console.wait_for("peak 0");
     let detail = rows(&console);
     (console, [list, detail])
 }
