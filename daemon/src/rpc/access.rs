@@ -13,9 +13,10 @@ use tonic::body::Body;
 use tower::{Layer, Service as TowerService};
 use tracing::Instrument as _;
 
+use super::door::Calling;
 use super::error::status;
 use super::measure;
-use super::peer::{Calling, Peer};
+use super::peer::Peer;
 use super::policy::{Operators, Rule, Standing, rule_of};
 use super::presence::Unanswered;
 use crate::sending::Sending;

@@ -12,6 +12,7 @@ mod audit;
 mod backup;
 mod change;
 mod credential;
+mod door;
 mod error;
 mod key;
 mod measure;
@@ -89,7 +90,7 @@ pub(crate) async fn serve(
 
     let (connections, incoming) = tokio::sync::mpsc::channel(ACCEPTED);
     let open = presence::Connections::default();
-    let door = peer::Door {
+    let door = door::Door {
         open: open.clone(),
         service: Arc::clone(&service),
         operators: operators.clone(),
@@ -97,7 +98,7 @@ pub(crate) async fn serve(
         stopping: stopping.clone(),
         served: connections,
     };
-    tokio::spawn(peer::accept(listener, door));
+    tokio::spawn(door::accept(listener, door));
     Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
