@@ -120,16 +120,22 @@ impl Server {
         self.place.path().join("operator.sock")
     }
 
+    /// What the daemon says of itself, over a connection of its own: the other has not been looked after
+    /// while something else was measured.
+    fn status(&self) -> anyhow::Result<agentidp_proto::v1::Status> {
+        Operator::connect(&self.socket())?.status()
+    }
+
     /// Where it listens for agents.
     pub(crate) fn address(&self) -> anyhow::Result<SocketAddr> {
-        let text = self.operator.status()?.http_address;
+        let text = self.status()?.http_address;
         text.parse()
             .with_context(|| format!("not an address: {text}"))
     }
 
     /// What it has used and written so far.
     pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
-        let store = self.operator.status()?.store;
+        let store = self.status()?.store;
         Ok(Usage {
             cpu: self.cpu()?,
             journal_bytes: store.context("no store in the status")?.journal_bytes,
