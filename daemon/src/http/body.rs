@@ -25,6 +25,20 @@ pub(super) enum BodyError {
     Broken,
 }
 
+/// Whether a body of this media type is of `essence`, and in no charset but UTF-8.
+pub(super) fn is_utf_8(media_type: &str, essence: &str) -> bool {
+    let mut parts = media_type.split(';').map(str::trim);
+    let is_it = parts
+        .next()
+        .is_some_and(|it| it.eq_ignore_ascii_case(essence));
+    is_it
+        && parts.all(|parameter| {
+            let (name, value) = parameter.split_once('=').unwrap_or_default();
+            name.eq_ignore_ascii_case("charset")
+                && value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+        })
+}
+
 /// Reads a body of at most [`MAX_BODY`] bytes, within [`BODY_TIMEOUT`].
 ///
 /// One that is larger is read on for a while before it is refused: a client that is still writing when

@@ -145,15 +145,7 @@ fn is_form(headers: &HeaderMap) -> bool {
     let (Some(Ok(media_type)), None) = (types.next().map(|it| it.to_str()), types.next()) else {
         return false;
     };
-    let mut parts = media_type.split(';').map(str::trim);
-    let essence = parts.next().unwrap_or_default();
-    let is_utf_8 = |parameter: &str| match parameter.split_once('=') {
-        Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
-            value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
-        }
-        _ => true,
-    };
-    essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") && parts.all(is_utf_8)
+    body::is_utf_8(media_type, "application/x-www-form-urlencoded")
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use ratatui::style::Style;
 
 use crate::client::SECONDS;
 use crate::duration;
-use crate::text::{fit, thousands};
+use crate::text::{counted, fit, thousands};
 use crate::tui::state::{Link, State};
 use crate::tui::style::{faint, heading};
 
@@ -79,10 +79,10 @@ pub(super) fn render(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
         (
             "LOG",
             format!(
-                "{} entries, journal of {} MiB in {} segments",
+                "{} entries, journal of {} MiB in {}",
                 thousands(store.entries),
                 thousands(mib),
-                store.journal_segments
+                counted(store.journal_segments, "segment")
             ),
         ),
         ("RETENTION", status.retention.to_string()),

@@ -12,6 +12,7 @@ use http::{HeaderName, HeaderValue};
 use super::error::ApiError;
 use super::json::Members;
 use super::{App, BodyRule};
+use crate::http::body::is_utf_8;
 use crate::http::form::decode;
 use crate::service::{Caller, IdempotencyKey};
 
@@ -168,27 +169,13 @@ fn read_body(rule: BodyRule, headers: &HeaderMap, body: &[u8]) -> Result<Members
         BodyRule::Optional | BodyRule::Required => {}
     }
     let media_type = single(headers, &CONTENT_TYPE)?.unwrap_or_default();
-    if !is_json(media_type) {
+    if !is_utf_8(media_type, "application/json") {
         return Err(ApiError::new(
             Code::UnsupportedMediaType,
             "the body must be application/json in UTF-8, and its Content-Type must say so",
         ));
     }
     Members::parse(body)
-}
-
-/// Whether a media type is `application/json`, with no charset but UTF-8.
-fn is_json(media_type: &str) -> bool {
-    let mut parts = media_type.split(';').map(str::trim);
-    let is_json = parts
-        .next()
-        .is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"));
-    is_json
-        && parts.all(|parameter| {
-            let (name, value) = parameter.split_once('=').unwrap_or_default();
-            name.eq_ignore_ascii_case("charset")
-                && value.trim_matches('"').eq_ignore_ascii_case("utf-8")
-        })
 }
 
 /// The parameters of a query that have not been taken yet; none stands twice.
@@ -315,7 +302,7 @@ mod tests {
             "Application/JSON; charset=utf-8",
             "application/json;charset=\"UTF-8\"",
         ] {
-            assert!(is_json(good), "{good}");
+            assert!(is_utf_8(good, "application/json"), "{good}");
         }
         for bad in [
             "",
@@ -325,7 +312,7 @@ mod tests {
             "application/json; x=y",
             "application/merge-patch+json",
         ] {
-            assert!(!is_json(bad), "{bad}");
+            assert!(!is_utf_8(bad, "application/json"), "{bad}");
         }
     }
 

@@ -44,6 +44,19 @@ fn moved() -> Vec<Pinned> {
     .collect()
 }
 
+/// In the dialog that suspends all agents of an owner, once the daemon has counted them.
+fn suspending_what_a_filter_lets_through() -> World {
+    let mut world = World::live();
+    world.key("/");
+    world.type_text("owner=billing");
+    world.key("enter");
+    world.page(0, agents(), None);
+    world.keys(&["A", "s"]);
+    world.bulk(sums(), Some(Ok(())));
+    world.wait(250);
+    world
+}
+
 #[test]
 fn the_daemon_sorts_and_the_other_way_round_too() {
     let mut world = World::live();
@@ -308,14 +321,7 @@ fn what_hangs_on_a_change_is_read_when_its_dialog_opens() {
 
 #[test]
 fn what_a_filter_suspended_is_taken_back_one_by_one_at_the_revision_that_it_came_to() {
-    let mut world = World::live();
-    world.key("/");
-    world.type_text("owner=billing");
-    world.key("enter");
-    world.page(0, agents(), None);
-    world.keys(&["A", "s"]);
-    world.bulk(sums(), Some(Ok(())));
-    world.wait(250);
+    let mut world = suspending_what_a_filter_lets_through();
     world.type_text("incident");
     world.key("tab");
     world.type_text("4");
@@ -342,14 +348,7 @@ fn what_a_filter_suspended_is_taken_back_one_by_one_at_the_revision_that_it_came
 
 #[test]
 fn enter_goes_through_the_fields_to_what_they_are_for() {
-    let mut world = World::live();
-    world.key("/");
-    world.type_text("owner=billing");
-    world.key("enter");
-    world.page(0, agents(), None);
-    world.keys(&["A", "s"]);
-    world.bulk(sums(), Some(Ok(())));
-    world.wait(250);
+    let mut world = suspending_what_a_filter_lets_through();
     world.type_text("odd");
     world.key("enter");
     world.type_text("4");
