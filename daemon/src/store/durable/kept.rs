@@ -211,6 +211,9 @@ impl Kept {
         let over = expired.uncounted.split_off(rest);
         expired.uncounted.shrink_to(MANY);
         drop(expired);
+        if over.is_empty() {
+            return Ok(false);
+        }
         let mut batch = Batch::default();
         {
             let live = self.live.read();
@@ -221,7 +224,7 @@ impl Kept {
         }
         self.database
             .write(|trees| trees.kept.apply_batch(batch.clone()))?;
-        Ok(!over.is_empty())
+        Ok(true)
     }
 
     /// Until when something is kept, expired or not; `None` when it is not.

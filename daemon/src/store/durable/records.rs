@@ -111,11 +111,17 @@ impl Index {
             surplus.remove(part_key(&key, part));
         }
         let writing = (parts.max(parts_before) > 0).then(|| self.parts_lock.write());
+        // sled writes its buffer out twice for a batch, also for an empty one.
         self.database.write(|trees| {
-            trees.parts.apply_batch(needed.clone())?;
+            if parts > 0 {
+                trees.parts.apply_batch(needed.clone())?;
+            }
             trees.records.insert(&key, value.as_slice())?;
             // Last: as long as the record of before stands there, it needs them.
-            trees.parts.apply_batch(surplus.clone())
+            if parts < parts_before {
+                trees.parts.apply_batch(surplus.clone())?;
+            }
+            Ok(())
         })?;
         drop(writing);
         tally.records.add(&key, seq);
