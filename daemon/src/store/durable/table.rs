@@ -371,22 +371,61 @@ impl Table {
     fn put_rows_in_order(&mut self) {
         let mut order: Vec<_> = (0..self.rows.len()).map(number).collect();
         order.sort_unstable_by_key(|row| self.id(*row));
-        // Where they are: columns made anew beside the old would be kept as memory for good.
-        for place in 0..order.len() {
-            let moved = |row: &usize| order.get(*row).map(|row| *row as usize);
-            // What stood before this place has been put elsewhere, in exchange for what came there.
-            let mut row = moved(&place);
-            while row.is_some_and(|row| row < place) {
-                row = row.as_ref().and_then(moved);
-            }
-            if let Some(row) = row {
+        // Where they are: columns made anew beside the old would be kept as memory for good. What stood
+        // at the begin of a circle is passed on until its end.
+        for begin in 0..order.len() {
+            let mut place = begin;
+            while let Some(slot) = order.get_mut(place) {
+                let row = std::mem::replace(slot, number(place)) as usize;
+                if row == begin {
+                    break;
+                }
                 self.rows.swap(place, row);
                 self.ids.swap(place, row);
                 self.last_auths.swap(place, row);
                 self.expiries.swap(place, row);
                 self.email_starts.swap(place, row);
+                place = row;
             }
         }
         self.put_emails_in_order();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_the_order_they_were_loaded_in_each_agent_keeps_what_is_its_own() {
+        let mut table = Table::default();
+        let id = |n: u8| AgentId::from_bytes([n; 16]);
+        let email = |n: u8| format!("{n}{}@x", "a".repeat(usize::from(n)));
+        // Circles of several lengths: of one, of two, and of all the rest.
+        for n in [0, 2, 1, 9, 3, 7, 5, 4, 8, 6] {
+            table.load(&Facts {
+                id: id(n),
+                organization: OrganizationId::from_bytes([n % 3; 16]),
+                email: &email(n),
+                owner: "o",
+                capabilities: "",
+                status: AgentStatus::Active,
+                agent_type: AgentType::Router,
+                deployment_env: DeploymentEnv::Staging,
+            });
+        }
+        let held = |n: u8| (CredentialId::from_bytes([n; 16]), id(n), i64::from(n));
+        table.complete((0..10).rev().map(held).collect(), vec![(id(4), 44)]);
+        for n in 0..10 {
+            let row = table.find(id(n)).unwrap();
+            assert_eq!(row, u32::from(n), "rows are in the order of the ids");
+            assert_eq!(table.email(row), email(n).as_bytes());
+            assert_eq!(table.find_email(&email(n)), Some(id(n)));
+            assert_eq!(table.expires(row), i64::from(n));
+            assert_eq!(table.last_auth(row), if n == 4 { 44 } else { 0 });
+            let organization = table.row(row).unwrap().organization;
+            let organization = table.organizations.id(organization);
+            assert_eq!(organization, Some(OrganizationId::from_bytes([n % 3; 16])));
+        }
     }
 }

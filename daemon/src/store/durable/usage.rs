@@ -13,7 +13,7 @@ use super::index::Index;
 use crate::store::{ReadError, Usage};
 
 /// What uses are counted of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum UsageKey {
     /// An agent.
     Agent(AgentId),

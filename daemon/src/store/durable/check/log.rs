@@ -1,6 +1,6 @@
 //! What the journal says, and with it the audit log: everything else is held against that.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
 
 use agentidp_shared::merkle::{Edge, NodeHash};
@@ -31,11 +31,11 @@ pub(super) fn short(hash: &Hash) -> Short {
     hash.first_chunk().copied().unwrap_or_default()
 }
 
-/// What names a record in a map of many.
-pub(super) fn name_of(kind: TargetKind, id: &str) -> Short {
-    short(&sha256(
-        &[kind.as_str().as_bytes(), b"\0", id.as_bytes()].concat(),
-    ))
+/// What names a record in a map of many. Two of the same would be a finding.
+pub(super) fn name_of(kind: TargetKind, id: &str) -> u64 {
+    let hash = sha256(&[kind.as_str().as_bytes(), b"\0", id.as_bytes()].concat());
+    let first = hash.first_chunk().copied().unwrap_or_default();
+    u64::from_be_bytes(first)
 }
 
 /// The last change of a record.
@@ -69,12 +69,13 @@ pub(super) struct Expected {
     pub(super) promises: Vec<Promise>,
     /// Whether the journal goes back to the first entry.
     pub(super) is_whole: bool,
-    /// The last change of each record.
-    pub(super) records: HashMap<Short, Last>,
+    /// The last change of each record, by its name ([`name_of`]). There may be a million: a tree does not
+    /// double where it grows.
+    pub(super) records: BTreeMap<u64, Last>,
     /// What is kept for a time: the entry, and what it is.
     pub(super) kept: HashMap<TemporaryKey, (u64, Temporary)>,
     /// How records were used.
-    pub(super) uses: HashMap<UsageKey, Count>,
+    pub(super) uses: BTreeMap<UsageKey, Count>,
     /// The latest time of an entry, in milliseconds: what had expired by then may be gone, also when the
     /// clock was set back later.
     pub(super) latest: i64,
