@@ -16,6 +16,11 @@ use agentidp_daemon::{
     rotate_log_key, run, verify_backup,
 };
 use clap::{CommandFactory as _, Parser as _};
+use tikv_jemallocator::Jemalloc;
+
+/// It gives memory back that a check or a burst has used; `.cargo/config.toml` has its settings.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     lifecycle::keep_files_private();

@@ -42,6 +42,7 @@ mod tiles;
 mod upkeep;
 mod usage;
 mod verify;
+mod window;
 
 #[cfg(test)]
 pub(crate) mod tests;
