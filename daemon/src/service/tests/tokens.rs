@@ -557,3 +557,20 @@ async fn a_token_is_dated_after_what_ended_others_though_the_clock_has_gone_back
     assert_eq!(seen.iat, bench.clock.now().as_secs() + 3_600);
     assert_eq!(seen.exp, seen.iat + 900);
 }
+
+#[tokio::test]
+async fn an_agents_activity_counts_who_gives_its_id_and_does_not_prove_to_be_it() {
+    let bench = Bench::new().await;
+    let issued = bench.credential().await;
+    bench.token(&issued).await.unwrap();
+    let guessed = agentidp_shared::ClientSecret::new(issued.credential.id, &[1; 32]);
+    let guess = Issued {
+        secret: Some(guessed),
+        ..bench.credential().await
+    };
+    assert_eq!(bench.token(&guess).await.err(), Some(Code::WrongSecret));
+    let operator = bench.operator();
+    let activity = bench.service.agent_activity(&operator, AGENT).unwrap();
+    assert_eq!(activity.issued.last(), Some(&1));
+    assert_eq!(activity.denied.last(), Some(&1));
+}
