@@ -4,6 +4,8 @@
 //! entry of its own. So what the caller was told is what is done, whatever is registered meanwhile,
 //! and ending half way leaves a log that says how far it came.
 
+use std::sync::Arc;
+
 use agentidp_shared::agent::Transition;
 use agentidp_shared::{Action, AgentId, Code, OrganizationId, Reason};
 use tokio::sync::mpsc;
@@ -151,7 +153,7 @@ impl Service {
     ///
     /// When not the agent but the daemon is at fault, or stops; those before it have been moved.
     pub(crate) async fn run_transitions(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         plan: BulkPlan,
         progress: &mpsc::Sender<Progress>,
@@ -198,7 +200,7 @@ impl Service {
     }
 
     async fn transition_one(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         plan: &BulkPlan,
         id: AgentId,

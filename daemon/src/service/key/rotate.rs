@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use agentidp_shared::{Action, Code, Entry, KeyState, Outcome, Reason, ScheduledKey};
-use tracing::Instrument as _;
 
 use super::{put, withdrawn};
 use crate::service::idempotency::Made;
-use crate::service::{Caller, Reach, Service, ServiceError};
+use crate::service::{Caller, Reach, Service, ServiceError, to_its_end};
 
 /// Which rotation is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,12 +69,7 @@ impl Service {
             ));
         };
         let (service, caller) = (Arc::clone(self), caller.clone());
-        let rotating = async move { service.rotate(&caller, &rotation, &reason).await };
-        let rotated = tokio::spawn(rotating.in_current_span()).await;
-        rotated.map_err(|error| {
-            let message = format!("rotating the signing keys failed: {error}");
-            ServiceError::new(Code::Internal, message)
-        })?
+        to_its_end(async move { service.rotate(&caller, &rotation, &reason).await }).await
     }
 
     async fn rotate(

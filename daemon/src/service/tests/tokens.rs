@@ -300,12 +300,8 @@ async fn a_tier_ends_at_its_number_of_agents_and_tokens() {
         tokens_per_month: Some(2),
     };
     let tier: agentidp_shared::Tier = "tiny".parse().unwrap();
-    bench
-        .service
-        .settings
-        .tiers
-        .limits
-        .insert(tier.clone(), limits);
+    let tiers = &mut bench.settings().tiers;
+    tiers.limits.insert(tier.clone(), limits);
     let update = OrganizationUpdate {
         tier: Some(tier),
         ..OrganizationUpdate::default()
