@@ -15,7 +15,8 @@ use crate::store::{AgentFilter, AgentOrder, AgentQuery};
 
 /// How many agents are found at a time.
 const PAGE: usize = 1_000;
-/// After how many agents the caller hears how far it is.
+/// After how many agents at the most the caller hears how far it is. One who keeps up hears of each that is
+/// moved, and can take back what was done until it went away.
 const BATCH: usize = 50;
 
 /// What is to be done to which agents.
@@ -184,7 +185,8 @@ impl Service {
                 }
             }
             untold += 1;
-            if untold == BATCH {
+            let keeps_up = !plan.is_dry_run && progress.capacity() > 0;
+            if untold == BATCH || keeps_up {
                 untold = 0;
                 let told = now.clone();
                 now.moved.clear();

@@ -114,11 +114,10 @@ async fn nothing_more_is_moved_when_nobody_listens_any_more() {
     ended.unwrap();
     let Progress { matched, done, .. } = first.unwrap();
     assert_eq!(matched, 300);
-    let suspended = bench.suspended().await;
-    assert!(
-        (usize::try_from(done).unwrap()..300).contains(&suspended),
-        "{suspended}"
-    );
+    // Of those that were moved only the one that was under way was not told.
+    let (done, suspended) = (usize::try_from(done).unwrap(), bench.suspended().await);
+    assert!((done..=done + 1).contains(&suspended), "{suspended}");
+    assert!(suspended < 300);
 }
 
 #[tokio::test]
