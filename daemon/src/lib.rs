@@ -12,6 +12,7 @@ pub mod telemetry;
 
 mod backup;
 mod clock;
+mod closed_store;
 mod commands;
 mod crypto;
 mod daemon;
@@ -25,6 +26,7 @@ mod service;
 mod shares;
 mod sink;
 mod store;
+mod timers;
 mod upkeep;
 mod witness;
 
