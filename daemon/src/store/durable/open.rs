@@ -13,7 +13,7 @@ use super::head::{Head, check_head};
 use super::index::Index;
 use super::journal::{self, End, Journal, Position};
 use super::keeper::Keeper;
-use super::layout::Layout;
+use super::layout::{Layout, space};
 use super::room::Disk;
 use super::sequencer::Sequencer;
 use super::tally::Mark;
@@ -109,9 +109,7 @@ impl JournaledStore {
 
 /// Refuses to begin on a disk that is all but full.
 pub(super) fn check_room(root: &Path) -> Result<(), OpenError> {
-    let disk =
-        nix::sys::statvfs::statvfs(root).map_err(|error| OpenError::io(root)(error.into()))?;
-    let free = disk.blocks_available().saturating_mul(disk.fragment_size());
+    let free = space(root).map_err(OpenError::io(root))?.free;
     if free < MIN_FREE {
         return Err(OpenError::DiskFull {
             path: root.to_owned(),
