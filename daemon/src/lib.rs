@@ -11,6 +11,7 @@ pub mod store_commands;
 pub mod telemetry;
 
 mod backup;
+mod busy;
 mod clock;
 mod closed_store;
 mod commands;

@@ -13,12 +13,11 @@ use tonic::body::Body;
 use tower::{Layer, Service as TowerService};
 use tracing::Instrument as _;
 
-use super::door::Calling;
+use super::calls::{Unanswered, Unsent};
 use super::error::status;
 use super::measure;
 use super::peer::Peer;
 use super::policy::{Operators, Standing};
-use super::presence::Unanswered;
 use super::table::{Rule, rule_of};
 use crate::sending::Sending;
 use crate::service::{Caller, IdempotencyKey, Reach, Service, ServiceError};
@@ -56,7 +55,7 @@ impl AccessLayer {
         &self,
         peer: &Arc<Peer>,
         standing: &Standing,
-    ) -> Result<(Share<u32>, Calling), ServiceError> {
+    ) -> Result<(Share<u32>, Unsent), ServiceError> {
         let most = match standing.role {
             Role::Admin => CALLS,
             Role::Operator | Role::Auditor => CALLS - CALLS_OF_ONE,
@@ -206,10 +205,8 @@ where
             .and_then(|id| id.to_str().ok()?.parse::<RequestId>().ok());
         let request_id = named.unwrap_or_else(|| service.new_request_id());
         let peer = request.extensions().get::<Arc<Peer>>().cloned();
-        if let Some(peer) = &peer {
-            let is_read_only = request.headers().contains_key(READ_ONLY_METADATA);
-            peer.manner.note(is_read_only);
-        }
+        let is_read_only = request.headers().contains_key(READ_ONLY_METADATA);
+        let unanswered = peer.as_ref().map(|peer| peer.calls.come(is_read_only));
         let actor = peer
             .as_ref()
             .map_or_else(agentidp_shared::Actor::system, |peer| peer.actor());
@@ -220,7 +217,6 @@ where
             let call = format!("operator {user} {}", request.uri().path());
             IdempotencyKey::new(&call, &named.to_string(), &[])
         });
-        let unanswered = peer.as_ref().map(Unanswered::of);
         let standing = peer
             .as_ref()
             .and_then(|peer| self.gate.operators.standing_of(peer));

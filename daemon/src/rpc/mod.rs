@@ -10,6 +10,7 @@ mod agent;
 mod agent_query;
 mod audit;
 mod backup;
+mod calls;
 mod change;
 mod credential;
 mod door;
