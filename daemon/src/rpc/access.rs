@@ -18,7 +18,7 @@ use super::error::status;
 use super::measure;
 use super::peer::Peer;
 use super::policy::{Operators, Standing};
-use super::table::{Rule, rule_of};
+use super::table::rule_of;
 use crate::sending::Sending;
 use crate::service::{Caller, IdempotencyKey, Reach, Service, ServiceError};
 use crate::shares::{Share, Shares};
@@ -244,7 +244,7 @@ where
                 .and(unread)
         });
         let path = request.uri().path().to_owned();
-        let is_read = rule_of(&path).is_some_and(Rule::is_read);
+        let is_read = rule_of(&path).is_some_and(|rule| rule.is_read);
         let action = rule_of(&path).map_or(Action::UnknownCall, |rule| rule.action);
         let begun = admitted.and_then(|()| match (&peer, &standing) {
             (Some(peer), Some(standing)) => {

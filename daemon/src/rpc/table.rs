@@ -11,262 +11,272 @@ pub(crate) struct Rule {
     pub(crate) role: Role,
     /// What it is in the audit log.
     pub(crate) action: Action,
+    /// Whether it changes nothing: then it is counted, and what changes something has its entry from whoever
+    /// changed it.
+    pub(crate) is_read: bool,
 }
 
-impl Rule {
-    /// Whether the call changes nothing: what an auditor may do.
-    pub(crate) fn is_read(&self) -> bool {
-        self.role == Role::Auditor
+const fn read(path: &'static str, role: Role, action: Action) -> Rule {
+    Rule {
+        path,
+        role,
+        action,
+        is_read: true,
     }
 }
 
-const fn rule(path: &'static str, role: Role, action: Action) -> Rule {
-    Rule { path, role, action }
+const fn change(path: &'static str, role: Role, action: Action) -> Rule {
+    Rule {
+        path,
+        role,
+        action,
+        is_read: false,
+    }
 }
 
 /// Every call that can be made. What is not here is refused.
 pub(crate) const RULES: &[Rule] = &[
-    rule(
+    change(
         "/agentidp.operator.v1.OrganizationService/Create",
         Role::Admin,
         Action::OrganizationCreate,
     ),
-    rule(
+    read(
         "/agentidp.operator.v1.OrganizationService/Get",
         Role::Auditor,
         Action::OrganizationShow,
     ),
-    rule(
+    read(
         "/agentidp.operator.v1.OrganizationService/List",
         Role::Auditor,
         Action::OrganizationList,
     ),
-    rule(
+    change(
         "/agentidp.operator.v1.OrganizationService/Update",
         Role::Admin,
         Action::OrganizationUpdate,
     ),
-    rule(
+    change(
         "/agentidp.operator.v1.OrganizationService/Suspend",
         Role::Admin,
         Action::OrganizationSuspend,
     ),
-    rule(
+    change(
         "/agentidp.operator.v1.OrganizationService/Resume",
         Role::Admin,
         Action::OrganizationResume,
     ),
-    rule(
+    change(
         "/agentidp.operator.v1.OrganizationService/Hold",
         Role::Admin,
         Action::OrganizationHold,
     ),
-    rule(
+    change(
         "/agentidp.operator.v1.OrganizationService/Release",
         Role::Admin,
         Action::OrganizationRelease,
     ),
-    rule(
+    change(
         "/agentidp.operator.v1.AgentService/Register",
         Role::Operator,
         Action::AgentRegister,
     ),
-    rule(
+    change(
         "/agentidp.operator.v1.AgentService/RegisterMany",
         Role::Operator,
         Action::AgentRegister,
     ),
-    rule(
+    read(
         "/agentidp.operator.v1.AgentService/Get",
         Role::Auditor,
         Action::AgentShow,
     ),
-    rule(
+    read(
         "/agentidp.operator.v1.AgentService/List",
         Role::Auditor,
         Action::AgentList,
     ),
-    rule(
+    read(
         "/agentidp.operator.v1.AgentService/GetActivity",
         Role::Auditor,
         Action::AgentShow,
     ),
-    rule(
+    change(
         "/agentidp.operator.v1.AgentService/Update",
         Role::Operator,
         Action::AgentUpdate,
     ),
-    rule(
+    change(
         "/agentidp.operator.v1.AgentService/Suspend",
         Role::Operator,
         Action::AgentSuspend,
     ),
-    rule(
+    change(
         "/agentidp.operator.v1.AgentService/Resume",
         Role::Operator,
         Action::AgentResume,
     ),
-    rule(
+    change(
         "/agentidp.operator.v1.AgentService/Revoke",
         Role::Operator,
         Action::AgentRevoke,
     ),
-    rule(
+    change(
         "/agentidp.operator.v1.AgentService/Decommission",
         Role::Operator,
         Action::AgentDecommission,
     ),
-    rule(
+    change(
         "/agentidp.operator.v1.AgentService/Archive",
         Role::Operator,
         Action::AgentArchive,
     ),
-    rule(
+    change(
         "/agentidp.operator.v1.AgentService/TransitionMany",
         Role::Operator,
         Action::AgentTransitionMany,
     ),
-    rule(
+    change(
         "/agentidp.operator.v1.CredentialService/Issue",
         Role::Operator,
         Action::CredentialIssue,
     ),
-    rule(
+    change(
         "/agentidp.operator.v1.CredentialService/Rotate",
         Role::Operator,
         Action::CredentialRotate,
     ),
-    rule(
+    change(
         "/agentidp.operator.v1.CredentialService/Revoke",
         Role::Operator,
         Action::CredentialRevoke,
     ),
-    rule(
+    read(
         "/agentidp.operator.v1.CredentialService/List",
         Role::Auditor,
         Action::CredentialList,
     ),
-    rule(
+    read(
         "/agentidp.operator.v1.CredentialService/Get",
         Role::Auditor,
         Action::CredentialShow,
     ),
-    rule(
+    read(
         "/agentidp.operator.v1.CredentialService/Review",
         Role::Auditor,
         Action::CredentialList,
     ),
-    rule(
+    read(
         "/agentidp.operator.v1.TokenService/Inspect",
         Role::Auditor,
         Action::TokenIntrospect,
     ),
-    rule(
+    change(
         "/agentidp.operator.v1.TokenService/Revoke",
         Role::Operator,
         Action::TokenRevoke,
     ),
-    rule(
+    change(
         "/agentidp.operator.v1.TokenService/RevokeIssued",
         Role::Operator,
         Action::TokenRevoke,
     ),
-    rule(
+    read(
         "/agentidp.operator.v1.SigningKeyService/List",
         Role::Auditor,
         Action::KeyList,
     ),
-    rule(
+    change(
         "/agentidp.operator.v1.SigningKeyService/Rotate",
         Role::Admin,
         Action::KeyRotate,
     ),
-    rule(
+    read(
         "/agentidp.operator.v1.AuditService/List",
         Role::Auditor,
         Action::AuditList,
     ),
-    rule(
+    read(
         "/agentidp.operator.v1.AuditService/Tail",
         Role::Auditor,
         Action::AuditTail,
     ),
-    rule(
+    read(
         "/agentidp.operator.v1.AuditService/GetKey",
         Role::Auditor,
         Action::AuditKey,
     ),
-    rule(
+    read(
         "/agentidp.operator.v1.AuditService/Prove",
         Role::Auditor,
         Action::AuditProve,
     ),
-    rule(
+    read(
         "/agentidp.operator.v1.AuditService/GetCheckpoint",
         Role::Auditor,
         Action::AuditCheckpoint,
     ),
-    rule(
+    read(
         "/agentidp.operator.v1.AuditService/ProveConsistency",
         Role::Auditor,
         Action::AuditConsistency,
     ),
-    rule(
+    read(
         "/agentidp.operator.v1.AuditService/Export",
         Role::Auditor,
         Action::AuditExport,
     ),
-    rule(
+    change(
         "/agentidp.operator.v1.AuditService/Prune",
         Role::Admin,
         Action::AuditPrune,
     ),
-    rule(
+    read(
         "/agentidp.operator.v1.ChangeService/Watch",
         Role::Auditor,
         Action::ChangeWatch,
     ),
-    rule(
+    change(
         "/agentidp.operator.v1.StoreService/Check",
         Role::Admin,
         Action::StoreCheck,
     ),
-    rule(
+    change(
         "/agentidp.operator.v1.StoreService/Compact",
         Role::Admin,
         Action::StoreCompact,
     ),
-    rule(
+    change(
         "/agentidp.operator.v1.BackupService/Create",
         Role::Admin,
         Action::BackupCreate,
     ),
-    rule(
+    read(
         "/agentidp.operator.v1.StatusService/Get",
         Role::Auditor,
         Action::StatusShow,
     ),
-    rule(
+    read(
         "/agentidp.operator.v1.StatusService/Count",
         Role::Auditor,
         Action::StatusShow,
     ),
-    rule(
+    read(
         "/grpc.health.v1.Health/Check",
         Role::Auditor,
         Action::HealthCheck,
     ),
-    rule(
+    read(
         "/grpc.health.v1.Health/Watch",
         Role::Auditor,
         Action::HealthCheck,
     ),
-    rule(
+    read(
         "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
         Role::Auditor,
         Action::ReflectionRead,
     ),
-    rule(
+    read(
         "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
         Role::Auditor,
         Action::ReflectionRead,
@@ -340,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn only_auditors_calls_are_without_effect() {
+    fn auditors_read_and_change_nothing() {
         for rule in RULES {
             let reads = [
                 "List",
@@ -362,7 +372,8 @@ mod tests {
             let is_read = reads.iter().any(|name| {
                 rule.path.ends_with(&format!("/{name}")) || rule.path.ends_with(&format!(".{name}"))
             });
-            assert_eq!(rule.role == Role::Auditor, is_read, "{}", rule.path);
+            assert_eq!(rule.is_read, is_read, "{}", rule.path);
+            assert!(rule.is_read || rule.role > Role::Auditor, "{}", rule.path);
         }
     }
 }
