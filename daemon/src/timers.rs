@@ -29,7 +29,7 @@ pub(crate) async fn tick(service: Arc<Service>, stopping: CancellationToken) -> 
         service.watch_clock();
         service.flush_denials(false);
         service.flush_reads(false);
-        service.prune_limits();
+        service.forget_full_buckets();
         if let Err(error) = service.advance_signing_keys().await {
             tracing::error!(%error, "signing keys could not be moved on; it is tried again");
         }

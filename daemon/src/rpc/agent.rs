@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status};
 use super::error::{invalid, status};
 use super::{agent_query, caller, present, reason};
 use crate::service::agent::Registration;
-use crate::service::bulk::{Bulk, Progress};
+use crate::service::bulk::{Bulk, BulkProgress};
 use crate::service::listed::ListedAgent;
 use crate::service::{Caller, Changed, Service, ServiceError, to_its_end};
 
@@ -128,7 +128,7 @@ fn listed(listed: ListedAgent) -> v1::ListedAgent {
     }
 }
 
-fn progress(progress: Progress) -> v1::TransitionManyAgentsResponse {
+fn progress(progress: BulkProgress) -> v1::TransitionManyAgentsResponse {
     use v1::transition_many_agents_response::{Moved, Refused};
     let moved = progress.moved.into_iter().map(|it| Moved {
         agent_id: it.agent.to_string(),

@@ -47,7 +47,7 @@ pub(crate) struct BulkPlan {
 
 /// How far it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Progress {
+pub(crate) struct BulkProgress {
     /// How many agents the filter lets through.
     pub(crate) matched: u64,
     /// How many of them have been moved, or would be.
@@ -157,11 +157,11 @@ impl Service {
         self: &Arc<Self>,
         caller: &Caller,
         plan: BulkPlan,
-        progress: &mpsc::Sender<Progress>,
+        progress: &mpsc::Sender<BulkProgress>,
     ) -> Result<(), ServiceError> {
-        let mut now = Progress {
+        let mut now = BulkProgress {
             matched: plan.agents.len() as u64,
-            ..Progress::default()
+            ..BulkProgress::default()
         };
         let mut untold = 0;
         for agent in &plan.agents {

@@ -53,7 +53,7 @@ use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use crate::clock::{Clock, Random, Standing, Steady, random};
+use crate::clock::{Clock, ClockStanding, Random, Steady, random};
 use crate::crypto::{CursorKey, Keyring, Sealer, SecretHasher};
 use crate::metrics::Metrics;
 use crate::store::{Commit, EntryFilter, ReadError, Store, Stored};
@@ -286,7 +286,7 @@ impl Service {
     }
 
     /// How the machine's clock stands to the time that the daemon goes by.
-    pub(crate) fn clock_standing(&self) -> Standing {
+    pub(crate) fn clock_standing(&self) -> ClockStanding {
         self.clock.standing()
     }
 

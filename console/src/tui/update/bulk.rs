@@ -8,7 +8,7 @@ use crate::tui::input;
 use crate::tui::state::bulk::{Bulk, Many, Stage, Sums};
 use crate::tui::state::confirm::{Act, Field};
 use crate::tui::state::dialog::{DEAF, Dialog};
-use crate::tui::state::log::Asked;
+use crate::tui::state::log::AnswerTo;
 use crate::tui::state::marks::Pinned;
 use crate::tui::state::{State, Undo, Undoing};
 
@@ -109,7 +109,7 @@ fn go(state: &mut State, why_read_only: Option<String>) -> Vec<Effect> {
     };
     bulk.stage = Stage::Working;
     state.undo = None;
-    let asked = Asked::Bulk(bulk.ticket);
+    let asked = AnswerTo::Bulk(bulk.ticket);
     state.log.begin(state.now, asked, order.command_lines());
     vec![Effect::Send(Command::Bulk(Box::new(order)))]
 }
@@ -123,7 +123,7 @@ pub(super) fn progressed(
     moved: Vec<Pinned>,
 ) {
     if let Some(result) = &over {
-        state.log.end(&Asked::Bulk(ticket), result.clone());
+        state.log.end(&AnswerTo::Bulk(ticket), result.clone());
     }
     if state.undoing == Some(Undoing::Many(ticket)) {
         if let Some(result) = over {

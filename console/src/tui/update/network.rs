@@ -8,7 +8,7 @@ use crate::client::{ListedAgent, Page, ReviewedCredential};
 use crate::tui::event::{ChangeDone, ChangeResult, Command, DetailData, Effect, NetEvent, Welcome};
 use crate::tui::state::detail::Detail;
 use crate::tui::state::dialog::{Dialog, SecretDialog};
-use crate::tui::state::log::Asked;
+use crate::tui::state::log::AnswerTo;
 use crate::tui::state::marks::Pinned;
 use crate::tui::state::{Link, Screen, State, Undo, Undoing};
 
@@ -194,7 +194,9 @@ fn changed(state: &mut State, result: ChangeResult) -> Vec<Effect> {
         state.undoing = None;
     }
     let ending = result.outcome.as_ref().map(|_| ()).map_err(Clone::clone);
-    state.log.end(&Asked::Change(result.change.clone()), ending);
+    state
+        .log
+        .end(&AnswerTo::Change(result.change.clone()), ending);
     // Another dialog may have been opened since.
     let its_dialog = match &mut state.dialog {
         Some(Dialog::Confirm(confirm)) if confirm.sent.as_ref() == Some(&result.change) => {

@@ -10,7 +10,7 @@ use crate::service::{Caller, Reach, Service, ServiceError, to_its_end};
 
 /// Which rotation is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Rotation {
+pub(crate) enum KeyRotation {
     /// The successor is published first.
     Planned,
     /// Compromised keys are withdrawn at once.
@@ -53,7 +53,7 @@ impl Service {
     pub(crate) async fn rotate_signing_keys(
         self: &Arc<Self>,
         caller: &Caller,
-        rotation: Rotation,
+        rotation: KeyRotation,
         reason: Option<Reason>,
     ) -> Result<Rotated, ServiceError> {
         if caller.reach != Reach::Installation {
@@ -75,7 +75,7 @@ impl Service {
     async fn rotate(
         &self,
         caller: &Caller,
-        rotation: &Rotation,
+        rotation: &KeyRotation,
         reason: &Reason,
     ) -> Result<Rotated, ServiceError> {
         let entry = |action| {
@@ -86,8 +86,8 @@ impl Service {
         let _turn = self.signing_keys.lock().await;
         let done = match (self.rotated_before(caller)?, rotation) {
             (Some(before), _) => Ok(before),
-            (None, Rotation::Planned) => self.publish_successor(caller, &entry).await,
-            (None, Rotation::Emergency { kid }) => {
+            (None, KeyRotation::Planned) => self.publish_successor(caller, &entry).await,
+            (None, KeyRotation::Emergency { kid }) => {
                 self.withdraw_compromised(caller, kid.as_deref(), &entry)
                     .await
             }

@@ -111,7 +111,7 @@ pub(super) struct Table {
 
 /// A credential as the directory is told of it when it is made: which, whose, and when it expires, in
 /// milliseconds; [`NEVER`].
-pub(super) type Held = (CredentialId, AgentId, i64);
+pub(super) type LoadedCredential = (CredentialId, AgentId, i64);
 
 fn number(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
@@ -307,7 +307,11 @@ impl Table {
     }
 
     /// Puts what was loaded in order, and adds the credentials and when agents last got a token.
-    pub(super) fn complete(&mut self, mut held: Vec<Held>, mut auths: Vec<(AgentId, i64)>) {
+    pub(super) fn complete(
+        &mut self,
+        mut loaded: Vec<LoadedCredential>,
+        mut auths: Vec<(AgentId, i64)>,
+    ) {
         // Those who walk through the agents find them one after the other.
         if !self.ids.is_sorted() {
             self.put_rows_in_order();
@@ -321,13 +325,13 @@ impl Table {
         }
         self.by_email = by_email;
         // Both in the order of the rows: looking each up would take longer than all the rest.
-        held.sort_unstable_by_key(|(_, agent, _)| *agent);
+        loaded.sort_unstable_by_key(|(_, agent, _)| *agent);
         auths.sort_unstable();
-        self.credentials.reserve_exact(held.len());
-        let (mut held, mut auths) = (held.into_iter().peekable(), auths.into_iter().peekable());
+        self.credentials.reserve_exact(loaded.len());
+        let (mut loaded, mut auths) = (loaded.into_iter().peekable(), auths.into_iter().peekable());
         let times = self.last_auths.iter_mut().zip(&mut self.expiries);
         for ((row, number), (last_auth, expires)) in self.ids.iter().zip(0_u32..).zip(times) {
-            while let Some((id, agent, expiry)) = held.next_if(|(_, agent, _)| agent <= row) {
+            while let Some((id, agent, expiry)) = loaded.next_if(|(_, agent, _)| agent <= row) {
                 if agent == *row {
                     *expires = expiry.min(*expires);
                     self.credentials.push((id, number));
