@@ -10,10 +10,11 @@ use agentidp_shared::{Actor, Via};
 use anyhow::{Context as _, bail};
 
 use crate::clock::{System, random};
-use crate::config::{Config, KeyEncryptionKey};
-use crate::daemon::{
-    Daemon, accept_store as accept, create_store, rotate_log_key as rotate, store_exists,
+use crate::closed_store::{
+    accept_store as accept, create_store, rotate_log_key as rotate, store_exists,
 };
+use crate::config::{Config, KeyEncryptionKey};
+use crate::daemon::Daemon;
 use crate::lifecycle::{Notifier, raise_open_files_limit, shutdown_signal};
 use crate::listeners::Listeners;
 use crate::rpc::peer::Peer;

@@ -11,7 +11,9 @@ pub mod store_commands;
 pub mod telemetry;
 
 mod backup;
+mod busy;
 mod clock;
+mod closed_store;
 mod commands;
 mod crypto;
 mod daemon;
@@ -25,6 +27,7 @@ mod service;
 mod shares;
 mod sink;
 mod store;
+mod timers;
 mod upkeep;
 mod witness;
 

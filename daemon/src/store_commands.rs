@@ -11,8 +11,8 @@ use serde::Serialize;
 use crate::args::Output;
 use crate::backup::rebuild_index;
 use crate::clock::{Clock as _, System};
+use crate::closed_store::{options, trial};
 use crate::config::Config;
-use crate::daemon::{options, trial};
 use crate::store::durable::{self, JournaledStore, Progress, Report, StoreOptions};
 use crate::store::{Store as _, StoreStatus};
 

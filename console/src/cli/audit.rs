@@ -110,7 +110,7 @@ pub(super) async fn run(
         AuditCommand::Verify {
             key, since, org, ..
         } => {
-            let asked = online::Asked {
+            let asked = online::LogQuery {
                 key,
                 since,
                 organization: org.unwrap_or_default(),

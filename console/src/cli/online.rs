@@ -22,7 +22,7 @@ use super::tell;
 use super::verify::Verified;
 
 /// What is asked of the daemon's log.
-pub(super) struct Asked {
+pub(super) struct LogQuery {
     /// The key that the daemon's must be.
     pub(super) key: Option<VerifierKey>,
     /// A file with a checkpoint that the log must begin with.
@@ -33,7 +33,7 @@ pub(super) struct Asked {
 
 pub(super) async fn run(
     client: &Client,
-    asked: Asked,
+    asked: LogQuery,
     output: &mut Output<impl Write>,
 ) -> Result<(), Error> {
     let current = client.audit_key().await?;

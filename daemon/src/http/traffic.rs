@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 
+use crate::busy::Busy;
 use crate::sending::Sending;
 
 /// How often it is looked whether a connection is idle: between once and twice as long one may be. It bounds
@@ -18,10 +19,8 @@ const LOOKS: usize = 12;
 /// What goes on on a connection.
 #[derive(Debug, Default)]
 pub(super) struct Traffic {
-    /// How many requests have begun.
-    begun: AtomicU64,
-    /// How many have ended: their answers are sent.
-    ended: AtomicU64,
+    /// The requests, each until its answer is sent.
+    requests: Busy,
     /// How many looks there have been.
     looks: AtomicUsize,
     /// How many answers were made after each of the last looks and are not sent.
@@ -39,7 +38,7 @@ pub(super) struct UnderWay {
 impl Traffic {
     /// A request begins.
     pub(super) fn begin(traffic: &Arc<Self>) -> UnderWay {
-        traffic.begun.fetch_add(1, Ordering::Relaxed);
+        traffic.requests.begin();
         UnderWay {
             traffic: Arc::clone(traffic),
             look: None,
@@ -49,7 +48,7 @@ impl Traffic {
     /// Returns when nothing has begun, ended or been under way for at least [`IDLE`].
     pub(super) async fn until_idle(&self) {
         let mut before = None;
-        while !self.was_idle_since(&mut before) {
+        while !self.requests.was_idle_since(&mut before) {
             tokio::time::sleep(IDLE).await;
         }
     }
@@ -59,13 +58,6 @@ impl Traffic {
         while !self.look() {
             tokio::time::sleep(IDLE).await;
         }
-    }
-
-    /// Whether nothing has happened since the call that left `before` behind.
-    fn was_idle_since(&self, before: &mut Option<u64>) -> bool {
-        let begun = self.begun.load(Ordering::Relaxed);
-        let now = (begun == self.ended.load(Ordering::Relaxed)).then_some(begun);
-        std::mem::replace(before, now) == now && now.is_some()
     }
 
     /// Looks, and gives whether an answer has not been sent since so many looks ago that its place is needed
@@ -99,35 +91,13 @@ impl Drop for UnderWay {
         if let Some(unsent) = unsent {
             unsent.fetch_sub(1, Ordering::Relaxed);
         }
-        self.traffic.ended.fetch_add(1, Ordering::Relaxed);
+        self.traffic.requests.end();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_connection_is_idle_when_nothing_is_asked_and_nothing_is_under_way() {
-        let traffic = Arc::new(Traffic::default());
-        let mut before = None;
-        assert!(!traffic.was_idle_since(&mut before), "it has just begun");
-        assert!(traffic.was_idle_since(&mut before));
-        let long = Traffic::begin(&traffic);
-        for _ in 0..3 {
-            assert!(!traffic.was_idle_since(&mut before), "one is under way");
-        }
-        drop(long);
-        for _ in 0..3 {
-            assert!(
-                !traffic.was_idle_since(&mut before),
-                "one has come and gone"
-            );
-            drop(Traffic::begin(&traffic));
-        }
-        assert!(!traffic.was_idle_since(&mut before));
-        assert!(traffic.was_idle_since(&mut before));
-    }
 
     #[test]
     fn an_answer_that_is_not_taken_is_overdue_and_keeps_the_connection_from_being_idle() {
@@ -142,7 +112,7 @@ mod tests {
         for _ in 1..LOOKS {
             drop(answer());
             assert!(!traffic.look());
-            assert!(!traffic.was_idle_since(&mut before));
+            assert!(!traffic.requests.was_idle_since(&mut before));
         }
         assert!(traffic.look());
         drop(untaken);

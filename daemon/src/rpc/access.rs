@@ -13,12 +13,12 @@ use tonic::body::Body;
 use tower::{Layer, Service as TowerService};
 use tracing::Instrument as _;
 
-use super::door::Calling;
+use super::calls::{Unanswered, Unsent};
 use super::error::status;
 use super::measure;
 use super::peer::Peer;
-use super::policy::{Operators, Rule, Standing, rule_of};
-use super::presence::Unanswered;
+use super::policy::{Operators, Standing};
+use super::table::rule_of;
 use crate::sending::Sending;
 use crate::service::{Caller, IdempotencyKey, Reach, Service, ServiceError};
 use crate::shares::{Share, Shares};
@@ -55,7 +55,7 @@ impl AccessLayer {
         &self,
         peer: &Arc<Peer>,
         standing: &Standing,
-    ) -> Result<(Share<u32>, Calling), ServiceError> {
+    ) -> Result<(Share<u32>, Unsent), ServiceError> {
         let most = match standing.role {
             Role::Admin => CALLS,
             Role::Operator | Role::Auditor => CALLS - CALLS_OF_ONE,
@@ -205,10 +205,8 @@ where
             .and_then(|id| id.to_str().ok()?.parse::<RequestId>().ok());
         let request_id = named.unwrap_or_else(|| service.new_request_id());
         let peer = request.extensions().get::<Arc<Peer>>().cloned();
-        if let Some(peer) = &peer {
-            let is_read_only = request.headers().contains_key(READ_ONLY_METADATA);
-            peer.manner.note(is_read_only);
-        }
+        let is_read_only = request.headers().contains_key(READ_ONLY_METADATA);
+        let unanswered = peer.as_ref().map(|peer| peer.calls.come(is_read_only));
         let actor = peer
             .as_ref()
             .map_or_else(agentidp_shared::Actor::system, |peer| peer.actor());
@@ -219,7 +217,6 @@ where
             let call = format!("operator {user} {}", request.uri().path());
             IdempotencyKey::new(&call, &named.to_string(), &[])
         });
-        let unanswered = peer.as_ref().map(Unanswered::of);
         let standing = peer
             .as_ref()
             .and_then(|peer| self.gate.operators.standing_of(peer));
@@ -247,7 +244,7 @@ where
                 .and(unread)
         });
         let path = request.uri().path().to_owned();
-        let is_read = rule_of(&path).is_some_and(Rule::is_read);
+        let is_read = rule_of(&path).is_some_and(|rule| rule.is_read);
         let action = rule_of(&path).map_or(Action::UnknownCall, |rule| rule.action);
         let begun = admitted.and_then(|()| match (&peer, &standing) {
             (Some(peer), Some(standing)) => {

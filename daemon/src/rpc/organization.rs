@@ -7,7 +7,7 @@ use agentidp_proto::v1::organization_service_server::OrganizationService;
 use agentidp_shared::{Organization, OrganizationUpdate};
 use tonic::{Request, Response, Status};
 
-use super::error::{gave_up, invalid, status};
+use super::error::{invalid, status};
 use super::{caller, duration, page_size, present, reason};
 use crate::service::{Changed, Service, ServiceError};
 
@@ -161,14 +161,13 @@ impl Adapter {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let reason = reason(request.reason).map_err(invalid)?;
-        let (service, organization) = (Arc::clone(&self.0), request.organization);
-        // Done to its end though the caller goes away: nothing is pruned until it is.
-        let changed = tokio::spawn(async move {
-            let seen = request.revision;
-            service
-                .hold_organization(&caller, &organization, is_held, reason, seen)
-                .await
-        });
-        answer(changed.await.map_err(|_panicked| gave_up())?)
+        let changed = self.0.hold_organization(
+            &caller,
+            &request.organization,
+            is_held,
+            reason,
+            request.revision,
+        );
+        answer(changed.await)
     }
 }

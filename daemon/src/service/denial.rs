@@ -168,23 +168,22 @@ impl Service {
     /// Puts the refusal of a known agent into the log, or counts it; gives whether it has
     /// an entry of its own.
     pub(super) fn deny(&self, entry: Entry, agent: AgentId) -> bool {
-        let code = entry.code.unwrap_or(Code::Internal);
-        self.metrics.denials.agent(code);
-        if entry.action == Action::TokenIssue {
-            self.activity.denied(agent, entry.time);
-        }
-        self.write_denials(
-            self.denials
-                .count(Kind::Agent(agent, entry.action, code), entry),
-        )
+        let kind = Kind::Agent(agent, entry.action, code_of(&entry));
+        self.deny_concerning(agent, kind, entry)
     }
 
     /// Puts into the log, or counts, that somebody at `address` named an agent and is refused without having
     /// proved to be it; gives whether it has an entry of its own.
     pub(super) fn deny_claim(&self, entry: Entry, agent: AgentId, address: IpAddr) -> bool {
-        let code = entry.code.unwrap_or(Code::Internal);
-        self.metrics.denials.agent(code);
-        let kind = Kind::Claimed(agent, entry.action, code, prefix(address));
+        let kind = Kind::Claimed(agent, entry.action, code_of(&entry), prefix(address));
+        self.deny_concerning(agent, kind, entry)
+    }
+
+    fn deny_concerning(&self, agent: AgentId, kind: Kind, entry: Entry) -> bool {
+        self.metrics.denials.agent(code_of(&entry));
+        if entry.action == Action::TokenIssue {
+            self.activity.denied(agent, entry.time);
+        }
         self.write_denials(self.denials.count(kind, entry))
     }
 
@@ -275,6 +274,10 @@ impl Service {
         }
         has_single
     }
+}
+
+fn code_of(entry: &Entry) -> Code {
+    entry.code.unwrap_or(Code::Internal)
 }
 
 /// The network that an address is counted with: 24 bits of IPv4, 48 of IPv6.

@@ -7,7 +7,7 @@ use agentidp_shared::{Action, Actor, Code, Entry, Outcome};
 
 use super::bearer::Origin;
 use super::{Service, ServiceError};
-use crate::clock::{BEHIND_UNSAID, Standing};
+use crate::clock::{BEHIND_UNSAID, ClockStanding};
 use crate::store::Room;
 
 /// A number of bytes, in words.
@@ -38,7 +38,7 @@ impl Service {
     pub(super) fn check_issuing(&self, origin: Origin) -> Result<(), ServiceError> {
         let error = if self.store.is_low_on_space() {
             ServiceError::low_on_space()
-        } else if matches!(self.clock_standing(), Standing::Ahead(_)) {
+        } else if matches!(self.clock_standing(), ClockStanding::Ahead(_)) {
             ServiceError::new(
                 Code::ClockAhead,
                 "the server's clock is not believed: an administrator has to put it right",
@@ -60,7 +60,7 @@ impl Service {
 
     /// Why the machine's clock keeps the daemon from serving, if it does.
     pub(super) fn clock_ahead(&self) -> Option<String> {
-        let Standing::Ahead(by) = self.clock_standing() else {
+        let ClockStanding::Ahead(by) = self.clock_standing() else {
             return None;
         };
         Some(format!(
@@ -79,7 +79,7 @@ impl Service {
         }
         warnings.extend(status.troubles);
         warnings.extend(self.clock_ahead());
-        if let Standing::Behind(by) = self.clock_standing()
+        if let ClockStanding::Behind(by) = self.clock_standing()
             && by > BEHIND_UNSAID
         {
             warnings.push(format!(
@@ -95,9 +95,9 @@ impl Service {
     pub(crate) fn watch_clock(&self) {
         let standing = self.clock_standing();
         let is_off = match standing {
-            Standing::Believed => false,
-            Standing::Behind(by) => by > BEHIND_UNSAID,
-            Standing::Ahead(_) => true,
+            ClockStanding::Believed => false,
+            ClockStanding::Behind(by) => by > BEHIND_UNSAID,
+            ClockStanding::Ahead(_) => true,
         };
         if self.clock_is_off.swap(is_off, Ordering::Relaxed) == is_off {
             return;

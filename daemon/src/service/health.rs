@@ -9,7 +9,7 @@ use agentidp_shared::{KeySchedule, KeyState, SigningKey, Timestamp};
 use serde::{Serialize, Serializer};
 
 use super::Service;
-use crate::clock::{BEHIND_UNSAID, Standing};
+use crate::clock::{BEHIND_UNSAID, ClockStanding};
 use crate::crypto::secret::Load;
 use crate::metrics::store::LastWrite;
 use crate::store::{CheckStatus, Room, ServerSecretName, Space, Store};
@@ -289,23 +289,23 @@ fn disk(room: Room) -> Part {
 }
 
 /// The clock, when it is not what the daemon goes by.
-fn standing(standing: Standing) -> Option<Part> {
+fn standing(standing: ClockStanding) -> Option<Part> {
     let (state, detail) = match standing {
-        Standing::Ahead(by) => (
+        ClockStanding::Ahead(by) => (
             Condition::Unreachable,
             format!(
                 "it is {} days ahead of the audit log, which is not believed: no token is issued until it is put right",
                 by.as_secs() / 86_400
             ),
         ),
-        Standing::Behind(by) if by > BEHIND_UNSAID => (
+        ClockStanding::Behind(by) if by > BEHIND_UNSAID => (
             Condition::Degraded,
             format!(
                 "it is {} s behind the audit log: time goes on at half speed until it has caught up",
                 by.as_secs()
             ),
         ),
-        Standing::Behind(_) | Standing::Believed => return None,
+        ClockStanding::Behind(_) | ClockStanding::Believed => return None,
     };
     Some(Part::new("clock", state, detail))
 }

@@ -51,8 +51,9 @@ use agentidp_shared::{
 };
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
-use crate::clock::{Clock, Random, Standing, Steady, random};
+use crate::clock::{Clock, ClockStanding, Random, Steady, random};
 use crate::crypto::{CursorKey, Keyring, Sealer, SecretHasher};
 use crate::metrics::Metrics;
 use crate::store::{Commit, EntryFilter, ReadError, Store, Stored};
@@ -154,8 +155,8 @@ pub(crate) struct Service {
     /// Held while the signing keys are looked at and changed, until the keyring is made anew.
     signing_keys: tokio::sync::Mutex<()>,
     /// Held while an agent's set of credentials is looked at and changed: no revision stands for
-    /// the set.
-    credentials: tokio::sync::Mutex<()>,
+    /// the set. See [`Self::change_credentials`].
+    credentials: Arc<tokio::sync::Mutex<()>>,
     /// Ends what lasts: streams and timers.
     stopping: CancellationToken,
     metrics: Metrics,
@@ -214,7 +215,7 @@ impl Service {
             reads: Reads::default(),
             last_issued: AtomicI64::new(last_issued),
             signing_keys: tokio::sync::Mutex::default(),
-            credentials: tokio::sync::Mutex::default(),
+            credentials: Arc::default(),
             keeping: retention::Keeping::default(),
             stopping,
             metrics: Metrics::default(),
@@ -285,7 +286,7 @@ impl Service {
     }
 
     /// How the machine's clock stands to the time that the daemon goes by.
-    pub(crate) fn clock_standing(&self) -> Standing {
+    pub(crate) fn clock_standing(&self) -> ClockStanding {
         self.clock.standing()
     }
 
@@ -495,6 +496,24 @@ impl Service {
             current,
             entry.as_ref(),
         ))
+    }
+}
+
+/// Does `work` to its end though whoever asked for it goes away: what holds a lock until its commit is made must
+/// not let go of it while the commit is on its way.
+///
+/// # Errors
+///
+/// Those of `work`; `INTERNAL` when it panicked.
+pub(crate) fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, ServiceError>> + Send + 'static,
+) -> impl Future<Output = Result<T, ServiceError>> + Send {
+    let working = tokio::spawn(work.in_current_span());
+    async {
+        working.await.unwrap_or_else(|error| {
+            let message = format!("the daemon gave up on it: {error}; its log says more");
+            Err(ServiceError::new(Code::Internal, message))
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 //! which is a commit whose entry names what it removed; the hashes stay, so the rest still proves.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use agentidp_shared::{
@@ -10,7 +11,7 @@ use agentidp_shared::{
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-use super::{Caller, Changed, Reach, Service, ServiceError};
+use super::{Caller, Changed, Reach, Service, ServiceError, to_its_end};
 use crate::store::{Bundle, Commit, EntryFilter, Store};
 
 /// How many bundles of entries are removed with one commit: others wait meanwhile.
@@ -85,7 +86,7 @@ pub(crate) struct LastRun {
 pub(super) struct Keeping {
     /// Held while a step is decided on and done, and while a hold is: so nothing is removed of an
     /// organization whose hold was acknowledged.
-    pub(super) alone: tokio::sync::Mutex<()>,
+    pub(super) alone: Arc<tokio::sync::Mutex<()>>,
     last: Mutex<Option<LastRun>>,
 }
 
@@ -344,13 +345,14 @@ impl Service {
         (self.settings.retention, self.keeping.last.lock().clone())
     }
 
-    /// Puts an organization under legal hold, so that its entries stay, or lifts that.
+    /// Puts an organization under legal hold, so that its entries stay, or lifts that. Done to its end though the
+    /// caller goes away: nothing is pruned until it is.
     ///
     /// # Errors
     ///
     /// `ORGANIZATION_NOT_FOUND`, `REVISION_CONFLICT`; `INVALID_ARGUMENT` when the reason is missing.
     pub(crate) async fn hold_organization(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         organization: &str,
         is_held: bool,
@@ -368,12 +370,19 @@ impl Service {
         } else {
             Action::OrganizationRelease
         };
-        let _alone = self.keeping.alone.lock().await;
-        self.change_organization(caller, organization, (action, reason), seen, |current| {
-            Organization {
+        let (service, caller, organization) =
+            (Arc::clone(self), caller.clone(), organization.to_owned());
+        let alone = Arc::clone(&self.keeping.alone).lock_owned().await;
+        to_its_end(async move {
+            let _alone = alone;
+            let change = |current: &Organization| Organization {
                 is_held,
                 ..current.clone()
-            }
+            };
+            let action = (action, reason);
+            service
+                .change_organization(&caller, &organization, action, seen, change)
+                .await
         })
         .await
     }

@@ -21,6 +21,7 @@ use crate::clock::System;
 use crate::store::EntryFilter;
 use crate::store::model::ModelStore;
 
+mod abandoned;
 mod ageing;
 mod assertions;
 mod bulk;
@@ -46,7 +47,7 @@ impl Clock for Hands {
 }
 
 struct Bench {
-    service: Service,
+    service: Arc<Service>,
     store: Arc<ModelStore>,
     clock: Arc<Hands>,
 }
@@ -62,7 +63,7 @@ impl Bench {
         let sealer = || Sealer::new(&[7; 32]).unwrap();
         let first = init::first_commit(&sealer(), &System::default(), clock.now()).unwrap();
         store.commit(first).await.unwrap();
-        let service = Self::open(&store, &clock).await;
+        let service = Arc::new(Self::open(&store, &clock).await);
         service.seed_demo().await.unwrap();
         Self {
             service,
@@ -104,10 +105,15 @@ impl Bench {
     /// The same on the same store, started anew.
     async fn restart(self) -> Self {
         Self {
-            service: Self::open(&self.store, &self.clock).await,
+            service: Arc::new(Self::open(&self.store, &self.clock).await),
             store: self.store,
             clock: self.clock,
         }
+    }
+
+    /// What its configuration says, to be changed.
+    fn settings(&mut self) -> &mut Settings {
+        &mut Arc::get_mut(&mut self.service).unwrap().settings
     }
 
     fn pass(&self, duration: Duration) {
@@ -231,7 +237,7 @@ async fn every_part_is_healthy_until_it_is_not() {
 #[tokio::test]
 async fn a_key_that_is_not_moved_on_in_time_shows() {
     let mut bench = Bench::new().await;
-    bench.service.settings.algorithm = SigningAlgorithm::Es256;
+    bench.settings().algorithm = SigningAlgorithm::Es256;
     key::prepare(
         bench.store.as_ref(),
         &bench.service.sealer,

@@ -65,6 +65,7 @@ impl Service {
                 None => *counted.insert(self.admit_to_token(request, &client, now)?),
             };
             match self.issue_to(request, &client, now).await {
+                // Found out only by the commit: another request with the same assertion was before it.
                 Err(error) if error.code == Code::ReplayedAssertion => {
                     self.deny_grant(request, &client, now, error.code);
                     return Err(error);

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::answer::page_of;
 use super::check::{Current, check};
@@ -43,8 +43,12 @@ pub(crate) struct ModelStore {
     failure: Mutex<Option<String>>,
     is_low: AtomicBool,
     lists: AtomicUsize,
+    /// The commits that wait, while they do.
+    queue: Mutex<Option<Vec<Queued>>>,
     metrics: StoreMetrics,
 }
+
+type Queued = (Commit, oneshot::Sender<Result<Committed, CommitError>>);
 
 #[derive(Default)]
 struct Contents {
@@ -119,6 +123,7 @@ impl ModelStore {
             failure: Mutex::default(),
             is_low: AtomicBool::new(false),
             lists: AtomicUsize::new(0),
+            queue: Mutex::default(),
             metrics: StoreMetrics::default(),
         }
     }
@@ -146,6 +151,25 @@ impl ModelStore {
     /// How often agents were listed: each time all of them were gone through.
     pub(crate) fn lists(&self) -> usize {
         self.lists.load(Ordering::Relaxed)
+    }
+
+    /// From here on commits wait in the queue until [`Self::settle`], whatever becomes of who made them.
+    pub(crate) fn queue_up(&self) {
+        *self.queue.lock() = Some(Vec::new());
+    }
+
+    /// How many commits wait in the queue.
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.lock().as_ref().map_or(0, Vec::len)
+    }
+
+    /// Makes the commits that wait, and from here on each at once.
+    pub(crate) fn settle(&self) {
+        let queued = self.queue.lock().take();
+        for (commit, answer) in queued.into_iter().flatten() {
+            // Who made it may have gone away.
+            let _ = answer.send(self.commit_now(commit));
+        }
     }
 
     fn commit_now(&self, commit: Commit) -> Result<Committed, CommitError> {
@@ -226,6 +250,11 @@ impl ModelStore {
 
 impl Store for ModelStore {
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>> {
+        if let Some(queue) = &mut *self.queue.lock() {
+            let (answer, answered) = oneshot::channel();
+            queue.push((commit, answer));
+            return async move { answered.await.unwrap() }.boxed();
+        }
         async move {
             let committed = self.commit_now(commit);
             // As with the real one, the answer comes after others can see what was committed.

@@ -57,6 +57,7 @@ fn badge(bulk: &Bulk) -> &'static str {
     match bulk.stage {
         Stage::Counting => "DRY RUN",
         Stage::Working => "UNDER WAY",
+        Stage::Stopping => "STOPPING",
         Stage::Over => "OVER",
         Stage::Deciding => "MANY",
     }
@@ -92,7 +93,7 @@ fn sums(bulk: &Bulk, canvas: &mut Canvas<'_>, place: Rect) -> u16 {
             number(sums.unchanged),
             number(sums.refused),
         ),
-        Stage::Working | Stage::Over => format!(
+        Stage::Working | Stage::Stopping | Stage::Over => format!(
             "{} of {} agents done, {} needed nothing, {} refused",
             number(sums.done),
             number(sums.matched),
@@ -148,13 +149,13 @@ fn inputs(bulk: &Bulk, canvas: &mut Canvas<'_>, place: Rect, y: &mut u16) -> Opt
 fn buttons(bulk: &Bulk, canvas: &mut Canvas<'_>, inner: Rect, y: u16) {
     let hint = match bulk.stage {
         Stage::Working => "esc stop: what was done stays",
-        Stage::Over => "enter close",
+        Stage::Stopping | Stage::Over => "enter close",
         _ if bulk.focus == Field::Cancel => "tab next   enter cancel   esc cancel",
         _ if bulk.focus == Field::Go => "tab next   enter go on   esc cancel",
         _ => "tab next   enter next   esc cancel",
     };
     canvas.text(inner.x, y, hint, faint());
-    if matches!(bulk.stage, Stage::Working | Stage::Over) {
+    if matches!(bulk.stage, Stage::Working | Stage::Stopping | Stage::Over) {
         return;
     }
     let verb = bulk.act.verb();

@@ -25,7 +25,7 @@ use super::{Caller, Service, ServiceError};
 use crate::shares::Shares;
 use crate::store::{ReadError, StoredEntry};
 pub(crate) use export::{ExportChunk, ExportRange};
-pub(crate) use keys::{Handover, Held, LogKeys, rotate};
+pub(crate) use keys::{Handover, KnownLogKey, LogKeys, rotate};
 
 /// How long a proof waits for a checkpoint that covers it. There is one each second.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -121,7 +121,7 @@ impl Service {
     }
 
     /// Every key that the log has had, the present one last.
-    pub(crate) fn log_keys(&self) -> &[Held] {
+    pub(crate) fn log_keys(&self) -> &[KnownLogKey] {
         self.log.keys.all()
     }
 

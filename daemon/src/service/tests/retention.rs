@@ -263,7 +263,7 @@ async fn the_configuration_is_enforced_and_a_failure_is_told() {
     bench.service.enforce_retention().await;
     assert_eq!(bench.size(), before, "everything is kept");
     assert!(bench.service.retention().1.is_none());
-    bench.service.settings.retention.keep_for = Some(DAY * 30);
+    bench.settings().retention.keep_for = Some(DAY * 30);
     bench.store.fail("the disk is full");
     bench.service.enforce_retention().await;
     let failed = bench.service.retention().1.unwrap();
@@ -279,7 +279,7 @@ async fn the_configuration_is_enforced_and_a_failure_is_told() {
     );
 
     let mut bench = Box::pin(bench.restart()).await;
-    bench.service.settings.retention.keep_for = Some(DAY * 30);
+    bench.settings().retention.keep_for = Some(DAY * 30);
     bench.store.recover();
     bench.service.enforce_retention().await;
     let last = bench.service.retention().1.unwrap();
@@ -302,7 +302,7 @@ async fn after_a_restore_legal_holds_can_be_put_again_before_anything_goes() {
     let (now, action) = (bench.service.now(), Action::StoreRestore);
     let restored = Entry::new(now, Actor::system(), action, Outcome::Success);
     bench.store.commit(Commit::new(restored)).await.unwrap();
-    bench.service.settings.retention.keep_for = Some(DAY * 30);
+    bench.settings().retention.keep_for = Some(DAY * 30);
     let size = bench.size();
     bench.service.enforce_retention().await;
     let waits = bench.service.retention().1.unwrap();

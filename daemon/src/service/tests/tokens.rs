@@ -300,12 +300,8 @@ async fn a_tier_ends_at_its_number_of_agents_and_tokens() {
         tokens_per_month: Some(2),
     };
     let tier: agentidp_shared::Tier = "tiny".parse().unwrap();
-    bench
-        .service
-        .settings
-        .tiers
-        .limits
-        .insert(tier.clone(), limits);
+    let tiers = &mut bench.settings().tiers;
+    tiers.limits.insert(tier.clone(), limits);
     let update = OrganizationUpdate {
         tier: Some(tier),
         ..OrganizationUpdate::default()
@@ -556,4 +552,21 @@ async fn a_token_is_dated_after_what_ended_others_though_the_clock_has_gone_back
     let seen = seen.token.unwrap();
     assert_eq!(seen.iat, bench.clock.now().as_secs() + 3_600);
     assert_eq!(seen.exp, seen.iat + 900);
+}
+
+#[tokio::test]
+async fn an_agents_activity_counts_who_gives_its_id_and_does_not_prove_to_be_it() {
+    let bench = Bench::new().await;
+    let issued = bench.credential().await;
+    bench.token(&issued).await.unwrap();
+    let guessed = agentidp_shared::ClientSecret::new(issued.credential.id, &[1; 32]);
+    let guess = Issued {
+        secret: Some(guessed),
+        ..bench.credential().await
+    };
+    assert_eq!(bench.token(&guess).await.err(), Some(Code::WrongSecret));
+    let operator = bench.operator();
+    let activity = bench.service.agent_activity(&operator, AGENT).unwrap();
+    assert_eq!(activity.issued.last(), Some(&1));
+    assert_eq!(activity.denied.last(), Some(&1));
 }

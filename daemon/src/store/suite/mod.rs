@@ -289,11 +289,22 @@ pub(crate) async fn names_and_emails_belong_to_one(store: Arc<dyn Store>) {
         .unwrap();
     let taken = store.commit(put_agent(agent(3, "a@acme.example", 1))).await;
     assert_eq!(taken, Err(CommitError::Conflict(Conflict::Taken("email"))));
-    // Its owner keeps it through a change.
+    // Its owner keeps it through a change, and has no other.
+    let renamed = store.commit(put_agent(agent(2, "b@acme.example", 2))).await;
+    assert_eq!(
+        renamed,
+        Err(CommitError::Conflict(Conflict::Renamed("email")))
+    );
     store
         .commit(put_agent(agent(2, "a@acme.example", 2)))
         .await
         .unwrap();
+    let rename = Commit::new(entry(Action::OrganizationUpdate))
+        .put(Record::Organization(organization(1, "globex", 2)));
+    assert_eq!(
+        store.commit(rename).await,
+        Err(CommitError::Conflict(Conflict::Renamed("name")))
+    );
 }
 
 pub(crate) async fn of_many_who_want_one_email_at_once_one_gets_it(store: Arc<dyn Store>) {

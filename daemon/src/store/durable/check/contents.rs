@@ -106,14 +106,10 @@ impl Check<'_> {
                 continue;
             };
             if index.organization_by_name(&it.name)? != Some(it.id) {
-                // It may have been renamed since it was read.
-                let key = RecordKey::Organization(it.id);
-                if index.get(&places::organization(it.id))?.as_ref() == Some(&found) {
-                    let (kind, id) = key.target();
-                    let problem = format!("it is not found by its name, {}", it.name.as_str());
-                    let finding = Finding::new(Part::Index, word(kind), Some(id), problem);
-                    self.report.add(finding.of(found.audit_seq));
-                }
+                let (kind, id) = RecordKey::Organization(it.id).target();
+                let problem = format!("it is not found by its name, {}", it.name.as_str());
+                let finding = Finding::new(Part::Index, word(kind), Some(id), problem);
+                self.report.add(finding.of(found.audit_seq));
             }
         }
         for found in index.all_names() {
