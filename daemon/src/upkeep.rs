@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentidp_shared::{Action, Actor, Code, Entry, Outcome};
+use agentidp_shared::{Action, Actor, Code, Entry, Outcome, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use crate::rpc::StoreWork;
@@ -58,7 +58,8 @@ async fn look_at_times(
     }
     tokio::time::sleep(FIRST_LOOK).await;
     loop {
-        if is_due(store, service, check_every) {
+        let checked = store.status().upkeep.checked.map(|it| it.time);
+        if is_due(checked, service.now(), check_every) {
             check(store, service).await;
         }
         if is_worth_compacting(&store.status().upkeep) {
@@ -68,10 +69,11 @@ async fn look_at_times(
     }
 }
 
-fn is_due(store: &JournaledStore, service: &Service, every: Option<Duration>) -> bool {
+/// Whether a check is due at `now` after the `last` one. One that is dated later was made while the clock was
+/// ahead, and says nothing.
+fn is_due(last: Option<Timestamp>, now: Timestamp, every: Option<Duration>) -> bool {
     let Some(every) = every else { return false };
-    let last = store.status().upkeep.checked;
-    last.is_none_or(|last| service.now().since(last.time) >= every)
+    last.is_none_or(|last| last > now || now.since(last) >= every)
 }
 
 fn is_worth_compacting(upkeep: &Upkeep) -> bool {
@@ -157,5 +159,21 @@ async fn compact(store: &Arc<JournaledStore>) {
             tracing::error!(%error, "the index could not be compacted; it is tried again");
         }
         Err(error) => tracing::error!(%error, "compacting the index ended early"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_that_is_dated_ahead_does_not_put_off_the_next() {
+        let now = Timestamp::from_millis(1_800_000_000_000);
+        let day = Duration::from_hours(24);
+        let is_due = |last| is_due(last, now, Some(day));
+        assert!(is_due(None));
+        assert!(is_due(Some(now.minus(day))));
+        assert!(!is_due(Some(now.minus(day / 2))));
+        assert!(is_due(Some(now.plus(60 * day))));
     }
 }
