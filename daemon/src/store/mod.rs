@@ -276,7 +276,8 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// checkpoint may be of more.
     fn headed(&self) -> watch::Receiver<Arc<Edge>>;
 
-    /// Keeps the newest checkpoint, a signed note, where a copy of the store has it too.
+    /// Keeps the newest checkpoint, a signed note, where a copy of the store has it too. One at a time: what is
+    /// kept last stays.
     ///
     /// # Errors
     ///

@@ -1,11 +1,13 @@
 //! What the log gives out can be verified, and nobody is given what is not there for them.
 
+use agentidp_shared::StoreId;
 use agentidp_shared::merkle::export::{Report, verify_export};
-use agentidp_shared::merkle::{Checkpoint, NodeHash, verify_consistency};
+use agentidp_shared::merkle::{Checkpoint, LogKey, NodeHash, Note, Signature, verify_consistency};
 use futures_util::FutureExt as _;
 
 use super::*;
 use crate::service::log::{ExportRange, Handover, LogKeys, Signed, WAITING_OF_ONE, rotate};
+use crate::store::durable::{JournaledStore, StoreOptions};
 
 pub(super) const ALL: ExportRange = ExportRange {
     organization: None,
@@ -93,6 +95,54 @@ async fn only_so_many_of_one_organization_wait_for_a_checkpoint() {
         assert!(one.await.is_ok());
     }
     assert!(wait(&one).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_checkpoint_that_many_sign_at_once_is_kept_whole_and_with_every_signature() {
+    let (root, clock) = (tempfile::tempdir().unwrap(), Bench::new().await.clock);
+    let (folder, id) = (root.path().join("store"), StoreId::from_bytes([7; 16]));
+    let options = StoreOptions::new(folder.clone(), folder.join("head"), clock.now());
+    let sealer = Sealer::new(&[7; 32]).unwrap();
+    let first = init::first_commit(&sealer, &System::default(), clock.now()).unwrap();
+    JournaledStore::create(&options, id, clock.now(), first).unwrap();
+    let store = Arc::new(JournaledStore::open(&options).unwrap());
+    let service = Arc::new(Bench::open(&store, &clock).await);
+    let mut headed = store.headed();
+    let edge = headed.wait_for(|edge| edge.size() > 0).await;
+    let edge = Arc::clone(&edge.unwrap());
+    service.sign_checkpoint(&edge).await.unwrap();
+
+    let kept = move || Note::from_bytes(&std::fs::read(folder.join("checkpoint")).unwrap());
+    let (text, size) = (kept().unwrap().text().to_owned(), edge.size());
+    let witnesses: Vec<_> = (1..=30_u8)
+        .map(|number| LogKey::from_seed(format!("witness-{number}"), &[number; 32]).unwrap())
+        .collect();
+    let ended = CancellationToken::new();
+    let reader = {
+        let (kept, ended) = (kept.clone(), ended.clone());
+        std::thread::spawn(move || {
+            while !ended.is_cancelled() {
+                kept().unwrap();
+            }
+        })
+    };
+    let mut adding = tokio::task::JoinSet::new();
+    for witness in &witnesses {
+        let note = Note::sign(text.clone(), witness).unwrap().to_string();
+        let signature = Signature::from_line(note.lines().last().unwrap()).unwrap();
+        let service = Arc::clone(&service);
+        adding.spawn(async move { service.add_cosignature(size, signature).await });
+    }
+    while let Some(added) = adding.join_next().await {
+        added.unwrap().unwrap();
+    }
+    ended.cancel();
+    reader.join().unwrap();
+    let kept = kept().unwrap();
+    for witness in &witnesses {
+        kept.verify(witness.verifier()).unwrap();
+    }
+    kept.verify(service.log_verifier()).unwrap();
 }
 
 #[tokio::test]
