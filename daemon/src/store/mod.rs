@@ -251,7 +251,18 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// A secret of the server's own.
     fn server_secret(&self, name: ServerSecretName) -> Read<Option<Arc<Stored<ServerSecret>>>>;
 
-    /// At most `limit` entries from `from` on, in order.
+    /// The entries of bundle `number` that are durable and were not pruned, in order. Those of one that is not
+    /// full yet too.
+    fn bundle_entries(&self, number: u64) -> Read<Vec<StoredEntry>>;
+
+    /// The entry at a place in the log; `None` when it was pruned, or the log is not that long.
+    fn entry(&self, seq: u64) -> Read<Option<StoredEntry>> {
+        let bundle = self.bundle_entries(seq / Bundle::ENTRIES)?;
+        Ok(bundle.into_iter().find(|stored| stored.seq == seq))
+    }
+
+    /// At most `limit` entries from `from` on, in order. What was pruned is passed over, however much it is:
+    /// one who means the entry at a place asks for [`entry`](Self::entry).
     fn entries_from(&self, from: u64, limit: usize) -> Read<Vec<StoredEntry>>;
 
     /// At most `limit` entries that `filter` lets through, newest first, before `before`.

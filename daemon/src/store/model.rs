@@ -347,18 +347,18 @@ impl Store for ModelStore {
             .collect())
     }
 
-    fn bundle(&self, number: u64) -> Read<Option<Bundle>> {
-        let (first, end) = (number * Bundle::ENTRIES, (number + 1) * Bundle::ENTRIES);
+    fn bundle_entries(&self, number: u64) -> Read<Vec<StoredEntry>> {
         let contents = self.contents.lock();
-        let is_full = contents
-            .entries
-            .last()
-            .is_some_and(|(it, _)| it.seq + 1 >= end);
         let entries = contents.there().map(|(_, stored)| stored);
-        let entries: Vec<_> = entries
-            .filter(|stored| (first..end).contains(&stored.seq))
+        Ok(entries
+            .filter(|stored| stored.seq / Bundle::ENTRIES == number)
             .cloned()
-            .collect();
+            .collect())
+    }
+
+    fn bundle(&self, number: u64) -> Read<Option<Bundle>> {
+        let entries = self.bundle_entries(number)?;
+        let is_full = *self.head.borrow() / Bundle::ENTRIES > number;
         let bytes = entries.iter().map(|it| it.json.len() as u64).sum();
         Ok(is_full.then_some(Bundle { entries, bytes }))
     }

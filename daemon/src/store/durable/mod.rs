@@ -284,16 +284,28 @@ impl Store for JournaledStore {
         Ok(of_kind(found.into_iter().collect(), Record::into_server_secret).pop())
     }
 
+    fn bundle_entries(&self, number: u64) -> Read<Vec<StoredEntry>> {
+        let end = *self.state.head.borrow();
+        if number > end / bundle::ENTRIES {
+            return Ok(Vec::new());
+        }
+        let mut entries = self.state.bundle_of(number * bundle::ENTRIES)?;
+        entries.retain(|entry| entry.seq < end);
+        Ok(entries)
+    }
+
     fn entries_from(&self, from: u64, limit: usize) -> Read<Vec<StoredEntry>> {
         let end = *self.state.head.borrow();
         let mut entries = Vec::new();
         let mut next = from;
         while next < end && entries.len() < limit {
-            let bundle = self.state.bundle_of(next)?;
-            let fresh = bundle
-                .into_iter()
-                .filter(|entry| (next..end).contains(&entry.seq));
-            entries.extend(fresh.take(limit - entries.len()));
+            if self.may_match(next, &EntryFilter::default())? {
+                let bundle = self.state.bundle_of(next)?;
+                let fresh = bundle
+                    .into_iter()
+                    .filter(|entry| (next..end).contains(&entry.seq));
+                entries.extend(fresh.take(limit - entries.len()));
+            }
             // Of a bundle some entries may have been pruned, or all.
             next = (next / bundle::ENTRIES + 1) * bundle::ENTRIES;
         }
@@ -410,12 +422,12 @@ impl Store for JournaledStore {
 }
 
 impl JournaledStore {
-    /// Whether the bundle that begins at `start` can hold what `filter` lets through.
-    fn may_match(&self, start: u64, filter: &EntryFilter) -> Read<bool> {
-        if filter.is_empty() || start >= self.state.open.read().first_seq {
+    /// Whether the bundle that the entry `seq` is in can hold what `filter` lets through.
+    fn may_match(&self, seq: u64, filter: &EntryFilter) -> Read<bool> {
+        if seq >= self.state.open.read().first_seq {
             return Ok(true);
         }
-        let summary = self.state.index.summary(start / bundle::ENTRIES)?;
+        let summary = self.state.index.summary(seq / bundle::ENTRIES)?;
         Ok(bundle::may_match(&summary, filter))
     }
 }
