@@ -278,8 +278,12 @@ impl Check<'_> {
         let head = self.layout.read_head()?;
         let bundled = state.open.read().first_seq;
         let counted = Index::read_mark(&self.layout.index()).map_or(0, |mark| mark.open_seq);
-        let end = state.journal.lock().0;
         let index = &state.index;
+        let (end, _telling) = {
+            // Between two frames: what is pruned by those after the end is told.
+            let _between = state.tree.lock();
+            (state.journal.lock().0, index.tell_prunings())
+        };
         let Some(expected) = self.journal(head.as_ref(), checkpoint, end.frame, Some(index))?
         else {
             return Ok(());
