@@ -236,8 +236,9 @@ impl AuditService for Adapter {
         let (service, (steps, receiver)) = (Arc::clone(&self.0), mpsc::channel(CHUNKS));
         let (answer, last) = oneshot::channel();
         tokio::spawn(async move {
+            let (done, pruned) = service.prune_log(pruning, &steps).await;
             // One who has gone away needs no answer.
-            let _ = answer.send(service.prune_log(pruning, &steps).await);
+            let _ = answer.send(pruned.map(|()| done));
         });
         let last = last.into_stream().map(|last| match last {
             Ok(Ok(done)) => Ok(pruned(done)),

@@ -116,7 +116,7 @@ impl EntryFilter {
 pub(crate) struct Bundle {
     /// Those that were not pruned, in order.
     pub(crate) entries: Vec<StoredEntry>,
-    /// How many bytes of the index they take.
+    /// How many bytes of the index they take; 0 when all were pruned.
     pub(crate) bytes: u64,
 }
 
@@ -276,7 +276,8 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// The entries from 256 · `number` on that are kept together; `None`: there are not as many yet.
     fn bundle(&self, number: u64) -> Read<Option<Bundle>>;
 
-    /// How many bytes of the index the entries of bundle `number` take; 0: there are not as many yet.
+    /// How many bytes of the index the entries of bundle `number` take; 0: all were pruned, or there are not as
+    /// many yet.
     fn bundle_bytes(&self, number: u64) -> Read<u64>;
 
     /// How many entries are durable, now and whenever that changes.

@@ -357,6 +357,9 @@ impl Store for JournaledStore {
         if number >= self.state.open.read().first_seq / bundle::ENTRIES {
             return Ok(None);
         }
+        if self.is_pruned(number)? {
+            return Ok(Some(Bundle::default()));
+        }
         let packed = self.state.index.bundle(number)?;
         Ok(Some(Bundle {
             entries: bundle::unpack(number, &packed)?,
@@ -365,6 +368,9 @@ impl Store for JournaledStore {
     }
 
     fn bundle_bytes(&self, number: u64) -> Read<u64> {
+        if self.is_pruned(number)? {
+            return Ok(0);
+        }
         Ok(self.state.index.bundle(number)?.len() as u64)
     }
 
@@ -422,6 +428,12 @@ impl Store for JournaledStore {
 }
 
 impl JournaledStore {
+    /// Whether bundle `number` is full, and has no entry any more.
+    fn is_pruned(&self, number: u64) -> Read<bool> {
+        let seq = number.saturating_mul(bundle::ENTRIES);
+        Ok(!self.may_match(seq, &EntryFilter::default())?)
+    }
+
     /// Whether the bundle that the entry `seq` is in can hold what `filter` lets through.
     fn may_match(&self, seq: u64, filter: &EntryFilter) -> Read<bool> {
         if seq >= self.state.open.read().first_seq {
