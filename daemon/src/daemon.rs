@@ -42,6 +42,8 @@ const TICK: Duration = Duration::from_secs(5);
 const RETENTION_CHECK: Duration = Duration::from_hours(1);
 /// How often credentials are looked through for those that are old or about to expire.
 const AGE_CHECK: Duration = Duration::from_mins(10);
+/// How long a command waits for the store's head file, which is written each second.
+const HEAD_PATIENCE: Duration = Duration::from_secs(30);
 /// How often the service manager hears how far a long start is.
 const TOLD_EVERY: Duration = Duration::from_secs(1);
 
@@ -193,8 +195,7 @@ pub(crate) fn accept_store(config: &Config, actor: Actor, reason: Reason) -> any
     entry.refused_head = refused;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     runtime.block_on(store.commit(Commit::new(entry)))?;
-    store.shutdown();
-    Ok(())
+    store.close().map_err(anyhow::Error::msg)
 }
 
 /// Gives the log of the store that `config` describes another key; the key of before signs for `overlap`
@@ -215,9 +216,12 @@ pub(crate) fn rotate_log_key(
     let now = time_of(&store, Arc::new(System::default()))?.now();
     let mut entry = Entry::new(now, actor, Action::KeyRotate, Outcome::Success);
     entry.reason = Some(reason);
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?;
     let source = System::default();
-    let rotated = runtime.block_on(log::rotate(&store, &sealer, &source, entry, overlap));
+    let rotation = log::rotate(&store, &sealer, &source, entry, overlap, HEAD_PATIENCE);
+    let rotated = runtime.block_on(rotation);
     store.shutdown();
     Ok(rotated?)
 }

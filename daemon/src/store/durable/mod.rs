@@ -154,6 +154,21 @@ impl JournaledStore {
         }
     }
 
+    /// The same, for a command that then says that what it was to do is done.
+    ///
+    /// # Errors
+    ///
+    /// Why the head file does not have what was committed: the next start would refuse the store.
+    pub(crate) fn close(&self) -> Result<(), String> {
+        self.shutdown();
+        let failure = self.state.troubles.lock().get(keeper::HEAD).cloned();
+        failure.map_or(Ok(()), |cause| {
+            Err(format!(
+                "{cause}; the store has the change, and its head file does not: put that right, and do this again"
+            ))
+        })
+    }
+
     /// Closes a store that cannot be served after all, and leaves it as it was found.
     pub(crate) fn give_back(&self) {
         // What did not end in good order is still to be verified.

@@ -18,7 +18,7 @@ use super::head::{Head, check_head};
 use super::index::Index;
 use super::journal::{self, End, Journal, Position};
 use super::keeper::Keeper;
-use super::layout::{FORMAT, Identity, Layout, sync_folder, write_json};
+use super::layout::{FORMAT, Identity, Layout, make_folder, sync_folder, write_json};
 use super::room::Disk;
 use super::sequencer::{Sequencer, seal};
 use super::state::{Applied, State};
@@ -191,7 +191,7 @@ impl JournaledStore {
             return Err(OpenError::Exists(root.to_owned()));
         }
         let is_new = !root.exists();
-        std::fs::create_dir_all(root).map_err(OpenError::io(root))?;
+        make_folder(root).map_err(OpenError::io(root))?;
         let remove_if_new = |error| {
             if is_new {
                 // It stays when something is in it, which is then not ours.
