@@ -15,6 +15,9 @@ use crate::service::{init, time_of};
 use crate::store::durable::{JournaledStore, StoreOptions};
 use crate::store::{Commit, Store as _};
 
+/// How long a command waits for the store's head file, which is written each second.
+const HEAD_PATIENCE: Duration = Duration::from_secs(30);
+
 /// The store that `config` describes.
 pub(crate) fn options(config: &Config) -> StoreOptions {
     let now = System::default().now();
@@ -88,8 +91,7 @@ pub(crate) fn accept_store(config: &Config, actor: Actor, reason: Reason) -> any
     entry.refused_head = refused;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     runtime.block_on(store.commit(Commit::new(entry)))?;
-    store.shutdown();
-    Ok(())
+    store.close().map_err(anyhow::Error::msg)
 }
 
 /// Gives the log of the store that `config` describes another key; the key of before signs for `overlap`
@@ -110,9 +112,12 @@ pub(crate) fn rotate_log_key(
     let now = time_of(&store, Arc::new(System::default()))?.now();
     let mut entry = Entry::new(now, actor, Action::KeyRotate, Outcome::Success);
     entry.reason = Some(reason);
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?;
     let source = System::default();
-    let rotated = runtime.block_on(log::rotate(&store, &sealer, &source, entry, overlap));
+    let rotation = log::rotate(&store, &sealer, &source, entry, overlap, HEAD_PATIENCE);
+    let rotated = runtime.block_on(rotation);
     store.shutdown();
     Ok(rotated?)
 }

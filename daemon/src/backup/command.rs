@@ -248,7 +248,7 @@ fn note(options: &StoreOptions, whole: &Whole, reason: Option<Reason>) -> anyhow
     });
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let committed = runtime.block_on(store.commit(Commit::new(entry)))?;
-    store.shutdown();
+    store.close().map_err(anyhow::Error::msg)?;
     Ok(committed.seq)
 }
 

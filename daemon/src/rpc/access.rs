@@ -238,20 +238,20 @@ where
             "rpc", request_id = %request_id, path = request.uri().path(),
             user = caller.actor.name.as_deref().unwrap_or_default()
         );
-        let admitted = span.in_scope(|| {
-            self.gate
-                .admit(request.uri().path(), standing.as_ref(), &caller)
-                .and(unread)
-        });
         let path = request.uri().path().to_owned();
         let is_read = rule_of(&path).is_some_and(|rule| rule.is_read);
         let action = rule_of(&path).map_or(Action::UnknownCall, |rule| rule.action);
+        let failed = |error: &ServiceError| {
+            service.deny_operator(&caller, action, Outcome::Failed, error.code);
+        };
+        let admitted = span.in_scope(|| {
+            self.gate
+                .admit(&path, standing.as_ref(), &caller)
+                .and_then(|()| unread.inspect_err(failed))
+        });
         let begun = admitted.and_then(|()| match (&peer, &standing) {
             (Some(peer), Some(standing)) => {
                 let begun = self.gate.begin(peer, standing);
-                let failed = |error: &ServiceError| {
-                    service.deny_operator(&caller, action, Outcome::Failed, error.code);
-                };
                 begun.inspect_err(failed).map(Some)
             }
             _ => Ok(None),

@@ -234,7 +234,10 @@ impl AuditService for Adapter {
             .plan_pruning(&caller, asked)
             .map_err(|error| status(&error))?;
         let (service, (steps, receiver)) = (Arc::clone(&self.0), mpsc::channel(CHUNKS));
-        let last = to_its_end(async move { service.prune_log(pruning, &steps).await });
+        let last = to_its_end(async move {
+            let (done, pruned) = service.prune_log(pruning, &steps).await;
+            pruned.map(|()| done)
+        });
         let last = last
             .map(|last| last.map(pruned).map_err(|error| status(&error)))
             .into_stream();

@@ -123,16 +123,26 @@ impl Denials {
     fn over(&self, now: Timestamp) -> Vec<Entry> {
         self.0.lock().roll(now)
     }
+
+    /// What is to be written of all that was counted, at the end.
+    fn all(&self) -> Vec<Entry> {
+        self.0.lock().take()
+    }
 }
 
 impl Minute {
+    /// Begins the minute of `now`; one who took the time a moment earlier counts in it too.
     fn roll(&mut self, now: Timestamp) -> Vec<Entry> {
         let number = now.as_millis() / 60_000;
-        if number == self.number {
+        if number <= self.number {
             return Vec::new();
         }
         self.number = number;
         self.unproven = 0;
+        self.take()
+    }
+
+    fn take(&mut self) -> Vec<Entry> {
         let summarize = |(kind, counted): (Kind, Counted)| {
             let mut entry = counted.last?;
             // What is of many names none of them.
@@ -247,13 +257,12 @@ impl Service {
 
     /// Writes the counts of a minute that is over; with `all`, of the minute under way too.
     pub(crate) fn flush_denials(&self, all: bool) {
-        let now = self.now();
-        let until = if all {
-            now.plus(std::time::Duration::from_mins(1))
+        let entries = if all {
+            self.denials.all()
         } else {
-            now
+            self.denials.over(self.now())
         };
-        self.write_denials(self.denials.over(until));
+        self.write_denials(entries);
     }
 
     /// Gives whether one of them is of a single refusal, and not the count of many.
@@ -395,6 +404,29 @@ mod tests {
         let (kind, mut refused) = claim(1, "192.0.2.7");
         refused.time = Timestamp::from_millis(120_001);
         assert_eq!(denials.count(kind, refused).len(), 1);
+    }
+
+    #[test]
+    fn those_who_took_the_time_in_two_minutes_do_not_renew_what_each_is_given() {
+        let denials = Denials::default();
+        let mut written = Vec::new();
+        for _ in 0..100 {
+            for millis in [120_000, 119_999] {
+                let (kind, mut refused) = claim(1, "192.0.2.7");
+                refused.time = Timestamp::from_millis(millis);
+                written.extend(denials.count(kind, refused));
+            }
+        }
+        assert_eq!(written.len() as u64, PER_ACTOR);
+        // At the end all is told, and what comes after that too.
+        let told = |entries: Vec<Entry>| entries.iter().filter_map(|it| it.count).sum::<u64>();
+        assert_eq!(told(denials.all()), 200 - PER_ACTOR);
+        for _ in 0..=PER_ACTOR {
+            let (kind, mut refused) = claim(1, "192.0.2.7");
+            refused.time = Timestamp::from_millis(120_000);
+            denials.count(kind, refused);
+        }
+        assert_eq!(told(denials.all()), 1);
     }
 
     #[test]

@@ -486,9 +486,8 @@ impl Service {
         if seen == 0 || seen == current {
             return Ok(());
         }
-        let entries = self.store.entries_from(audit_seq, 1)?;
         // It may have been pruned.
-        let entry = entries.first().filter(|stored| stored.seq == audit_seq);
+        let entry = self.store.entry(audit_seq)?;
         let entry: Option<Entry> =
             entry.and_then(|stored| serde_json::from_slice(&stored.json).ok());
         Err(ServiceError::revision_conflict(

@@ -85,9 +85,26 @@ pub(crate) struct LastRun {
 #[derive(Debug, Default)]
 pub(super) struct Keeping {
     /// Held while a step is decided on and done, and while a hold is: so nothing is removed of an
-    /// organization whose hold was acknowledged.
-    pub(super) alone: Arc<tokio::sync::Mutex<()>>,
+    /// organization whose hold was acknowledged. It has the holds, unless they are to be read anew.
+    pub(super) alone: Arc<tokio::sync::Mutex<Option<Holds>>>,
     last: Mutex<Option<LastRun>>,
+    settled: Mutex<Settled>,
+    /// When the store was last restored.
+    restored: tokio::sync::OnceCell<Option<Timestamp>>,
+}
+
+/// The organizations under legal hold.
+type Holds = Arc<BTreeSet<OrganizationId>>;
+
+/// What nothing is left to be done about.
+#[derive(Debug, Clone, Default)]
+struct Settled {
+    /// The entries before this one.
+    next: u64,
+    /// How many of them stay.
+    held: u64,
+    /// Because of these holds.
+    holds: BTreeSet<OrganizationId>,
 }
 
 /// The entries of some bundles in a row that are removed together.
@@ -220,7 +237,7 @@ impl Service {
         })
     }
 
-    /// Removes what the log keeps no longer, and tells `progress` after each step.
+    /// Removes what the log keeps no longer, and tells `progress` after each step. Gives how far it got.
     ///
     /// # Errors
     ///
@@ -229,7 +246,23 @@ impl Service {
         &self,
         pruning: Pruning,
         progress: &mpsc::Sender<Progress>,
-    ) -> Result<Progress, ServiceError> {
+    ) -> (Progress, Result<(), ServiceError>) {
+        let mut done = Progress::default();
+        let pruned = self.prune_steps(pruning, progress, &mut done).await;
+        if let Err(error) = &pruned {
+            // Whoever asked for it may have gone away.
+            tracing::error!(%error, entries = done.entries, "the audit log could not be pruned to its end");
+        }
+        (done, pruned.map(drop))
+    }
+
+    /// Does it, and gives the holds that stood in the way of any step.
+    async fn prune_steps(
+        &self,
+        pruning: Pruning,
+        progress: &mpsc::Sender<Progress>,
+        done: &mut Progress,
+    ) -> Result<BTreeSet<OrganizationId>, ServiceError> {
         let Retention {
             keep_for,
             keep_bytes,
@@ -238,16 +271,20 @@ impl Service {
         let (end, entries) = self
             .read(move |store| Ok((size_limit(store, keep_bytes)?, *store.head().borrow())))
             .await?;
-        let mut done = Progress {
-            to: entries,
-            ..Progress::default()
-        };
+        done.to = entries;
+        self.keeping.alone.lock().await.take();
+        let mut stood = BTreeSet::new();
         loop {
             // Within the lock that a hold takes too.
-            let _alone = self.keeping.alone.lock().await;
+            let mut alone = self.keeping.alone.lock().await;
+            let holds = match &*alone {
+                Some(holds) => Arc::clone(holds),
+                None => Arc::clone(alone.insert(self.read(held).await?)),
+            };
+            stood.extend(holds.iter().copied());
             let from = done.next;
             let step = self
-                .read(move |store| Step::plan(store, from, (end, limit), &held(store)?))
+                .read(move |store| Step::plan(store, from, (end, limit), &holds))
                 .await?;
             if step.entries > 0 && !pruning.is_dry {
                 done.audit_seq = Some(self.remove(pruning.entry.clone(), &step).await?);
@@ -260,14 +297,14 @@ impl Service {
                 break;
             }
             // One who has stopped listening stops it; one who is slow only misses something.
-            let _ = progress.try_send(done);
+            let _ = progress.try_send(*done);
         }
         if pruning.is_asked_for && done.audit_seq.is_none() {
             // Nothing was removed, and yet somebody asked for it.
             let commit = Commit::new(pruning.entry);
             done.audit_seq = Some(self.commit(commit).await?);
         }
-        Ok(done)
+        Ok(stood)
     }
 
     async fn remove(&self, mut entry: Entry, step: &Step) -> Result<u64, ServiceError> {
@@ -293,41 +330,53 @@ impl Service {
             is_dry: false,
             is_asked_for: false,
         };
-        let (unheard, _nobody) = mpsc::channel(1);
+        let mut progress = Progress::default();
         let run = match self.await_holds().await {
-            Ok(()) => self.prune_log(pruning, &unheard).await,
+            Ok(()) => self.prune_on(pruning, &mut progress).await,
             Err(error) => Err(error),
         };
-        let last = match run {
-            Ok(progress) => {
-                if progress.entries > 0 {
-                    tracing::info!(
-                        entries = progress.entries,
-                        "entries of the audit log were old enough to go"
-                    );
-                }
-                LastRun {
-                    time,
-                    progress,
-                    failure: None,
-                }
-            }
-            Err(error) => {
-                tracing::error!(%error, "old entries could not be removed from the audit log; it is tried again");
-                LastRun {
-                    time,
-                    progress: Progress::default(),
-                    failure: Some(error.to_string()),
-                }
-            }
+        if let Err(error) = &run {
+            tracing::error!(%error, "old entries could not be removed from the audit log; it is tried again");
+        }
+        if progress.entries > 0 {
+            let entries = progress.entries;
+            tracing::info!(entries, "entries of the audit log were old enough to go");
+        }
+        *self.keeping.last.lock() = Some(LastRun {
+            time,
+            progress,
+            failure: run.err().map(|error| error.to_string()),
+        });
+    }
+
+    /// Goes on from where the last look ended, unless a hold was lifted since that stood in its way.
+    async fn prune_on(
+        &self,
+        pruning: Pruning,
+        progress: &mut Progress,
+    ) -> Result<(), ServiceError> {
+        let now = self.read(held).await?;
+        let mut settled = self.keeping.settled.lock().clone();
+        if !settled.holds.is_subset(&now) {
+            settled = Settled::default();
+        }
+        (progress.next, progress.held) = (settled.next, settled.held);
+        let (unheard, _nobody) = mpsc::channel(1);
+        let holds = self.prune_steps(pruning, &unheard, progress).await?;
+        *self.keeping.settled.lock() = Settled {
+            next: progress.next,
+            held: progress.held,
+            holds: &settled.holds | &holds,
         };
-        *self.keeping.last.lock() = Some(last);
+        Ok(())
     }
 
     /// Refuses for a time after a restore: what a backup does not have of the legal holds has to be put
     /// again first.
     async fn await_holds(&self) -> Result<(), ServiceError> {
-        let restored = self.read(last_restore).await?;
+        // Once is enough: it is not restored while it is in use.
+        let restored = &self.keeping.restored;
+        let restored = *restored.get_or_try_init(|| self.read(last_restore)).await?;
         match restored.filter(|time| self.now() < time.plus(GRACE)) {
             None => Ok(()),
             Some(time) => Err(ServiceError::new(
@@ -372,9 +421,9 @@ impl Service {
         };
         let (service, caller, organization) =
             (Arc::clone(self), caller.clone(), organization.to_owned());
-        let alone = Arc::clone(&self.keeping.alone).lock_owned().await;
+        let mut alone = Arc::clone(&self.keeping.alone).lock_owned().await;
         to_its_end(async move {
-            let _alone = alone;
+            alone.take();
             let change = |current: &Organization| Organization {
                 is_held,
                 ..current.clone()
@@ -389,10 +438,10 @@ impl Service {
 }
 
 /// The organizations under legal hold.
-fn held(store: &dyn Store) -> Result<BTreeSet<OrganizationId>, ServiceError> {
+fn held(store: &dyn Store) -> Result<Holds, ServiceError> {
     let all = store.organizations(None, usize::MAX)?;
     let held = all.iter().filter(|it| it.record.is_held);
-    Ok(held.map(|it| it.record.id).collect())
+    Ok(Arc::new(held.map(|it| it.record.id).collect()))
 }
 
 /// When the store was last restored from a backup, as far as the log has it.

@@ -73,7 +73,7 @@ impl Bench {
     }
 
     /// The daemon's product, started on `store`.
-    async fn open(store: &Arc<ModelStore>, clock: &Arc<Hands>) -> Service {
+    async fn open<S: Store>(store: &Arc<S>, clock: &Arc<Hands>) -> Service {
         let sealer = Sealer::new(&[7; 32]).unwrap();
         let settings = Settings {
             issuer: "https://id.example".to_owned(),

@@ -116,7 +116,7 @@ impl EntryFilter {
 pub(crate) struct Bundle {
     /// Those that were not pruned, in order.
     pub(crate) entries: Vec<StoredEntry>,
-    /// How many bytes of the index they take.
+    /// How many bytes of the index they take; 0 when all were pruned.
     pub(crate) bytes: u64,
 }
 
@@ -251,7 +251,18 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// A secret of the server's own.
     fn server_secret(&self, name: ServerSecretName) -> Read<Option<Arc<Stored<ServerSecret>>>>;
 
-    /// At most `limit` entries from `from` on, in order.
+    /// The entries of bundle `number` that are durable and were not pruned, in order. Those of one that is not
+    /// full yet too.
+    fn bundle_entries(&self, number: u64) -> Read<Vec<StoredEntry>>;
+
+    /// The entry at a place in the log; `None` when it was pruned, or the log is not that long.
+    fn entry(&self, seq: u64) -> Read<Option<StoredEntry>> {
+        let bundle = self.bundle_entries(seq / Bundle::ENTRIES)?;
+        Ok(bundle.into_iter().find(|stored| stored.seq == seq))
+    }
+
+    /// At most `limit` entries from `from` on, in order. What was pruned is passed over, however much it is:
+    /// one who means the entry at a place asks for [`entry`](Self::entry).
     fn entries_from(&self, from: u64, limit: usize) -> Read<Vec<StoredEntry>>;
 
     /// At most `limit` entries that `filter` lets through, newest first, before `before`.
@@ -265,7 +276,8 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// The entries from 256 · `number` on that are kept together; `None`: there are not as many yet.
     fn bundle(&self, number: u64) -> Read<Option<Bundle>>;
 
-    /// How many bytes of the index the entries of bundle `number` take; 0: there are not as many yet.
+    /// How many bytes of the index the entries of bundle `number` take; 0: all were pruned, or there are not as
+    /// many yet.
     fn bundle_bytes(&self, number: u64) -> Read<u64>;
 
     /// How many entries are durable, now and whenever that changes.
@@ -276,7 +288,8 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// checkpoint may be of more.
     fn headed(&self) -> watch::Receiver<Arc<Edge>>;
 
-    /// Keeps the newest checkpoint, a signed note, where a copy of the store has it too.
+    /// Keeps the newest checkpoint, a signed note, where a copy of the store has it too. One at a time: what is
+    /// kept last stays.
     ///
     /// # Errors
     ///

@@ -40,11 +40,13 @@ pub(crate) struct ModelStore {
     head: watch::Sender<u64>,
     headed: watch::Sender<Arc<Edge>>,
     checkpoint: Mutex<String>,
-    failure: Mutex<Option<String>>,
+    /// After how many more commits each fails, and why.
+    failure: Mutex<Option<(usize, String)>>,
     is_low: AtomicBool,
     lists: AtomicUsize,
     /// The commits that wait, while they do.
     queue: Mutex<Option<Vec<Queued>>>,
+    bundles_read: AtomicUsize,
     metrics: StoreMetrics,
 }
 
@@ -124,13 +126,24 @@ impl ModelStore {
             is_low: AtomicBool::new(false),
             lists: AtomicUsize::new(0),
             queue: Mutex::default(),
+            bundles_read: AtomicUsize::new(0),
             metrics: StoreMetrics::default(),
         }
     }
 
     /// From here on every commit fails, as when the disk is full.
     pub(crate) fn fail(&self, cause: &str) {
-        *self.failure.lock() = Some(cause.to_owned());
+        self.fail_after(0, cause);
+    }
+
+    /// The same after so many more commits.
+    pub(crate) fn fail_after(&self, commits: usize, cause: &str) {
+        *self.failure.lock() = Some((commits, cause.to_owned()));
+    }
+
+    /// How many bundles of entries were read.
+    pub(crate) fn bundles_read(&self) -> usize {
+        self.bundles_read.load(Ordering::Relaxed)
     }
 
     /// From here on commits are made again.
@@ -173,8 +186,9 @@ impl ModelStore {
     }
 
     fn commit_now(&self, commit: Commit) -> Result<Committed, CommitError> {
-        if let Some(cause) = self.failure.lock().clone() {
-            return Err(CommitError::Unavailable(cause));
+        if let Some((left, cause)) = self.failure.lock().as_mut() {
+            let rest = left.checked_sub(1);
+            *left = rest.ok_or_else(|| CommitError::Unavailable(cause.clone()))?;
         }
         if self.is_low_on_space() && commit.grows() {
             return Err(CommitError::LowOnSpace);
@@ -376,18 +390,19 @@ impl Store for ModelStore {
             .collect())
     }
 
-    fn bundle(&self, number: u64) -> Read<Option<Bundle>> {
-        let (first, end) = (number * Bundle::ENTRIES, (number + 1) * Bundle::ENTRIES);
+    fn bundle_entries(&self, number: u64) -> Read<Vec<StoredEntry>> {
         let contents = self.contents.lock();
-        let is_full = contents
-            .entries
-            .last()
-            .is_some_and(|(it, _)| it.seq + 1 >= end);
         let entries = contents.there().map(|(_, stored)| stored);
-        let entries: Vec<_> = entries
-            .filter(|stored| (first..end).contains(&stored.seq))
+        Ok(entries
+            .filter(|stored| stored.seq / Bundle::ENTRIES == number)
             .cloned()
-            .collect();
+            .collect())
+    }
+
+    fn bundle(&self, number: u64) -> Read<Option<Bundle>> {
+        self.bundles_read.fetch_add(1, Ordering::Relaxed);
+        let entries = self.bundle_entries(number)?;
+        let is_full = *self.head.borrow() / Bundle::ENTRIES > number;
         let bytes = entries.iter().map(|it| it.json.len() as u64).sum();
         Ok(is_full.then_some(Bundle { entries, bytes }))
     }
@@ -478,7 +493,9 @@ impl Store for ModelStore {
     }
 
     fn failure(&self) -> Option<String> {
-        self.failure.lock().clone()
+        let failure = self.failure.lock();
+        let failure = failure.as_ref().filter(|(left, _)| *left == 0);
+        failure.map(|(_, cause)| cause.clone())
     }
 
     fn is_low_on_space(&self) -> bool {

@@ -112,14 +112,18 @@ pub(crate) struct Handover {
 ///
 /// # Errors
 ///
-/// When the keys cannot be read, the store cannot be written, or the head file cannot.
+/// When the keys cannot be read, the store cannot be written, or the head file cannot within `patience`.
 pub(crate) async fn rotate(
     store: &dyn Store,
     sealer: &Sealer,
     source: &dyn Random,
     entry: Entry,
     overlap: Duration,
+    patience: Duration,
 ) -> Result<Handover, ServiceError> {
+    if let Some(cause) = store.status().head_failure {
+        return Err(ServiceError::new(Code::StoreUnavailable, cause));
+    }
     let now = entry.time;
     let until = now.plus(overlap);
     let origin = init::log_origin(store);
@@ -154,7 +158,9 @@ pub(crate) async fn rotate(
 
     // Only what the head file has is signed.
     let mut headed = store.headed();
-    let edge = headed.wait_for(|edge| edge.size() > committed.seq).await;
+    let edge = headed.wait_for(|edge| edge.size() > committed.seq);
+    let edge = tokio::time::timeout(patience, edge).await;
+    let edge = edge.map_err(|_elapsed| not_headed())?;
     let edge = edge.map_err(|_closed| not_headed())?.clone();
     let checkpoint = Checkpoint::new(origin, edge.size(), edge.root());
     let mut note = checkpoint.sign(&new)?;

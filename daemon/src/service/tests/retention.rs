@@ -48,8 +48,8 @@ impl Bench {
         let pruning = self.service.plan_pruning(&self.operator(), asked);
         let pruning = pruning.map_err(|error| error.code)?;
         let (sender, _steps) = tokio::sync::mpsc::channel(1_000);
-        let pruned = self.service.prune_log(pruning, &sender).await;
-        pruned.map_err(|error| error.code)
+        let (done, pruned) = self.service.prune_log(pruning, &sender).await;
+        pruned.map(|()| done).map_err(|error| error.code)
     }
 
     async fn set_held(&self, is_held: bool) -> Changed<Organization> {
@@ -292,6 +292,55 @@ async fn the_configuration_is_enforced_and_a_failure_is_told() {
     let size = bench.size();
     bench.service.enforce_retention().await;
     assert_eq!(bench.size(), size);
+}
+
+#[tokio::test]
+async fn a_look_that_fails_half_way_tells_how_far_it_got() {
+    // More than one step removes.
+    let mut bench = Bench::new().await;
+    bench.fill(18 * 256, None).await;
+    bench.pass(DAY * 60);
+    bench.service.settings.retention.keep_for = Some(DAY * 30);
+    bench.store.fail_after(1, "the disk is full");
+    bench.service.enforce_retention().await;
+    let failed = bench.service.retention().1.unwrap();
+    assert_eq!(failed.progress.entries, 16 * 256);
+    assert!(failed.failure.is_some());
+    bench.store.recover();
+    bench.service.enforce_retention().await;
+    let done = bench.service.retention().1.unwrap();
+    assert_eq!((done.progress.entries, done.failure), (2 * 256, None));
+}
+
+#[tokio::test]
+async fn a_look_goes_on_where_the_last_one_ended_until_a_hold_is_lifted() {
+    let mut bench = Bench::new().await;
+    let (demo, _) = bench.of_demo();
+    for _ in 0..300 {
+        bench.fill(1, Some(demo)).await;
+        bench.fill(2, None).await;
+    }
+    let _ = bench.set_held(true).await;
+    bench.pass(DAY * 60);
+    bench.fill(256, None).await;
+    bench.service.settings.retention.keep_for = Some(DAY * 30);
+    let look = async || {
+        let before = bench.store.bundles_read();
+        bench.service.enforce_retention().await;
+        let last = bench.service.retention().1.unwrap();
+        assert_eq!(last.failure, None);
+        let read = bench.store.bundles_read() - before;
+        (last.progress.entries, last.progress.held, read)
+    };
+    let (entries, held, read) = look().await;
+    assert!(
+        entries > 500 && held > 250 && read > 3,
+        "{entries} {held} {read}"
+    );
+    assert_eq!(look().await, (0, held, 1), "the first that is not old");
+    let _ = bench.set_held(false).await;
+    assert_eq!(look().await, (held, 0, read));
+    assert_eq!(look().await, (0, 0, 1));
 }
 
 #[tokio::test]

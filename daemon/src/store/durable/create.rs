@@ -5,7 +5,7 @@ use agentidp_shared::{StoreId, Timestamp};
 
 use super::head::Head;
 use super::journal::{self, Journal};
-use super::layout::{FORMAT, Identity, Layout, sync_folder, write_json};
+use super::layout::{FORMAT, Identity, Layout, make_folder, sync_folder, write_json};
 use super::open::check_room;
 use super::sequencer::seal;
 use super::{JournaledStore, OpenError, StoreOptions};
@@ -37,7 +37,7 @@ impl JournaledStore {
             return Err(OpenError::Exists(root.to_owned()));
         }
         let is_new = !root.exists();
-        std::fs::create_dir_all(root).map_err(OpenError::io(root))?;
+        make_folder(root).map_err(OpenError::io(root))?;
         let remove_if_new = |error| {
             if is_new {
                 // It stays when something is in it, which is then not ours.

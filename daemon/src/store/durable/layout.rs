@@ -296,6 +296,16 @@ pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(path.parent().unwrap_or_else(|| Path::new(".")))
 }
 
+/// Makes a folder, and those that it is in, and has them found after a cut of power.
+pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
+    let Some(parent) = folder.parent().filter(|_| !folder.is_dir()) else {
+        return Ok(());
+    };
+    make_folder(parent)?;
+    std::fs::create_dir_all(folder)?;
+    sync_folder(parent)
+}
+
 /// Makes the names in a folder durable.
 pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     let folder = if folder.as_os_str().is_empty() {

@@ -159,6 +159,21 @@ impl JournaledStore {
         }
     }
 
+    /// The same, for a command that then says that what it was to do is done.
+    ///
+    /// # Errors
+    ///
+    /// Why the head file does not have what was committed: the next start would refuse the store.
+    pub(crate) fn close(&self) -> Result<(), String> {
+        self.shutdown();
+        let failure = self.state.troubles.lock().get(keeper::HEAD).cloned();
+        failure.map_or(Ok(()), |cause| {
+            Err(format!(
+                "{cause}; the store has the change, and its head file does not: put that right, and do this again"
+            ))
+        })
+    }
+
     /// Closes a store that cannot be served after all, and leaves it as it was found.
     pub(crate) fn give_back(&self) {
         // What did not end in good order is still to be verified.
@@ -289,16 +304,28 @@ impl Store for JournaledStore {
         Ok(of_kind(found.into_iter().collect(), Record::into_server_secret).pop())
     }
 
+    fn bundle_entries(&self, number: u64) -> Read<Vec<StoredEntry>> {
+        let end = *self.state.head.borrow();
+        if number > end / bundle::ENTRIES {
+            return Ok(Vec::new());
+        }
+        let mut entries = self.state.bundle_of(number * bundle::ENTRIES)?;
+        entries.retain(|entry| entry.seq < end);
+        Ok(entries)
+    }
+
     fn entries_from(&self, from: u64, limit: usize) -> Read<Vec<StoredEntry>> {
         let end = *self.state.head.borrow();
         let mut entries = Vec::new();
         let mut next = from;
         while next < end && entries.len() < limit {
-            let bundle = self.state.bundle_of(next)?;
-            let fresh = bundle
-                .into_iter()
-                .filter(|entry| (next..end).contains(&entry.seq));
-            entries.extend(fresh.take(limit - entries.len()));
+            if self.may_match(next, &EntryFilter::default())? {
+                let bundle = self.state.bundle_of(next)?;
+                let fresh = bundle
+                    .into_iter()
+                    .filter(|entry| (next..end).contains(&entry.seq));
+                entries.extend(fresh.take(limit - entries.len()));
+            }
             // Of a bundle some entries may have been pruned, or all.
             next = (next / bundle::ENTRIES + 1) * bundle::ENTRIES;
         }
@@ -350,6 +377,9 @@ impl Store for JournaledStore {
         if number >= self.state.open.read().first_seq / bundle::ENTRIES {
             return Ok(None);
         }
+        if self.is_pruned(number)? {
+            return Ok(Some(Bundle::default()));
+        }
         let packed = self.state.index.bundle(number)?;
         Ok(Some(Bundle {
             entries: bundle::unpack(number, &packed)?,
@@ -358,6 +388,9 @@ impl Store for JournaledStore {
     }
 
     fn bundle_bytes(&self, number: u64) -> Read<u64> {
+        if self.is_pruned(number)? {
+            return Ok(0);
+        }
         Ok(self.state.index.bundle(number)?.len() as u64)
     }
 
@@ -415,12 +448,18 @@ impl Store for JournaledStore {
 }
 
 impl JournaledStore {
-    /// Whether the bundle that begins at `start` can hold what `filter` lets through.
-    fn may_match(&self, start: u64, filter: &EntryFilter) -> Read<bool> {
-        if filter.is_empty() || start >= self.state.open.read().first_seq {
+    /// Whether bundle `number` is full, and has no entry any more.
+    fn is_pruned(&self, number: u64) -> Read<bool> {
+        let seq = number.saturating_mul(bundle::ENTRIES);
+        Ok(!self.may_match(seq, &EntryFilter::default())?)
+    }
+
+    /// Whether the bundle that the entry `seq` is in can hold what `filter` lets through.
+    fn may_match(&self, seq: u64, filter: &EntryFilter) -> Read<bool> {
+        if seq >= self.state.open.read().first_seq {
             return Ok(true);
         }
-        let summary = self.state.index.summary(start / bundle::ENTRIES)?;
+        let summary = self.state.index.summary(seq / bundle::ENTRIES)?;
         Ok(bundle::may_match(&summary, filter))
     }
 }

@@ -9,7 +9,7 @@ use super::builder::Builder;
 use super::care::set_aside;
 use super::image::{Cut, ImageError, Sink, latest, one_frame, section};
 use super::journal::{self, Position, segments};
-use super::layout::{FORMAT, Identity, Layout, sync_folder, write_json};
+use super::layout::{FORMAT, Identity, Layout, make_folder, sync_folder, write_json};
 use super::segments::{Copied, Frames};
 use super::{OpenError, StoreOptions};
 use crate::store::form::hex;
@@ -99,7 +99,7 @@ impl Restorer {
                 }
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                std::fs::create_dir_all(root).map_err(OpenError::io(root))?;
+                make_folder(root).map_err(OpenError::io(root))?;
             }
             Err(error) => return Err(OpenError::io(root)(error).into()),
         }

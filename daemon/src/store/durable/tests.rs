@@ -41,6 +41,11 @@ fn fresh() -> (JournaledStore, tempfile::TempDir) {
 
 every_store!(fresh());
 
+/// Has a store take no more writes, as after an error of its disk.
+pub(crate) fn fail(store: &JournaledStore, cause: &str) {
+    *store.state.failure.write() = Some(cause.to_owned());
+}
+
 fn register(number: u64) -> Commit {
     let agent = agent(number, &format!("a{number}@acme.example"), 1);
     Commit::new(entry(Action::AgentRegister)).put(Record::Agent(agent))

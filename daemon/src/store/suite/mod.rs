@@ -650,6 +650,11 @@ pub(crate) async fn what_was_pruned_is_not_found_and_everything_else_is(store: A
     assert_eq!(seqs(0, usize::MAX), expected);
     assert_eq!(seqs(0, 5), expected[..5]);
     assert_eq!(seqs(expected[4], 2), expected[4..6]);
+    for seq in 0..pruned + 600 {
+        let found = store.entry(seq).unwrap().map(|it| it.seq);
+        let is_there = expected.binary_search(&seq).is_ok();
+        assert_eq!(found, is_there.then_some(seq), "{seq}");
+    }
     assert_eq!(
         pages(store.as_ref(), &EntryFilter::default(), 50).len(),
         expected.len()

@@ -226,6 +226,12 @@ pub(crate) fn assert_alike(store: &dyn Store, model: &ModelStore) {
         store.entries_from(0, count).unwrap(),
         model.entries_from(0, count).unwrap()
     );
+    for number in 0..3 {
+        assert_eq!(
+            store.bundle_entries(number).unwrap(),
+            model.bundle_entries(number).unwrap()
+        );
+    }
     let filter = EntryFilter {
         agent: Some(agent_id(1)),
         ..EntryFilter::default()

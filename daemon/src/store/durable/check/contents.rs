@@ -229,7 +229,7 @@ impl Check<'_> {
             let is_as_made = short(&sha256(&found)) == *summary;
             let finds_all = match entries {
                 Ok(entries) if bundle_digest(index, number, &entries)? == digest => {
-                    self.lacking(expected, number, &entries, &index.prunings.lock());
+                    self.lacking(expected, number, &entries, index);
                     let is_whole = entries.len() as u64 == bundle::ENTRIES;
                     // One of a bundle that was pruned was made of entries that the log may have no more.
                     let may_differ = entries.is_empty() || !(is_whole || expected.is_whole);
@@ -251,7 +251,7 @@ impl Check<'_> {
                 return Err(OpenError::Interrupted);
             }
         }
-        self.lacking_in_all(expected, &index.prunings.lock());
+        self.lacking_in_all(expected, index);
         Ok(())
     }
 

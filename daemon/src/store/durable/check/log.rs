@@ -13,6 +13,7 @@ use super::super::head::Head;
 use super::super::index::Index;
 use super::super::journal::{self, Position};
 use super::super::kept::MARGIN;
+use super::super::prune::Prunings;
 use super::super::usage::{Count, Issued, UsageKey};
 use super::super::{OpenError, progress::Progress};
 use super::pruned::Concerned;
@@ -85,8 +86,8 @@ pub(super) struct Expected {
     pub(super) tiles: Vec<FullTile>,
     /// The tree.
     pub(super) tree: Edge,
-    /// The entries that say what was pruned.
-    pub(super) prunings: Vec<Entry>,
+    /// What it says was pruned.
+    pub(super) prunings: Prunings,
     /// Whom each entry concerns.
     pub(super) concerned: Concerned,
     /// How many entries are known only by their hashes.
@@ -135,9 +136,7 @@ impl Expected {
             return None;
         };
         self.concerned.note(&entry);
-        if entry.pruned.is_some() {
-            self.prunings.push(entry.clone());
-        }
+        self.prunings.add(seq, &entry);
         if entry.seq != seq {
             let problem = format!("it says that it is entry {}", entry.seq);
             check

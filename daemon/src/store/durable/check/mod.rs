@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use super::head::{Head, check_head};
 use super::index::Index;
-use super::layout::Layout;
+use super::layout::{Layout, space};
 use super::progress::Progress;
 use super::state::State;
 use super::{OpenError, StoreOptions};
@@ -185,6 +185,8 @@ struct Check<'a> {
     id: StoreId,
     progress: &'a Progress,
     report: Report,
+    /// How much of the disk it must leave.
+    reserve: u64,
 }
 
 /// Verifies a store that nobody has open: every frame, the chain, the head file, the order of the
@@ -205,6 +207,7 @@ pub(crate) fn check(options: &StoreOptions) -> Result<Report, OpenError> {
         id: identity.id,
         progress: &options.progress,
         report: Report::default(),
+        reserve: options.reserve,
     };
     let checked = check.offline();
     options.progress.end();
@@ -227,6 +230,8 @@ pub(super) fn check_in_use(
         id,
         progress,
         report: Report::default(),
+        // It writes nothing.
+        reserve: 0,
     };
     let checked = check.in_use(state);
     progress.end();
@@ -278,8 +283,12 @@ impl Check<'_> {
         let head = self.layout.read_head()?;
         let bundled = state.open.read().first_seq;
         let counted = Index::read_mark(&self.layout.index()).map_or(0, |mark| mark.open_seq);
-        let end = state.journal.lock().0;
         let index = &state.index;
+        let (end, _telling) = {
+            // Between two frames: what is pruned by those after the end is told.
+            let _between = state.tree.lock();
+            (state.journal.lock().0, index.tell_prunings())
+        };
         let Some(expected) = self.journal(head.as_ref(), checkpoint, end.frame, Some(index))?
         else {
             return Ok(());
@@ -401,6 +410,7 @@ impl Check<'_> {
                 .add(Finding::whole(Part::Index, problem.to_owned()));
             return Ok(None);
         };
+        self.check_room_for(&folder)?;
         let copy = tempfile::Builder::new()
             .prefix(Layout::COPY)
             .tempdir_in(self.layout.root())
@@ -415,6 +425,40 @@ impl Check<'_> {
             }
         }
     }
+}
+
+impl Check<'_> {
+    /// Refuses to copy `folder` beside the store where that would take what is kept for revocations.
+    fn check_room_for(&self, folder: &Path) -> Result<(), OpenError> {
+        let root = self.layout.root();
+        let needed = size_of(folder).map_err(OpenError::io(folder))?;
+        let free = space(root).map_err(OpenError::io(root))?.free;
+        if free >= needed.saturating_add(self.reserve) {
+            return Ok(());
+        }
+        let cause = format!(
+            "there is no room for a copy of the index, of which the check reads: it has {needed} bytes, {free} are free, and {} of them are kept for revocations and the like",
+            self.reserve
+        );
+        Err(OpenError::io(root)(io::Error::new(
+            io::ErrorKind::StorageFull,
+            cause,
+        )))
+    }
+}
+
+/// How many bytes the files in a folder have.
+fn size_of(folder: &Path) -> io::Result<u64> {
+    let mut size = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        size += if entry.file_type()?.is_dir() {
+            size_of(&entry.path())?
+        } else {
+            entry.metadata()?.len()
+        };
+    }
+    Ok(size)
 }
 
 /// The word for a kind of record.

@@ -7,6 +7,7 @@ use agentidp_shared::{Entry, OrganizationId, Pruned};
 
 use super::super::bundle::{self, Summary};
 use super::super::index::Index;
+use super::super::prune::Prunings;
 use super::log::{Expected, Short, tile_digest};
 use super::{Check, Finding, Part};
 use crate::store::{ReadError, StoredEntry};
@@ -16,11 +17,52 @@ use crate::store::{ReadError, StoredEntry};
 pub(super) struct Concerned {
     numbers: HashMap<Option<OrganizationId>, u32>,
     organizations: Vec<Option<OrganizationId>>,
-    entries: Vec<u32>,
+    full: Vec<Whom>,
+    /// Of the bundle that is not full yet.
+    open: Vec<u32>,
+}
+
+/// Whom the entries of a full bundle concern. Of one that was pruned it takes no more room than the type.
+#[derive(Default)]
+struct Whom {
+    /// The numbers, each once and in order; none when nobody can tell.
+    numbers: Box<[u32]>,
+    /// For each entry which of them; nothing when it is the same for all.
+    places: Box<[u8]>,
 }
 
 /// An entry that is there no more, so that nobody can tell whom it concerned.
 const UNKNOWN: u32 = u32::MAX;
+
+impl Whom {
+    fn of(entries: &[u32]) -> Self {
+        let mut numbers = entries.to_vec();
+        numbers.sort_unstable();
+        numbers.dedup();
+        if numbers == [UNKNOWN] {
+            return Self::default();
+        }
+        let place = |number| {
+            let place = numbers.binary_search(number).unwrap_or_default();
+            u8::try_from(place).unwrap_or_default()
+        };
+        let places = if numbers.len() == 1 {
+            Box::default()
+        } else {
+            entries.iter().map(place).collect()
+        };
+        Self {
+            places,
+            numbers: numbers.into(),
+        }
+    }
+
+    fn get(&self, place: usize) -> u32 {
+        let number = self.places.get(place).copied().unwrap_or_default();
+        let number = self.numbers.get(usize::from(number));
+        number.copied().unwrap_or(UNKNOWN)
+    }
+}
 
 impl Concerned {
     /// Notes whom the next entry concerns.
@@ -31,18 +73,34 @@ impl Concerned {
             organizations.push(organization);
             u32::try_from(organizations.len() - 1).unwrap_or(UNKNOWN)
         });
-        self.entries.push(number);
+        self.push(number);
     }
 
     /// Notes that the next entry is not there.
     pub(super) fn note_unknown(&mut self) {
-        self.entries.push(UNKNOWN);
+        self.push(UNKNOWN);
+    }
+
+    fn push(&mut self, number: u32) {
+        self.open.push(number);
+        if self.open.len() as u64 == bundle::ENTRIES {
+            self.full.push(Whom::of(&self.open));
+            self.open.clear();
+        }
+    }
+
+    fn number(&self, seq: u64) -> Option<u32> {
+        let bundle = usize::try_from(seq / bundle::ENTRIES).ok()?;
+        let place = usize::try_from(seq % bundle::ENTRIES).ok()?;
+        if bundle == self.full.len() {
+            return self.open.get(place).copied();
+        }
+        self.full.get(bundle).map(|whom| whom.get(place))
     }
 
     /// Whether `pruned` may have removed the entry at `seq`.
     fn may_be_covered(&self, pruned: &Pruned, seq: u64) -> bool {
-        let place = usize::try_from(seq).ok();
-        let number = place.and_then(|place| self.entries.get(place)).copied();
+        let number = self.number(seq);
         let known = number.and_then(|number| self.organizations.get(number as usize));
         // With nobody named, no hold stands against it.
         pruned.covers(seq, known.copied().flatten())
@@ -50,25 +108,17 @@ impl Concerned {
 
     /// Whether it cannot be told whom the entry at `seq` concerned.
     fn is_unknown(&self, seq: u64) -> bool {
-        let place = usize::try_from(seq).ok();
-        let number = place.and_then(|place| self.entries.get(place)).copied();
-        number.is_none_or(|number| number == UNKNOWN)
+        self.number(seq).is_none_or(|number| number == UNKNOWN)
     }
 }
 
 impl Expected {
-    /// Whether the entry at `seq` may be missing from the index.
-    fn may_lack(&self, seq: u64, since: &[Entry]) -> bool {
-        let prunings = self.prunings.iter().chain(since);
-        let mut prunings = prunings.filter_map(|entry| entry.pruned.as_ref());
-        prunings.any(|pruned| self.concerned.may_be_covered(pruned, seq))
-    }
-
-    /// How many entries are said to have been pruned.
-    fn said(&self, since: &[Entry]) -> u64 {
-        let later = since.iter().filter(|entry| entry.seq >= self.end);
-        let prunings = self.prunings.iter().chain(later);
-        prunings.filter_map(|entry| entry.count).sum()
+    /// Those of `missing` from `first` to `last` that none of `prunings` may have removed.
+    fn unsaid(&self, missing: &[u64], (first, last): (u64, u64), prunings: &Prunings) -> Vec<u64> {
+        let near: Vec<_> = prunings.near(first, last).collect();
+        let may_be = |seq| near.iter().any(|it| self.concerned.may_be_covered(it, seq));
+        let unsaid = missing.iter().copied().filter(|seq| !may_be(*seq));
+        unsaid.collect()
     }
 
     /// Whether the entry at `seq` is known only by its hash.
@@ -112,34 +162,41 @@ pub(super) fn finds(found: &[u8], entries: &[StoredEntry]) -> bool {
 }
 
 impl Check<'_> {
-    /// Whatever bundle `number` lacks was pruned. `since` are the prunings that the log did not have
-    /// when it was read.
+    /// Whatever bundle `number` lacks was pruned: so says the log, or what `index` was told of since that was
+    /// read.
     pub(super) fn lacking(
         &mut self,
         expected: &Expected,
         number: u64,
         entries: &[StoredEntry],
-        since: &[Entry],
+        index: &Index,
     ) {
         if entries.len() as u64 == bundle::ENTRIES {
             return;
         }
         let there: BTreeSet<_> = entries.iter().map(|entry| entry.seq).collect();
         let (first, last) = bundle::range(number);
-        for seq in (first..=last).filter(|seq| !there.contains(seq)) {
-            if expected.may_lack(seq, since) {
-                self.report.pruned += 1;
-            } else {
-                let problem = "it is not there, and no entry says that it was pruned".to_owned();
-                self.report.add(Finding::entry(Part::Index, seq, problem));
-            }
+        let missing: Vec<_> = (first..=last).filter(|it| !there.contains(it)).collect();
+        let mut unsaid = expected.unsaid(&missing, (first, last), &expected.prunings);
+        if !unsaid.is_empty()
+            && let Some(since) = &*index.prunings.lock()
+        {
+            unsaid = expected.unsaid(&unsaid, (first, last), since);
+        }
+        self.report.pruned += (missing.len() - unsaid.len()) as u64;
+        for seq in unsaid {
+            let problem = "it is not there, and no entry says that it was pruned".to_owned();
+            self.report.add(Finding::entry(Part::Index, seq, problem));
         }
     }
 
     /// No more are missing than the entries that say so have counted: whom one concerned that is there no
     /// more, and so whether a legal hold stood against it, nothing else can tell.
-    pub(super) fn lacking_in_all(&mut self, expected: &Expected, since: &[Entry]) {
-        let (missing, said) = (self.report.pruned, expected.said(since));
+    pub(super) fn lacking_in_all(&mut self, expected: &Expected, index: &Index) {
+        let since = index.prunings.lock();
+        let since = since.as_ref().map(|it| it.removed_from(expected.end));
+        let said = expected.prunings.removed_from(0) + since.unwrap_or(0);
+        let missing = self.report.pruned;
         if missing > 0 {
             let note = format!("{missing} entries were pruned: of them only the hashes are there");
             self.report.notes.push(note);
@@ -150,5 +207,60 @@ impl Check<'_> {
             );
             self.report.add(Finding::whole(Part::Index, problem));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use agentidp_shared::{Action, Actor, Outcome, Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn whom_entries_concern_is_remembered_and_of_what_was_pruned_next_to_nothing() {
+        let organization = |number: u64| {
+            let number = u8::try_from(number % 256).unwrap();
+            (number > 0).then(|| OrganizationId::from_bytes([number; 16]))
+        };
+        // One bundle of each kind: all pruned, all of one, of 256, of some with gaps; and one that is open.
+        let whom = |seq: u64| match seq / bundle::ENTRIES {
+            0 => None,
+            1 => Some(organization(7)),
+            2 => Some(organization(seq)),
+            _ if seq.is_multiple_of(5) => None,
+            _ => Some(organization(seq % 3)),
+        };
+        let mut concerned = Concerned::default();
+        let mut entry = Entry::new(
+            Timestamp::from_millis(0),
+            Actor::system(),
+            Action::TokenIssue,
+            Outcome::Success,
+        );
+        let end = 4 * bundle::ENTRIES + 100;
+        for seq in 0..end {
+            if let Some(organization) = whom(seq) {
+                entry.organization_id = organization;
+                concerned.note(&entry);
+            } else {
+                concerned.note_unknown();
+            }
+        }
+        for seq in 0..end {
+            assert_eq!(concerned.is_unknown(seq), whom(seq).is_none(), "{seq}");
+            for held in [7, 1, 2, 200].map(organization) {
+                let pruned = Pruned {
+                    from: 0,
+                    to: end,
+                    held: held.into_iter().collect(),
+                };
+                let is_held = whom(seq).is_some_and(|it| it == held);
+                assert_eq!(concerned.may_be_covered(&pruned, seq), !is_held, "{seq}");
+            }
+        }
+        assert!(concerned.is_unknown(end));
+        let room = |it: &Whom| it.numbers.len() * 4 + it.places.len();
+        let rooms: Vec<_> = concerned.full.iter().map(room).collect();
+        assert_eq!(rooms, [0, 4, 1_280, 272]);
     }
 }

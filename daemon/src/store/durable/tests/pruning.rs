@@ -183,3 +183,34 @@ async fn an_entry_that_says_what_was_pruned_is_never_pruned() {
     assert!(left[1].seq >= 1_024, "all around it went");
     assert!(again > said);
 }
+
+#[tokio::test]
+async fn one_who_asks_for_what_was_pruned_reads_nothing_of_what_was_pruned_after_it() {
+    let root = tempfile::tempdir().unwrap();
+    let options = full(root.path()).await;
+    let nobody = Commit::new({
+        let mut it = entry(Action::AuditPrune);
+        it.pruned = Some(agentidp_shared::Pruned {
+            from: 0,
+            to: 768,
+            held: Vec::new(),
+        });
+        it
+    });
+    let store = JournaledStore::open(&options).unwrap();
+    store.commit(counted(&store, nobody)).await.unwrap();
+    // Whoever reads one of these fails.
+    for number in 1..3 {
+        let index = &store.state.index;
+        let put = index.replace_bundle(number, b"nonsense", bundle::PRUNED);
+        put.unwrap();
+        assert!(store.bundle_entries(number).is_err());
+    }
+    assert_eq!(store.entry(0).unwrap(), None);
+    assert_eq!(store.entry(255).unwrap(), None);
+    assert_eq!(store.entries_from(0, 1).unwrap()[0].seq, 768);
+    let all = EntryFilter::default();
+    let page = store.entries_before(Some(770), &all, 10).unwrap();
+    let seqs: Vec<_> = page.entries.iter().map(|it| it.seq).collect();
+    assert_eq!((seqs, page.next_before), (vec![769, 768], None));
+}
