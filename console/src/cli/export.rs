@@ -10,12 +10,12 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use agentidp_proto::v1;
-use agentidp_shared::merkle::export::{ExportVerifier, Header, ResumedExport, VerifyError};
+use agentidp_shared::merkle::export::{ExportVerifier, Header, Report, ResumedExport, VerifyError};
 use agentidp_shared::merkle::{Checkpoint, Note, VerifierKey};
 
 use crate::client::Client;
 use crate::error::Error;
-use crate::text::thousands;
+use crate::text::{counted, inert, thousands};
 
 use super::progress::Progress;
 use super::tell;
@@ -36,9 +36,14 @@ pub(super) async fn run(
     let key = client.audit_key().await?;
     let mut part = Part::open(path)?;
     let begun = part.begun(&key)?;
-    if !begun.is_closed() {
-        let exported = rest(client, &mut part, begun, request).await;
-        if let Err(error) = exported {
+    let exported = if begun.is_closed() {
+        begun.finish().map_err(|error| part.not_verified(&error))
+    } else {
+        rest(client, &mut part, begun, request).await
+    };
+    let report = match exported {
+        Ok(report) => report,
+        Err(error) => {
             if part.is_empty() {
                 part.remove();
             } else {
@@ -49,8 +54,25 @@ pub(super) async fn run(
             }
             return Err(error);
         }
-    }
-    part.finish(path)
+    };
+    part.finish(path)?;
+    tell(&done(&report, path));
+    Ok(())
+}
+
+/// What came of it, and where the next export begins.
+fn done(report: &Report, path: &Path) -> String {
+    let Report {
+        from, to, entries, ..
+    } = *report;
+    let path = path.display().to_string();
+    let (entries, path) = (counted(entries, "entry"), inert(&path));
+    let of = match (to.checked_sub(1), report.organization_id) {
+        (Some(last), None) if from <= last => format!(", {from} to {last}"),
+        (Some(last), Some(_)) if from <= last => format!(" of {from} to {last}"),
+        _ => String::new(),
+    };
+    format!("{entries}{of}, in {path}; --from {to} exports what comes after")
 }
 
 /// What the bytes that come are verified by.
@@ -65,7 +87,7 @@ async fn rest(
     part: &mut Part,
     begun: ExportVerifier,
     mut request: v1::ExportAuditRequest,
-) -> Result<(), Error> {
+) -> Result<Report, Error> {
     let from = request.from;
     if let Some((header, next)) = begun.position() {
         check_same(client, part, header, &request).await?;
@@ -97,7 +119,7 @@ async fn rest(
         Taker::Whole(verifier) => verifier.finish(),
         Taker::Rest(resumed) => resumed.finish(),
     };
-    whole.map(drop).map_err(|error| part.not_verified(&error))
+    whole.map_err(|error| part.not_verified(&error))
 }
 
 /// Refuses to go on with a part of what is not asked for.

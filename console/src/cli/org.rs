@@ -41,10 +41,10 @@ pub(super) async fn run(
         } => {
             let client = connect().await?;
             let Some(interval) = watch.watch else {
-                return output.one(&client.organization(organization).await?);
+                return output.one(&client.show_organization(organization).await?);
             };
             let look = async |client: &Client| {
-                let organization = client.organization(organization.clone()).await?;
+                let organization = client.show_organization(organization.clone()).await?;
                 Ok(Look::one(organization))
             };
             return watch::run(interval, Shape::One, &client, output, look).await;

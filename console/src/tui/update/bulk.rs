@@ -3,7 +3,7 @@
 use agentidp_shared::agent::Transition;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use crate::text::thousands;
+use crate::text::counted;
 use crate::tui::event::{Command, Effect};
 use crate::tui::input;
 use crate::tui::state::bulk::{Bulk, Many, Stage, Sums};
@@ -131,7 +131,7 @@ pub(super) fn progressed(
         if let Some(result) = over {
             state.undoing = None;
             match result {
-                Ok(()) => state.say(format!("{} agents are as they were", sums.done)),
+                Ok(()) => state.say(format!("undone for {}", counted(sums.done, "agent"))),
                 Err(why) => state.complain(why),
             }
         }
@@ -160,7 +160,7 @@ pub(super) fn progressed(
         Some(Ok(())) => bulk.stage = Stage::Over,
     }
     let verb = bulk.act.verb().to_lowercase();
-    let text = format!("{verb}: {} agents done", thousands(bulk.sums.done));
+    let text = format!("{verb}: {} done", counted(bulk.sums.done, "agent"));
     let opposite = match bulk.act.transition() {
         Some(Transition::Suspend) => Some(Transition::Resume),
         Some(Transition::Resume) => Some(Transition::Suspend),

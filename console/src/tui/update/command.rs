@@ -217,6 +217,6 @@ pub(super) fn ran(state: &mut State, number: u64, output: &Output) {
         }
         return;
     }
-    let reader = Reader::text(line, &text);
+    let reader = Reader::answer(line, &text);
     state.dialog = Some(Dialog::Reader(Box::new(reader)));
 }
