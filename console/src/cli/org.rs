@@ -207,8 +207,13 @@ async fn tell_of_change(
 fn answer(changed: &Changed<Organization>, output: &mut Output<impl Write>) -> Result<(), Error> {
     let organization = &changed.record;
     output.one(organization)?;
+    let held = if organization.is_held {
+        ", under legal hold"
+    } else {
+        ""
+    };
     tell(&format!(
-        "{} is {}, tier {} (audit {})",
+        "{} is {}, tier {}{held} (audit {})",
         organization.name, organization.status, organization.tier, changed.audit_seq
     ));
     Ok(())

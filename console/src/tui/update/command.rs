@@ -141,7 +141,8 @@ fn why_not(state: &State, matches: &ArgMatches) -> Option<String> {
                 .to_owned(),
         );
     }
-    if is_reading(noun, verb) {
+    let is_dry = matches!(options.try_get_one("dry_run"), Ok(Some(true)));
+    if is_dry || is_reading(noun, verb) {
         return None;
     }
     let why = state.is_read_only.then(|| state.why_read_only()).flatten();

@@ -128,6 +128,10 @@ fn a_read_only_console_runs_what_reads() {
         ("agent suspend a --reason x --yes", false),
         ("org create acme", false),
         ("key rotate --reason x --yes", false),
+        ("org hold acme --reason x --yes", false),
+        ("org hold acme --dry-run", true),
+        ("audit prune --older-than 1d", false),
+        ("audit prune --older-than 1d --dry-run", true),
     ] {
         let mut world = World::live();
         world.state.is_read_only = true;
