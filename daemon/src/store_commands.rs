@@ -205,3 +205,33 @@ fn telling<T: Send>(options: &StoreOptions, work: impl FnOnce() -> T + Send) -> 
         result
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_counted_is_not_told_as_if_it_were_nothing() {
+        let told = |report: &Report| {
+            let mut bytes = Vec::new();
+            print(&mut bytes, report).unwrap();
+            String::from_utf8(bytes).unwrap()
+        };
+        let sound = Report {
+            root: Some("abc=".to_owned()),
+            frames: 1,
+            entries: 2,
+            ..Report::default()
+        };
+        assert_eq!(
+            told(&sound),
+            "the store is sound: 1 frame, 2 audit entries, 0 records; root abc=\n"
+        );
+        let damaged = told(&Report::default());
+        assert!(damaged.contains("nothing was counted"), "{damaged}");
+        assert!(
+            !damaged.contains("root") && !damaged.contains(" 0 "),
+            "{damaged}"
+        );
+    }
+}

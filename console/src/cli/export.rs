@@ -284,3 +284,42 @@ fn is_there(path: &Path) -> Error {
 fn unwritten(path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
     Error::io(format!("cannot write {}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use agentidp_shared::OrganizationId;
+    use agentidp_shared::merkle::NodeHash;
+
+    use super::*;
+
+    #[test]
+    fn what_was_exported_is_told_and_where_the_next_export_begins() {
+        let hash = NodeHash::of_leaf(b"");
+        let checkpoint: Checkpoint = format!("log.example/audit\n111\n{hash}\n").parse().unwrap();
+        let note = format!("{checkpoint}\n\u{2014} log.example/audit AAAAAAAA\n");
+        let of = |organization_id, from, entries| Report {
+            checkpoint: checkpoint.clone(),
+            note: Note::from_bytes(note.as_bytes()).unwrap(),
+            organization_id,
+            from,
+            to: 111,
+            entries,
+            pruned: 0,
+            unexplained: 0,
+        };
+        let told = |report| done(&report, Path::new("audit.ndjson"));
+        assert_eq!(
+            told(of(None, 0, 111)),
+            "111 entries, 0 to 110, in audit.ndjson; --from 111 exports what comes after"
+        );
+        let organization = OrganizationId::from_bytes([1; 16]);
+        assert_eq!(
+            told(of(Some(organization), 100, 1)),
+            "1 entry of 100 to 110, in audit.ndjson; --from 111 exports what comes after"
+        );
+        assert_eq!(
+            told(of(None, 111, 0)),
+            "0 entries, in audit.ndjson; --from 111 exports what comes after"
+        );
+    }
+}

@@ -153,7 +153,7 @@ async fn grown(client: &Client, old: &Checkpoint, new: &Checkpoint) -> Result<()
         .collect::<Result<_, _>>()?;
     verify_consistency(from, to, &old.root, &new.root, &proof).map_err(|error| {
         not_verified(format!(
-            "it does not begin as it was with {}: {error}",
+            "it does not begin with the {} that it had: {error}",
             counted(from, "entry")
         ))
     })

@@ -176,7 +176,7 @@ impl Record for Verified {
             ),
         ];
         if let Some(since) = self.since {
-            let begins = format!("begins as it was with {}", counted(since, "entry"));
+            let begins = format!("begins with the {} that it had", counted(since, "entry"));
             fields.push(("history", begins));
         }
         if let Some(organization) = self.organization_id {

@@ -49,7 +49,7 @@ fn how(encryption: Encryption, recipients: &[String]) -> String {
 /// What came of making one.
 fn made(path: &str, bytes: u64, entries: u64, how: &str) -> String {
     let (size, entries) = (mebibytes(bytes), counted(entries, "audit entry"));
-    format!("made {path}: {size} with {entries}, {how}, and read back")
+    format!("made {path}: {size} with {entries}, {how}; it was read back")
 }
 
 /// Makes a backup: has the daemon make it when one runs, and reads the store itself otherwise.
