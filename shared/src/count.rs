@@ -42,7 +42,7 @@ pub fn mebibytes(bytes: u64) -> String {
     const TENTH: u64 = (1 << 20) / 10;
     match bytes {
         0 => "0 MiB".to_owned(),
-        ..10_485_760 => {
+        1..10_485_760 => {
             let tenths = (bytes / TENTH).clamp(1, 99);
             format!("{}.{} MiB", tenths / 10, tenths % 10)
         }
