@@ -1,6 +1,7 @@
 //! Audit entries in a few words, for tables and screens. Not made inert here: whoever shows the
 //! text does that.
 
+use agentidp_shared::count::counted;
 use agentidp_shared::{ActorKind, Entry, Pruned, TargetKind};
 
 /// Who did it: the name if there is one.
@@ -54,11 +55,12 @@ pub(crate) fn details_with(entry: &Entry, name_agent: impl Fn(&str) -> String) -
     }
     if let Some(head) = &entry.refused_head {
         let (entries, root) = (head.entries, head.root);
-        words.push(format!("against a head of {entries} entries, root {root}"));
+        let entries = counted(entries, "entry");
+        words.push(format!("against a head of {entries}, root {root}"));
     }
     match (&entry.pruned, entry.count) {
         (Some(pruned), count) => words.push(removed(pruned, count.unwrap_or_default())),
-        (None, Some(count)) => words.push(format!("{count} times")),
+        (None, Some(count)) => words.push(counted(count, "time")),
         (None, None) => {}
     }
     words.join(" ")

@@ -202,7 +202,7 @@ impl Refusal {
                 .then_some("look for it with the list command");
         };
         Some(match code {
-            "INVALID_ARGUMENT" => "put it right; the command's --help says what it may be",
+            "INVALID_ARGUMENT" => "put it right and repeat",
             "INVALID_STATE" => "the show command tells how it stands",
             "LIMIT_REACHED" => "end one that is not needed any more",
             "INVALID_TOKEN" => "give a token that this server issued, whole",

@@ -22,6 +22,7 @@ mod manual;
 mod secret_file;
 mod text;
 mod tui;
+mod typed;
 
 use std::process::ExitCode;
 
@@ -51,7 +52,10 @@ pub fn main() -> ExitCode {
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => error::report(&error),
+        Err(error) => {
+            let words = login::words(std::env::args_os());
+            error::report(&typed::retold(error, words))
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::clock::{System, random};
 use crate::closed_store::{
     accept_store as accept, create_store, rotate_log_key as rotate, store_exists,
 };
-use crate::config::{Config, KeyEncryptionKey};
+use crate::config::{Config, ConfigError, KeyEncryptionKey, Warning};
 use crate::daemon::Daemon;
 use crate::lifecycle::{Notifier, raise_open_files_limit, shutdown_signal};
 use crate::listeners::Listeners;
@@ -51,6 +51,15 @@ pub fn init(config: &Config) -> anyhow::Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// Verifies a configuration together with what it names, and tells what to know of it.
+///
+/// # Errors
+///
+/// When a key-encryption key or the certificate is configured and cannot be had.
+pub fn check(config: &Config) -> Result<Vec<Warning>, ConfigError> {
+    config.check(store_exists(config))
 }
 
 /// Serves until SIGTERM or SIGINT.

@@ -35,4 +35,4 @@ mod witness;
 mod fuzz;
 
 pub use backup::{create_backup, list_backups, restore_backup, verify_backup};
-pub use commands::{accept_store, dev, init, rotate_log_key, run};
+pub use commands::{accept_store, check, dev, init, rotate_log_key, run};

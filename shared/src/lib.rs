@@ -8,6 +8,7 @@
 pub mod agent;
 pub mod audit;
 pub mod base62;
+pub mod count;
 pub mod credential;
 pub mod email;
 pub mod error;

@@ -227,7 +227,13 @@ fn an_entry_and_a_key_are_shown_alone() {
     let seq = entries[1]["seq"].to_string();
     let shown = cli.json(&["audit", "show", &seq, "-o", "json"]);
     assert_eq!(shown, entries[1]);
-    let _ = cli.run(&["audit", "show", "99999"]).failing_with(3);
+    // What is not there is not there, however it is asked for.
+    for verb in ["show", "prove"] {
+        let missing = cli.run(&["audit", verb, "99999"]).failing_with(3);
+        let told = missing.stderr();
+        assert!(told.contains("there is no entry 99999"), "{told}");
+        assert!(told.contains("hint:"), "{told}");
+    }
     let keys = cli.ndjson(&["key", "list", "-o", "ndjson"]);
     let kid = keys[0]["kid"].as_str().unwrap();
     assert_eq!(cli.json(&["key", "show", kid, "-o", "json"]), keys[0]);

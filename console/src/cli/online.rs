@@ -12,7 +12,7 @@ use agentidp_shared::merkle::{
 
 use crate::client::Client;
 use crate::error::Error;
-use crate::text::thousands;
+use crate::text::{counted, thousands};
 
 use super::export::LARGE;
 use super::output::Output;
@@ -138,8 +138,8 @@ async fn grown(client: &Client, old: &Checkpoint, new: &Checkpoint) -> Result<()
     let (from, to) = (old.size, new.size);
     if from > to {
         return Err(not_verified(format!(
-            "it has {} entries, and had {} before: it was put back or cut short",
-            thousands(to),
+            "it has {}, and had {} before: it was put back or cut short",
+            counted(to, "entry"),
             thousands(from)
         )));
     }
@@ -153,8 +153,8 @@ async fn grown(client: &Client, old: &Checkpoint, new: &Checkpoint) -> Result<()
         .collect::<Result<_, _>>()?;
     verify_consistency(from, to, &old.root, &new.root, &proof).map_err(|error| {
         not_verified(format!(
-            "it does not begin with the {} entries that it had: {error}",
-            thousands(from)
+            "it does not begin with the {} that it had: {error}",
+            counted(from, "entry")
         ))
     })
 }
@@ -180,9 +180,9 @@ async fn read_all(
     let report = verifier.finish().map_err(refused)?;
     if report.unexplained > 0 {
         return Err(not_verified(format!(
-            "of {} entries only the hashes are there, and no entry says that they were pruned; if entries are being \
-             pruned just now, verify it again",
-            thousands(report.unexplained)
+            "of {} only the hash is there, and nothing says that it was pruned; if entries are being pruned just \
+             now, verify it again",
+            counted(report.unexplained, "entry")
         )));
     }
     Ok(report)

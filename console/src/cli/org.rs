@@ -41,10 +41,10 @@ pub(super) async fn run(
         } => {
             let client = connect().await?;
             let Some(interval) = watch.watch else {
-                return output.one(&client.organization(organization).await?);
+                return output.one(&client.show_organization(organization).await?);
             };
             let look = async |client: &Client| {
-                let organization = client.organization(organization.clone()).await?;
+                let organization = client.show_organization(organization.clone()).await?;
                 Ok(Look::one(organization))
             };
             return watch::run(interval, Shape::One, &client, output, look).await;
@@ -207,8 +207,13 @@ async fn tell_of_change(
 fn answer(changed: &Changed<Organization>, output: &mut Output<impl Write>) -> Result<(), Error> {
     let organization = &changed.record;
     output.one(organization)?;
+    let held = if organization.is_held {
+        ", under legal hold"
+    } else {
+        ""
+    };
     tell(&format!(
-        "{} is {}, tier {} (audit {})",
+        "{} is {}, tier {}{held} (audit {})",
         organization.name, organization.status, organization.tier, changed.audit_seq
     ));
     Ok(())

@@ -11,7 +11,7 @@ use agentidp_shared::merkle::{Checkpoint, MAX_NOTE_BYTES, TLOG_PROOF, TlogProof,
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::text::thousands;
+use crate::text::{counted, thousands};
 
 use super::output::{Output, Record};
 use super::progress::Progress;
@@ -129,31 +129,30 @@ impl Verified {
     }
 
     fn what_holds(&self) -> String {
-        let entries = thousands(self.entries);
+        let entries = counted(self.entries, "entry");
         let last = self.to.saturating_sub(1);
         match (&self.entry, &self.organization_id) {
             (Some(_), _) => format!("entry {} is in the log", self.from),
             (None, Some(_)) => format!(
-                "{entries} entries are in the log; that none between {} and {last} is missing \
+                "{entries}, as the log has them; that none between {} and {last} is missing \
                  cannot be proved of one organization's",
                 self.from
             ),
             (None, None) if self.unexplained > 0 => format!(
-                "{entries} entries of {} to {last} are the log's; of {} only the hashes are there, and of {} \
+                "{entries} of {} to {last}, as the log has them; of {} only the hashes are there, and of {} \
                  no entry here says that they were pruned",
                 self.from,
                 thousands(self.pruned),
                 thousands(self.unexplained)
             ),
             (None, None) if self.pruned > 0 => format!(
-                "{entries} entries of {} to {last} are the log's; {} were pruned, and only their hashes are \
-                 there",
+                "{entries} of {} to {last}, as the log has them; {} pruned, of which only the hashes are there",
                 self.from,
                 thousands(self.pruned)
             ),
             (None, None) if self.entries == 0 => "no entries, and none missing".to_owned(),
             (None, None) => format!(
-                "{entries} entries, {} to {last}, are the log's, and none is missing",
+                "{entries}, {} to {last}, as the log has them, and none is missing",
                 self.from
             ),
         }
@@ -173,11 +172,11 @@ impl Record for Verified {
             ("log", self.origin.clone()),
             (
                 "checkpoint",
-                format!("{} entries, root {}", thousands(self.size), self.root),
+                format!("{}, root {}", counted(self.size, "entry"), self.root),
             ),
         ];
         if let Some(since) = self.since {
-            let begins = format!("begins with the {} entries it had", thousands(since));
+            let begins = format!("begins with the {} that it had", counted(since, "entry"));
             fields.push(("history", begins));
         }
         if let Some(organization) = self.organization_id {
@@ -241,7 +240,7 @@ mod tests {
         assert_eq!(
             verify(&export(), Format::Table).unwrap(),
             format!(
-                "verified    2 entries, 0 to 1, are the log's, and none is missing\n\
+                "verified    2 entries, 0 to 1, as the log has them, and none is missing\n\
                  log         log.example/audit\n\
                  checkpoint  2 entries, root {root}\n"
             )

@@ -9,7 +9,7 @@ use agentidp_shared::{FieldError, Timestamp};
 use serde::Serialize;
 
 use crate::duration;
-use crate::text::thousands;
+use crate::text::{mebibytes, thousands};
 
 /// What the audit log keeps, and how the last look for the rest went.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -49,19 +49,19 @@ impl TryFrom<v1::status::Retention> for RetentionStatus {
 
 impl fmt::Display for RetentionStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.keep_for_seconds, self.keep_bytes >> 20) {
+        match (self.keep_for_seconds, self.keep_bytes) {
             (None, 0) => return f.write_str("everything is kept"),
             (Some(seconds), 0) => {
                 let age = duration::exact(Duration::from_secs(seconds));
                 write!(f, "entries are kept for {age}")?;
             }
-            (None, size) => write!(f, "{} MiB of entries are kept", thousands(size))?,
+            (None, size) => write!(f, "{} of entries are kept", mebibytes(size))?,
             (Some(seconds), size) => {
                 let (age, size) = (
                     duration::exact(Duration::from_secs(seconds)),
-                    thousands(size),
+                    mebibytes(size),
                 );
-                write!(f, "entries are kept for {age}, and {size} MiB of them")?;
+                write!(f, "entries are kept for {age}, and {size} of them")?;
             }
         }
         let Some(ran_at) = self.ran_at else {

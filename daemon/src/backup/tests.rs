@@ -65,6 +65,10 @@ impl Place {
             keep_days: 0,
             recipients: Vec::new(),
             unencrypted: true,
+            places: config::BackupPlaces {
+                folder: config::Place::Named(String::new()),
+                unencrypted: config::Place::Named(String::new()),
+            },
         }
     }
 

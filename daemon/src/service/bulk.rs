@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use agentidp_shared::agent::Transition;
+use agentidp_shared::count::counted;
 use agentidp_shared::{Action, AgentId, Code, OrganizationId, Reason};
 use tokio::sync::mpsc;
 
@@ -133,7 +134,8 @@ impl Service {
             && expected != matched
         {
             let message = format!(
-                "the filter lets {matched} agents through now, not {expected}: look at them again and repeat"
+                "the filter lets {} through now, not {expected}: look again and repeat",
+                counted(matched, "agent")
             );
             let error = ServiceError::new(Code::RevisionConflict, message);
             return Err(error.with("matched", matched).with("expected", expected));

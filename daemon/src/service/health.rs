@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use agentidp_shared::count::counted;
 use agentidp_shared::{KeySchedule, KeyState, SigningKey, Timestamp};
 use serde::{Serialize, Serializer};
 
@@ -175,7 +176,7 @@ impl Service {
         } else {
             (
                 Condition::Healthy,
-                format!("the newest is of {signed} entries"),
+                format!("the newest is of {}", counted(signed, "entry")),
             )
         };
         Part::new(CHECKPOINTS, state, detail)

@@ -66,7 +66,7 @@ use live::VerifiedTokens;
 pub(crate) use reach::Reach;
 use reads::Reads;
 use retention::Retention;
-pub(crate) use tier::Tiers;
+pub(crate) use tier::{TierUsage, Tiers};
 
 /// How often a change is decided anew when another came in between.
 const ATTEMPTS: usize = 5;

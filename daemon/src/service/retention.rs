@@ -224,7 +224,7 @@ impl Service {
         }
         if retention == Retention::default() {
             return invalid(
-                "older_than: must be given, or larger_than: the configuration keeps everything",
+                "older_than: an age or a size must be given, as the configuration keeps everything",
             );
         }
         let mut entry = self.entry(caller, Action::AuditPrune, Outcome::Success);

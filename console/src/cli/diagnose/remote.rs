@@ -11,7 +11,7 @@ use crate::clock;
 use crate::duration;
 use crate::error::Error;
 use crate::socket::SocketChoice;
-use crate::text::{counted, thousands};
+use crate::text::{counted, mebibytes};
 
 use super::local::LOGIN;
 
@@ -121,11 +121,11 @@ pub(super) fn store(status: &DaemonStatus) -> Finding {
         .next("no token is issued until that is mended; then systemctl restart agentidpd");
     }
     let found = format!(
-        "{}, format {}, {} audit entries, journal {} bytes in {}",
+        "{}, format {}, {}, journal of {} in {}",
         store.path,
         store.format,
-        thousands(store.entries),
-        thousands(store.journal_bytes),
+        counted(store.entries, "audit entry"),
+        mebibytes(store.journal_bytes),
         counted(store.journal_segments, "segment")
     );
     Finding::ok(CHECK, found)
@@ -186,9 +186,9 @@ pub(super) fn disk(disk: Option<Disk>) -> Finding {
     };
     let part = total_bytes.max(1) / 100;
     let found = format!(
-        "{} MiB free of {}, {} %",
-        thousands(free_bytes / MIB),
-        thousands(total_bytes / MIB),
+        "{} free of {}, {} %",
+        mebibytes(free_bytes),
+        mebibytes(total_bytes),
         free_bytes / part.max(1)
     );
     let next = "make room, or let the store have another disk: when it is full, no token is issued";

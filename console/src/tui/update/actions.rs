@@ -6,6 +6,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::bulk;
 use crate::command_line::transition;
+use crate::text::counted;
 use crate::tui::event::{BulkOrder, Change, Command, Effect};
 use crate::tui::state::bulk::Many;
 use crate::tui::state::confirm::{Act, Confirm, Subject};
@@ -287,8 +288,8 @@ pub(super) fn undo(state: &mut State) -> Vec<Effect> {
         return vec![Effect::Send(Command::Change(change))];
     }
     state.say(format!(
-        "undoing the change of {} agents",
-        undo.agents.len()
+        "undoing the change of {}",
+        counted(undo.agents.len() as u64, "agent")
     ));
     state.bulk_ticket += 1;
     let order = BulkOrder {

@@ -2,7 +2,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use crate::text::thousands;
+use crate::text::{counted, thousands};
 use crate::tui::event::{Command, Effect};
 use crate::tui::input;
 use crate::tui::state::bulk::{Bulk, Many, Stage, Sums};
@@ -175,7 +175,7 @@ pub(super) fn progressed(
         Some(Ok(())) => bulk.stage = Stage::Over,
     }
     let verb = bulk.act.verb().to_lowercase();
-    let text = format!("{verb}: {} agents done", thousands(bulk.sums.done));
+    let text = format!("{verb}: {} done", counted(bulk.sums.done, "agent"));
     if matches!(bulk.many, Many::Marked(_)) {
         state.agents.marks.clear();
     }

@@ -141,7 +141,8 @@ fn why_not(state: &State, matches: &ArgMatches) -> Option<String> {
                 .to_owned(),
         );
     }
-    if is_reading(noun, verb) {
+    let is_dry = matches!(options.try_get_one("dry_run"), Ok(Some(true)));
+    if is_dry || is_reading(noun, verb) {
         return None;
     }
     let why = state.is_read_only.then(|| state.why_read_only()).flatten();
@@ -217,6 +218,6 @@ pub(super) fn ran(state: &mut State, number: u64, output: &Output) {
         }
         return;
     }
-    let reader = Reader::text(line, &text);
+    let reader = Reader::answer(line, &text);
     state.dialog = Some(Dialog::Reader(Box::new(reader)));
 }

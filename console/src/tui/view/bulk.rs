@@ -3,7 +3,7 @@
 use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 
-use crate::text::{fit, thousands, wrap};
+use crate::text::{counted, fit, it_or_them, thousands, wrap};
 use crate::tui::state::bulk::{Bulk, Many, Stage};
 use crate::tui::state::confirm::Field;
 use crate::tui::style::{faint, focus, heading};
@@ -25,7 +25,7 @@ pub(super) fn render(bulk: &Bulk, canvas: &mut Canvas<'_>) -> Option<Position> {
         height: 3,
         ..inner
     };
-    y = canvas.wrapped(place, bulk.act.consequence(), Style::new()) + 1;
+    y = canvas.wrapped(place, bulk.act.consequence_for_many(), Style::new()) + 1;
     y = sums(bulk, canvas, Rect { y, ..inner }) + 1;
     let cursor = inputs(bulk, canvas, Rect { y, ..inner }, &mut y);
     let lines = bulk.command_lines();
@@ -87,16 +87,16 @@ fn sums(bulk: &Bulk, canvas: &mut Canvas<'_>, place: Rect) -> u16 {
     let text = match bulk.stage {
         Stage::Counting => format!("counting: {} so far", number(sums.matched)),
         Stage::Deciding => format!(
-            "of {} agents {} would change, {} need not, {} cannot",
-            number(sums.matched),
+            "of {} {} would change, {} need not, {} cannot",
+            counted(sums.matched, "agent"),
             number(sums.done),
             number(sums.unchanged),
             number(sums.refused),
         ),
         Stage::Working | Stage::Stopping | Stage::Over => format!(
-            "{} of {} agents done, {} needed nothing, {} refused",
+            "{} of {} done, {} needed nothing, {} refused",
             number(sums.done),
-            number(sums.matched),
+            counted(sums.matched, "agent"),
             number(sums.unchanged),
             number(sums.refused),
         ),
@@ -124,7 +124,11 @@ fn inputs(bulk: &Bulk, canvas: &mut Canvas<'_>, place: Rect, y: &mut u16) -> Opt
             Field::Typed => {
                 let verb = bulk.act.verb().to_lowercase();
                 (
-                    format!("Type {} to {verb} them: ", bulk.count()),
+                    format!(
+                        "Type {} to {verb} {}: ",
+                        bulk.count(),
+                        it_or_them(bulk.sums.matched)
+                    ),
                     &bulk.typed,
                 )
             }

@@ -109,6 +109,6 @@ fn what_was_kept_of_what_was_pruned_is_counted() {
     drop(store);
     assert_eq!(
         problems(&place),
-        ["index: 256 entries are not there, and the log says that 255 were pruned"]
+        ["index: missing: 256 entries, and the log says that 255 were pruned"]
     );
 }

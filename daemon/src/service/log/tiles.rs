@@ -59,8 +59,8 @@ impl Service {
             return Ok(());
         }
         Err(ServiceError::new(
-            Code::AuthorizationError,
-            "the whole log is for the agents that the daemon's configuration names: an organization's own entries are at /api/v1/audit",
+            Code::PermissionDenied,
+            "the whole log is for the agents in audit.readers of the daemon's configuration: this one is not among them; an organization's own entries are at /api/v1/audit",
         ))
     }
 }

@@ -321,14 +321,25 @@ async fn a_tier_ends_at_its_number_of_agents_and_tokens() {
         registered.map(|_| ()).map_err(|error| error.code)
     };
     assert_eq!(register().await, Err(Code::QuotaExceeded));
+    let usage = async || {
+        let demo = bench.service.find_organization(&bench.operator(), "demo");
+        let usage = bench.service.tier_usage(&demo.unwrap().record).await;
+        let usage = usage.unwrap();
+        assert_eq!(usage.limits, limits);
+        (usage.agents, usage.tokens_this_month)
+    };
+    assert_eq!(usage().await, (4, 0));
     // One that has ended makes room.
     bench.transition(Transition::Revoke).await.unwrap();
+    assert_eq!(usage().await, (3, 0));
     assert_eq!(register().await, Ok(()));
 
     assert!(bench.token(&issued).await.is_ok() && bench.token(&issued).await.is_ok());
     assert_eq!(bench.token(&issued).await.err(), Some(Code::QuotaExceeded));
+    assert_eq!(usage().await, (4, 2));
     bench.pass(Duration::from_hours(24 * 31));
     assert!(bench.token(&issued).await.is_ok());
+    assert_eq!(usage().await, (4, 1));
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use agentidp_shared::StoreId;
+use agentidp_shared::count::counted;
 use agentidp_shared::merkle::{Frontier, NodeHash};
 use serde::{Deserialize, Serialize};
 
@@ -68,7 +69,8 @@ impl fmt::Display for Head {
 
 fn place(id: StoreId, frame: u64, entries: u64) -> String {
     let last = entries.saturating_sub(1);
-    format!("store {id} at frame {frame}, {entries} entries, the last with seq {last}")
+    let entries = counted(entries, "entry");
+    format!("store {id} at frame {frame}, {entries}, the last with seq {last}")
 }
 
 /// Holds the journal, which stands at `position`, against the head file: the store must be the same,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
 
+use agentidp_shared::count::counted;
 use agentidp_shared::merkle::{Edge, NodeHash};
 use agentidp_shared::{Entry, Target, TargetKind};
 
@@ -258,11 +259,11 @@ pub(super) fn read(
     })?;
     check.report.entries = expected.end;
     check.report.records = expected.records.len() as u64;
-    check.report.root = expected.tree.root().to_string();
+    check.report.root = Some(expected.tree.root().to_string());
     if end.torn > 0 && last == u64::MAX {
         check.report.notes.push(format!(
-            "the journal ends in {} bytes of a write that was cut off; the next start removes them",
-            end.torn
+            "the journal ends in {} of a write that was cut off; the next start removes what is there of it",
+            counted(end.torn, "byte")
         ));
     }
     Ok((expected, position))

@@ -13,6 +13,7 @@ mod pruned;
 use std::path::Path;
 use std::{fs, io};
 
+use agentidp_shared::count::counted;
 use agentidp_shared::merkle::Checkpoint;
 use agentidp_shared::{StoreId, TargetKind};
 use serde::Serialize;
@@ -123,8 +124,8 @@ pub(crate) struct Report {
     pub(crate) entries: u64,
     /// How many records.
     pub(crate) records: u64,
-    /// The root of the log's tree.
-    pub(crate) root: String,
+    /// The root of the log's tree; `None` when the journal is too damaged to tell, and nothing was counted.
+    pub(crate) root: Option<String>,
     /// How many entries were pruned: of them only the hashes are there.
     pub(crate) pruned: u64,
     /// What is wrong; empty for a sound store.
@@ -347,8 +348,10 @@ impl Check<'_> {
         }
         for promise in &expected.promises {
             let problem = format!(
-                "the {} says that the log's first {} entries have the root {}, and the journal's have not",
-                promise.what, promise.size, promise.root
+                "the {} says that the log's beginning of {} has the root {}, and the journal's has not",
+                promise.what,
+                counted(promise.size, "entry"),
+                promise.root
             );
             self.report.add(Finding::whole(Part::Head, problem));
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use agentidp_shared::count::counted;
 use agentidp_shared::merkle::NodeHash;
 use agentidp_shared::{Entry, OrganizationId, Pruned};
 
@@ -198,12 +199,16 @@ impl Check<'_> {
         let said = expected.prunings.removed_from(0) + since.unwrap_or(0);
         let missing = self.report.pruned;
         if missing > 0 {
-            let note = format!("{missing} entries were pruned: of them only the hashes are there");
+            let note = format!(
+                "pruned: {}, of which only the hashes are there",
+                counted(missing, "entry")
+            );
             self.report.notes.push(note);
         }
         if missing > said {
             let problem = format!(
-                "{missing} entries are not there, and the log says that {said} were pruned"
+                "missing: {}, and the log says that {said} were pruned",
+                counted(missing, "entry")
             );
             self.report.add(Finding::whole(Part::Index, problem));
         }
