@@ -485,23 +485,19 @@ impl Config {
         })
     }
 
-    /// Verifies what is read later than the file itself, and tells what `run` would still need.
+    /// Verifies what `run` needs beyond what the file itself says, and tells what may be missing.
     ///
     /// # Errors
     ///
-    /// When a key-encryption key or the certificate is configured and cannot be had.
+    /// When there is no issuer; when a key-encryption key or the certificate is configured and cannot be had.
     pub fn check(&self) -> Result<Vec<Warning>, ConfigError> {
         let to_warning = |error: ConfigError| Warning {
             place: error.place,
             key: error.key,
             text: error.rule,
         };
-        let mut warnings: Vec<_> = self
-            .require_issuer()
-            .err()
-            .map(to_warning)
-            .into_iter()
-            .collect();
+        self.require_issuer()?;
+        let mut warnings = Vec::new();
         if let Some(tls) = &self.http.tls {
             tls.load()?;
         }
