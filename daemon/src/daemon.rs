@@ -169,6 +169,11 @@ pub(crate) fn create_store(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Why there is no store where `config` says.
+pub(crate) fn missing_store(config: &Config) -> OpenError {
+    JournaledStore::missing(&options(config))
+}
+
 /// Whether the store that `config` describes has been made.
 pub(crate) fn store_exists(config: &Config) -> bool {
     JournaledStore::exists(&options(config))
