@@ -57,6 +57,14 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// The log does not begin with what it was when it was verified before.
+    #[error("the daemon's log does not verify: {why}")]
+    AnotherLog {
+        /// In what it differs.
+        why: String,
+        /// When that is right, and what to do then.
+        hint: String,
+    },
     /// Something that was looked at is not as it should be.
     #[error("{what}")]
     Unwell {
@@ -124,7 +132,11 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::OutputClosed => 0,
-            Self::Io { .. } | Self::Answer(_) | Self::Partly { .. } | Self::NotVerified { .. } => 1,
+            Self::Io { .. }
+            | Self::Answer(_)
+            | Self::Partly { .. }
+            | Self::NotVerified { .. }
+            | Self::AnotherLog { .. } => 1,
             Self::Unwell { code, .. } => *code,
             Self::Usage { .. } => 2,
             Self::Unreachable { .. } => 6,
@@ -136,7 +148,9 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         match self {
-            Self::Unreachable { hint, .. } | Self::Usage { hint, .. } => Some(hint),
+            Self::Unreachable { hint, .. }
+            | Self::Usage { hint, .. }
+            | Self::AnotherLog { hint, .. } => Some(hint),
             Self::Answer(_) => Some(
                 "the console and the daemon may be of different versions: compare agentidp \
                  --version with agentidp status",
