@@ -393,7 +393,7 @@ impl Daemon {
             stopping.clone(),
         ));
         if let Some(certificate) = certificate {
-            parts.spawn(renew(certificate, stopping.clone()));
+            parts.spawn(renew(certificate, Arc::clone(&service), stopping.clone()));
         }
         let watchdog = notifier.feed_watchdog();
         notifier.ready();
@@ -517,6 +517,7 @@ async fn look_through_credentials(
 /// Looks whether there is another certificate; on SIGHUP at once, and whether it has changed or not.
 async fn renew(
     certificate: Arc<http::Certificate>,
+    service: Arc<Service>,
     stopping: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut ticks = tokio::time::interval(TICK);
@@ -528,6 +529,9 @@ async fn renew(
             () = stopping.cancelled() => return Ok(()),
         };
         let certificate = Arc::clone(&certificate);
-        tokio::task::spawn_blocking(move || certificate.renew(anyway)).await?;
+        let renewed = tokio::task::spawn_blocking(move || certificate.renew(anyway)).await?;
+        if let Some(renewed) = renewed {
+            service.note_certificate(renewed.map_err(|error| error.to_string()));
+        }
     }
 }
