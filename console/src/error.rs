@@ -57,13 +57,15 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
-    /// The log does not begin with what it was when it was verified before.
-    #[error("the daemon's log does not verify: {why}")]
-    AnotherLog {
-        /// In what it differs.
-        why: String,
-        /// When that is right, and what to do then.
+    /// Something that has its own next step.
+    #[error("{what}")]
+    Told {
+        /// What it is.
+        what: String,
+        /// What to do.
         hint: String,
+        /// The exit code.
+        code: u8,
     },
     /// Something that was looked at is not as it should be.
     #[error("{what}")]
@@ -132,12 +134,8 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::OutputClosed => 0,
-            Self::Io { .. }
-            | Self::Answer(_)
-            | Self::Partly { .. }
-            | Self::NotVerified { .. }
-            | Self::AnotherLog { .. } => 1,
-            Self::Unwell { code, .. } => *code,
+            Self::Io { .. } | Self::Answer(_) | Self::Partly { .. } | Self::NotVerified { .. } => 1,
+            Self::Unwell { code, .. } | Self::Told { code, .. } => *code,
             Self::Usage { .. } => 2,
             Self::Unreachable { .. } => 6,
             Self::Refused(refusal) => refusal.exit_code(),
@@ -148,9 +146,9 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         match self {
-            Self::Unreachable { hint, .. }
-            | Self::Usage { hint, .. }
-            | Self::AnotherLog { hint, .. } => Some(hint),
+            Self::Unreachable { hint, .. } | Self::Usage { hint, .. } | Self::Told { hint, .. } => {
+                Some(hint)
+            }
             Self::Answer(_) => Some(
                 "the console and the daemon may be of different versions: compare agentidp \
                  --version with agentidp status",

@@ -13,9 +13,9 @@ use tonic::Streaming;
 use crate::args::{AuditCommand, AuditFilterArgs, Format};
 use crate::backoff::Backoff;
 use crate::client::{Client, DaemonStatus, Page};
-use crate::error::{Error, Refusal};
+use crate::error::Error;
 use crate::socket::SocketChoice;
-use crate::text::{fit, inert};
+use crate::text::{fit, inert, thousands};
 
 use super::output::{Output, Record};
 use super::{export, online, pages, prune, tell, verify};
@@ -31,11 +31,18 @@ pub(super) async fn run(
             let filter = wire_filter(filter);
             let is_table = output.format() == Format::Table;
             let mut names = Names::default();
+            let is_filtered = filter != v1::AuditFilter::default();
+            let (mut last, mut missing) = (None, 0);
             pages::print(limit.limit, output, async |size, token: Option<String>| {
                 // This list goes on before a sequence number instead of from a token.
                 let before = token.and_then(|token| token.parse().ok());
                 let answer = client.audit_page(size, before, filter.clone()).await?;
                 let mut items: Vec<_> = answer.entries.iter().map(AuditLine::new).collect();
+                for entry in &answer.entries {
+                    // Newest first.
+                    let after = last.replace(entry.seq).unwrap_or(entry.seq + 1);
+                    missing += after.saturating_sub(entry.seq + 1);
+                }
                 if is_table {
                     names.add(&client, &mut items).await?;
                 }
@@ -45,7 +52,11 @@ pub(super) async fn run(
                     total: None,
                 })
             })
-            .await
+            .await?;
+            if is_table && !is_filtered {
+                tell_missing(missing);
+            }
+            Ok(())
         }
         AuditCommand::Show { seq } => show(seq, &Client::connect(socket).await?, output).await,
         AuditCommand::Tail { from, filter } => {
@@ -59,6 +70,7 @@ pub(super) async fn run(
                 socket,
                 filter: wire_filter(filter),
                 next: from,
+                begins: from,
                 output,
             };
             tokio::select! {
@@ -79,7 +91,16 @@ pub(super) async fn run(
             output.text(&note).and_then(|()| output.flush())
         }
         AuditCommand::Prove { seq, out } => {
-            let proof = Client::connect(socket).await?.audit_proof(seq).await?;
+            let client = Client::connect(socket).await?;
+            let proof = match client.audit_proof(seq).await {
+                // Which is what the daemon says of an entry that is not there, or not there any more.
+                Err(Error::Refused(refusal))
+                    if refusal.code.as_deref() == Some("AUTHORIZATION_ERROR") =>
+                {
+                    return Err(not_found(seq, &client.status().await?));
+                }
+                proof => proof?,
+            };
             match out {
                 Some(path) => export::write_new(&path, proof.as_bytes()),
                 None => output.text(&proof).and_then(|()| output.flush()),
@@ -133,17 +154,32 @@ async fn show(seq: u64, client: &Client, output: &mut Output<impl Write>) -> Res
 
 fn not_found(seq: u64, status: &DaemonStatus) -> Error {
     let is_pruned = status.caller.organizations.is_none() && seq < status.store.entries;
-    let message = if is_pruned {
-        format!("entry {seq} was pruned: the log has its hash, and no longer what it said")
+    let (what, hint) = if is_pruned {
+        (
+            format!("entry {seq} was pruned: the log has its hash, and no longer what it said"),
+            "agentidp audit list --action audit.prune shows who did that and when; an export or a backup of before has it",
+        )
     } else {
-        format!("there is no entry {seq} for you to see")
+        (
+            format!("there is no entry {seq} for you to see"),
+            "agentidp audit list shows those that there are",
+        )
     };
-    Error::Refused(Refusal {
-        grpc: tonic::Code::NotFound,
-        code: None,
-        message,
-        request_id: None,
-    })
+    Error::Told {
+        what,
+        hint: hint.to_owned(),
+        code: 3,
+    }
+}
+
+/// Tells how many numbers are passed over where no filter does that.
+fn tell_missing(count: u64) {
+    if count > 0 {
+        tell(&format!(
+            "{} entries in between are not shown: they were pruned, or are not for you to see",
+            thousands(count)
+        ));
+    }
 }
 
 fn wire_filter(args: AuditFilterArgs) -> v1::AuditFilter {
@@ -276,6 +312,8 @@ struct Tail<'a, W> {
     filter: v1::AuditFilter,
     /// The next entry wanted; none until the daemon has said where the log ends.
     next: Option<u64>,
+    /// The first entry that was asked for, until there was one.
+    begins: Option<u64>,
     output: &'a mut Output<W>,
 }
 
@@ -330,6 +368,10 @@ impl<W: Write> Tail<'_, W> {
             match message.event {
                 Some(Event::Entry(entry)) => {
                     let next = entry.seq.saturating_add(1);
+                    let begins = self.begins.take().unwrap_or(entry.seq);
+                    if self.filter == v1::AuditFilter::default() {
+                        tell_missing(entry.seq.saturating_sub(begins));
+                    }
                     self.entry(&AuditLine::new(&entry))?;
                     self.next = Some(next);
                 }
@@ -398,6 +440,7 @@ mod tests {
             socket: &SocketChoice::default(),
             filter: v1::AuditFilter::default(),
             next: None,
+            begins: None,
             output: &mut output,
         });
         String::from_utf8(bytes).unwrap()

@@ -146,8 +146,9 @@ async fn grown(
     then: &str,
 ) -> Result<(), Error> {
     let (from, to) = (old.size, new.size);
-    let another = |why| Error::AnotherLog {
-        why,
+    let another = |why: String| Error::Told {
+        what: format!("the daemon's log does not verify: {why}"),
+        code: 1,
         hint: format!(
             "after a restore that left something out this is as it should be: agentidp audit list --action \
              store.restore (or store.accept) has it, if it was meant; {then}"
