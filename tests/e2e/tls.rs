@@ -174,7 +174,7 @@ fn another_certificate_is_taken_while_the_daemon_runs() {
     };
     assert!(warns());
     let diagnosed = daemon.cli().run(&["diagnose"]).failing_with(1);
-    let told = "failed   certificate  what was put there cannot be used";
+    let told = "FAILED   certificate  what was put there cannot be used";
     assert!(diagnosed.stdout().contains(told), "{}", diagnosed.stdout());
 
     put(&key, &new.key);

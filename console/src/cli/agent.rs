@@ -320,14 +320,15 @@ struct Change {
 
 impl Change {
     async fn make(self, client: &Client, output: &mut Output<impl Write>) -> Result<(), Error> {
-        let before = client.agent(self.agent.clone()).await?.status;
+        let entries = client.status().await?.store.entries;
         let changed = client
             .transition(self.transition, self.agent, self.reason, self.revision)
             .await?;
         output.one(&changed.record)?;
         let (email, status) = (&changed.record.email, changed.record.status);
         let seq = changed.audit_seq;
-        tell(&if before == status {
+        // What was so before has an entry from before.
+        tell(&if seq < entries {
             format!("{email} was {status} already (audit {seq}): nothing was done")
         } else {
             format!("{email} is {status} (audit {seq})")

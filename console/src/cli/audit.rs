@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use agentidp_proto::v1;
 use agentidp_proto::v1::tail_audit_response::Event;
-use agentidp_shared::Entry;
+use agentidp_shared::{Code, Entry};
 use serde::{Serialize, Serializer};
 use tonic::Streaming;
 
@@ -28,35 +29,7 @@ pub(super) async fn run(
     match command {
         AuditCommand::List { filter, limit } => {
             let client = Client::connect(socket).await?;
-            let filter = wire_filter(filter);
-            let is_table = output.format() == Format::Table;
-            let mut names = Names::default();
-            let is_filtered = filter != v1::AuditFilter::default();
-            let (mut last, mut missing) = (None, 0);
-            pages::print(limit.limit, output, async |size, token: Option<String>| {
-                // This list goes on before a sequence number instead of from a token.
-                let before = token.and_then(|token| token.parse().ok());
-                let answer = client.audit_page(size, before, filter.clone()).await?;
-                let mut items: Vec<_> = answer.entries.iter().map(AuditLine::new).collect();
-                for entry in &answer.entries {
-                    // Newest first.
-                    let after = last.replace(entry.seq).unwrap_or(entry.seq + 1);
-                    missing += after.saturating_sub(entry.seq + 1);
-                }
-                if is_table {
-                    names.add(&client, &mut items).await?;
-                }
-                Ok(Page {
-                    items,
-                    next: answer.next_before.map(|before| before.to_string()),
-                    total: None,
-                })
-            })
-            .await?;
-            if is_table && !is_filtered {
-                tell_missing(missing);
-            }
-            Ok(())
+            list(wire_filter(filter), limit.limit, &client, output).await
         }
         AuditCommand::Show { seq } => show(seq, &Client::connect(socket).await?, output).await,
         AuditCommand::Tail { from, filter } => {
@@ -91,20 +64,7 @@ pub(super) async fn run(
             output.text(&note).and_then(|()| output.flush())
         }
         AuditCommand::Prove { seq, out } => {
-            let client = Client::connect(socket).await?;
-            let proof = match client.audit_proof(seq).await {
-                // Which is what the daemon says of an entry that is not there, or not there any more.
-                Err(Error::Refused(refusal))
-                    if refusal.code.as_deref() == Some("AUTHORIZATION_ERROR") =>
-                {
-                    return Err(not_found(seq, &client.status().await?));
-                }
-                proof => proof?,
-            };
-            match out {
-                Some(path) => export::write_new(&path, proof.as_bytes()),
-                None => output.text(&proof).and_then(|()| output.flush()),
-            }
+            prove(seq, out.as_deref(), &Client::connect(socket).await?, output).await
         }
         AuditCommand::Export {
             file,
@@ -141,6 +101,41 @@ pub(super) async fn run(
     }
 }
 
+async fn list(
+    filter: v1::AuditFilter,
+    limit: u64,
+    client: &Client,
+    output: &mut Output<impl Write>,
+) -> Result<(), Error> {
+    let is_table = output.format() == Format::Table;
+    let mut names = Names::default();
+    let (mut last, mut missing) = (None, 0);
+    pages::print(limit, output, async |size, token: Option<String>| {
+        // This list goes on before a sequence number instead of from a token.
+        let before = token.and_then(|token| token.parse().ok());
+        let answer = client.audit_page(size, before, filter.clone()).await?;
+        let mut items: Vec<_> = answer.entries.iter().map(AuditLine::new).collect();
+        for entry in &answer.entries {
+            // Newest first.
+            let after = last.replace(entry.seq).unwrap_or(entry.seq + 1);
+            missing += after.saturating_sub(entry.seq + 1);
+        }
+        if is_table {
+            names.add(client, &mut items).await?;
+        }
+        Ok(Page {
+            items,
+            next: answer.next_before.map(|before| before.to_string()),
+            total: None,
+        })
+    })
+    .await?;
+    if is_table && filter == v1::AuditFilter::default() {
+        tell_missing(missing);
+    }
+    Ok(())
+}
+
 async fn show(seq: u64, client: &Client, output: &mut Output<impl Write>) -> Result<(), Error> {
     let after = Some(seq.saturating_add(1));
     let filter = v1::AuditFilter::default();
@@ -151,6 +146,28 @@ async fn show(seq: u64, client: &Client, output: &mut Output<impl Write>) -> Res
         None => Err(not_found(seq, &client.status().await?)),
     }
 }
+
+async fn prove(
+    seq: u64,
+    out: Option<&Path>,
+    client: &Client,
+    output: &mut Output<impl Write>,
+) -> Result<(), Error> {
+    let proof = match client.audit_proof(seq).await {
+        // One answer for what is not there, however it is looked for.
+        Err(Error::Refused(refusal)) if refusal.code.as_deref() == Some(NOT_FOR_YOU) => {
+            return Err(not_found(seq, &client.status().await?));
+        }
+        proof => proof?,
+    };
+    match out {
+        Some(path) => export::write_new(path, proof.as_bytes()),
+        None => output.text(&proof).and_then(|()| output.flush()),
+    }
+}
+
+/// The code for what is another organization's, or nobody's.
+const NOT_FOR_YOU: &str = Code::AuthorizationError.as_str();
 
 fn not_found(seq: u64, status: &DaemonStatus) -> Error {
     let is_pruned = status.caller.organizations.is_none() && seq < status.store.entries;

@@ -66,16 +66,9 @@ pub(super) async fn run(
                 let what = "its limits would be changed";
                 return tell_of_change(organization, what, revision, &client, output).await;
             }
-            let changed = client
-                .update_organization(organization, tier, age, revision.seen())
-                .await?;
-            let is = &changed.record;
-            let age = match is.max_credential_age {
-                Some(age) => format!("credentials retire after {}", duration::exact(age)),
-                None => "credentials become as old as they like".to_owned(),
-            };
-            let now = format!("{} has the tier {}, and its {age}", is.name, is.tier);
-            return answer(&changed, &now, output);
+            let seen = revision.seen();
+            let changed = client.update_organization(organization, tier, age, seen);
+            return answer_limits(&changed.await?, output);
         }
         OrgCommand::Suspend {
             organization,
@@ -161,17 +154,16 @@ async fn set_held(
         consent.revision.seen(),
     );
     let client = connect().await?;
-    let was_held = client.organization(organization.clone()).await?.is_held;
+    let entries = client.status().await?.store.entries;
     let changed = client.set_organization_held(is_held, organization, reason, seen);
     let changed = changed.await?;
     let name = &changed.record.name;
-    let holds = match (was_held, is_held) {
-        (false, true) => "is under legal hold now",
-        (true, true) => {
-            "was under legal hold already, since the entry named here: nothing was done"
-        }
-        (true, false) => "is under legal hold no more",
-        (false, false) => "was under no legal hold: nothing was done",
+    // What was so before has an entry from before.
+    let holds = match (is_held, changed.audit_seq < entries) {
+        (true, false) => "is under legal hold now",
+        (true, true) => "was under legal hold already: nothing was done",
+        (false, false) => "is under legal hold no more",
+        (false, true) => "was under no legal hold: nothing was done",
     };
     answer(&changed, &format!("{name} {holds}"), output)
 }
@@ -239,6 +231,20 @@ async fn tell_of_change(
     dry::check_revision(revision.seen(), organization.revision)?;
     dry::would(what);
     Ok(())
+}
+
+/// Prints an organization whose limits were changed, and tells them.
+fn answer_limits(
+    changed: &Changed<Organization>,
+    output: &mut Output<impl Write>,
+) -> Result<(), Error> {
+    let is = &changed.record;
+    let age = match is.max_credential_age {
+        Some(age) => format!("credentials retire after {}", duration::exact(age)),
+        None => "credentials become as old as they like".to_owned(),
+    };
+    let now = format!("{} has the tier {}, and its {age}", is.name, is.tier);
+    answer(changed, &now, output)
 }
 
 /// Prints what was changed, and tells what it is now.

@@ -204,11 +204,8 @@ pub(super) fn disk(disk: Option<Disk>) -> Finding {
 pub(super) fn certificate(status: &DaemonStatus) -> Finding {
     let found = validity(status.certificate, status.time);
     // What was put there lately is not what holds.
-    let warning = status.warnings.iter();
-    match warning
-        .filter_map(|it| it.strip_prefix("certificate: "))
-        .next()
-    {
+    let mut warnings = status.warnings.iter();
+    match warnings.find_map(|it| it.strip_prefix("certificate: ")) {
         Some(warning) => Finding::failed(found.check, warning.to_owned()),
         None => found,
     }
