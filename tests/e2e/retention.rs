@@ -42,12 +42,12 @@ fn held() -> TestDaemon {
         }
     }
     let command = ["org", "hold", "acme", "--reason", "a case", "--yes"];
-    let hold = || daemon.cli().run(&[&command[..], &["-o", "json"]].concat());
-    let held = hold().ok();
+    let ask = || daemon.cli().run(&[&command[..], &["-o", "json"]].concat());
+    let held = ask().ok();
     assert_eq!(held.json()["is_held"], true);
     let says = held.stderr();
     assert!(says.contains("acme is under legal hold now"), "{says}");
-    let again = hold().ok();
+    let again = ask().ok();
     let says = again.stderr();
     assert!(says.contains("already"), "{says}");
     daemon
