@@ -155,7 +155,7 @@ fn an_index_that_is_lost_where_the_journal_has_not_its_beginning_is_nothing_but_
         |index| fs::remove_dir_all(index).unwrap(),
         |index| fs::write(index.join("mark.json"), b"{").unwrap(),
         |index| fs::remove_dir_all(index.join("sled")).unwrap(),
-        |index| fs::write(index.join("sled/db"), [0x5a; 40_000]).unwrap(),
+        |index| fs::write(index.join("sled/db"), vec![0x5a; 40_000]).unwrap(),
     ];
     for (number, lose) in ways.iter().enumerate() {
         let options = restore(&place, &newest, &number.to_string());

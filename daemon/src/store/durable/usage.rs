@@ -377,7 +377,7 @@ mod tests {
         let uses = Uses::default();
         uses.go_live();
         let agent = AgentId::from_bytes([7; 16]);
-        let used = Use {
+        let issue = Use {
             agent: Some(agent),
             credential: None,
             organization: None,
@@ -395,7 +395,7 @@ mod tests {
             let mut entry = Entry::new(time, Actor::system(), Action::TokenIssue, Outcome::Success);
             for seq in 0..USES {
                 entry.seq = seq;
-                uses.note(&used, &entry, &index).unwrap();
+                uses.note(&issue, &entry, &index).unwrap();
             }
             is_over.store(true, Ordering::Relaxed);
         });
