@@ -57,6 +57,16 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// Something that has its own next step.
+    #[error("{what}")]
+    Told {
+        /// What it is.
+        what: String,
+        /// What to do.
+        hint: String,
+        /// The exit code.
+        code: u8,
+    },
     /// Something that was looked at is not as it should be.
     #[error("{what}")]
     Unwell {
@@ -125,7 +135,7 @@ impl Error {
         match self {
             Self::OutputClosed => 0,
             Self::Io { .. } | Self::Answer(_) | Self::Partly { .. } | Self::NotVerified { .. } => 1,
-            Self::Unwell { code, .. } => *code,
+            Self::Unwell { code, .. } | Self::Told { code, .. } => *code,
             Self::Usage { .. } => 2,
             Self::Unreachable { .. } => 6,
             Self::Refused(refusal) => refusal.exit_code(),
@@ -136,7 +146,9 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         match self {
-            Self::Unreachable { hint, .. } | Self::Usage { hint, .. } => Some(hint),
+            Self::Unreachable { hint, .. } | Self::Usage { hint, .. } | Self::Told { hint, .. } => {
+                Some(hint)
+            }
             Self::Answer(_) => Some(
                 "the console and the daemon may be of different versions: compare agentidp \
                  --version with agentidp status",

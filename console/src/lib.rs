@@ -26,7 +26,6 @@ mod typed;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use nix::sys::prctl::set_dumpable;
 use nix::sys::resource::{Resource, setrlimit};
 
@@ -39,7 +38,7 @@ pub fn main() -> ExitCode {
     if let Some(code) = complete::respond() {
         return code;
     }
-    let args = login::resolve(Args::parse());
+    let args = login::resolve(Args::of_process());
     let result = args.and_then(|args| {
         forbid_core_dumps().map_err(|it| Error::io("cannot start")(it.into()))?;
         Ok((args, runtime()?))

@@ -190,7 +190,7 @@ pub enum StoreCommand {
         /// Why, for the audit log
         #[arg(long, value_name = "TEXT")]
         reason: String,
-        /// For how many days the old key signs too; 0 when it may be known to someone
+        /// For how many days the old keys sign too, at the most; 0 when one may be known to someone
         #[arg(long, value_name = "DAYS", default_value_t = 30)]
         overlap: u16,
     },

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::crypto::Sealer;
 use crate::service::log::{self, Handover};
 use crate::service::{init, time_of};
-use crate::store::durable::{JournaledStore, StoreOptions};
+use crate::store::durable::{JournaledStore, OpenError, StoreOptions};
 use crate::store::{Commit, Store as _};
 
 /// How long a command waits for the store's head file, which is written each second.
@@ -65,6 +65,11 @@ pub(crate) fn create_store(config: &Config) -> anyhow::Result<()> {
         first,
     )?;
     Ok(())
+}
+
+/// Why there is no store where `config` says.
+pub(crate) fn missing_store(config: &Config) -> OpenError {
+    JournaledStore::missing(&options(config))
 }
 
 /// Whether the store that `config` describes has been made.

@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 
 use crate::clock::{System, random};
 use crate::closed_store::{
-    accept_store as accept, create_store, rotate_log_key as rotate, store_exists,
+    accept_store as accept, create_store, missing_store, rotate_log_key as rotate, store_exists,
 };
 use crate::config::{Config, ConfigError, KeyEncryptionKey, Warning};
 use crate::daemon::Daemon;
@@ -25,8 +25,10 @@ use crate::telemetry;
 ///
 /// # Errors
 ///
-/// When there is a store already, or the disk refuses.
+/// When there is no issuer, with which nothing could be started; when there is a store already, or the disk
+/// refuses.
 pub fn init(config: &Config) -> anyhow::Result<()> {
+    config.require_issuer()?;
     if store_exists(config) {
         bail!(
             "there is a store in {} already: it is left as it is",
@@ -70,10 +72,7 @@ pub fn check(config: &Config) -> Result<Vec<Warning>, ConfigError> {
 pub fn run(config: &Config) -> anyhow::Result<()> {
     config.require_issuer()?;
     if !store_exists(config) {
-        bail!(
-            "there is no store in {}: make one with `agentidpd init`, or correct store.path",
-            config.store.path.display()
-        );
+        return Err(missing_store(config).into());
     }
     serve(config, |_| Ok(()), false)
 }

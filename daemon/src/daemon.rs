@@ -276,7 +276,7 @@ impl Daemon {
             stopping.clone(),
         ));
         if let Some(certificate) = certificate {
-            parts.spawn(renew(certificate, stopping.clone()));
+            parts.spawn(renew(certificate, Arc::clone(&service), stopping.clone()));
         }
         let watchdog = notifier.feed_watchdog();
         notifier.ready();

@@ -114,12 +114,20 @@ fn print(out: &mut impl io::Write, report: &Report) -> io::Result<()> {
     if report.is_sound() {
         return Ok(());
     }
+    let first = report.first_frame;
+    if report.is_index_only() && first > 1 {
+        return writeln!(
+            out,
+            "only the index is concerned, and the journal has only what came after the backups: `agentidpd store rebuild --backup FILE --identity FILE` makes it anew from a backup that reaches to frame {} or beyond, and from the journal; nothing is lost",
+            first - 1
+        );
+    }
     let next = if report.is_index_only() {
-        "only the index is concerned: `agentidpd store rebuild` makes it anew from the journal, and from the newest backup if it says so"
+        "only the index is concerned: `agentidpd store rebuild` makes it anew from the journal; nothing is lost"
     } else if report.is_head_only() {
         "the store by itself is whole, and it is not the one that its head file remembers: find out which of them was put back or lost; once the store is the one that you mean, `agentidpd store accept` says so"
     } else {
-        "keep this store as it is, and restore the newest backup that verifies: `agentidpd backup list`, `agentidpd backup restore`"
+        "keep this store as it is, and restore the newest backup that verifies together with what is whole of this journal: `agentidpd backup list`, `agentidpd backup restore … --journal`"
     };
     writeln!(out, "{next}")
 }

@@ -85,6 +85,7 @@ pub(crate) async fn look_through_credentials(
 /// Looks whether there is another certificate; on SIGHUP at once, and whether it has changed or not.
 pub(crate) async fn renew(
     certificate: Arc<http::Certificate>,
+    service: Arc<Service>,
     stopping: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut ticks = tokio::time::interval(TICK);
@@ -96,6 +97,9 @@ pub(crate) async fn renew(
             () = stopping.cancelled() => return Ok(()),
         };
         let certificate = Arc::clone(&certificate);
-        tokio::task::spawn_blocking(move || certificate.renew(anyway)).await?;
+        let renewed = tokio::task::spawn_blocking(move || certificate.renew(anyway)).await?;
+        if let Some(renewed) = renewed {
+            service.note_certificate(renewed.map_err(|error| error.to_string()));
+        }
     }
 }

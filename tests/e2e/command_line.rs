@@ -102,6 +102,23 @@ fn what_cannot_be_watched_is_refused() {
 }
 
 #[test]
+fn a_usage_error_names_what_is_missing_and_nothing_of_the_environment() {
+    // Which names the socket.
+    let cli = Cli::new(std::path::Path::new("/nowhere.sock"));
+    for (words, missing) in [
+        ("org update acme", "--max-credential-age"),
+        ("agent suspend --reason x --yes", "--filter"),
+        ("credential list", "<AGENT>"),
+    ] {
+        let words: Vec<_> = words.split(' ').collect();
+        let refused = cli.run(&words).failing_with(2);
+        let says = refused.stderr();
+        assert!(says.contains(missing), "{words:?}: {says}");
+        assert!(!says.contains("--socket"), "{words:?}: {says}");
+    }
+}
+
+#[test]
 fn a_dry_run_does_nothing_and_ends_as_the_thing_itself_would() {
     let daemon = daemon();
     let client = daemon.enrol(&Registration::new("a@acme.example"));
@@ -166,6 +183,10 @@ fn a_dry_run_does_nothing_and_ends_as_the_thing_itself_would() {
     }
     assert_eq!(last_entry(&cli), before, "something was done");
     assert_eq!(client.token(&[]).status, 200);
+    // To look whether a name is free is not to be refused: only `org suspend nowhere` is.
+    let list = "audit list --action organization.show --outcome denied -o ndjson";
+    let refused = cli.ndjson(&list.split(' ').collect::<Vec<_>>());
+    assert!(refused.len() <= 1, "{refused:?}");
 }
 
 #[test]

@@ -42,8 +42,14 @@ fn held() -> TestDaemon {
         }
     }
     let command = ["org", "hold", "acme", "--reason", "a case", "--yes"];
-    let held = daemon.cli().run(&[&command[..], &["-o", "json"]].concat());
-    assert_eq!(held.ok().json()["is_held"], true);
+    let ask = || daemon.cli().run(&[&command[..], &["-o", "json"]].concat());
+    let held = ask().ok();
+    assert_eq!(held.json()["is_held"], true);
+    let says = held.stderr();
+    assert!(says.contains("acme is under legal hold now"), "{says}");
+    let again = ask().ok();
+    let says = again.stderr();
+    assert!(says.contains("already"), "{says}");
     daemon
 }
 
@@ -54,6 +60,8 @@ fn what_is_pruned_is_gone_for_good_and_the_rest_of_the_log_still_proves() {
     let first = verified(&daemon);
     let told = prune(&daemon, &["--dry-run"]);
     assert_eq!(told["is_dry_run"], true);
+    let said = log(&daemon, &["--action", "audit.prune"]).remove(0);
+    assert_eq!(said["reason"], "dry run");
     assert_eq!(
         log(&daemon, &[])[..before.0.len()],
         before.0,
@@ -94,12 +102,9 @@ fn what_is_pruned_is_gone_for_good_and_the_rest_of_the_log_still_proves() {
     assert_eq!(online["unexplained"], 0);
     for command in ["show", "prove"] {
         let refused = daemon.cli().run(&["audit", command, "0"]);
-        assert!(
-            refused.stderr().contains("was pruned"),
-            "{}",
-            refused.stderr()
-        );
-        assert!(refused.code() != Some(0));
+        let says = refused.failing_with(3).stderr().to_owned();
+        assert!(says.contains("was pruned"), "{command}: {says}");
+        assert!(says.contains("--action audit.prune"), "{command}: {says}");
     }
 
     // Also after a kill, without the index, and by the check.

@@ -317,14 +317,19 @@ struct Change {
 
 impl Change {
     async fn make(self, client: &Client, output: &mut Output<impl Write>) -> Result<(), Error> {
+        let entries = client.status().await?.store.entries;
         let changed = client
             .transition(self.transition, self.agent, self.reason, self.revision)
             .await?;
         output.one(&changed.record)?;
-        tell(&format!(
-            "{} is {} (audit {})",
-            changed.record.email, changed.record.status, changed.audit_seq
-        ));
+        let (email, status) = (&changed.record.email, changed.record.status);
+        let seq = changed.audit_seq;
+        // What was so before has an entry from before.
+        tell(&if seq < entries {
+            format!("{email} was {status} already (audit {seq}): nothing was done")
+        } else {
+            format!("{email} is {status} (audit {seq})")
+        });
         Ok(())
     }
 }

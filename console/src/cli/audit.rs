@@ -10,9 +10,9 @@ use serde::{Serialize, Serializer};
 
 use crate::args::{AuditCommand, AuditFilterArgs, Format};
 use crate::client::{Client, DaemonStatus, Page};
-use crate::error::{Error, Refusal};
+use crate::error::Error;
 use crate::socket::SocketChoice;
-use crate::text::{fit, inert};
+use crate::text::{counted, fit, inert};
 
 use super::output::{Output, Record};
 use super::{export, online, pages, prune, tail, tell, verify};
@@ -25,24 +25,7 @@ pub(super) async fn run(
     match command {
         AuditCommand::List { filter, limit } => {
             let client = Client::connect(socket).await?;
-            let filter = wire_filter(filter);
-            let is_table = output.format() == Format::Table;
-            let mut names = Names::default();
-            pages::print(limit.limit, output, async |size, token: Option<String>| {
-                // This list goes on before a sequence number instead of from a token.
-                let before = token.and_then(|token| token.parse().ok());
-                let answer = client.audit_page(size, before, filter.clone()).await?;
-                let mut items: Vec<_> = answer.entries.iter().map(AuditLine::new).collect();
-                if is_table {
-                    names.add(&client, &mut items).await?;
-                }
-                Ok(Page {
-                    items,
-                    next: answer.next_before.map(|before| before.to_string()),
-                    total: None,
-                })
-            })
-            .await
+            list(wire_filter(filter), limit.limit, &client, output).await
         }
         AuditCommand::Show { seq } => show(seq, &Client::connect(socket).await?, output).await,
         AuditCommand::Tail { from, filter } => {
@@ -104,6 +87,41 @@ pub(super) async fn run(
     }
 }
 
+async fn list(
+    filter: v1::AuditFilter,
+    limit: u64,
+    client: &Client,
+    output: &mut Output<impl Write>,
+) -> Result<(), Error> {
+    let is_table = output.format() == Format::Table;
+    let mut names = Names::default();
+    let (mut last, mut missing) = (None, 0);
+    pages::print(limit, output, async |size, token: Option<String>| {
+        // This list goes on before a sequence number instead of from a token.
+        let before = token.and_then(|token| token.parse().ok());
+        let answer = client.audit_page(size, before, filter.clone()).await?;
+        let mut items: Vec<_> = answer.entries.iter().map(AuditLine::new).collect();
+        for entry in &answer.entries {
+            // Newest first.
+            let after = last.replace(entry.seq).unwrap_or(entry.seq + 1);
+            missing += after.saturating_sub(entry.seq + 1);
+        }
+        if is_table {
+            names.add(client, &mut items).await?;
+        }
+        Ok(Page {
+            items,
+            next: answer.next_before.map(|before| before.to_string()),
+            total: None,
+        })
+    })
+    .await?;
+    if is_table && filter == v1::AuditFilter::default() {
+        tell_missing(missing);
+    }
+    Ok(())
+}
+
 async fn show(seq: u64, client: &Client, output: &mut Output<impl Write>) -> Result<(), Error> {
     let after = Some(seq.saturating_add(1));
     let filter = v1::AuditFilter::default();
@@ -142,17 +160,32 @@ const NOT_FOR_YOU: &str = Code::AuthorizationError.as_str();
 
 fn not_found(seq: u64, status: &DaemonStatus) -> Error {
     let is_pruned = status.caller.organizations.is_none() && seq < status.store.entries;
-    let message = if is_pruned {
-        format!("entry {seq} was pruned: the log has its hash, and no longer what it said")
+    let (what, hint) = if is_pruned {
+        (
+            format!("entry {seq} was pruned: the log has its hash, and no longer what it said"),
+            "agentidp audit list --action audit.prune shows who did that and when; an export or a backup of before has it",
+        )
     } else {
-        format!("there is no entry {seq} for you to see")
+        (
+            format!("there is no entry {seq} for you to see"),
+            "agentidp audit list shows those that there are",
+        )
     };
-    Error::Refused(Refusal {
-        grpc: tonic::Code::NotFound,
-        code: None,
-        message,
-        request_id: None,
-    })
+    Error::Told {
+        what,
+        hint: hint.to_owned(),
+        code: 3,
+    }
+}
+
+/// Tells how many numbers are passed over where no filter does that.
+pub(super) fn tell_missing(count: u64) {
+    if count > 0 {
+        tell(&format!(
+            "{} in between not shown: pruned, or not for you to see",
+            counted(count, "entry")
+        ));
+    }
 }
 
 fn wire_filter(args: AuditFilterArgs) -> v1::AuditFilter {

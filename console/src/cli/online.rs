@@ -59,13 +59,17 @@ pub(super) async fn run(
             .map_err(|error| {
                 not_verified(format!("the checkpoint that it must begin with: {error}"))
             })?;
-        grown(client, &old, &report.checkpoint).await?;
+        let kept = "checkpoints that were kept from after that moment are of another log";
+        grown(client, &old, &report.checkpoint, kept).await?;
         since = Some(old.size);
     }
     if let Some(Remembered { key, note }) = &before {
         let old = Checkpoint::verified(note, key)
             .map_err(|error| not_verified(format!("what is remembered of it: {error}")))?;
-        grown(client, &old, &report.checkpoint).await?;
+        let forget = memory.as_deref().map_or_else(String::new, |it| {
+            format!("then delete {}, and verify again", it.display())
+        });
+        grown(client, &old, &report.checkpoint, &forget).await?;
         since = since.or(Some(old.size));
     }
     let note = report.note.clone();
@@ -133,11 +137,25 @@ fn read_note(path: &Path) -> Result<Note, Error> {
     })
 }
 
-/// Verifies that the log of `new` begins with that of `old`.
-async fn grown(client: &Client, old: &Checkpoint, new: &Checkpoint) -> Result<(), Error> {
+/// Verifies that the log of `new` begins with that of `old`. `then` is what to do when it does not, and is
+/// not meant to.
+async fn grown(
+    client: &Client,
+    old: &Checkpoint,
+    new: &Checkpoint,
+    then: &str,
+) -> Result<(), Error> {
     let (from, to) = (old.size, new.size);
+    let another = |why: String| Error::Told {
+        what: format!("the daemon's log does not verify: {why}"),
+        code: 1,
+        hint: format!(
+            "after a restore that left something out this is as it should be: agentidp audit list --action \
+             store.restore (or store.accept) has it, if it was meant; {then}"
+        ),
+    };
     if from > to {
-        return Err(not_verified(format!(
+        return Err(another(format!(
             "it has {}, and had {} before: it was put back or cut short",
             counted(to, "entry"),
             thousands(from)
@@ -152,7 +170,7 @@ async fn grown(client: &Client, old: &Checkpoint, new: &Checkpoint) -> Result<()
         .map(|hash| hash.parse())
         .collect::<Result<_, _>>()?;
     verify_consistency(from, to, &old.root, &new.root, &proof).map_err(|error| {
-        not_verified(format!(
+        another(format!(
             "it does not begin with the {} that it had: {error}",
             counted(from, "entry")
         ))

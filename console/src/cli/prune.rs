@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::args::{Consent, PruneArgs, Revision};
 use crate::client::Client;
 use crate::error::Error;
+use crate::text::inert;
 
 use super::output::{Output, Record};
 use super::{consent, tell};
@@ -42,7 +43,7 @@ impl Record for Pruned {
         };
         vec![
             (removed, self.entries.to_string()),
-            ("bytes", self.bytes.to_string()),
+            ("bytes of the index", self.bytes.to_string()),
             ("under legal hold", self.held.to_string()),
             ("audit", self.audit_seq.to_string()),
         ]
@@ -71,6 +72,14 @@ pub(super) async fn run(
     };
     let mut found = follow(client, request.clone(), "looked at").await?;
     if !is_dry && found.entries > 0 {
+        let waits = client.status().await?.retention.failure;
+        if !waits.is_empty() {
+            // Such as for legal holds that a restored backup lacks.
+            tell(&format!(
+                "the daemon by itself removes nothing: {}",
+                inert(&waits)
+            ));
+        }
         tell("what is removed cannot be brought back");
         let request = v1::PruneAuditRequest {
             reason: consent::obtain_count(&consent, true, found.entries, "removed")?,

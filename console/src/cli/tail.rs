@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::socket::SocketChoice;
 use crate::text::counted;
 
-use super::audit::AuditLine;
+use super::audit::{AuditLine, tell_missing};
 use super::output::Output;
 use super::tell;
 
@@ -29,6 +29,7 @@ pub(super) async fn run(
         socket,
         filter,
         next: from,
+        begins: from,
         output,
     };
     tokio::select! {
@@ -43,6 +44,8 @@ struct Tail<'a, W> {
     filter: v1::AuditFilter,
     /// The next entry wanted; none until the daemon has said where the log ends.
     next: Option<u64>,
+    /// The first entry that was asked for, until there was one.
+    begins: Option<u64>,
     output: &'a mut Output<W>,
 }
 
@@ -97,6 +100,10 @@ impl<W: Write> Tail<'_, W> {
             match message.event {
                 Some(Event::Entry(entry)) => {
                     let next = entry.seq.saturating_add(1);
+                    let begins = self.begins.take().unwrap_or(entry.seq);
+                    if self.filter == v1::AuditFilter::default() {
+                        tell_missing(entry.seq.saturating_sub(begins));
+                    }
                     self.entry(&AuditLine::new(&entry))?;
                     self.next = Some(next);
                 }
@@ -168,6 +175,7 @@ mod tests {
             socket: &SocketChoice::default(),
             filter: v1::AuditFilter::default(),
             next: None,
+            begins: None,
             output: &mut output,
         });
         String::from_utf8(bytes).unwrap()

@@ -68,9 +68,10 @@ impl fmt::Display for RetentionStatus {
             return Ok(());
         };
         if !self.failure.is_empty() {
-            return write!(f, "; pruning STOPPED at {ran_at}: {}", self.failure);
+            return write!(f, "; nothing pruned at {ran_at}: {}", self.failure);
         }
-        write!(f, "; {} pruned at {ran_at}", thousands(self.entries))?;
+        // Whoever prunes by hand does that beside it.
+        write!(f, "; it pruned {} at {ran_at}", thousands(self.entries))?;
         if self.held > 0 {
             write!(f, ", {} under legal hold", thousands(self.held))?;
         }

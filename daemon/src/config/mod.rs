@@ -490,24 +490,20 @@ impl Config {
         self.backup.as_ref().and_then(Backup::unencrypted_warning)
     }
 
-    /// Verifies what is read later than the file itself, and tells what `run` would still need. Without a store
+    /// Verifies what `run` needs beyond what the file itself says, and tells what may be missing. Without a store
     /// (`has_store`) the key-encryption key's file may still have to be made.
     ///
     /// # Errors
     ///
-    /// When a key-encryption key or the certificate is configured and cannot be had.
+    /// When there is no issuer; when a key-encryption key or the certificate is configured and cannot be had.
     pub fn check(&self, has_store: bool) -> Result<Vec<Warning>, ConfigError> {
         let to_warning = |error: ConfigError| Warning {
             place: error.place,
             key: error.key,
             text: error.rule,
         };
-        let mut warnings: Vec<_> = self
-            .require_issuer()
-            .err()
-            .map(to_warning)
-            .into_iter()
-            .collect();
+        self.require_issuer()?;
+        let mut warnings = Vec::new();
         if let Some(tls) = &self.http.tls {
             tls.load()?;
         }

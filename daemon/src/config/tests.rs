@@ -723,7 +723,10 @@ fn the_key_of_before_comes_the_same_three_ways_and_need_not_come() {
     }
     let absent = config("", &[("CREDENTIALS_DIRECTORY", "/nowhere")]);
     assert_eq!(absent.keys.load_previous_key_encryption_key(), Ok(None));
-    let gone = [("AGENTIDP_KEYS_PREVIOUS_KEY_ENCRYPTION_KEY_FILE", "/gone")];
+    let gone = [
+        ("AGENTIDP_ISSUER", "https://id.example.com"),
+        ("AGENTIDP_KEYS_PREVIOUS_KEY_ENCRYPTION_KEY_FILE", "/gone"),
+    ];
     let error = config("", &gone).check(true).unwrap_err().to_string();
     assert!(
         error.starts_with(
@@ -850,13 +853,17 @@ fn what_only_run_needs_is_no_error_of_the_file() {
         config.require_issuer().unwrap_err().to_string(),
         "agentidpd.toml: issuer: must be set: there is no default"
     );
-    let warnings: Vec<_> = config
-        .check(true)
-        .unwrap()
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    // Which is what `config check` is asked.
+    assert_eq!(
+        config.check(true).unwrap_err().to_string(),
+        "agentidpd.toml: issuer: must be set: there is no default"
+    );
+    let with_issuer = [("AGENTIDP_ISSUER", "https://id.example.com")];
+    let warnings = parse("", &with_issuer).unwrap().0.check(true).unwrap();
+    let [warning] = &warnings[..] else {
+        panic!("{warnings:?}");
+    };
+    assert!(warning.to_string().contains("key_encryption_key_file"));
     let with_key = [
         ("AGENTIDP_KEYS_KEY_ENCRYPTION_KEY", KEY),
         ("AGENTIDP_ISSUER", "https://id.example.com"),
@@ -873,7 +880,13 @@ fn what_only_run_needs_is_no_error_of_the_file() {
         ]
     );
     let unreadable = [("AGENTIDP_KEYS_KEY_ENCRYPTION_KEY_FILE", "/nowhere/key")];
-    assert!(parse("", &unreadable).unwrap().0.check(true).is_err());
+    assert!(
+        parse("issuer = \"https://id.example.com\"", &unreadable)
+            .unwrap()
+            .0
+            .check(true)
+            .is_err()
+    );
 }
 
 /// What a check says of a configuration that has an issuer and a key.

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use agentidp_shared::{
-    Action, Actor, ActorKind, AgentId, Code, Entry, Outcome, RequestId, Timestamp,
+    Action, Actor, ActorKind, AgentId, Code, CredentialId, Entry, Outcome, RequestId, Timestamp,
 };
 use parking_lot::Mutex;
 
@@ -34,7 +34,8 @@ enum Kind {
     Claimed(AgentId, Action, Code, IpAddr),
     Operator(Option<String>, Action, Code),
     Stranger(Action, Code, IpAddr),
-    Read(AgentId, Action),
+    /// By client authentication, the credential too: of two in use at once none is hidden by the other.
+    Read(AgentId, Option<CredentialId>, Action),
     Other(Action, Outcome, Option<Code>),
 }
 
@@ -211,7 +212,7 @@ impl Service {
     /// Puts into the log, or counts, that an agent read something: the first of a minute is an entry of
     /// its own.
     pub(super) fn note(&self, entry: Entry, agent: AgentId) {
-        let kind = Kind::Read(agent, entry.action);
+        let kind = Kind::Read(agent, entry.credential_id, entry.action);
         self.write_denials(self.denials.count(kind, entry));
     }
 

@@ -79,6 +79,11 @@ impl Service {
         }
         warnings.extend(status.troubles);
         warnings.extend(self.clock_ahead());
+        warnings.extend(self.certificate_failure.lock().as_ref().map(|failure| {
+            format!(
+                "certificate: what was put there cannot be used, and the one of before stays in use until it expires: {failure}: put a certificate there with the key that belongs to it"
+            )
+        }));
         if let ClockStanding::Behind(by) = self.clock_standing()
             && by > BEHIND_UNSAID
         {
@@ -88,6 +93,17 @@ impl Service {
             ));
         }
         warnings
+    }
+
+    /// Notes how it went to read the certificate again, which operators are told of until it goes well.
+    pub(crate) fn note_certificate(&self, renewed: Result<(), String>) {
+        *self.certificate_failure.lock() = renewed.clone().err();
+        match renewed {
+            Ok(()) => tracing::info!("the certificate has been read again"),
+            Err(error) => {
+                tracing::error!(%error, "the certificate cannot be read again; the old one stays in use");
+            }
+        }
     }
 
     /// Logs, once, that the machine's clock is not the time that the daemon goes by, and once that it is

@@ -147,6 +147,7 @@ impl Service {
         });
         parts.push(secrets(self.secrets.load()));
         parts.push(self.checkpoints_part());
+        parts.push(certificate(self.certificate_failure.lock().is_some()));
         Health {
             state: parts
                 .iter()
@@ -181,6 +182,16 @@ impl Service {
         };
         Part::new(CHECKPOINTS, state, detail)
     }
+}
+
+/// Whether the certificate in use is the one that was put there last.
+fn certificate(has_failed: bool) -> Part {
+    const NAME: &str = "certificate";
+    if has_failed {
+        let detail = format!("the new one cannot be used, and the old one stays: {SEE_THE_LOG}");
+        return Part::new(NAME, Condition::Degraded, detail);
+    }
+    Part::new(NAME, Condition::Healthy, "none waits to be used")
 }
 
 fn write_path(can_write: bool, troubles: usize, last: Option<LastWrite>) -> Part {

@@ -162,6 +162,8 @@ pub(crate) struct Service {
     metrics: Metrics,
     /// Whether it has been said that the machine's clock is not what the daemon goes by.
     clock_is_off: AtomicBool,
+    /// Why the certificate that is on the disk is not the one in use.
+    certificate_failure: parking_lot::Mutex<Option<String>>,
     /// When it began, by the machine's clock and by what no clock change moves.
     begun: (Timestamp, Instant),
 }
@@ -220,6 +222,7 @@ impl Service {
             stopping,
             metrics: Metrics::default(),
             clock_is_off: AtomicBool::new(false),
+            certificate_failure: parking_lot::Mutex::default(),
             begun,
         })
     }

@@ -77,7 +77,7 @@ pub(crate) struct LastRun {
     pub(crate) time: Timestamp,
     /// How far it got.
     pub(crate) progress: Progress,
-    /// Why it did not get to its end.
+    /// Why it did not get to its end, or did not begin.
     pub(crate) failure: Option<String>,
 }
 
@@ -229,6 +229,10 @@ impl Service {
         }
         let mut entry = self.entry(caller, Action::AuditPrune, Outcome::Success);
         entry.reason = asked.reason;
+        if asked.is_dry {
+            // It stands in the log as an entry that removed nothing.
+            entry.reason = "dry run".parse().ok();
+        }
         Ok(Pruning {
             retention,
             entry,
@@ -331,8 +335,17 @@ impl Service {
             is_asked_for: false,
         };
         let mut progress = Progress::default();
-        let run = match self.await_holds().await {
-            Ok(()) => self.prune_on(pruning, &mut progress).await,
+        let run = match self.awaits_holds().await {
+            Ok(None) => self.prune_on(pruning, &mut progress).await,
+            Ok(Some(why)) => {
+                tracing::info!("no old entries are removed from the audit log: {why}");
+                *self.keeping.last.lock() = Some(LastRun {
+                    time,
+                    progress,
+                    failure: Some(why),
+                });
+                return;
+            }
             Err(error) => Err(error),
         };
         if let Err(error) = &run {
@@ -371,22 +384,19 @@ impl Service {
         Ok(())
     }
 
-    /// Refuses for a time after a restore: what a backup does not have of the legal holds has to be put
-    /// again first.
-    async fn await_holds(&self) -> Result<(), ServiceError> {
+    /// Until when, and why, nothing is removed for a time after a restore: what a backup does not have of the
+    /// legal holds has to be put again first.
+    async fn awaits_holds(&self) -> Result<Option<String>, ServiceError> {
         // Once is enough: it is not restored while it is in use.
         let restored = &self.keeping.restored;
         let restored = *restored.get_or_try_init(|| self.read(last_restore)).await?;
-        match restored.filter(|time| self.now() < time.plus(GRACE)) {
-            None => Ok(()),
-            Some(time) => Err(ServiceError::new(
-                Code::InvalidState,
-                format!(
-                    "the store was restored at {time}: nothing is removed until {}, so that legal holds that the backup lacks can be put again",
-                    time.plus(GRACE)
-                ),
-            )),
-        }
+        let waiting = restored.filter(|time| self.now() < time.plus(GRACE));
+        Ok(waiting.map(|time| {
+            format!(
+                "it waits until {}, a day after the store was restored, so that legal holds that the backup lacks can be put again",
+                time.plus(GRACE)
+            )
+        }))
     }
 
     /// What the log keeps, and how the last look for the rest went.

@@ -215,7 +215,9 @@ async fn every_part_is_healthy_until_it_is_not() {
     };
     let health = bench.service.health().await;
     assert_eq!(health.state, Condition::Healthy, "{health:?}");
-    assert_eq!(health.parts.len(), 7);
+    assert_eq!(health.parts.len(), 8);
+    let failed = Err("/etc/full.crt: is of another key".to_owned());
+    bench.service.note_certificate(failed);
     bench
         .service
         .note_delivery("file", 1, Some("/srv/full".to_owned()));
@@ -225,6 +227,7 @@ async fn every_part_is_healthy_until_it_is_not() {
     assert_eq!(state(&health, "store"), Condition::Unreachable);
     assert_eq!(state(&health, "clock"), Condition::Degraded);
     assert_eq!(state(&health, "checkpoints"), Condition::Degraded);
+    assert_eq!(state(&health, "certificate"), Condition::Degraded);
     assert_eq!(state(&health, "index"), Condition::Healthy);
     assert_eq!(health.state, Condition::Unreachable);
     let written = serde_json::to_string(&health).unwrap();

@@ -164,9 +164,9 @@ pub(crate) struct StoreStatus {
 /// How an agent or a credential was used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
-    /// When a token was last issued for it; `None`: never.
+    /// When it last got a token, or proved who it is to introspect or revoke one; `None`: never.
     pub(crate) last: Option<Timestamp>,
-    /// How many tokens were issued for it.
+    /// How often that was.
     pub(crate) count: u64,
 }
 
@@ -236,7 +236,8 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// All credentials of an agent, newest first.
     fn credentials_of(&self, agent: AgentId) -> Read<Vec<Arc<Stored<CredentialRecord>>>>;
 
-    /// How an agent or a credential was used: drawn from the successful `token.issue` entries.
+    /// How an agent or a credential was used: drawn from the successful entries of `token.issue`, and
+    /// of `token.introspect` and `token.revoke` that an agent's credential stands in.
     fn usage(&self, key: &RecordKey) -> Read<Usage>;
 
     /// How many tokens an organization's agents were issued in the calendar month of `time`.

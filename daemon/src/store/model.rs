@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use agentidp_shared::audit::MAX_ENTRY_BYTES;
 use agentidp_shared::merkle::{Edge, NodeHash};
 use agentidp_shared::{
-    Action, Agent, AgentId, CredentialId, Email, Entry, Organization, OrganizationId,
+    Action, ActorKind, Agent, AgentId, CredentialId, Email, Entry, Organization, OrganizationId,
     OrganizationName, Outcome, StoreId, Timestamp,
 };
 use bytes::Bytes;
@@ -112,6 +112,13 @@ impl Current for Contents {
 
 fn is_issuance(entry: &Entry) -> bool {
     entry.action == Action::TokenIssue && entry.outcome == Outcome::Success
+}
+
+/// Whether an agent used a credential.
+fn is_use(entry: &Entry) -> bool {
+    let is_asked = [Action::TokenIntrospect, Action::TokenRevoke].contains(&entry.action);
+    let is_proved = entry.actor.kind == ActorKind::Agent && entry.credential_id.is_some();
+    is_issuance(entry) || (is_asked && is_proved && entry.outcome == Outcome::Success)
 }
 
 impl ModelStore {
@@ -339,7 +346,7 @@ impl Store for ModelStore {
         let contents = self.contents.lock();
         let uses = contents.entries.iter().map(|(entry, _)| entry);
         let mut usage = Usage::default();
-        for entry in uses.filter(|entry| is_issuance(entry)) {
+        for entry in uses.filter(|entry| is_use(entry)) {
             let is_used = match key {
                 RecordKey::Agent(id) => entry.actor.id.as_deref() == Some(&id.to_string()),
                 RecordKey::Credential(id) => entry.credential_id == Some(*id),
@@ -347,7 +354,7 @@ impl Store for ModelStore {
             };
             if is_used {
                 usage.last = Some(entry.time);
-                usage.count += 1;
+                usage.count += entry.count.unwrap_or(1);
             }
         }
         Ok(usage)

@@ -201,7 +201,17 @@ pub(super) fn disk(disk: Option<Disk>) -> Finding {
     }
 }
 
-pub(super) fn certificate(certificate: Option<Certificate>, now: Timestamp) -> Finding {
+pub(super) fn certificate(status: &DaemonStatus) -> Finding {
+    let found = validity(status.certificate, status.time);
+    // What was put there lately is not what holds.
+    let mut warnings = status.warnings.iter();
+    match warnings.find_map(|it| it.strip_prefix("certificate: ")) {
+        Some(warning) => Finding::failed(found.check, warning.to_owned()),
+        None => found,
+    }
+}
+
+fn validity(certificate: Option<Certificate>, now: Timestamp) -> Finding {
     const CHECK: &str = "certificate";
     let Some(Certificate {
         not_before,
@@ -283,13 +293,13 @@ mod tests {
                 not_before: at(DAY),
                 not_after: at(90 * DAY),
             };
-            super::certificate(Some(certificate), at(now)).verdict
+            validity(Some(certificate), at(now)).verdict
         };
         assert_eq!(verdict(0), Verdict::Failed);
         assert_eq!(verdict(DAY), Verdict::Ok);
         assert_eq!(verdict(80 * DAY), Verdict::Warning);
         assert_eq!(verdict(91 * DAY), Verdict::Failed);
-        assert_eq!(super::certificate(None, at(0)).verdict, Verdict::Skipped);
+        assert_eq!(validity(None, at(0)).verdict, Verdict::Skipped);
     }
 
     #[test]

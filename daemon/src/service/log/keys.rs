@@ -108,7 +108,8 @@ pub(crate) struct Handover {
 }
 
 /// Gives the log of a store that nobody else writes to another key. `entry` says who does it, when and why;
-/// the key of before signs for `overlap` more, and in any case the checkpoint that the new one begins with.
+/// the key of before signs for `overlap` more, and in any case the checkpoint that the new one begins with. Those
+/// of before that, which may still sign since an earlier change, sign for no longer either.
 ///
 /// # Errors
 ///
@@ -132,6 +133,8 @@ pub(crate) async fn rotate(
     let old = LogKey::from_seed(origin.clone(), &before.seed)?;
     before.until = Some(until.as_millis());
     for it in &mut kept {
+        // Those before it may be known to whoever knows it: none signs for longer.
+        it.until = it.until.map(|end| end.min(until.as_millis()));
         if it.until.is_some_and(|until| until <= now.as_millis()) {
             it.seed.zeroize();
         }

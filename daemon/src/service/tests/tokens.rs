@@ -4,8 +4,10 @@ use agentidp_shared::{AgentStatus, OrganizationUpdate, TokenId};
 
 use super::*;
 use crate::service::bearer::Presents;
+use crate::service::review::Concern;
 use crate::service::revocation::IssuedTo;
 use crate::service::revocation::TokenRef;
+use crate::store::RecordKey;
 
 const READER: &str = "reader@demo.example";
 
@@ -290,6 +292,35 @@ async fn reading_is_noted_once_a_minute_and_counted() {
         .iter()
         .filter(|(action, _, _)| *action == Action::TokenIntrospect);
     assert_eq!(noted.count(), 2);
+}
+
+#[tokio::test]
+async fn who_only_introspects_uses_the_credential_that_proves_it() {
+    let bench = Bench::new().await;
+    let (old, issued) = (bench.reader().await, bench.credential().await);
+    let token = bench.text(&issued).await;
+    // Another one of the same agent, in the same minute, and each not the last to be used.
+    let caller = bench.operator();
+    let new = bench
+        .service
+        .issue_credential(&caller, READER, Proof::ClientSecret, None)
+        .await
+        .unwrap();
+    for reader in [&new, &new, &old, &new] {
+        assert!(bench.is_active(reader, &token).await);
+    }
+    bench.service.flush_denials(true);
+    let uses = |it: &Issued| {
+        let key = RecordKey::Credential(it.credential.id);
+        bench.store.usage(&key).unwrap().count
+    };
+    assert_eq!((uses(&old), uses(&new)), (1, 3));
+    let review = bench
+        .service
+        .review_credentials(&caller, Concern::NeverUsed, None, 100);
+    let review = review.await.unwrap();
+    let mut emails = review.credentials.iter().map(|it| it.email.as_str());
+    assert!(!emails.any(|it| it == READER));
 }
 
 #[tokio::test]

@@ -20,6 +20,11 @@ impl JournaledStore {
         Layout::new(options).exists()
     }
 
+    /// Why there is no store at the place.
+    pub(crate) fn missing(options: &StoreOptions) -> OpenError {
+        Layout::new(options).missing()
+    }
+
     /// Makes a store whose first commit is `first`.
     ///
     /// # Errors

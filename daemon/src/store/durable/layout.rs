@@ -174,11 +174,21 @@ impl Layout {
         self.identity().exists()
     }
 
+    /// Why there is no store here: it was never made, or what makes it one is lost.
+    pub(super) fn missing(&self) -> OpenError {
+        let root = self.root.clone();
+        if self.journal().exists() {
+            OpenError::NoIdentity(root)
+        } else {
+            OpenError::Missing(root)
+        }
+    }
+
     /// Reads what the store is.
     pub(super) fn read_identity(&self) -> Result<Identity, OpenError> {
         let path = self.identity();
         if !path.exists() {
-            return Err(OpenError::Missing(self.root.clone()));
+            return Err(self.missing());
         }
         // The format first, by itself: a newer one may have other members.
         let Format { format } = read_json(&path)?;

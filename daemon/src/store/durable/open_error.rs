@@ -17,7 +17,7 @@ pub(crate) enum OpenError {
     #[error("there is a store in {} already: it is left as it is", .0.display())]
     Exists(PathBuf),
     /// There is a journal, and nothing says of which store.
-    #[error("{} has a journal and no store.json: put store.json back", .0.display())]
+    #[error("{} has a journal and no store.json: put store.json back, or restore the newest backup together with this journal: `agentidpd backup restore … --journal`", .0.display())]
     NoIdentity(PathBuf),
     /// Another process has it open.
     #[error("another daemon has the store in {} open, and only one may: stop that one first; while it serves, `agentidp store check` and `agentidp store compact` have it do this itself", .0.display())]
@@ -68,7 +68,7 @@ pub(crate) enum OpenError {
         frame: u64,
     },
     /// The index is lost, and the journal alone does not make one.
-    #[error("the index in {} is missing or damaged, and the journal has only what came after the backups: make it anew from the newest backup with `agentidpd store rebuild`, or restore that with `agentidpd backup restore … --journal`", .0.display())]
+    #[error("the index in {} is missing or damaged, and the journal has only what came after the backups: make it anew from the newest backup and the journal with `agentidpd store rebuild --backup FILE --identity FILE`; nothing is lost", .0.display())]
     NeedsBackup(PathBuf),
     /// The store and its head file contradict each other.
     #[error(

@@ -20,7 +20,7 @@ use super::journal::Position;
 use super::places;
 use super::progress::Progress;
 use super::room::Disk;
-use super::usage::{Issued, UsageKey, Uses};
+use super::usage::{UsageKey, Use, Uses};
 use crate::metrics::store::StoreMetrics;
 use crate::store::query::first_expiry;
 use crate::store::{
@@ -155,9 +155,9 @@ impl State {
         if let Some((record, _)) = item.change {
             self.note(record, is_new, seq)?;
         }
-        if let Some(issued) = Issued::of(item.entry) {
-            self.uses.note(&issued, item.entry, &self.index)?;
-            if let Some(agent) = issued.agent {
+        if let Some(used) = Use::of(item.entry) {
+            self.uses.note(&used, item.entry, &self.index)?;
+            if let Some(agent) = used.agent {
                 self.directory.note_auth(agent, item.entry.time);
             }
         }

@@ -513,6 +513,29 @@ pub(crate) async fn the_last_use_is_drawn_from_the_log(store: Arc<dyn Store>) {
     store.commit(Commit::new(denied)).await.unwrap();
     assert_eq!(store.usage(&agent).unwrap().last, Some(at(6000)));
     assert_eq!(store.usage(&credential).unwrap().last, Some(at(5000)));
+
+    // A resource server that introspects, whose reads are counted.
+    let mut read = token(2, 3, 8000);
+    read.action = Action::TokenIntrospect;
+    read.count = Some(4);
+    let theirs = organization(1, "some", 1).id;
+    read.organization_id = Some(theirs);
+    store.commit(Commit::new(read.clone())).await.unwrap();
+    let usage = store.usage(&credential).unwrap();
+    assert_eq!((usage.last, usage.count), (Some(at(8000)), 5));
+    assert_eq!(store.usage(&agent).unwrap().last, Some(at(8000)));
+    assert_eq!(store.tokens_issued(theirs, at(8000)).unwrap(), 0);
+    // Those who use it not: who comes with a token, and an operator who ends what hangs on it.
+    let mut by_token = token(2, 3, 9000);
+    by_token.action = Action::TokenIntrospect;
+    by_token.credential_id = None;
+    let mut operator = token(2, 3, 9000);
+    operator.action = Action::TokenRevoke;
+    operator.actor.kind = ActorKind::Operator;
+    for entry in [by_token, operator] {
+        store.commit(Commit::new(entry)).await.unwrap();
+        assert_eq!(store.usage(&credential).unwrap(), usage);
+    }
 }
 
 pub(crate) async fn the_head_tells_of_every_commit(store: Arc<dyn Store>) {

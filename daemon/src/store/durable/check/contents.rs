@@ -42,10 +42,19 @@ impl Check<'_> {
     ) -> Result<(), OpenError> {
         let count = expected.records.len() as u64;
         self.progress.begin("comparing the records", count);
+        let (mut there, mut unnamed) = (0, 0_u64);
         for (found, done) in index.all_records().zip(1..) {
             let (key, header, stored) = found?;
-            self.record(expected, bounds, &key, header, &stored);
+            unnamed += u64::from(!self.record(expected, bounds, &key, header, &stored));
+            there = done;
             self.go_on(done)?;
+        }
+        self.report.records = there + expected.records.len() as u64;
+        if unnamed > 0 {
+            let note = format!(
+                "{unnamed} of the records cannot be compared with the log: the entries that changed them last were pruned"
+            );
+            self.report.notes.push(note);
         }
         let missing = expected.records.values();
         for last in missing.filter(|last| last.seq < bounds.settled) {
@@ -54,6 +63,7 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// Holds a record against the log; gives whether there is an entry to hold it against.
     fn record(
         &mut self,
         expected: &mut Expected,
@@ -61,23 +71,24 @@ impl Check<'_> {
         key: &[u8],
         header: Header,
         stored: &[u8],
-    ) {
+    ) -> bool {
         let Ok(record) = form::decode::<Record>(stored) else {
             let problem = format!("what stands under {} is no record", hex(key));
             self.report.add(Finding::whole(Part::Index, problem));
-            return;
+            return true;
         };
         let (kind, id) = record.key().target();
         let last = expected.records.remove(&name_of(kind, &id));
         let seq = header.seq;
+        // The entry that names it was pruned.
+        let is_named = !expected.is_hidden(seq) || last.is_some_and(|last| last.seq >= seq);
         let problem = match last {
             Some(last) if last.seq == seq => (last.digest != short(&sha256(stored))).then(|| {
                 format!("the record was changed: it is not the one that entry {seq} names")
             }),
             Some(_) | None if seq >= bounds.unknown => None,
             Some(last) if last.seq >= bounds.settled => None,
-            // The entry that names it was pruned.
-            _ if expected.is_hidden(seq) && last.is_none_or(|last| last.seq < seq) => None,
+            _ if !is_named => None,
             Some(last) => Some(format!(
                 "the record was put back: it is as entry {seq} left it, and entry {} changed it last",
                 last.seq
@@ -97,6 +108,7 @@ impl Check<'_> {
             let finding = Finding::new(Part::Index, word(kind), Some(id), problem);
             self.report.add(finding.of(seq));
         }
+        is_named
     }
 
     /// Every organization is found by its name, and no name is that of another.

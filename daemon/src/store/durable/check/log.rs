@@ -15,7 +15,7 @@ use super::super::index::Index;
 use super::super::journal::{self, Position};
 use super::super::kept::MARGIN;
 use super::super::prune::Prunings;
-use super::super::usage::{Count, Issued, UsageKey};
+use super::super::usage::{Count, UsageKey, Use};
 use super::super::{OpenError, progress::Progress};
 use super::pruned::Concerned;
 use super::{Check, Finding, Part, word};
@@ -71,6 +71,9 @@ pub(super) struct Expected {
     pub(super) promises: Vec<Promise>,
     /// Whether the journal goes back to the first entry.
     pub(super) is_whole: bool,
+    /// Whether nothing is known of what was before the journal's begin: the tree is none of the whole log,
+    /// and no index can be held against it.
+    pub(super) is_partial: bool,
     /// The last change of each record, by its name ([`name_of`]). There may be a million: a tree does not
     /// double where it grows.
     pub(super) records: BTreeMap<u64, Last>,
@@ -125,6 +128,15 @@ impl Expected {
         self.promises.push(Promise { what, size, root });
     }
 
+    /// Forgets everything, and goes on with entry `end`: those before it cannot be read.
+    fn begin_at(&mut self, end: u64) {
+        *self = Self {
+            end,
+            is_partial: true,
+            ..Self::default()
+        };
+    }
+
     /// Takes in an entry; gives what it says.
     fn add(&mut self, seq: u64, json: &[u8], check: &mut Check<'_>) -> Option<Entry> {
         self.grow(seq, NodeHash::of_leaf(json));
@@ -151,8 +163,8 @@ impl Expected {
             self.summaries.push(short(&sha256(summary.as_bytes())));
             self.summary = None;
         }
-        if let Some(issued) = Issued::of(&entry) {
-            for key in issued.keys(&entry).into_iter().flatten() {
+        if let Some(used) = Use::of(&entry) {
+            for key in used.keys(&entry).into_iter().flatten() {
                 self.uses.entry(key).or_default().add(&entry);
             }
         }
@@ -239,13 +251,10 @@ pub(super) fn read(
     let end = journal::scan(&folder, id, first, &mut |frame| {
         if !begun {
             begun = true;
+            check.report.first_frame = frame.number;
             if frame.first_seq > 0 {
                 expected.is_whole = false;
-                check.report.notes.push(format!(
-                    "the journal begins with frame {}, for backups have what was before it; the entries before {} are those that the index has",
-                    frame.number, frame.first_seq
-                ));
-                before(check, &mut expected, index, frame.first_seq)?;
+                before(check, &mut expected, index, frame)?;
             }
         }
         if frame.number <= last {
@@ -259,7 +268,9 @@ pub(super) fn read(
     })?;
     check.report.entries = expected.end;
     check.report.records = expected.records.len() as u64;
-    check.report.root = Some(expected.tree.root().to_string());
+    if !expected.is_partial {
+        check.report.root = Some(expected.tree.root().to_string());
+    }
     if end.torn > 0 && last == u64::MAX {
         check.report.notes.push(format!(
             "the journal ends in {} of a write that was cut off; the next start removes what is there of it",
@@ -278,20 +289,47 @@ fn pause(progress: &Progress, done: u64) -> Result<(), OpenError> {
     }
 }
 
-/// Reads the entries before `end` from the bundles of the index.
+/// Takes in the entries before `first`, with which the journal begins: the index has them. Without one that
+/// can be read nothing is known of them, and what is wrong is the index: a backup and the journal make
+/// another.
 fn before(
     check: &mut Check<'_>,
     expected: &mut Expected,
     index: Option<&Index>,
+    first: &Frame,
+) -> Result<(), OpenError> {
+    let (number, seq) = (first.number, first.first_seq);
+    let read = index.map(|index| from_index(check, expected, index, seq));
+    let cause = match read {
+        Some(Ok(())) => {
+            check.report.notes.push(format!(
+                "the journal begins with frame {number}, for backups have what was before it; the entries before {seq} are those that the index has"
+            ));
+            return Ok(());
+        }
+        Some(Err(OpenError::Index(error))) => error.to_string(),
+        Some(Err(error)) => return Err(error),
+        None => "it is missing, or cannot be read".to_owned(),
+    };
+    let problem = format!(
+        "{cause}; the journal begins with frame {number}, and beside backups it alone has the entries before {seq}"
+    );
+    check.report.add(Finding::whole(Part::Index, problem));
+    check.report.notes.push(
+        "without the index the journal was verified for itself: the tree over the log, and with it what head file and checkpoint say of that, cannot be told"
+            .to_owned(),
+    );
+    expected.begin_at(seq);
+    Ok(())
+}
+
+/// Reads the entries before `end` from the bundles of the index.
+fn from_index(
+    check: &mut Check<'_>,
+    expected: &mut Expected,
+    index: &Index,
     end: u64,
 ) -> Result<(), OpenError> {
-    let Some(index) = index else {
-        let problem = format!(
-            "it begins with entry {end}, and there is no index that has those before: restore the store from a backup"
-        );
-        check.report.add(Finding::whole(Part::Journal, problem));
-        return Ok(());
-    };
     for number in 0..end.div_ceil(bundle::ENTRIES) {
         // sled panics on damage that it meets on its way.
         let read = std::panic::catch_unwind(AssertUnwindSafe(|| {

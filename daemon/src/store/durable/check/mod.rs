@@ -20,6 +20,7 @@ use serde::Serialize;
 
 use super::head::{Head, check_head};
 use super::index::Index;
+use super::journal;
 use super::layout::{Layout, space};
 use super::progress::Progress;
 use super::state::State;
@@ -118,13 +119,15 @@ impl std::fmt::Display for Finding {
 /// What a check found.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Report {
-    /// How many frames the journal has.
+    /// The number of the journal's last frame.
     pub(crate) frames: u64,
+    /// The number of its first. Above 1, only a backup and the journal make another index.
+    pub(crate) first_frame: u64,
     /// How many audit entries.
     pub(crate) entries: u64,
     /// How many records.
     pub(crate) records: u64,
-    /// The root of the log's tree; `None` when the journal is too damaged to tell, and nothing was counted.
+    /// The root of the log's tree; `None` when it cannot be told.
     pub(crate) root: Option<String>,
     /// How many entries were pruned: of them only the hashes are there.
     pub(crate) pruned: u64,
@@ -260,7 +263,7 @@ impl Check<'_> {
         let Some(expected) = self.journal(head.as_ref(), checkpoint, u64::MAX, index)? else {
             return Ok(());
         };
-        let Some((index, mark, _folder)) = &copy else {
+        let Some((index, mark, _folder)) = copy.as_ref().filter(|_| !expected.is_partial) else {
             return Ok(());
         };
         let bounds = Bounds {
@@ -294,6 +297,9 @@ impl Check<'_> {
         else {
             return Ok(());
         };
+        if expected.is_partial {
+            return Ok(());
+        }
         let bounds = Bounds {
             settled: end.entries,
             unknown: end.entries,
@@ -330,12 +336,6 @@ impl Check<'_> {
             Err(error @ (OpenError::Damaged { .. } | OpenError::NoJournal(_))) => {
                 self.report
                     .add(Finding::whole(Part::Journal, error.to_string()));
-                return Ok(None);
-            }
-            // The entries that only the index has.
-            Err(OpenError::Index(error)) => {
-                self.report
-                    .add(Finding::whole(Part::Index, error.to_string()));
                 return Ok(None);
             }
             Err(error) => return Err(error),
@@ -400,17 +400,22 @@ impl Check<'_> {
         &mut self,
     ) -> Result<Option<(Index, super::tally::Mark, tempfile::TempDir)>, OpenError> {
         let folder = self.layout.index();
+        // One that is not: reading the journal tells what that means for the index.
+        let is_whole = journal::is_whole(&self.layout.journal()).unwrap_or_default();
         if !folder.exists() {
-            let note = "there is no index; the next start makes one from the journal";
-            self.report.notes.push(note.to_owned());
+            if is_whole {
+                let note = "there is no index; the next start makes one from the journal";
+                self.report.notes.push(note.to_owned());
+            }
             return Ok(None);
         }
         let mark = Index::read_mark(&folder).filter(|mark| mark.store_id == self.id);
         let Some(mark) = mark else {
-            let problem =
-                "it has no mark, or one that cannot be read: the next start makes it anew";
-            self.report
-                .add(Finding::whole(Part::Index, problem.to_owned()));
+            let mut problem = "it has no mark, or one that cannot be read".to_owned();
+            if is_whole {
+                problem.push_str(": the next start makes it anew");
+            }
+            self.report.add(Finding::whole(Part::Index, problem));
             return Ok(None);
         };
         self.check_room_for(&folder)?;
