@@ -14,7 +14,7 @@ use super::care::{remove_leftovers, set_aside, tried};
 use super::database::gave_up;
 use super::directory::Directory;
 use super::frame::Frame;
-use super::head::{Head, check_head};
+use super::head::{Head, check_end, check_head};
 use super::index::Index;
 use super::journal::{self, End, Journal, Position};
 use super::keeper::Keeper;
@@ -107,6 +107,16 @@ pub(crate) enum OpenError {
         /// What the head file says.
         head: String,
         /// What the store is.
+        store: String,
+    },
+    /// The journal goes on beyond what the head file remembers, and no crash explains that.
+    #[error(
+        "the journal goes on beyond what the store's head file remembers, though the store was closed in good order, when both end together: the head file has {head}, the journal ends as {store}; either an older head file was put back, or something was added to the journal while no daemon ran: look at what the journal has behind the head file's end, and find out which (docs/recovery.md, \"The store is not the one that its head file remembers\"); once it is the store that you mean, `agentidpd store accept` says so"
+    )]
+    Beyond {
+        /// What the head file says.
+        head: String,
+        /// Where the journal ends.
         store: String,
     },
     /// The head file is missing.
@@ -394,6 +404,7 @@ impl JournaledStore {
             layout,
             state,
             was_unclean,
+            opened_with: end.position.entries,
             queue: parking_lot::Mutex::new(Some(queue)),
             threads: parking_lot::Mutex::new(Some((thread, keeper))),
             _lock: lock,
@@ -447,6 +458,9 @@ fn verify(
     })?;
     if trust == Trust::HeadFile {
         check_head(layout, id, head, at_head, &end.position)?;
+        if let Some(head) = head {
+            check_end(layout, head, &end.position)?;
+        }
     }
     Ok(end)
 }

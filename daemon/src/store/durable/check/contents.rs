@@ -76,8 +76,6 @@ impl Check<'_> {
             }),
             Some(_) | None if seq >= bounds.unknown => None,
             Some(last) if last.seq >= bounds.settled => None,
-            // The entry that names it was pruned.
-            _ if expected.is_hidden(seq) && last.is_none_or(|last| last.seq < seq) => None,
             Some(last) => Some(format!(
                 "the record was put back: it is as entry {seq} left it, and entry {} changed it last",
                 last.seq
@@ -173,7 +171,7 @@ impl Check<'_> {
         expected: &mut Expected,
         bounds: &Bounds,
     ) -> Result<(), OpenError> {
-        if expected.hidden > 0 {
+        if expected.hides_some {
             let note = "how often credentials were used cannot be verified: the entries that say so were pruned";
             self.report.notes.push(note.to_owned());
             return Ok(());
@@ -233,7 +231,7 @@ impl Check<'_> {
             let is_as_made = short(&sha256(&found)) == *summary;
             let finds_all = match entries {
                 Ok(entries) if bundle_digest(index, number, &entries)? == digest => {
-                    self.lacking(expected, number, &entries, &index.prunings.lock());
+                    self.lacking(index, expected, number, &entries);
                     let is_whole = entries.len() as u64 == bundle::ENTRIES;
                     // One of a bundle that was pruned was made of entries that the log may have no more.
                     let may_differ = entries.is_empty() || !(is_whole || expected.is_whole);
@@ -255,7 +253,11 @@ impl Check<'_> {
                 return Err(OpenError::Interrupted);
             }
         }
-        self.lacking_in_all(expected, &index.prunings.lock());
+        if self.report.pruned > 0 {
+            let pruned = self.report.pruned;
+            let note = format!("{pruned} entries were pruned: of them only the hashes are there");
+            self.report.notes.push(note);
+        }
         Ok(())
     }
 
