@@ -59,7 +59,8 @@ Examples:
   agentidp audit tail -o ndjson
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 not permitted,
-5 conflict (revision changed, name taken, state does not allow it), 6 daemon unreachable.";
+5 conflict (revision changed, name taken, state does not allow it), 6 daemon unreachable,
+7 verified in part, and the rest cannot be told.";
 
 /// The operators' console and command line of `AgentIdP`.
 #[derive(Debug, Parser)]

@@ -67,6 +67,14 @@ pub enum Error {
         /// The exit code.
         code: u8,
     },
+    /// A file may be what the log would have written, and by itself it does not prove it.
+    #[error("{file} verifies in part: {why}")]
+    Undecided {
+        /// The file.
+        file: String,
+        /// What cannot be told.
+        why: String,
+    },
     /// Something that was looked at is not as it should be.
     #[error("{what}")]
     Unwell {
@@ -129,7 +137,7 @@ impl Error {
     }
 
     /// The exit code: 0 done, 1 failed, 2 usage, 3 not found, 4 not permitted, 5 conflict,
-    /// 6 daemon unreachable. Output that nobody reads is success.
+    /// 6 daemon unreachable, 7 verified but for what cannot be told. Output that nobody reads is success.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -138,6 +146,7 @@ impl Error {
             Self::Unwell { code, .. } | Self::Told { code, .. } => *code,
             Self::Usage { .. } => 2,
             Self::Unreachable { .. } => 6,
+            Self::Undecided { .. } => 7,
             Self::Refused(refusal) => refusal.exit_code(),
         }
     }
@@ -160,6 +169,9 @@ impl Error {
                 "export again and compare; if the fault stays, the log or the key is another than \
                  you think",
             ),
+            Self::Undecided { .. } => {
+                Some("export to the end of the log: the entries that say so may be behind this end")
+            }
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => Some("check the path: nothing is there"),
                 io::ErrorKind::PermissionDenied => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentidp_shared::Action;
+use agentidp_shared::merkle::Checkpoint;
 use anyhow::{Context as _, bail};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -59,6 +60,23 @@ fn sinks(config: &config::Audit) -> anyhow::Result<Vec<Sink>> {
         sinks.push(Sink::Witness(Arc::new(Witness::new(witness)?)));
     }
     Ok(sinks)
+}
+
+/// Of a store that was not closed in good order: how many of its entries the newest checkpoint was not of. Of these
+/// nobody has signed yet that they are what was written.
+fn unsigned(store: &JournaledStore, service: &Service) -> Option<u64> {
+    let unsigned = store.unsigned(|note| {
+        let mut keys = service.log_keys().iter();
+        let checkpoint = keys.find_map(|key| Checkpoint::verified(note, &key.verifier).ok());
+        checkpoint.map(|it| it.size)
+    });
+    if let Some(entries) = unsigned {
+        tracing::warn!(
+            entries,
+            "the store was not closed in good order: its log goes on beyond the newest signed checkpoint by this many entries, which were taken as the journal has them"
+        );
+    }
+    unsigned
 }
 
 /// Opens the store, and says from time to time how far that is.
@@ -237,7 +255,7 @@ impl Daemon {
         } = self;
         let http_listener = tokio::net::TcpListener::from_std(listeners.http)?;
         let operator_listener = tokio::net::UnixListener::from_std(listeners.operator)?;
-        service.record(Action::DaemonStart).await?;
+        service.record_start(unsigned(&store, &service)).await?;
         let checkpoints = Checkpoints::start(&service, sinks);
 
         let mut parts = JoinSet::new();

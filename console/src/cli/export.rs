@@ -306,6 +306,7 @@ mod tests {
             entries,
             pruned: 0,
             unexplained: 0,
+            put_back: 0,
         };
         let told = |report| done(&report, Path::new("audit.ndjson"));
         assert_eq!(

@@ -19,7 +19,7 @@ use super::output::Output;
 use super::progress::Progress;
 use super::remembered::{self, Remembered};
 use super::tell;
-use super::verify::Verified;
+use super::verify::{Verified, unproved};
 
 /// What is asked of the daemon's log.
 pub(super) struct LogQuery {
@@ -113,8 +113,11 @@ async fn still_signs(
     )))
 }
 
+/// What is verified, in words.
+const LOG: &str = "the daemon's log";
+
 fn not_verified(why: String) -> Error {
-    let file = "the daemon's log".to_owned();
+    let file = LOG.to_owned();
     Error::NotVerified { file, why }
 }
 
@@ -196,12 +199,5 @@ async fn read_all(
         progress.at(chunk.next, chunk.to);
     }
     let report = verifier.finish().map_err(refused)?;
-    if report.unexplained > 0 {
-        return Err(not_verified(format!(
-            "of {} only the hash is there, and nothing says that it was pruned; if entries are being pruned just \
-             now, verify it again",
-            counted(report.unexplained, "entry")
-        )));
-    }
-    Ok(report)
+    unproved(LOG, &report)?.map_or(Ok(report), Err)
 }

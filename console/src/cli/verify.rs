@@ -55,10 +55,47 @@ pub(super) fn run(
     });
     drop(progress);
     match report {
-        Ok(report) => output.one(&Verified::export(report)),
+        Ok(report) => {
+            let unproved = unproved(&name, &report)?;
+            output.one(&Verified::export(report))?;
+            unproved.map_or(Ok(()), Err)
+        }
         Err(VerifyError::Io(error)) => Err(unreadable()(error)),
         Err(error @ VerifyError::Fault { .. }) => Err(not_verified(error.to_string())),
     }
+}
+
+/// What `report` leaves open of the log in `file` that it is of: holes that no entry explains, in a part whose
+/// end they could be explained behind.
+///
+/// # Errors
+///
+/// [`Error::NotVerified`] when the log cannot have been like this.
+pub(super) fn unproved(file: &str, report: &Report) -> Result<Option<Error>, Error> {
+    let file = file.to_owned();
+    if report.put_back > 0 {
+        let why = format!(
+            "it has {} entries that were pruned, says another of its entries: they were put back",
+            thousands(report.put_back)
+        );
+        return Err(Error::NotVerified { file, why });
+    }
+    if report.unexplained == 0 {
+        return Ok(None);
+    }
+    let missing = format!(
+        "of {} entries only the hashes are there, and no entry says that they were pruned",
+        thousands(report.unexplained)
+    );
+    if report.to == report.checkpoint.size {
+        let why = format!("{missing}; if entries were being pruned just then, do it once more");
+        return Err(Error::NotVerified { file, why });
+    }
+    let why = format!(
+        "{missing}; whether one behind entry {} does cannot be told from it",
+        report.to.saturating_sub(1)
+    );
+    Ok(Some(Error::Undecided { file, why }))
 }
 
 /// What holds.
@@ -191,6 +228,7 @@ impl Record for Verified {
 
 #[cfg(test)]
 mod tests {
+    use agentidp_shared::Pruned;
     use agentidp_shared::merkle::export::{ExportWriter, Header};
     use agentidp_shared::merkle::{Edge, LogKey, NodeHash};
 
@@ -252,6 +290,62 @@ mod tests {
                  \"to\":2,\"entries\":2,\"pruned\":0,\"unexplained\":0}}\n"
             )
         );
+    }
+
+    /// An export of a log of 40 entries, of which entry 30 says that all before it were pruned but for each third.
+    fn with_holes(to: u64, is_gone: impl Fn(u64) -> bool) -> Vec<u8> {
+        let kept: Vec<_> = (0..30).step_by(3).collect();
+        let pruned = Pruned::new(0..30, &kept).unwrap();
+        let entry = |seq: u64| {
+            let pruned = (seq == 30).then(|| serde_json::to_string(&pruned).unwrap());
+            let said = pruned.map_or_else(String::new, |it| format!(",\"pruned\":{it}"));
+            format!("{{\"v\":1,\"seq\":{seq}{said}}}").into_bytes()
+        };
+        let mut edge = Edge::default();
+        for seq in 0..40 {
+            edge.push(NodeHash::of_leaf(&entry(seq)), |_, _, _| {});
+        }
+        let checkpoint = Checkpoint::new("log.example/audit".to_owned(), 40, edge.root());
+        let checkpoint = checkpoint.sign(&key()).unwrap().to_string();
+        let header = Header::complete(0, to, Vec::new(), checkpoint);
+        let mut writer = ExportWriter::begin(Vec::new(), &header).unwrap();
+        for seq in 0..to {
+            if is_gone(seq) {
+                writer.pruned(NodeHash::of_leaf(&entry(seq))).unwrap();
+            } else {
+                writer.entry(&entry(seq)).unwrap();
+            }
+        }
+        // From 32 on there is one complete subtree more, of eight.
+        let mut rest = Edge::default();
+        (32..40).for_each(|seq| rest.push(NodeHash::of_leaf(&entry(seq)), |_, _, _| {}));
+        let proof = if to == 32 {
+            vec![rest.root()]
+        } else {
+            Vec::new()
+        };
+        writer.end(proof).unwrap()
+    }
+
+    #[test]
+    fn what_is_missing_unsaid_or_there_against_what_is_said_does_not_verify() {
+        let pruned = |seq: u64| seq < 30 && !seq.is_multiple_of(3);
+        let found = |to, is_gone: &dyn Fn(u64) -> bool| match verify(
+            &with_holes(to, is_gone),
+            Format::Table,
+        ) {
+            Ok(_) => 0,
+            Err(error) => error.exit_code(),
+        };
+        assert_eq!(found(40, &pruned), 0);
+        // All that stayed is taken out.
+        assert_eq!(found(40, &|seq| seq < 30), 1);
+        // One of these, and one that was pruned is put in its place.
+        assert_eq!(found(40, &|seq| seq == 3 || (pruned(seq) && seq != 4)), 1);
+        assert_eq!(found(40, &|seq| pruned(seq) && seq != 4), 1);
+        // In a part an entry behind its end may say so.
+        assert_eq!(found(32, &|seq| pruned(seq) || seq == 31), 7);
+        assert_eq!(found(32, &pruned), 0);
     }
 
     #[test]

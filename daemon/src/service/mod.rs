@@ -308,6 +308,20 @@ impl Service {
         Ok(())
     }
 
+    /// Puts into the log that the daemon starts; after an unclean end, with how many entries the newest signed
+    /// checkpoint was not of.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be written.
+    pub(crate) async fn record_start(&self, unsigned: Option<u64>) -> Result<(), ServiceError> {
+        let (actor, action) = (Actor::system(), Action::DaemonStart);
+        let mut entry = Entry::new(self.now(), actor, action, Outcome::Success);
+        entry.count = unsigned;
+        self.store.commit(Commit::new(entry)).await?;
+        Ok(())
+    }
+
     /// Puts into the log that work on the store is asked for; gives the entry's place.
     ///
     /// # Errors

@@ -15,9 +15,7 @@ use super::{Caller, Changed, Reach, Service, ServiceError, to_its_end};
 use crate::store::{Bundle, Commit, EntryFilter, Store};
 
 /// How many bundles of entries are removed with one commit: others wait meanwhile.
-const BUNDLES: u64 = 16;
-/// How many organizations one entry names as held: it has at most 4 KiB, of which a reason can take half.
-const MOST_HELD: usize = 32;
+const BUNDLES: u64 = Pruned::MOST / Bundle::ENTRIES;
 
 /// How long after a restore nothing is removed that nobody asks for.
 const GRACE: Duration = Duration::from_hours(24);
@@ -115,7 +113,8 @@ struct Step {
     entries: u64,
     bytes: u64,
     held: u64,
-    holders: BTreeSet<OrganizationId>,
+    /// What stays: of organizations under legal hold, and what accounts for the log or for a record.
+    kept: Vec<u64>,
     is_last: bool,
 }
 
@@ -139,60 +138,49 @@ impl Step {
                 step.is_last = true;
                 break;
             };
-            let entries: Vec<Entry> = bundle
-                .entries
-                .iter()
-                .filter_map(|stored| serde_json::from_slice(&stored.json).ok())
-                .collect();
-            let is_old = |limit| entries.last().is_none_or(|it: &Entry| it.time < limit);
+            let mut newest_first = bundle.entries.iter().rev();
+            let last = newest_first.find_map(|it| serde_json::from_slice(&it.json).ok());
+            let is_old = |limit| last.as_ref().is_none_or(|it: &Entry| it.time < limit);
             if is_beyond && !limit.is_some_and(is_old) {
                 step.is_last = true;
                 break;
             }
-            if !step.take(number, &bundle, &entries, held) {
-                break;
-            }
+            step.take(store, number, &bundle, held)?;
         }
         Ok(step)
     }
 
-    /// Takes in a bundle; `false` when it does not fit in.
+    /// Takes in a bundle.
     fn take(
         &mut self,
+        store: &dyn Store,
         number: u64,
         bundle: &Bundle,
-        entries: &[Entry],
         held: &BTreeSet<OrganizationId>,
-    ) -> bool {
-        let (mut removed, mut kept) = (0, 0);
-        let mut holders = self.holders.clone();
-        for entry in entries.iter().filter(|entry| entry.pruned.is_none()) {
-            match entry.organization_id.filter(|it| held.contains(it)) {
-                Some(holder) => {
-                    holders.insert(holder);
-                    kept += 1;
-                }
-                None => removed += 1,
+    ) -> Result<(), ServiceError> {
+        let mut removed = 0;
+        for stored in &bundle.entries {
+            // Of what cannot be read nobody can tell whom it concerns.
+            let entry = serde_json::from_slice::<Entry>(&stored.json).ok();
+            let holder = entry.as_ref().and_then(|it| it.organization_id);
+            let is_held = holder.is_some_and(|it| held.contains(&it));
+            let accounts = entry.map_or(Ok(true), |entry| {
+                Ok::<_, ServiceError>(entry.pruned.is_some() || store.is_last_change(&entry)?)
+            })?;
+            if is_held || accounts {
+                self.kept.push(stored.seq);
+                self.held += u64::from(is_held && !accounts);
+            } else {
+                removed += 1;
             }
         }
-        let next = (number + 1) * Bundle::ENTRIES;
-        if holders.len() > MOST_HELD {
-            // A bundle with so many holders by itself stays as it is.
-            if self.to == self.from {
-                self.to = next;
-                self.held += removed + kept;
-            }
-            return false;
-        }
-        self.to = next;
-        self.holders = holders;
+        self.to = (number + 1) * Bundle::ENTRIES;
         self.entries += removed;
-        self.held += kept;
         if removed > 0 {
             // What stays takes its part of them.
-            self.bytes += bundle.bytes * removed / entries.len().max(1) as u64;
+            self.bytes += bundle.bytes * removed / bundle.entries.len().max(1) as u64;
         }
-        true
+        Ok(())
     }
 }
 
@@ -314,11 +302,10 @@ impl Service {
     async fn remove(&self, mut entry: Entry, step: &Step) -> Result<u64, ServiceError> {
         entry.time = self.now();
         entry.count = Some(step.entries);
-        entry.pruned = Some(Pruned {
-            from: step.from,
-            to: step.to,
-            held: step.holders.iter().copied().collect(),
-        });
+        let pruned = Pruned::new(step.from..step.to, &step.kept);
+        entry.pruned = Some(pruned.map_err(|error| {
+            ServiceError::new(Code::Internal, format!("what is to be removed: {error}"))
+        })?);
         self.commit(Commit::new(entry)).await
     }
 

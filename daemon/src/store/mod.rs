@@ -236,6 +236,18 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// All credentials of an agent, newest first.
     fn credentials_of(&self, agent: AgentId) -> Read<Vec<Arc<Stored<CredentialRecord>>>>;
 
+    /// The entry of a record's last change; `None` when there is no such record.
+    fn last_change(&self, key: &RecordKey) -> Read<Option<u64>>;
+
+    /// Whether `entry` accounts for a record as it is now.
+    fn is_last_change(&self, entry: &Entry) -> Read<bool> {
+        let target = entry.target.as_ref().filter(|it| it.digest.is_some());
+        let key = target.and_then(|it| RecordKey::of_target(it.kind, &it.id));
+        key.map_or(Ok(false), |key| {
+            Ok(self.last_change(&key)? == Some(entry.seq))
+        })
+    }
+
     /// How an agent or a credential was used: drawn from the successful entries of `token.issue`, and
     /// of `token.introspect` and `token.revoke` that an agent's credential stands in.
     fn usage(&self, key: &RecordKey) -> Read<Usage>;

@@ -232,7 +232,15 @@ impl ModelStore {
             let json: Bytes = serde_json::to_vec(&entry).unwrap().into();
             contents.tree.push(NodeHash::of_leaf(&json), |_, _, _| {});
             if let Some(pruned) = &entry.pruned {
-                let gone = contents.entries.iter().filter(|(it, _)| pruned.removes(it));
+                let held = contents.records.values().filter_map(|it| match &it.record {
+                    Record::Organization(it) if it.is_held => Some(it.id),
+                    _ => None,
+                });
+                let held: BTreeSet<_> = held.collect();
+                let gone = contents.entries.iter().filter(|(it, _)| {
+                    let is_held = it.organization_id.is_some_and(|id| held.contains(&id));
+                    pruned.removes(it.seq) && it.pruned.is_none() && !is_held
+                });
                 let gone: Vec<_> = gone.map(|(it, _)| it.seq).collect();
                 contents.pruned.extend(gone);
             }
@@ -340,6 +348,10 @@ impl Store for ModelStore {
         Ok(all
             .filter(|it| it.record.credential.agent_id == agent)
             .collect())
+    }
+
+    fn last_change(&self, key: &RecordKey) -> Read<Option<u64>> {
+        Ok(self.contents.lock().records.get(key).map(|it| it.audit_seq))
     }
 
     fn usage(&self, key: &RecordKey) -> Read<Usage> {

@@ -103,6 +103,22 @@ pub(super) fn check_head(
     })
 }
 
+/// Refuses a journal, which ends at `position`, that goes on beyond what the head file remembers though the store
+/// was closed in good order: then they end together, and who can write to the disk can add to a journal.
+pub(super) fn check_end(
+    layout: &Layout,
+    head: &Head,
+    position: &Position,
+) -> Result<(), OpenError> {
+    if layout.is_running() || head.frame == position.frame {
+        return Ok(());
+    }
+    Err(OpenError::Beyond {
+        head: head.to_string(),
+        store: place(head.store_id, position.frame, position.entries),
+    })
+}
+
 /// The root of the tree over all entries that the journal has.
 fn root_of_journal(layout: &Layout, id: StoreId) -> Result<NodeHash, OpenError> {
     let mut tree = Frontier::default();

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use agentidp_shared::{AgentId, StoreId};
+use agentidp_shared::{AgentId, Places, StoreId};
 use parking_lot::{Mutex, RwLock};
 use sled::{Batch, IVec};
 
@@ -20,7 +20,6 @@ pub(super) use super::database::{damaged, failed};
 use super::kept::Kept;
 use super::layout::{read_json, write_json};
 use super::progress::Progress;
-use super::prune::Prunings;
 use super::records::MAX_VALUE;
 use super::room::Disk;
 use super::tally::{Mark, Tally};
@@ -44,8 +43,8 @@ pub(super) struct Index {
     pub(super) kept: Kept,
     /// What the index holds; held by whoever changes that.
     pub(super) tally: Mutex<Tally>,
-    /// What was pruned since somebody began to [listen](Index::tell_prunings).
-    pub(super) prunings: Mutex<Option<Prunings>>,
+    /// What is pruned while a check is under way, which cannot know of it otherwise.
+    pub(super) prunings: Mutex<Option<Places>>,
     /// Held while a mark is made.
     marking: Mutex<()>,
     /// Whether no mark is to be made any more.

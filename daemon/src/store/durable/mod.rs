@@ -131,6 +131,8 @@ pub(crate) struct JournaledStore {
     state: Arc<State>,
     /// Whether it was not closed in good order when it was last used.
     was_unclean: bool,
+    /// How many entries its log had when it was opened.
+    opened_with: u64,
     care: Care,
     /// `None` once the store is being shut down.
     queue: Mutex<Option<mpsc::Sender<Waiting>>>,
@@ -279,6 +281,10 @@ impl Store for JournaledStore {
     fn credentials_of(&self, agent: AgentId) -> Read<Vec<Arc<Stored<CredentialRecord>>>> {
         let found = self.state.credentials_of(agent)?;
         Ok(of_kind(found, Record::into_credential))
+    }
+
+    fn last_change(&self, key: &RecordKey) -> Read<Option<u64>> {
+        Ok(self.state.record(key)?.map(|stored| stored.audit_seq))
     }
 
     fn usage(&self, key: &RecordKey) -> Read<Usage> {

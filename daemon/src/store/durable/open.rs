@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::catch_up::Opening;
 use super::frame::Frame;
-use super::head::{Head, check_head};
+use super::head::{Head, check_end, check_head};
 use super::index::Index;
 use super::journal::{self, End, Journal, Position};
 use super::keeper::Keeper;
@@ -100,6 +100,7 @@ impl JournaledStore {
             layout,
             state,
             was_unclean,
+            opened_with: end.position.entries,
             queue: parking_lot::Mutex::new(Some(queue)),
             threads: parking_lot::Mutex::new(Some((thread, keeper))),
             _lock: lock,
@@ -151,6 +152,9 @@ pub(super) fn verify(
     })?;
     if trust == Trust::HeadFile {
         check_head(layout, id, head, at_head, &end.position)?;
+        if let Some(head) = head {
+            check_end(layout, head, &end.position)?;
+        }
     }
     Ok(end)
 }

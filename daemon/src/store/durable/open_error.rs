@@ -80,6 +80,16 @@ pub(crate) enum OpenError {
         /// What the store is.
         store: String,
     },
+    /// The journal goes on beyond what the head file remembers, and no crash explains that.
+    #[error(
+        "the journal goes on beyond what the store's head file remembers, though the store was closed in good order, when both end together: the head file has {head}, the journal ends as {store}; either an older head file was put back, or something was added to the journal while no daemon ran: look at what the journal has behind the head file's end, and find out which (docs/recovery.md, \"The store is not the one that its head file remembers\"); once it is the store that you mean, `agentidpd store accept` says so"
+    )]
+    Beyond {
+        /// What the head file says.
+        head: String,
+        /// Where the journal ends.
+        store: String,
+    },
     /// The head file is missing.
     #[error(
         "the store's head file (store.head_file) is missing: without it nobody can tell whether the store was put back from an earlier time; put the head file back too; when it is lost and the store is the newest, `agentidpd store accept` says so"

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use agentidp_shared::Timestamp;
+use agentidp_shared::merkle::Note;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
@@ -136,6 +137,15 @@ impl JournaledStore {
     /// Whether the store was not closed in good order before it was opened.
     pub(crate) const fn was_unclean(&self) -> bool {
         self.was_unclean
+    }
+
+    /// Of a store that was not closed in good order: with how many entries it was opened that its newest
+    /// checkpoint was not of. `size_of` gives the size of a checkpoint that the log has signed.
+    pub(crate) fn unsigned(&self, size_of: impl Fn(&Note) -> Option<u64>) -> Option<u64> {
+        let note = self.layout.read_note().ok().flatten();
+        let signed = note.and_then(|note| size_of(&note)).unwrap_or(0);
+        self.was_unclean
+            .then(|| self.opened_with.saturating_sub(signed))
     }
 
     /// Verifies everything at `now`, while the store is in use, after whoever is doing that; `None` when it is

@@ -640,11 +640,25 @@ mod on_the_model {
     super::every_store!((ModelStore::new(), ()));
 }
 
-/// Prunes the entries from `from` to before `to`, but for those of organization `held`.
-pub(crate) fn prune(from: u64, to: u64, held: u64) -> Commit {
+/// Prunes the entries from `from` to before `to` as the service does, but for those of organization `held`.
+pub(crate) fn prune(store: &dyn Store, from: u64, to: u64, held: u64) -> Commit {
+    let held = Some(organization(held, "held", 1).id);
+    let (mut kept, mut count) = (Vec::new(), 0);
+    let there = store.entries_from(from, usize::MAX).unwrap();
+    for stored in there.iter().filter(|it| it.seq < to) {
+        let entry: Entry = serde_json::from_slice(&stored.json).unwrap();
+        let stays = entry.organization_id == held
+            || entry.pruned.is_some()
+            || store.is_last_change(&entry).unwrap();
+        if stays {
+            kept.push(stored.seq);
+        } else {
+            count += 1;
+        }
+    }
     let mut it = entry(Action::AuditPrune);
-    let held = vec![organization(held, "held", 1).id];
-    it.pruned = Some(Pruned { from, to, held });
+    it.count = Some(count);
+    it.pruned = Some(Pruned::new(from..to, &kept).unwrap());
     Commit::new(it)
 }
 
@@ -662,7 +676,8 @@ pub(crate) async fn what_was_pruned_is_not_found_and_everything_else_is(store: A
     };
     let mut before = store.tree();
     let begin = seqs(0, usize::MAX).len() as u64 - 600;
-    let pruned = store.commit(prune(0, 512, 2)).await.unwrap().seq;
+    let commit = prune(store.as_ref(), 0, 512, 2);
+    let pruned = store.commit(commit).await.unwrap().seq;
     let is_held = |seq: u64| {
         let number = seq.wrapping_sub(begin);
         (256..600).contains(&number) && number % 3 == 2
@@ -702,6 +717,7 @@ pub(crate) async fn what_was_pruned_is_not_found_and_everything_else_is(store: A
     let usage = store.usage(&RecordKey::Credential(credential(3, 3, 1).credential.id));
     assert_eq!(usage.unwrap().count, 1);
     // What says that others were removed stays.
-    store.commit(prune(512, 768, 2)).await.unwrap();
+    let commit = prune(store.as_ref(), 512, 768, 2);
+    store.commit(commit).await.unwrap();
     assert!(seqs(0, usize::MAX).contains(&pruned));
 }

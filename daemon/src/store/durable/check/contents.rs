@@ -11,6 +11,8 @@ use super::log::{Expected, name_of, short, tile_digest};
 use super::naming::Asked;
 use super::pruned::{bundle_digest, finds};
 use super::{Bounds, Check, Finding, Part, word};
+use agentidp_shared::count::counted;
+
 use crate::crypto::sha256;
 use crate::store::form::hex;
 use crate::store::{Record, RecordKey, Temporary, TemporaryKey, form};
@@ -42,20 +44,14 @@ impl Check<'_> {
     ) -> Result<(), OpenError> {
         let count = expected.records.len() as u64;
         self.progress.begin("comparing the records", count);
-        let (mut there, mut unnamed) = (0, 0_u64);
+        let mut there = 0;
         for (found, done) in index.all_records().zip(1..) {
             let (key, header, stored) = found?;
-            unnamed += u64::from(!self.record(expected, bounds, &key, header, &stored));
+            self.record(expected, bounds, &key, header, &stored);
             there = done;
             self.go_on(done)?;
         }
         self.report.records = there + expected.records.len() as u64;
-        if unnamed > 0 {
-            let note = format!(
-                "{unnamed} of the records cannot be compared with the log: the entries that changed them last were pruned"
-            );
-            self.report.notes.push(note);
-        }
         let missing = expected.records.values();
         for last in missing.filter(|last| last.seq < bounds.settled) {
             asked.lost(last.seq);
@@ -63,7 +59,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Holds a record against the log; gives whether there is an entry to hold it against.
+    /// Holds a record against the log.
     fn record(
         &mut self,
         expected: &mut Expected,
@@ -71,24 +67,21 @@ impl Check<'_> {
         key: &[u8],
         header: Header,
         stored: &[u8],
-    ) -> bool {
+    ) {
         let Ok(record) = form::decode::<Record>(stored) else {
             let problem = format!("what stands under {} is no record", hex(key));
             self.report.add(Finding::whole(Part::Index, problem));
-            return true;
+            return;
         };
         let (kind, id) = record.key().target();
         let last = expected.records.remove(&name_of(kind, &id));
         let seq = header.seq;
-        // The entry that names it was pruned.
-        let is_named = !expected.is_hidden(seq) || last.is_some_and(|last| last.seq >= seq);
         let problem = match last {
             Some(last) if last.seq == seq => (last.digest != short(&sha256(stored))).then(|| {
                 format!("the record was changed: it is not the one that entry {seq} names")
             }),
             Some(_) | None if seq >= bounds.unknown => None,
             Some(last) if last.seq >= bounds.settled => None,
-            _ if !is_named => None,
             Some(last) => Some(format!(
                 "the record was put back: it is as entry {seq} left it, and entry {} changed it last",
                 last.seq
@@ -108,7 +101,6 @@ impl Check<'_> {
             let finding = Finding::new(Part::Index, word(kind), Some(id), problem);
             self.report.add(finding.of(seq));
         }
-        is_named
     }
 
     /// Every organization is found by its name, and no name is that of another.
@@ -181,7 +173,7 @@ impl Check<'_> {
         expected: &mut Expected,
         bounds: &Bounds,
     ) -> Result<(), OpenError> {
-        if expected.hidden > 0 {
+        if expected.hides_some {
             let note = "how often credentials were used cannot be verified: the entries that say so were pruned";
             self.report.notes.push(note.to_owned());
             return Ok(());
@@ -241,7 +233,7 @@ impl Check<'_> {
             let is_as_made = short(&sha256(&found)) == *summary;
             let finds_all = match entries {
                 Ok(entries) if bundle_digest(index, number, &entries)? == digest => {
-                    self.lacking(expected, number, &entries, index);
+                    self.lacking(index, expected, number, &entries);
                     let is_whole = entries.len() as u64 == bundle::ENTRIES;
                     // One of a bundle that was pruned was made of entries that the log may have no more.
                     let may_differ = entries.is_empty() || !(is_whole || expected.is_whole);
@@ -263,7 +255,13 @@ impl Check<'_> {
                 return Err(OpenError::Interrupted);
             }
         }
-        self.lacking_in_all(expected, index);
+        if self.report.pruned > 0 {
+            let note = format!(
+                "pruned: {}, of which only the hashes are there",
+                counted(self.report.pruned, "entry")
+            );
+            self.report.notes.push(note);
+        }
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 
 use agentidp_shared::count::counted;
 use agentidp_shared::merkle::{Edge, NodeHash};
-use agentidp_shared::{Entry, Target, TargetKind};
+use agentidp_shared::{Entry, Places, Target, TargetKind};
 
 use super::super::bundle::{self, Summary};
 use super::super::database::gave_up;
@@ -14,10 +14,9 @@ use super::super::head::Head;
 use super::super::index::Index;
 use super::super::journal::{self, Position};
 use super::super::kept::MARGIN;
-use super::super::prune::Prunings;
+use super::super::prune::removed_by;
 use super::super::usage::{Count, UsageKey, Use};
 use super::super::{OpenError, progress::Progress};
-use super::pruned::Concerned;
 use super::{Check, Finding, Part, word};
 use crate::crypto::sha256;
 use crate::store::{ReadError, Record, Temporary, TemporaryKey, form};
@@ -90,12 +89,14 @@ pub(super) struct Expected {
     pub(super) tiles: Vec<FullTile>,
     /// The tree.
     pub(super) tree: Edge,
-    /// What it says was pruned.
-    pub(super) prunings: Prunings,
-    /// Whom each entry concerns.
-    pub(super) concerned: Concerned,
-    /// How many entries are known only by their hashes.
-    pub(super) hidden: u64,
+    /// The index must have done what the entries before this one say.
+    pub(super) settled: u64,
+    /// The entries that were pruned, as entries say that it must have done.
+    pub(super) pruned: Places,
+    /// Those that were pruned by entries that it may not have come to yet.
+    pub(super) pruned_late: Places,
+    /// Whether there are entries that are known only by their hashes.
+    pub(super) hides_some: bool,
     summary: Option<Summary>,
     kept_limit: usize,
 }
@@ -117,6 +118,14 @@ pub(super) fn tile_digest(hashes: &[NodeHash]) -> Short {
 }
 
 impl Expected {
+    /// What is expected of an index that must have done what the entries before `settled` say.
+    pub(super) fn of(settled: u64) -> Self {
+        Self {
+            settled,
+            ..Self::default()
+        }
+    }
+
     /// The digests of the full tiles of the lowest level, which are those of the full bundles.
     pub(super) fn bundles(&self) -> impl Iterator<Item = Short> + '_ {
         let lowest = self.tiles.iter().filter(|tile| tile.place.0 == 0);
@@ -145,11 +154,17 @@ impl Expected {
             let problem = "it is not an audit entry".to_owned();
             let finding = Finding::entry(Part::Journal, seq, problem);
             check.report.add(finding);
-            self.concerned.note_unknown();
             return None;
         };
-        self.concerned.note(&entry);
-        self.prunings.add(seq, &entry);
+        if let Some(pruned) = &entry.pruned {
+            let is_settled = seq < self.settled;
+            let noted = if is_settled {
+                &mut self.pruned
+            } else {
+                &mut self.pruned_late
+            };
+            noted.extend(removed_by(&entry, pruned));
+        }
         if entry.seq != seq {
             let problem = format!("it says that it is entry {}", entry.seq);
             check
@@ -180,8 +195,7 @@ impl Expected {
     /// Takes in an entry that was pruned: of it there is only its hash.
     fn hide(&mut self, seq: u64, hash: NodeHash) {
         self.grow(seq, hash);
-        self.concerned.note_unknown();
-        self.hidden += 1;
+        self.hides_some = true;
         let summary = self.summary.get_or_insert_with(Summary::new);
         if self.end.is_multiple_of(bundle::ENTRIES) {
             self.summaries.push(short(&sha256(summary.as_bytes())));

@@ -15,10 +15,10 @@ use std::{fs, io};
 
 use agentidp_shared::count::counted;
 use agentidp_shared::merkle::Checkpoint;
-use agentidp_shared::{StoreId, TargetKind};
+use agentidp_shared::{Places, StoreId, TargetKind};
 use serde::Serialize;
 
-use super::head::{Head, check_head};
+use super::head::{Head, check_end, check_head};
 use super::index::Index;
 use super::journal;
 use super::layout::{Layout, space};
@@ -237,7 +237,10 @@ pub(super) fn check_in_use(
         // It writes nothing.
         reserve: 0,
     };
+    // Before anything is read: whatever is pruned later is noted.
+    *state.index.prunings.lock() = Some(Places::default());
     let checked = check.in_use(state);
+    *state.index.prunings.lock() = None;
     progress.end();
     checked.map(|()| check.report)
 }
@@ -260,14 +263,17 @@ impl Check<'_> {
         let checkpoint = self.layout.read_checkpoint();
         let copy = self.copy_of_index()?;
         let index = copy.as_ref().map(|(index, ..)| index);
-        let Some(expected) = self.journal(head.as_ref(), checkpoint, u64::MAX, index)? else {
+        let settled = copy.as_ref().map_or(0, |(_, mark, _)| mark.entries);
+        let expected = Expected::of(settled);
+        let read = self.journal(expected, head.as_ref(), checkpoint, u64::MAX, index)?;
+        let Some(expected) = read else {
             return Ok(());
         };
         let Some((index, mark, _folder)) = copy.as_ref().filter(|_| !expected.is_partial) else {
             return Ok(());
         };
         let bounds = Bounds {
-            settled: mark.entries,
+            settled,
             unknown: u64::MAX,
             counted: mark.open_seq,
             bundled: mark.open_seq,
@@ -287,14 +293,11 @@ impl Check<'_> {
         let head = self.layout.read_head()?;
         let bundled = state.open.read().first_seq;
         let counted = Index::read_mark(&self.layout.index()).map_or(0, |mark| mark.open_seq);
+        let end = state.applied();
         let index = &state.index;
-        let (end, _telling) = {
-            // Between two frames: what is pruned by those after the end is told.
-            let _between = state.tree.lock();
-            (state.journal.lock().0, index.tell_prunings())
-        };
-        let Some(expected) = self.journal(head.as_ref(), checkpoint, end.frame, Some(index))?
-        else {
+        let expected = Expected::of(end.entries);
+        let read = self.journal(expected, head.as_ref(), checkpoint, end.frame, Some(index))?;
+        let Some(expected) = read else {
             return Ok(());
         };
         if expected.is_partial {
@@ -313,12 +316,12 @@ impl Check<'_> {
     /// Reads the journal; `None` when it is damaged, so that nothing can be held against it.
     fn journal(
         &mut self,
+        mut expected: Expected,
         head: Option<&Head>,
         checkpoint: Result<Option<Checkpoint>, OpenError>,
         last: u64,
         index: Option<&Index>,
     ) -> Result<Option<Expected>, OpenError> {
-        let mut expected = Expected::default();
         if let Some(head) = head {
             expected.promise("head file", head.entries, head.root);
         }
@@ -340,11 +343,17 @@ impl Check<'_> {
             }
             Err(error) => return Err(error),
         };
-        if let Some(head) = head
-            && let Err(error) = check_head(self.layout, self.id, Some(head), expected.at_head, &end)
-        {
-            self.report
-                .add(Finding::whole(Part::Head, error.to_string()));
+        if let Some(head) = head {
+            let agrees = check_head(self.layout, self.id, Some(head), expected.at_head, &end);
+            // In use, the head file is behind.
+            let agrees = agrees.and_then(|()| match last {
+                u64::MAX => check_end(self.layout, head, &end),
+                _ => Ok(()),
+            });
+            if let Err(error) = agrees {
+                let finding = Finding::whole(Part::Head, error.to_string());
+                self.report.add(finding);
+            }
         }
         for promise in &expected.promises {
             let problem = format!(
@@ -391,7 +400,7 @@ impl Check<'_> {
         self.uses(index, &mut expected, bounds)?;
         self.bundles(index, &expected, bounds, &mut asked)?;
         self.tiles(index, &expected, bounds);
-        self.name(asked)
+        self.name(index, asked)
     }
 
     /// The index, opened in a copy: opening a sled database writes to it, and what is checked is to
