@@ -22,6 +22,7 @@ mod manual;
 mod secret_file;
 mod text;
 mod tui;
+mod when;
 
 use std::process::ExitCode;
 

@@ -18,7 +18,7 @@ use crate::socket::SocketChoice;
 use crate::text::{fit, inert};
 
 use super::output::{Output, Record};
-use super::{export, online, pages, prune, tell, verify};
+use super::{export, online, pages, prune, span, tell, verify};
 
 pub(super) async fn run(
     command: AuditCommand,
@@ -26,15 +26,25 @@ pub(super) async fn run(
     output: &mut Output<impl Write>,
 ) -> Result<(), Error> {
     match command {
-        AuditCommand::List { filter, limit } => {
+        AuditCommand::List {
+            filter,
+            since,
+            until,
+            limit,
+        } => {
             let client = Client::connect(socket).await?;
             let filter = wire_filter(filter);
+            let parts = match (since, until) {
+                (None, None) => vec![span::Part::WHOLE],
+                moments => span::parts(&client, moments).await?,
+            };
             let is_table = output.format() == Format::Table;
             let mut names = Names::default();
             pages::print(limit.limit, output, async |size, token: Option<String>| {
                 // This list goes on before a sequence number instead of from a token.
                 let before = token.and_then(|token| token.parse().ok());
-                let answer = client.audit_page(size, before, filter.clone()).await?;
+                let asked = (size, before);
+                let answer = span::page(&client, &parts, asked, filter.clone()).await?;
                 let mut items: Vec<_> = answer.entries.iter().map(AuditLine::new).collect();
                 if is_table {
                     names.add(&client, &mut items).await?;
@@ -59,6 +69,7 @@ pub(super) async fn run(
                 socket,
                 filter: wire_filter(filter),
                 next: from,
+                names: Names::default(),
                 output,
             };
             tokio::select! {
@@ -155,23 +166,32 @@ fn wire_filter(args: AuditFilterArgs) -> v1::AuditFilter {
     }
 }
 
-/// How many agents are asked for by their ids, at most: a table need not wait for more.
+/// How many agents and organizations are asked for by their ids, at most: a table need not wait for more.
 const MAX_NAMES: usize = 200;
 
-/// The e-mails of agents, by id; none for one that could not be read.
+/// The e-mails of agents and the names of organizations, by id; none for one that could not be read.
 #[derive(Default)]
 struct Names(HashMap<String, Option<String>>);
 
 impl Names {
-    /// Names the agents of a page, each asked for once.
+    /// Names the agents and organizations of a page, each asked for once.
     async fn add(&mut self, client: &Client, lines: &mut [AuditLine]) -> Result<(), Error> {
         for line in lines {
             let Some(entry) = &line.entry else { continue };
             let mut details = HashMap::new();
-            for id in crate::audit_text::agents(entry) {
+            let agents = crate::audit_text::agents(entry).map(|id| (id, true));
+            let organization = crate::audit_text::organization(entry).map(|id| (id, false));
+            for (id, is_agent) in agents.chain(organization) {
                 if !self.0.contains_key(&id) && self.0.len() < MAX_NAMES {
-                    let name = match client.agent(id.clone()).await {
-                        Ok(agent) => Some(agent.email.to_string()),
+                    let name = if is_agent {
+                        let agent = client.agent(id.clone()).await;
+                        agent.map(|agent| agent.email.to_string())
+                    } else {
+                        let organization = client.organization(id.clone()).await;
+                        organization.map(|organization| organization.name.to_string())
+                    };
+                    let name = match name {
+                        Ok(name) => Some(name),
                         // It may be gone, or not for this operator to see.
                         Err(Error::Refused(_)) => None,
                         Err(error) => return Err(error),
@@ -193,7 +213,7 @@ impl Names {
 pub(super) struct AuditLine {
     stored: String,
     entry: Option<Entry>,
-    /// The e-mails of the agents in it, where they are known.
+    /// The e-mails of the agents in it and the name of its organization, where they are known.
     names: HashMap<String, String>,
 }
 
@@ -245,9 +265,11 @@ impl Record for AuditLine {
             entry.outcome.to_string(),
             entry.action.to_string(),
             crate::audit_text::actor(entry),
-            crate::audit_text::details_with(entry, |id| {
-                self.names.get(id).cloned().unwrap_or_else(|| id.to_owned())
-            }),
+            crate::audit_text::details_with(
+                entry,
+                |id| self.names.get(id).cloned().unwrap_or_else(|| id.to_owned()),
+                |id| self.names.get(id).cloned(),
+            ),
         ]
     }
 
@@ -276,6 +298,7 @@ struct Tail<'a, W> {
     filter: v1::AuditFilter,
     /// The next entry wanted; none until the daemon has said where the log ends.
     next: Option<u64>,
+    names: Names,
     output: &'a mut Output<W>,
 }
 
@@ -283,15 +306,15 @@ impl<W: Write> Tail<'_, W> {
     /// Ends when the output closes, or with what connecting again cannot help.
     async fn follow(mut self) -> Result<(), Error> {
         // That the daemon cannot be reached at first is an error; later it is waited for.
-        let mut stream = self.open().await?;
+        let (mut client, mut stream) = self.open().await?;
         self.heading()?;
         loop {
-            let Err(error) = self.print_all(&mut stream).await;
+            let Err(error) = self.print_all(&client, &mut stream).await;
             if !error.is_unreachable() {
                 return Err(error);
             }
             tell(&format!("{error}; waiting for it to come back"));
-            stream = self.open_again().await?;
+            (client, stream) = self.open_again().await?;
             match self.next {
                 Some(next) => tell(&format!("connected again, going on at {next}")),
                 None => tell("connected again"),
@@ -299,15 +322,14 @@ impl<W: Write> Tail<'_, W> {
         }
     }
 
-    async fn open(&self) -> Result<Streaming<v1::TailAuditResponse>, Error> {
+    async fn open(&self) -> Result<(Client, Streaming<v1::TailAuditResponse>), Error> {
+        let client = Client::connect(self.socket).await?;
         // Never skipped: whoever reads a pipe sets the pace.
-        Client::connect(self.socket)
-            .await?
-            .tail(self.next, self.filter.clone(), 0)
-            .await
+        let stream = client.tail(self.next, self.filter.clone(), 0).await?;
+        Ok((client, stream))
     }
 
-    async fn open_again(&self) -> Result<Streaming<v1::TailAuditResponse>, Error> {
+    async fn open_again(&self) -> Result<(Client, Streaming<v1::TailAuditResponse>), Error> {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
         loop {
             tokio::time::sleep(backoff.next_delay()).await;
@@ -320,6 +342,7 @@ impl<W: Write> Tail<'_, W> {
 
     async fn print_all(
         &mut self,
+        client: &Client,
         stream: &mut Streaming<v1::TailAuditResponse>,
     ) -> Result<std::convert::Infallible, Error> {
         loop {
@@ -330,7 +353,12 @@ impl<W: Write> Tail<'_, W> {
             match message.event {
                 Some(Event::Entry(entry)) => {
                     let next = entry.seq.saturating_add(1);
-                    self.entry(&AuditLine::new(&entry))?;
+                    let mut line = [AuditLine::new(&entry)];
+                    if self.output.format() == Format::Table {
+                        self.names.add(client, &mut line).await?;
+                    }
+                    let [line] = line;
+                    self.entry(&line)?;
                     self.next = Some(next);
                 }
                 Some(Event::Gap(gap)) => {
@@ -398,6 +426,7 @@ mod tests {
             socket: &SocketChoice::default(),
             filter: v1::AuditFilter::default(),
             next: None,
+            names: Names::default(),
             output: &mut output,
         });
         String::from_utf8(bytes).unwrap()

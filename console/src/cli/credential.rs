@@ -8,7 +8,7 @@ use std::time::Duration;
 use agentidp_shared::{Credential, CredentialId, CredentialKind, CredentialStatus, Timestamp};
 use serde::Serialize;
 
-use crate::args::CredentialCommand;
+use crate::args::{CredentialCommand, Review};
 use crate::client::{Client, Issued};
 use crate::clock;
 use crate::duration;
@@ -18,7 +18,7 @@ use crate::text::{inert, thousands};
 
 use super::output::{Output, Record};
 use super::watch::{self, Look, Shape};
-use super::{consent, dry, tell};
+use super::{consent, dry, pages, tell};
 
 /// The longest JWK that is read; the daemon takes less.
 const MAX_KEY: u64 = 64 << 10;
@@ -111,6 +111,25 @@ pub(super) async fn run(
                 })
             };
             watch::run(interval, Shape::List, &client, output, look).await
+        }
+        CredentialCommand::Review {
+            kind,
+            within,
+            limit,
+        } => {
+            if within.is_some() && kind != Review::Expiring {
+                return Err(Error::usage(
+                    "--within is about credentials that expire",
+                    "agentidp credential review expiring --within 30d",
+                ));
+            }
+            let client = connect().await?;
+            let word = kind.word();
+            pages::print(limit.limit, output, async |size, token: Option<String>| {
+                let token = token.unwrap_or_default();
+                client.review_credentials(word, within, size, token).await
+            })
+            .await
         }
         CredentialCommand::Show { credential, watch } => {
             check_id(&credential)?;

@@ -19,6 +19,7 @@ mod progress;
 mod prune;
 mod record;
 mod remembered;
+mod span;
 mod status;
 mod store;
 mod token;
