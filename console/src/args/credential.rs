@@ -47,7 +47,7 @@ Examples:
         /// The agent's id or e-mail
         #[arg(add = complete::agents())]
         agent: String,
-        /// How long it is accepted, such as 90d or 1h30m [default: until it is revoked]
+        /// How long it is accepted, such as 90d or 1h30m [default: until it is revoked; the console proposes 90d]
         #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
         expires_in: Option<Duration>,
         /// Accept this public key instead of making a secret: a file with a JWK, or - for standard input

@@ -15,6 +15,7 @@ use crate::duration;
 use crate::error::Error;
 use crate::secret_file::SecretFile;
 use crate::text::{inert, thousands};
+use crate::tui::read_stakes;
 
 use super::output::{Output, Record};
 use super::watch::{self, Look, Shape};
@@ -89,6 +90,10 @@ pub(super) async fn run(
                     _ => "it would be revoked for good, and the tokens that it got would be dead",
                 });
                 return Ok(());
+            }
+            if consent::is_asked(&args) {
+                let stakes = read_stakes(&client, current.agent_id).await?;
+                tell(&stakes.sentence(Some(current.id), true));
             }
             let question = format!("Revoke credential {} for good?", inert(&credential));
             let reason = consent::obtain(&args, &question)?;

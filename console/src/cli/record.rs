@@ -71,7 +71,7 @@ impl Record for LogKeyRange {
 }
 
 impl Record for Organization {
-    const HEADINGS: &'static [&'static str] = &["ID", "NAME", "STATUS", "TIER", "CREATED"];
+    const HEADINGS: &'static [&'static str] = &["ID", "NAME", "STATUS", "TIER", "HOLD", "CREATED"];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -79,6 +79,7 @@ impl Record for Organization {
             self.name.to_string(),
             self.status.to_string(),
             self.tier.to_string(),
+            if self.is_held { "held" } else { "-" }.to_owned(),
             moment(self.created_at),
         ]
     }
