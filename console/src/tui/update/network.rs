@@ -53,7 +53,7 @@ pub(super) fn take_in(state: &mut State, event: NetEvent) -> Vec<Effect> {
         NetEvent::Detail(id, result) => return detail(state, id, result),
         NetEvent::Named(name, Ok(id)) => state.audit.name(name, id),
         NetEvent::Named(name, Err(why)) => {
-            state.complain(format!("agent={name} lets nothing through: {why}"));
+            state.complain(format!("agent={name}: {why}"));
         }
         NetEvent::Activity(id, result) => {
             let detail = state.detail.as_mut().filter(|it| it.agent.id == id);
