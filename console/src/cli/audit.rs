@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use agentidp_proto::v1;
 use agentidp_proto::v1::tail_audit_response::Event;
-use agentidp_shared::Entry;
+use agentidp_shared::{Entry, Timestamp};
 use serde::{Serialize, Serializer};
 use tonic::Streaming;
 
-use crate::args::{AuditCommand, AuditFilterArgs, Format};
+use crate::args::{AuditCommand, AuditFilterArgs, Format, Limit};
 use crate::backoff::Backoff;
 use crate::client::{Client, DaemonStatus, Page};
 use crate::error::{Error, Refusal};
@@ -33,29 +33,7 @@ pub(super) async fn run(
             limit,
         } => {
             let client = Client::connect(socket).await?;
-            let filter = wire_filter(filter);
-            let parts = match (since, until) {
-                (None, None) => vec![span::Part::WHOLE],
-                moments => span::parts(&client, moments).await?,
-            };
-            let is_table = output.format() == Format::Table;
-            let mut names = Names::default();
-            pages::print(limit.limit, output, async |size, token: Option<String>| {
-                // This list goes on before a sequence number instead of from a token.
-                let before = token.and_then(|token| token.parse().ok());
-                let asked = (size, before);
-                let answer = span::page(&client, &parts, asked, filter.clone()).await?;
-                let mut items: Vec<_> = answer.entries.iter().map(AuditLine::new).collect();
-                if is_table {
-                    names.add(&client, &mut items).await?;
-                }
-                Ok(Page {
-                    items,
-                    next: answer.next_before.map(|before| before.to_string()),
-                    total: None,
-                })
-            })
-            .await
+            list(filter, (since, until), limit, &client, output).await
         }
         AuditCommand::Show { seq } => show(seq, &Client::connect(socket).await?, output).await,
         AuditCommand::Tail { from, filter } => {
@@ -129,6 +107,37 @@ pub(super) async fn run(
             online::run(&Client::connect(socket).await?, asked, output).await
         }
     }
+}
+
+async fn list(
+    filter: AuditFilterArgs,
+    moments: (Option<Timestamp>, Option<Timestamp>),
+    limit: Limit,
+    client: &Client,
+    output: &mut Output<impl Write>,
+) -> Result<(), Error> {
+    let filter = wire_filter(filter);
+    let parts = match moments {
+        (None, None) => vec![span::Part::WHOLE],
+        moments => span::parts(client, moments).await?,
+    };
+    let is_table = output.format() == Format::Table;
+    let mut names = Names::default();
+    pages::print(limit.limit, output, async |size, token: Option<String>| {
+        // This list goes on before a sequence number instead of from a token.
+        let before = token.and_then(|token| token.parse().ok());
+        let answer = span::page(client, &parts, (size, before), filter.clone()).await?;
+        let mut items: Vec<_> = answer.entries.iter().map(AuditLine::new).collect();
+        if is_table {
+            names.add(client, &mut items).await?;
+        }
+        Ok(Page {
+            items,
+            next: answer.next_before.map(|before| before.to_string()),
+            total: None,
+        })
+    })
+    .await
 }
 
 async fn show(seq: u64, client: &Client, output: &mut Output<impl Write>) -> Result<(), Error> {
