@@ -3,9 +3,11 @@
 //! `owner=billing,ops status!=revoked` are terms apart by spaces, each a key, `=` or `!=`, and values
 //! apart by commas.
 
+use std::str::FromStr;
+
 use agentidp_proto::convert::timestamp;
 use agentidp_proto::v1::{AgentFilter, Words};
-use agentidp_shared::Timestamp;
+use agentidp_shared::{AgentStatus, AgentType, DeploymentEnv, FieldError, Scope, Timestamp};
 
 use crate::duration;
 use crate::text::inert;
@@ -83,6 +85,7 @@ pub(crate) fn add(filter: &mut AgentFilter, term: &Term, now: Timestamp) -> Resu
     if term.value.is_empty() {
         return Err(format!("{key} has no value"));
     }
+    check_values(term)?;
     let words = || Words {
         words: term.value.split(',').map(str::to_owned).collect(),
         is_not: term.is_not,
@@ -119,6 +122,26 @@ pub(crate) fn add(filter: &mut AgentFilter, term: &Term, now: Timestamp) -> Resu
     }
     field.clone_from(&term.value);
     Ok(())
+}
+
+/// Refuses a value that no agent can have, in the words of the key that was typed.
+fn check_values(term: &Term) -> Result<(), String> {
+    fn is_one<T: FromStr<Err = FieldError>>(value: &str) -> Result<(), FieldError> {
+        value.parse::<T>().map(|_| ())
+    }
+    let check = match term.key.as_str() {
+        "status" => is_one::<AgentStatus>,
+        "type" => is_one::<AgentType>,
+        "env" => is_one::<DeploymentEnv>,
+        "capability" => return told(&term.key, is_one::<Scope>(&term.value)),
+        _ => return Ok(()),
+    };
+    let mut values = term.value.split(',');
+    values.try_for_each(|value| told(&term.key, check(value)))
+}
+
+fn told(key: &str, result: Result<(), FieldError>) -> Result<(), String> {
+    result.map_err(|error| format!("{key} {}", error.rule))
 }
 
 fn set<T>(field: &mut Option<T>, value: T, key: &str) -> Result<(), String> {
@@ -177,6 +200,10 @@ mod tests {
             ("org=a org=b", "twice"),
             ("org!=a", "="),
             ("expires-within=soon", "duration"),
+            ("status=active,foo", "status must be one of active, "),
+            ("type=robot", "type must be one of "),
+            ("env!=prod", "env must be one of "),
+            ("capability=xx", "capability must be "),
         ] {
             let error = parse(text, now()).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");

@@ -12,7 +12,7 @@ mod token;
 use std::path::PathBuf;
 
 use agentidp_shared::merkle::VerifierKey;
-use agentidp_shared::{Action, Outcome};
+use agentidp_shared::{Action, Outcome, Timestamp};
 use clap::{Args as ClapArgs, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 pub use self::agent::{
@@ -20,7 +20,7 @@ pub use self::agent::{
     RegisterArgs, RegisterManyArgs, Sort, UpdateArgs,
 };
 pub use self::common::{Consent, DryRun, Limit, Revision, Watch};
-pub use self::credential::CredentialCommand;
+pub use self::credential::{CredentialCommand, Review};
 pub use self::key::{KeyCommand, KeyRotateArgs};
 pub use self::organization::{AgeLimit, HoldArgs, OrgCommand};
 pub use self::prune::PruneArgs;
@@ -29,6 +29,7 @@ pub use self::token::{RevokeTokenArgs, TokenCommand, WhichTokens};
 
 use crate::complete;
 use crate::socket::SocketChoice;
+use crate::{clock, when};
 
 /// How the command line answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -225,12 +226,23 @@ Examples:
 pub enum AuditCommand {
     /// Lists entries, newest first
     #[command(after_help = "\
-Example:
+WHEN is how long ago (2h, 1d12h) or a time in UTC: 02:40, 2026-11-21, 2026-11-21T02:40,
+2026-11-21T03:40+01:00. A time of day is the last one that was.
+
+Examples:
+  agentidp audit list --outcome denied --since 2h
+  agentidp audit list --since 2026-11-21T02:40 --until 2026-11-21T02:50 --limit 100000 -o ndjson
   agentidp audit list --outcome denied --agent screener-001@acme.example --limit 1000 -o ndjson")]
     List {
         /// Which ones.
         #[command(flatten)]
         filter: AuditFilterArgs,
+        /// Only entries from then on
+        #[arg(long, value_name = "WHEN", value_parser = moment)]
+        since: Option<Timestamp>,
+        /// Only entries before then
+        #[arg(long, value_name = "WHEN", value_parser = moment)]
+        until: Option<Timestamp>,
         /// How many.
         #[command(flatten)]
         limit: Limit,
@@ -329,6 +341,10 @@ Examples:
         #[arg(long, value_name = "ORG", add = complete::organizations())]
         org: Option<String>,
     },
+}
+
+fn moment(text: &str) -> Result<Timestamp, String> {
+    when::parse(text, clock::now())
 }
 
 /// Which audit entries.

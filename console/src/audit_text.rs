@@ -16,8 +16,13 @@ pub(crate) fn actor(entry: &Entry) -> String {
 }
 
 /// What else there is to say: why it did not succeed, what it was done to, what was given out.
-/// Agents are named by `name_agent` from their ids.
-pub(crate) fn details_with(entry: &Entry, name_agent: impl Fn(&str) -> String) -> String {
+/// Agents are named by `name_agent` from their ids, and organizations by `name_organization`, where it knows
+/// them.
+pub(crate) fn details_with(
+    entry: &Entry,
+    name_agent: impl Fn(&str) -> String,
+    name_organization: impl Fn(&str) -> Option<String>,
+) -> String {
     let mut words = Vec::new();
     if let Some(code) = entry.code {
         words.push(code.to_string());
@@ -28,6 +33,11 @@ pub(crate) fn details_with(entry: &Entry, name_agent: impl Fn(&str) -> String) -
     {
         words.push(match target.kind {
             TargetKind::Agent => name_agent(&target.id),
+            TargetKind::Organization => {
+                let name = name_organization(&target.id);
+                let name = name.unwrap_or_else(|| short_id(&target.id).to_owned());
+                format!("organization {name}")
+            }
             kind => format!("{kind} {}", short_id(&target.id)),
         });
     }
@@ -96,6 +106,12 @@ pub(crate) fn agents(entry: &Entry) -> impl Iterator<Item = String> + '_ {
     target.map(|it| it.id.clone()).into_iter().chain(agent)
 }
 
+/// The organization that [`details_with`] asks the name of.
+pub(crate) fn organization(entry: &Entry) -> Option<String> {
+    let target = entry.target.as_ref()?;
+    (target.kind == TargetKind::Organization).then(|| target.id.clone())
+}
+
 #[cfg(test)]
 mod tests {
     use agentidp_shared::{Actor, Code, Outcome, Target, Timestamp};
@@ -119,12 +135,35 @@ mod tests {
         });
         entry.agent_id = Some(agentidp_shared::AgentId::from_bytes([1; 16]));
         entry.reason = Some("leaked".parse().unwrap());
-        let text = details_with(&entry, |id| short_id(id).to_owned());
+        let text = details_with(&entry, |id| short_id(id).to_owned(), |_| None);
         assert_eq!(
             text,
             "PERMISSION_DENIED credential 51c0de of 010101 \"leaked\""
         );
         assert_eq!(actor(&entry), "system");
+    }
+
+    #[test]
+    fn an_organization_is_named_where_its_name_is_known() {
+        let now = Timestamp::from_millis(0);
+        let action = Action::OrganizationCreate;
+        let mut entry = Entry::new(now, Actor::system(), action, Outcome::Success);
+        let id = "01936f2c-0000-7000-8000-0000004f2a1c";
+        entry.target = Some(Target {
+            kind: TargetKind::Organization,
+            id: id.to_owned(),
+            revision: None,
+            digest: None,
+        });
+        let text = |name: Option<&str>| {
+            let name = name.map(str::to_owned);
+            details_with(&entry, str::to_owned, |it| {
+                name.clone().filter(|_| it == id)
+            })
+        };
+        assert_eq!(text(Some("acme")), "organization acme");
+        assert_eq!(text(None), "organization 4f2a1c");
+        assert_eq!(organization(&entry).as_deref(), Some(id));
     }
 
     #[test]
@@ -138,7 +177,7 @@ mod tests {
             revision: None,
             digest: None,
         });
-        let text = details_with(&entry, |id| short_id(id).to_owned());
+        let text = details_with(&entry, |id| short_id(id).to_owned(), |_| None);
         assert_eq!(text, "token 4f2a1c");
     }
 
@@ -148,7 +187,7 @@ mod tests {
         let action = Action::DaemonStart;
         let mut entry = Entry::new(now, Actor::system(), action, Outcome::Success);
         entry.count = Some(3);
-        let text = details_with(&entry, str::to_owned);
+        let text = details_with(&entry, str::to_owned, |_| None);
         let expected = "after an unclean end, with 3 entries beyond the newest signed checkpoint";
         assert_eq!(text, expected);
     }
@@ -159,7 +198,7 @@ mod tests {
         let mut entry = Entry::new(now, Actor::system(), Action::AuditPrune, Outcome::Success);
         entry.count = Some(500);
         entry.pruned = Some(Pruned::new(0..512, &[3, 4]).unwrap());
-        let text = details_with(&entry, str::to_owned);
+        let text = details_with(&entry, str::to_owned, |_| None);
         assert_eq!(text, "500 of the entries 0 to 511, 2 stay");
     }
 
@@ -172,7 +211,7 @@ mod tests {
         let mut entry = Entry::new(now, actor, Action::TokenIssue, Outcome::Denied);
         entry.code = Some(Code::AgentSuspended);
         entry.agent_id = Some(agentidp_shared::AgentId::from_bytes([1; 16]));
-        let text = details_with(&entry, |_| "extractor".to_owned());
+        let text = details_with(&entry, |_| "extractor".to_owned(), |_| None);
         assert_eq!(text, "AGENT_SUSPENDED extractor");
         assert_eq!(agents(&entry).count(), 1);
     }

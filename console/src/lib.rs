@@ -23,6 +23,7 @@ mod secret_file;
 mod text;
 mod tui;
 mod typed;
+mod when;
 
 use std::process::ExitCode;
 

@@ -260,3 +260,81 @@ fn an_entry_and_a_key_are_shown_alone() {
     assert_eq!(cli.json(&["key", "show", kid, "-o", "json"]), keys[0]);
     let _ = cli.run(&["key", "show", "nothing"]).failing_with(3);
 }
+
+#[test]
+fn the_log_is_listed_by_time_and_names_organizations() {
+    let daemon = daemon();
+    daemon.register(&Registration::new("a@acme.example"));
+    let cli = daemon.cli();
+    let list = |words: &[&str]| {
+        let words = [&["audit", "list", "-o", "ndjson"][..], words].concat();
+        cli.ndjson(&words)
+    };
+    // Reading leaves entries too, so what was there before is compared.
+    let all = list(&[]);
+    let registered = all
+        .iter()
+        .find(|it| it["action"] == "agent.register")
+        .unwrap();
+    let time = registered["time"].as_str().unwrap();
+    let at = |entries: &[Value]| entries.iter().any(|it| it["seq"] == registered["seq"]);
+    let since = list(&["--since", time]);
+    assert!(at(&since));
+    assert!(since.iter().all(|it| it["time"].as_str().unwrap() >= time));
+    let until = list(&["--until", time]);
+    assert!(!at(&until));
+    assert!(until.iter().all(|it| it["time"].as_str().unwrap() < time));
+    assert_eq!(
+        until.len(),
+        all.iter()
+            .filter(|it| it["time"].as_str().unwrap() < time)
+            .count()
+    );
+    let both = ["--since", time, "--until", "1h"];
+    assert!(list(&both).is_empty(), "it ends before it begins");
+    assert!(at(&list(&["--since", "1h", "--action", "agent.register"])));
+    let no_moment = ["audit", "list", "--since", "yesterday"];
+    let refused = cli.run(&no_moment).failing_with(2);
+    assert!(refused.stderr().contains("how long ago"));
+
+    let created = ["audit", "list", "--action", "organization.create"];
+    let table = cli.run(&created).ok();
+    assert!(table.stdout().contains("organization acme"));
+    let tail = ["audit", "tail", "--from", "0"];
+    let tailing = cli.spawn(&tail);
+    tailing.wait_for_line("the organization's name", |line| {
+        let is_it = line.contains("organization.create") && line.contains("organization acme");
+        is_it.then_some(())
+    });
+    tailing.wait_for_line("the agent's e-mail", |line| {
+        let is_it = line.contains("agent.register") && line.contains("a@acme.example");
+        is_it.then_some(())
+    });
+    tailing.signal(Signal::SIGINT);
+    assert_eq!(tailing.wait().code(), Some(0));
+}
+
+#[test]
+fn credentials_of_all_agents_that_somebody_should_look_after_are_listed() {
+    let daemon = daemon();
+    let never = daemon.enrol(&Registration::new("never@acme.example"));
+    let used = daemon.enrol(&Registration::new("used@acme.example"));
+    assert_eq!(used.token(&[]).status, 200);
+    let cli = daemon.cli();
+    let review = |kind: &str| {
+        let list = cli.ndjson(&["credential", "review", kind, "-o", "ndjson"]);
+        let ids = list.iter().map(|it| it["id"].as_str().unwrap().to_owned());
+        ids.collect::<Vec<_>>()
+    };
+    assert_eq!(review("never-used"), [never.credential.clone()]);
+    let table = cli.run(&["credential", "review", "never-used"]).ok();
+    assert!(table.stdout().contains("never@acme.example"));
+    let soon = ["--expires-in", "20d"];
+    let soon = daemon.issue("used@acme.example", &soon).credential;
+    assert!(review("expiring").is_empty());
+    let within = ["credential", "review", "expiring", "--within", "30d"];
+    let table = cli.run(&within).ok();
+    assert!(table.stdout().contains(&soon));
+    let other = ["credential", "review", "never-used", "--within", "30d"];
+    let _ = cli.run(&other).failing_with(2);
+}

@@ -3,10 +3,33 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 
-use super::{Consent, DryRun, Revision, Watch};
+use super::{Consent, DryRun, Limit, Revision, Watch};
 use crate::{complete, duration};
+
+/// Why a credential should be looked after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Review {
+    /// It expires soon
+    Expiring,
+    /// It was replaced, and somebody still uses it
+    RetiringUsed,
+    /// No token was ever asked for with it
+    NeverUsed,
+}
+
+impl Review {
+    /// The word that the daemon knows.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Expiring => "expiring",
+            Self::RetiringUsed => "retiring_used",
+            Self::NeverUsed => "never_used",
+        }
+    }
+}
 
 /// What `credential` can do.
 #[derive(Debug, Subcommand)]
@@ -24,7 +47,7 @@ Examples:
         /// The agent's id or e-mail
         #[arg(add = complete::agents())]
         agent: String,
-        /// How long it is accepted, such as 90d or 1h30m [default: until it is revoked]
+        /// How long it is accepted, such as 90d or 1h30m [default: until it is revoked; the console proposes 90d]
         #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
         expires_in: Option<Duration>,
         /// Accept this public key instead of making a secret: a file with a JWK, or - for standard input
@@ -83,6 +106,22 @@ Example:
         /// Once or for ever.
         #[command(flatten)]
         watch: Watch,
+    },
+    /// Lists credentials of all agents that somebody should look after
+    #[command(after_help = "\
+Examples:
+  agentidp credential review expiring --within 30d
+  agentidp credential review retiring-used -o ndjson")]
+    Review {
+        /// Which ones
+        #[arg(value_enum)]
+        kind: Review,
+        /// How near the end of one that expires is [default: 7d]
+        #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+        within: Option<Duration>,
+        /// How many.
+        #[command(flatten)]
+        limit: Limit,
     },
     /// Shows one credential
     Show {

@@ -17,6 +17,7 @@ use crate::client::{AgentQuery, Client, ListedAgent, Page};
 use crate::clock;
 use crate::error::Error;
 use crate::text::{counted, inert};
+use crate::tui::read_stakes;
 
 use super::agent_many::Many;
 use super::output::Output;
@@ -265,13 +266,23 @@ async fn end(
         _ => "Decommission for good",
     };
     let question = format!("{what}: {}?", inert(&agent));
-    let change = Change {
+    let change = |reason, agent| Change {
         transition,
-        reason: consent::obtain(&consent, &question)?,
+        reason,
         agent,
         revision: consent.revision.seen(),
     };
-    change.make(&connect().await?, output).await
+    if !consent::is_asked(&consent) {
+        let reason = consent::obtain(&consent, &question)?;
+        return change(reason, agent).make(&connect().await?, output).await;
+    }
+    // What hangs on it is read before one decides.
+    let client = connect().await?;
+    let found = client.agent(agent.clone()).await?;
+    let stakes = read_stakes(&client, found.id).await?;
+    tell(&stakes.sentence(None, false));
+    let reason = consent::obtain(&consent, &question)?;
+    change(reason, agent).make(&client, output).await
 }
 
 /// Does to one agent, or to many, what takes no reason.

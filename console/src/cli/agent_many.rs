@@ -9,10 +9,13 @@ use serde::Serialize;
 use crate::args::Consent;
 use crate::client::{Bulk, Client, Refused};
 use crate::error::Error;
-use crate::text::{counted, thousands};
+use crate::text::{counted, inert, thousands};
 
 use super::output::{Output, Record};
 use super::{consent, tell};
+
+/// How many of those that cannot be moved are named before one is asked.
+const NAMED: usize = 10;
 
 /// Something that is to be done to every agent that a filter lets through.
 pub(super) struct Many {
@@ -61,6 +64,12 @@ impl Many {
             thousands(would.refused.len() as u64)
         );
         tell(&question);
+        for refused in would.refused.iter().take(NAMED) {
+            tell(&format!("  {}", why(refused)));
+        }
+        if would.refused.len() > NAMED {
+            tell("  and more: --dry-run names them all");
+        }
         let reason = consent::obtain_count(&self.consent, self.takes_reason, would.matched, verb)?;
         let done = self.run(client, Some(would.matched), reason).await?;
         output.one(&done)?;
@@ -127,6 +136,16 @@ impl Many {
     }
 }
 
+/// Which agent cannot be moved, and why not.
+fn why(refused: &Refused) -> String {
+    let who = if refused.email.is_empty() {
+        &refused.agent_id
+    } else {
+        &refused.email
+    };
+    format!("{}: {} ({})", inert(who), refused.message, refused.code)
+}
+
 impl Record for Summary {
     const HEADINGS: &'static [&'static str] = &[];
 
@@ -146,13 +165,7 @@ impl Record for Summary {
             ("unchanged", self.unchanged.to_string()),
         ];
         for refused in &self.refused {
-            let who = if refused.email.is_empty() {
-                &refused.agent_id
-            } else {
-                &refused.email
-            };
-            let text = format!("{who}: {} ({})", refused.message, refused.code);
-            fields.push(("refused", text));
+            fields.push(("refused", why(refused)));
         }
         fields
     }

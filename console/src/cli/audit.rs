@@ -5,17 +5,17 @@ use std::io::Write;
 use std::path::Path;
 
 use agentidp_proto::v1;
-use agentidp_shared::{Code, Entry};
+use agentidp_shared::{Code, Entry, Timestamp};
 use serde::{Serialize, Serializer};
 
-use crate::args::{AuditCommand, AuditFilterArgs, Format};
+use crate::args::{AuditCommand, AuditFilterArgs, Format, Limit};
 use crate::client::{Client, DaemonStatus, Page};
 use crate::error::Error;
 use crate::socket::SocketChoice;
 use crate::text::{counted, fit, inert};
 
 use super::output::{Output, Record};
-use super::{export, online, pages, prune, tail, tell, verify};
+use super::{export, online, pages, prune, span, tail, tell, verify};
 
 pub(super) async fn run(
     command: AuditCommand,
@@ -23,9 +23,14 @@ pub(super) async fn run(
     output: &mut Output<impl Write>,
 ) -> Result<(), Error> {
     match command {
-        AuditCommand::List { filter, limit } => {
+        AuditCommand::List {
+            filter,
+            since,
+            until,
+            limit,
+        } => {
             let client = Client::connect(socket).await?;
-            list(wire_filter(filter), limit.limit, &client, output).await
+            list(filter, (since, until), limit, &client, output).await
         }
         AuditCommand::Show { seq } => show(seq, &Client::connect(socket).await?, output).await,
         AuditCommand::Tail { from, filter } => {
@@ -88,18 +93,25 @@ pub(super) async fn run(
 }
 
 async fn list(
-    filter: v1::AuditFilter,
-    limit: u64,
+    filter: AuditFilterArgs,
+    moments: (Option<Timestamp>, Option<Timestamp>),
+    limit: Limit,
     client: &Client,
     output: &mut Output<impl Write>,
 ) -> Result<(), Error> {
+    let filter = wire_filter(filter);
+    let parts = match moments {
+        (None, None) => vec![span::Part::WHOLE],
+        moments => span::parts(client, moments).await?,
+    };
     let is_table = output.format() == Format::Table;
+    let is_whole = moments == (None, None) && filter == v1::AuditFilter::default();
     let mut names = Names::default();
     let (mut last, mut missing) = (None, 0);
-    pages::print(limit, output, async |size, token: Option<String>| {
+    pages::print(limit.limit, output, async |size, token: Option<String>| {
         // This list goes on before a sequence number instead of from a token.
         let before = token.and_then(|token| token.parse().ok());
-        let answer = client.audit_page(size, before, filter.clone()).await?;
+        let answer = span::page(client, &parts, (size, before), filter.clone()).await?;
         let mut items: Vec<_> = answer.entries.iter().map(AuditLine::new).collect();
         for entry in &answer.entries {
             // Newest first.
@@ -116,7 +128,7 @@ async fn list(
         })
     })
     .await?;
-    if is_table && filter == v1::AuditFilter::default() {
+    if is_table && is_whole {
         tell_missing(missing);
     }
     Ok(())
@@ -197,23 +209,36 @@ fn wire_filter(args: AuditFilterArgs) -> v1::AuditFilter {
     }
 }
 
-/// How many agents are asked for by their ids, at most: a table need not wait for more.
+/// How many agents and organizations are asked for by their ids, at most: a table need not wait for more.
 const MAX_NAMES: usize = 200;
 
-/// The e-mails of agents, by id; none for one that could not be read.
+/// The e-mails of agents and the names of organizations, by id; none for one that could not be read.
 #[derive(Default)]
-struct Names(HashMap<String, Option<String>>);
+pub(super) struct Names(HashMap<String, Option<String>>);
 
 impl Names {
-    /// Names the agents of a page, each asked for once.
-    async fn add(&mut self, client: &Client, lines: &mut [AuditLine]) -> Result<(), Error> {
+    /// Names the agents and organizations of a page, each asked for once.
+    pub(super) async fn add(
+        &mut self,
+        client: &Client,
+        lines: &mut [AuditLine],
+    ) -> Result<(), Error> {
         for line in lines {
             let Some(entry) = &line.entry else { continue };
             let mut details = HashMap::new();
-            for id in crate::audit_text::agents(entry) {
+            let agents = crate::audit_text::agents(entry).map(|id| (id, true));
+            let organization = crate::audit_text::organization(entry).map(|id| (id, false));
+            for (id, is_agent) in agents.chain(organization) {
                 if !self.0.contains_key(&id) && self.0.len() < MAX_NAMES {
-                    let name = match client.agent(id.clone()).await {
-                        Ok(agent) => Some(agent.email.to_string()),
+                    let name = if is_agent {
+                        let agent = client.agent(id.clone()).await;
+                        agent.map(|agent| agent.email.to_string())
+                    } else {
+                        let organization = client.organization(id.clone()).await;
+                        organization.map(|organization| organization.name.to_string())
+                    };
+                    let name = match name {
+                        Ok(name) => Some(name),
                         // It may be gone, or not for this operator to see.
                         Err(Error::Refused(_)) => None,
                         Err(error) => return Err(error),
@@ -235,7 +260,7 @@ impl Names {
 pub(super) struct AuditLine {
     stored: String,
     entry: Option<Entry>,
-    /// The e-mails of the agents in it, where they are known.
+    /// The e-mails of the agents in it and the name of its organization, where they are known.
     names: HashMap<String, String>,
 }
 
@@ -292,9 +317,11 @@ impl Record for AuditLine {
             entry.outcome.to_string(),
             entry.action.to_string(),
             crate::audit_text::actor(entry),
-            crate::audit_text::details_with(entry, |id| {
-                self.names.get(id).cloned().unwrap_or_else(|| id.to_owned())
-            }),
+            crate::audit_text::details_with(
+                entry,
+                |id| self.names.get(id).cloned().unwrap_or_else(|| id.to_owned()),
+                |id| self.names.get(id).cloned(),
+            ),
         ]
     }
 

@@ -12,6 +12,11 @@ pub(super) fn obtain(consent: &Consent, what: &str) -> Result<String, Error> {
     obtain_from(consent, what, &mut Terminal)
 }
 
+/// Whether somebody is there to be asked, and will be.
+pub(super) fn is_asked(consent: &Consent) -> bool {
+    !consent.yes && Terminal.is_there()
+}
+
 /// Someone who can be asked.
 trait Person {
     fn is_there(&self) -> bool;

@@ -8,17 +8,18 @@ use std::time::Duration;
 use agentidp_shared::{Credential, CredentialId, CredentialKind, CredentialStatus, Timestamp};
 use serde::Serialize;
 
-use crate::args::CredentialCommand;
+use crate::args::{Consent, CredentialCommand, DryRun, Limit, Review};
 use crate::client::{Client, Issued};
 use crate::clock;
 use crate::duration;
 use crate::error::Error;
 use crate::secret_file::SecretFile;
 use crate::text::{inert, thousands};
+use crate::tui::read_stakes;
 
 use super::output::{Output, Record};
 use super::watch::{self, Look, Shape};
-use super::{consent, dry, tell};
+use super::{consent, dry, pages, tell};
 
 /// The longest JWK that is read; the daemon takes less.
 const MAX_KEY: u64 = 64 << 10;
@@ -72,32 +73,11 @@ pub(super) async fn run(
         }
         CredentialCommand::Revoke {
             credential,
-            consent: args,
+            consent,
             dry,
         } => {
             check_id(&credential)?;
-            let client = connect().await?;
-            let current = client.credential(credential.clone()).await?;
-            if let Some(warning) = still_used(&current, clock::now()) {
-                tell(&warning);
-            }
-            if dry.dry_run {
-                output.one(&current)?;
-                dry::check_revision(args.revision.seen(), current.revision)?;
-                dry::would(match current.status {
-                    CredentialStatus::Revoked => "it is revoked already",
-                    _ => "it would be revoked for good, and the tokens that it got would be dead",
-                });
-                return Ok(());
-            }
-            let question = format!("Revoke credential {} for good?", inert(&credential));
-            let reason = consent::obtain(&args, &question)?;
-            let revoked = client
-                .revoke_credential(credential, reason, args.revision.seen())
-                .await?;
-            output.one(&revoked.record)?;
-            tell(&format!("revoked (audit {})", revoked.audit_seq));
-            Ok(())
+            revoke(credential, &consent, dry, &connect().await?, output).await
         }
         CredentialCommand::List { agent, watch } => {
             let client = connect().await?;
@@ -112,6 +92,11 @@ pub(super) async fn run(
             };
             watch::run(interval, Shape::List, &client, output, look).await
         }
+        CredentialCommand::Review {
+            kind,
+            within,
+            limit,
+        } => review(kind, within, limit, connect, output).await,
         CredentialCommand::Show { credential, watch } => {
             check_id(&credential)?;
             let client = connect().await?;
@@ -123,6 +108,62 @@ pub(super) async fn run(
             watch::run(interval, Shape::One, &client, output, look).await
         }
     }
+}
+
+async fn revoke(
+    credential: String,
+    args: &Consent,
+    dry: DryRun,
+    client: &Client,
+    output: &mut Output<impl Write>,
+) -> Result<(), Error> {
+    let current = client.credential(credential.clone()).await?;
+    if let Some(warning) = still_used(&current, clock::now()) {
+        tell(&warning);
+    }
+    if dry.dry_run {
+        output.one(&current)?;
+        dry::check_revision(args.revision.seen(), current.revision)?;
+        dry::would(match current.status {
+            CredentialStatus::Revoked => "it is revoked already",
+            _ => "it would be revoked for good, and the tokens that it got would be dead",
+        });
+        return Ok(());
+    }
+    if consent::is_asked(args) {
+        let stakes = read_stakes(client, current.agent_id).await?;
+        tell(&stakes.sentence(Some(current.id), true));
+    }
+    let question = format!("Revoke credential {} for good?", inert(&credential));
+    let reason = consent::obtain(args, &question)?;
+    let revoked = client
+        .revoke_credential(credential, reason, args.revision.seen())
+        .await?;
+    output.one(&revoked.record)?;
+    tell(&format!("revoked (audit {})", revoked.audit_seq));
+    Ok(())
+}
+
+async fn review(
+    kind: Review,
+    within: Option<Duration>,
+    limit: Limit,
+    connect: impl AsyncFnOnce() -> Result<Client, Error>,
+    output: &mut Output<impl Write>,
+) -> Result<(), Error> {
+    if within.is_some() && kind != Review::Expiring {
+        return Err(Error::usage(
+            "--within is about credentials that expire",
+            "agentidp credential review expiring --within 30d",
+        ));
+    }
+    let client = connect().await?;
+    let word = kind.word();
+    pages::print(limit.limit, output, async |size, token: Option<String>| {
+        let token = token.unwrap_or_default();
+        client.review_credentials(word, within, size, token).await
+    })
+    .await
 }
 
 /// Reads a public key's JWK; the daemon says whether it is one.

@@ -1,19 +1,23 @@
 //! Dry runs: what would be done is told, with the exit code that doing it would have, as far as that
 //! can be known from outside.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::Write;
 use std::time::Duration;
 
-use agentidp_proto::v1;
-use agentidp_shared::CredentialStatus;
-use agentidp_shared::agent::Transition;
+use agentidp_proto::{convert, v1};
+use agentidp_shared::agent::{Transition, parse_version};
+use agentidp_shared::{
+    Agent, AgentType, CredentialStatus, DeploymentEnv, FieldError, Metadata, Owner,
+};
 use tonic::Code;
 
 use crate::args::Revision;
 use crate::client::Client;
 use crate::duration;
 use crate::error::{Error, Refusal};
+use crate::text::inert;
 
 use super::output::Output;
 use super::{register_many, tell};
@@ -105,8 +109,73 @@ pub(super) async fn update(
         let why = format!("the agent is {}: its record stays as it is", agent.status);
         return Err(refused("INVALID_STATE", why));
     }
-    would("what is named would be changed");
+    let changes = changes(&agent, request).map_err(|rule| {
+        let hint = "put it right; agentidp agent update --help says what it may be";
+        Error::usage(rule.to_string(), hint)
+    })?;
+    for change in &changes {
+        tell(change);
+    }
+    would(match changes.len() {
+        0 => "it is so already: nothing would be changed",
+        _ => "this would be changed",
+    });
     Ok(())
+}
+
+/// What a change would make of each field that it names.
+fn changes(agent: &Agent, request: &v1::UpdateAgentRequest) -> Result<Vec<String>, FieldError> {
+    let mut changes = Vec::new();
+    let mut note = |name: &str, from: String, to: String| {
+        if from != to {
+            changes.push(format!("{name}: {} -> {}", listed(&from), listed(&to)));
+        }
+    };
+    if let Some(it) = &request.agent_type {
+        let to: AgentType = it.parse()?;
+        note("type", agent.agent_type.to_string(), to.to_string());
+    }
+    if let Some(it) = &request.version {
+        let to = parse_version(it)?;
+        note("version", agent.version.to_string(), to.to_string());
+    }
+    if let Some(it) = &request.owner {
+        let to: Owner = it.parse()?;
+        note("owner", agent.owner.to_string(), to.to_string());
+    }
+    if let Some(it) = &request.deployment_env {
+        let to: DeploymentEnv = it.parse()?;
+        note("env", agent.deployment_env.to_string(), to.to_string());
+    }
+    if let Some(it) = &request.capabilities {
+        let to = convert::capabilities(it.scopes.clone())?;
+        let from = joined(agent.capabilities.iter());
+        note("capabilities", from, joined(to.iter()));
+    }
+    if let Some(it) = &request.audiences {
+        let to = convert::audiences(it.resources.clone())?;
+        note("audiences", joined(&agent.audiences), joined(&to));
+    }
+    if let Some(it) = &request.metadata {
+        let to = convert::metadata(it.entries.clone())?;
+        let pairs =
+            |it: &Metadata| joined(it.iter().map(|(name, value)| format!("{name}={value}")));
+        note("metadata", pairs(&agent.metadata), pairs(&to));
+    }
+    Ok(changes)
+}
+
+fn joined(items: impl IntoIterator<Item = impl ToString>) -> String {
+    let items = items.into_iter().map(|it| it.to_string());
+    items.collect::<Vec<_>>().join(" ")
+}
+
+fn listed(text: &str) -> Cow<'_, str> {
+    if text.is_empty() {
+        Cow::Borrowed("none")
+    } else {
+        inert(text)
+    }
 }
 
 /// Shows the agent that a credential would be issued to.
@@ -156,6 +225,28 @@ pub(super) async fn rotation(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_dry_run_of_an_update_tells_what_each_field_would_become() {
+        let agent = crate::tui::an_agent();
+        let mut request = v1::UpdateAgentRequest {
+            owner: Some("team-\u{1b}b".to_owned()),
+            ..v1::UpdateAgentRequest::default()
+        };
+        assert!(changes(&agent, &request).is_err());
+        request.owner = Some("team-b".to_owned());
+        request.deployment_env = Some(agent.deployment_env.to_string());
+        request.audiences = Some(v1::Resources {
+            resources: vec!["https://mcp.example/".to_owned()],
+        });
+        assert_eq!(
+            changes(&agent, &request).unwrap(),
+            [
+                "owner: billing -> team-b",
+                "audiences: none -> https://mcp.example/"
+            ]
+        );
+    }
 
     #[test]
     fn a_dry_run_ends_as_the_thing_itself_would() {

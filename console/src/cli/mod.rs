@@ -20,6 +20,7 @@ mod prune;
 mod record;
 mod register_many;
 mod remembered;
+mod span;
 mod status;
 mod store;
 mod tail;

@@ -2,7 +2,7 @@
 
 use agentidp_shared::{Agent, Credential, CredentialStatus, Organization, ScheduledKey, Timestamp};
 
-use crate::client::{ListedAgent, LogKeyRange, ShownOrganization};
+use crate::client::{ListedAgent, LogKeyRange, ReviewedCredential, ShownOrganization};
 use crate::duration;
 use crate::text::thousands;
 
@@ -73,7 +73,7 @@ impl Record for LogKeyRange {
 }
 
 impl Record for Organization {
-    const HEADINGS: &'static [&'static str] = &["ID", "NAME", "STATUS", "TIER", "CREATED"];
+    const HEADINGS: &'static [&'static str] = &["ID", "NAME", "STATUS", "TIER", "HOLD", "CREATED"];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -81,6 +81,7 @@ impl Record for Organization {
             self.name.to_string(),
             self.status.to_string(),
             self.tier.to_string(),
+            if self.is_held { "held" } else { "-" }.to_owned(),
             moment(self.created_at),
         ]
     }
@@ -271,6 +272,42 @@ impl Record for Credential {
             fields.push(("jwk", key.jwk.clone()));
         }
         fields.push(("revision", self.revision.to_string()));
+        fields
+    }
+}
+
+impl Record for ReviewedCredential {
+    const HEADINGS: &'static [&'static str] = &[
+        "ID",
+        "AGENT",
+        "OWNER",
+        "STATUS",
+        "CREATED",
+        "EXPIRES",
+        "RETIRES",
+        "LAST USED",
+        "USES",
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        let credential = &self.credential;
+        vec![
+            credential.id.to_string(),
+            self.agent_email.clone(),
+            self.owner.clone(),
+            credential.status.to_string(),
+            moment(credential.created_at),
+            moment_or_dash(credential.expires_at),
+            moment_or_dash(credential.retires_at),
+            moment_or_dash(credential.last_used_at),
+            credential.use_count.to_string(),
+        ]
+    }
+
+    fn fields(&self) -> Vec<(&'static str, String)> {
+        let mut fields = self.credential.fields();
+        fields.push(("agent_email", self.agent_email.clone()));
+        fields.push(("owner", self.owner.clone()));
         fields
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::args::Watch;
+use crate::args::{Format, Watch};
 use crate::client::{
     Backup, BackupStatus, CheckpointStatus, Client, DaemonStatus, StoreStatus, Work,
 };
@@ -19,12 +19,29 @@ pub(super) async fn run(
     output: &mut Output<impl Write>,
 ) -> Result<(), Error> {
     let Some(interval) = args.watch else {
-        return output.one(&client.status().await?);
+        return output.one(&read(client, output.format()).await?);
     };
+    let format = output.format();
     watch::run(interval, Shape::One, client, output, async |client| {
-        Ok(Look::one(client.status().await?))
+        Ok(Look::one(read(client, format).await?))
     })
     .await
+}
+
+/// The daemon's state; for people, with the names of the organizations that they are limited to.
+async fn read(client: &Client, format: Format) -> Result<DaemonStatus, Error> {
+    let mut status = client.status().await?;
+    if format == Format::Table {
+        for id in status.caller.organizations.iter_mut().flatten() {
+            match client.organization(id.clone()).await {
+                Ok(organization) => *id = organization.name.to_string(),
+                // Its id says which it is, too.
+                Err(Error::Refused(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(status)
 }
 
 impl Watched for DaemonStatus {

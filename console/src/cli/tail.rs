@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::socket::SocketChoice;
 use crate::text::counted;
 
-use super::audit::{AuditLine, tell_missing};
+use super::audit::{AuditLine, Names, tell_missing};
 use super::output::Output;
 use super::tell;
 
@@ -30,6 +30,7 @@ pub(super) async fn run(
         filter,
         next: from,
         begins: from,
+        names: Names::default(),
         output,
     };
     tokio::select! {
@@ -46,6 +47,7 @@ struct Tail<'a, W> {
     next: Option<u64>,
     /// The first entry that was asked for, until there was one.
     begins: Option<u64>,
+    names: Names,
     output: &'a mut Output<W>,
 }
 
@@ -53,15 +55,15 @@ impl<W: Write> Tail<'_, W> {
     /// Ends when the output closes, or with what connecting again cannot help.
     async fn follow(mut self) -> Result<(), Error> {
         // That the daemon cannot be reached at first is an error; later it is waited for.
-        let mut stream = self.open().await?;
+        let (mut client, mut stream) = self.open().await?;
         self.heading()?;
         loop {
-            let Err(error) = self.print_all(&mut stream).await;
+            let Err(error) = self.print_all(&client, &mut stream).await;
             if !error.is_unreachable() {
                 return Err(error);
             }
             tell(&format!("{error}; waiting for it to come back"));
-            stream = self.open_again().await?;
+            (client, stream) = self.open_again().await?;
             match self.next {
                 Some(next) => tell(&format!("connected again, going on at {next}")),
                 None => tell("connected again"),
@@ -69,15 +71,14 @@ impl<W: Write> Tail<'_, W> {
         }
     }
 
-    async fn open(&self) -> Result<Streaming<v1::TailAuditResponse>, Error> {
+    async fn open(&self) -> Result<(Client, Streaming<v1::TailAuditResponse>), Error> {
+        let client = Client::connect(self.socket).await?;
         // Never skipped: whoever reads a pipe sets the pace.
-        Client::connect(self.socket)
-            .await?
-            .tail(self.next, self.filter.clone(), 0)
-            .await
+        let stream = client.tail(self.next, self.filter.clone(), 0).await?;
+        Ok((client, stream))
     }
 
-    async fn open_again(&self) -> Result<Streaming<v1::TailAuditResponse>, Error> {
+    async fn open_again(&self) -> Result<(Client, Streaming<v1::TailAuditResponse>), Error> {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
         loop {
             tokio::time::sleep(backoff.next_delay()).await;
@@ -90,6 +91,7 @@ impl<W: Write> Tail<'_, W> {
 
     async fn print_all(
         &mut self,
+        client: &Client,
         stream: &mut Streaming<v1::TailAuditResponse>,
     ) -> Result<std::convert::Infallible, Error> {
         loop {
@@ -104,7 +106,12 @@ impl<W: Write> Tail<'_, W> {
                     if self.filter == v1::AuditFilter::default() {
                         tell_missing(entry.seq.saturating_sub(begins));
                     }
-                    self.entry(&AuditLine::new(&entry))?;
+                    let mut line = [AuditLine::new(&entry)];
+                    if self.output.format() == Format::Table {
+                        self.names.add(client, &mut line).await?;
+                    }
+                    let [line] = line;
+                    self.entry(&line)?;
                     self.next = Some(next);
                 }
                 Some(Event::Gap(gap)) => {
@@ -176,6 +183,7 @@ mod tests {
             filter: v1::AuditFilter::default(),
             next: None,
             begins: None,
+            names: Names::default(),
             output: &mut output,
         });
         String::from_utf8(bytes).unwrap()

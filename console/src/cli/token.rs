@@ -43,6 +43,7 @@ async fn revoke(
     if args.dry.dry_run {
         return tell_of_revocation(which, &connect().await?, output).await;
     }
+    let is_one = which.file.is_some() || which.jti.is_some();
     let revoked = if which.file.is_some() || which.jti.is_some() {
         // Read before anything is asked: standard input is the token's then.
         let token = which.file.as_deref().map(read).transpose()?;
@@ -68,8 +69,16 @@ async fn revoke(
         connect().await?.revoke_issued_tokens(request).await?
     };
     output.one(&revoked)?;
+    let (what, them) = if is_one {
+        ("the token is revoked", "it until it expires")
+    } else {
+        (
+            "every token issued until now is revoked",
+            "them until they expire",
+        )
+    };
     tell(&format!(
-        "revoked (audit {}); resource servers that verify by JWKS alone accept it until it expires",
+        "{what} (audit {}); resource servers that verify by JWKS alone accept {them}",
         revoked.audit_seq
     ));
     Ok(())

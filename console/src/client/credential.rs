@@ -148,7 +148,7 @@ impl Client {
     }
 
     /// Lists credentials of all agents that somebody should look after: `expiring`,
-    /// `retiring_used` or `never_used`.
+    /// `retiring_used` or `never_used`. An expiring one ends `within` that time, or 7 days.
     ///
     /// # Errors
     ///
@@ -156,6 +156,7 @@ impl Client {
     pub async fn review_credentials(
         &self,
         kind: &str,
+        within: Option<Duration>,
         limit: u32,
         page_token: String,
     ) -> Result<Page<ReviewedCredential>, Error> {
@@ -163,7 +164,7 @@ impl Client {
             .credential_service()
             .review(call(v1::ReviewCredentialsRequest {
                 kind: kind.to_owned(),
-                within: None,
+                within: within.map(wire_duration),
                 limit,
                 page_token,
             }))

@@ -1,6 +1,7 @@
 //! What a typed line may go on with: the words of the command line, which are clap's, and the
 //! records that this console knows.
 
+use agentidp_shared::Action;
 use clap::{Arg, CommandFactory as _};
 
 use crate::agent_filter;
@@ -27,6 +28,8 @@ pub(crate) const OWN: &[&str] = &[
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     pub(crate) agents: Vec<String>,
+    pub(crate) owners: Vec<String>,
+    pub(crate) capabilities: Vec<String>,
     pub(crate) organizations: Vec<String>,
     pub(crate) credentials: Vec<String>,
     pub(crate) keys: Vec<String>,
@@ -200,6 +203,9 @@ fn values(arg: &Arg, known: &Known) -> Vec<String> {
         "org" | "organization" => known.organizations.clone(),
         "credential" => known.credentials.clone(),
         "kid" => known.keys.clone(),
+        "owner" => known.owners.clone(),
+        "capability" | "capabilities" => known.capabilities.clone(),
+        "action" => Action::ALL.iter().map(ToString::to_string).collect(),
         name => words_of(name).iter().map(ToString::to_string).collect(),
     }
 }
@@ -243,7 +249,10 @@ pub(crate) fn of_filter(line: &str, keys: &[&str], known: &Known) -> Completion 
     let from = line.len() - value.len();
     let all = match term.key.as_str() {
         "org" => known.organizations.clone(),
-        "agent" => known.agents.clone(),
+        "agent" | "email" => known.agents.clone(),
+        "owner" => known.owners.clone(),
+        "capability" => known.capabilities.clone(),
+        "action" => Action::ALL.iter().map(ToString::to_string).collect(),
         key => words_of(key).iter().map(ToString::to_string).collect(),
     };
     Completion::new(line, from, &value, all)
@@ -259,6 +268,8 @@ mod tests {
                 "scr-1@acme.example".to_owned(),
                 "scr-2@acme.example".to_owned(),
             ],
+            owners: vec!["billing".to_owned()],
+            capabilities: vec!["invoice:read".to_owned()],
             organizations: vec!["acme".to_owned()],
             ..Known::default()
         }
@@ -276,6 +287,11 @@ mod tests {
             (
                 "agent suspend --reason x scr-1",
                 "agent suspend --reason x scr-1@acme.example ",
+            ),
+            ("agent list --owner b", "agent list --owner billing "),
+            (
+                "audit list --action token.is",
+                "audit list --action token.issue ",
             ),
             ("status -o nd", "status -o ndjson "),
             ("statu", "status "),
@@ -307,6 +323,8 @@ mod tests {
             ("owner=x status!=arch", "owner=x status!=archived "),
             ("status=active,susp", "status=active,suspended "),
             ("org=a", "org=acme "),
+            ("owner=b", "owner=billing "),
+            ("capability=i", "capability=invoice:read "),
             ("e", "e"),
         ] {
             let completion = of_filter(line, agent_filter::KEYS, &known());

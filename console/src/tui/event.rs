@@ -65,6 +65,8 @@ pub(crate) enum NetEvent {
     Agent(Result<Box<ListedAgent>, String>),
     /// An agent with all that its screen shows.
     Detail(AgentId, Result<Box<DetailData>, String>),
+    /// Which agent the audit log's filter names, or why it names none.
+    Named(String, Result<AgentId, String>),
     /// What an agent got lately.
     Activity(AgentId, Result<AgentActivity, String>),
     /// Credentials that somebody should look after: which list, and a page of it.
@@ -255,6 +257,8 @@ pub(crate) enum Command {
     },
     Agent(AgentId),
     Detail(AgentId),
+    /// Which agent is of this id or e-mail.
+    Name(String),
     Activity(AgentId),
     Keys,
     Organizations,

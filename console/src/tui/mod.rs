@@ -34,6 +34,9 @@ mod words;
 #[cfg(test)]
 mod fixtures;
 
+#[cfg(test)]
+pub(crate) use self::fixtures::an_agent;
+
 use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::time::Duration;
@@ -49,6 +52,8 @@ use crate::clock;
 use crate::error::Error;
 use crate::secret_file::SecretFile;
 use crate::socket::SocketChoice;
+
+pub(crate) use self::stakes::read as read_stakes;
 
 use self::clipboard::Multiplexer;
 use self::connection::Connection;

@@ -61,6 +61,10 @@ async fn answer(client: &Client, command: Command, naming: &Naming) -> Option<Ne
             let detail = detail(client, id).await;
             NetEvent::Detail(id, detail.map(Box::new).map_err(sentence))
         }
+        Command::Name(name) => {
+            let agent = client.agent(name.clone()).await;
+            NetEvent::Named(name, agent.map(|agent| agent.id).map_err(sentence))
+        }
         Command::Activity(id) => {
             let activity = client.agent_activity(id.to_string()).await;
             NetEvent::Activity(id, activity.map_err(sentence))
@@ -75,7 +79,7 @@ async fn answer(client: &Client, command: Command, naming: &Naming) -> Option<Ne
             kind,
             token,
         } => {
-            let page = client.review_credentials(kind.word(), credentials::PAGE, token);
+            let page = client.review_credentials(kind.word(), None, credentials::PAGE, token);
             NetEvent::Credentials(ticket, page.await.map_err(sentence))
         }
         Command::Health => {
@@ -105,6 +109,7 @@ pub(super) fn failure(command: Command, why: String) -> Option<NetEvent> {
         },
         Command::Agent(_) => NetEvent::Agent(Err(why)),
         Command::Detail(id) => NetEvent::Detail(id, Err(why)),
+        Command::Name(name) => NetEvent::Named(name, Err(why)),
         Command::Activity(id) => NetEvent::Activity(id, Err(why)),
         Command::Keys => NetEvent::Keys(Err(why)),
         Command::Organizations => NetEvent::Organizations(Err(why)),

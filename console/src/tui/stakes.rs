@@ -18,7 +18,7 @@ const PAGE: u32 = 1_000;
 const PAGES: usize = 5;
 
 /// Reads what hangs on an agent's credentials.
-pub(super) async fn read(client: &Client, id: AgentId) -> Result<Stakes, Error> {
+pub(crate) async fn read(client: &Client, id: AgentId) -> Result<Stakes, Error> {
     let now = clock::now();
     let agent = client.agent(id.to_string()).await?;
     let credentials = client.credentials(id.to_string()).await?;

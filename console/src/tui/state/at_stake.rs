@@ -1,6 +1,9 @@
 //! What hangs on a change, told in the dialog that confirms it.
 
+use agentidp_shared::CredentialId;
+
 use crate::audit_text::short_id;
+use crate::tui::event::Stakes;
 
 use super::confirm::{Act, Confirm};
 
@@ -12,7 +15,17 @@ impl Confirm {
             Some(Err(why)) => return format!("What hangs on it is not known: {why}"),
             Some(Ok(stakes)) => stakes,
         };
-        let concerned = |id| self.credential().is_none_or(|it| it.id == id);
+        let credential = self.credential().map(|it| it.id);
+        stakes.sentence(credential, self.act != Act::RevokeCredentialTokens)
+    }
+}
+
+impl Stakes {
+    /// What hangs on the agent or, when it is given, on this credential of it alone, in a sentence or two;
+    /// with what could take the credential's place, if it ends.
+    pub(crate) fn sentence(&self, credential: Option<CredentialId>, ends: bool) -> String {
+        let stakes = self;
+        let concerned = |id| credential.is_none_or(|it| it == id);
         let more = if stakes.is_more { " or more" } else { "" };
         let by: Vec<_> = stakes
             .tokens
@@ -32,7 +45,7 @@ impl Confirm {
             1 => format!("1{more} live token"),
             _ => format!("{count}{more} live tokens"),
         };
-        if self.credential().is_none() && by.len() > 1 {
+        if credential.is_none() && by.len() > 1 {
             let by = by
                 .iter()
                 .map(|(id, count)| format!("{count} by {}", short_id(&id.to_string())));
@@ -57,10 +70,10 @@ impl Confirm {
             let rest = if addresses.len() > 2 { ", .." } else { "" };
             text.extend([format!(" ({}{rest}).", some.join(", "))]);
         }
-        if let Some(credential) = self.credential()
-            && self.act != Act::RevokeCredentialTokens
+        if let Some(credential) = credential
+            && ends
         {
-            let others = stakes.accepted.iter().filter(|id| **id != credential.id);
+            let others = stakes.accepted.iter().filter(|id| **id != credential);
             match others.count() {
                 0 => text.push_str(" No replacement exists."),
                 1 => text.push_str(" 1 other credential is accepted."),

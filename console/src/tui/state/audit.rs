@@ -1,17 +1,18 @@
 //! The end of the audit log, as far as this console keeps it.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use agentidp_proto::v1;
-use agentidp_shared::Entry;
+use agentidp_shared::{Action, AgentId, Entry, Outcome, Timestamp};
 
 use super::filter::Filter;
+use crate::when;
 
 /// How many rows are kept.
 pub(crate) const KEPT: usize = 2_000;
 
 /// The keys of the filter.
-pub(crate) const FILTER_KEYS: &[&str] = &["action", "outcome", "agent"];
+pub(crate) const FILTER_KEYS: &[&str] = &["action", "outcome", "agent", "since", "until"];
 
 /// One row of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +63,10 @@ pub(crate) struct Audit {
     /// Oldest first.
     rows: VecDeque<AuditRow>,
     pub(crate) filter: Filter,
+    /// What of the filter is about time: from then on, and before then.
+    span: (Option<Timestamp>, Option<Timestamp>),
+    /// The agents that the filter names, as far as the daemon has told which they are.
+    named: HashMap<String, AgentId>,
     /// The text that is looked for; empty: none.
     pub(crate) search: String,
     /// How many rows there were when it was frozen; none while it follows.
@@ -80,12 +85,55 @@ impl Audit {
         *self = Self {
             rows: rows.into(),
             filter: std::mem::take(&mut self.filter),
+            span: self.span,
+            named: std::mem::take(&mut self.named),
             search: std::mem::take(&mut self.search),
             ..Self::default()
         };
         while self.rows.len() > KEPT {
             self.rows.pop_front();
         }
+    }
+
+    /// Shows what `filter` lets through; refuses one that can let nothing through, and then changes
+    /// nothing. Gives the agents that it names: only the daemon knows which they are.
+    pub(crate) fn filter_by(
+        &mut self,
+        filter: Filter,
+        now: Timestamp,
+    ) -> Result<Vec<String>, String> {
+        let mut span = (None, None);
+        let mut names = Vec::new();
+        for term in &filter.pairs {
+            let (key, value) = (term.key.as_str(), term.value.as_str());
+            let told = |rule: &str| format!("{key} {rule}");
+            for value in value.split(',') {
+                let parsed = match key {
+                    "action" => value.parse::<Action>().map(|_| ()),
+                    "outcome" => value.parse::<Outcome>().map(|_| ()),
+                    _ => Ok(()),
+                };
+                parsed.map_err(|error| told(error.rule))?;
+            }
+            match key {
+                "since" | "until" if term.is_not => {
+                    return Err(told("can only be asked for with ="));
+                }
+                "since" => span.0 = Some(when::parse(value, now).map_err(|rule| told(&rule))?),
+                "until" => span.1 = Some(when::parse(value, now).map_err(|rule| told(&rule))?),
+                "agent" => names.extend(value.split(',').map(str::to_owned)),
+                _ => {}
+            }
+        }
+        self.filter = filter;
+        self.span = span;
+        self.named.clear();
+        Ok(names)
+    }
+
+    /// The daemon told which agent the filter names.
+    pub(crate) fn name(&mut self, name: String, id: AgentId) {
+        self.named.insert(name, id);
     }
 
     /// Takes in what the stream brought.
@@ -140,7 +188,7 @@ impl Audit {
             .iter()
             .take(self.frozen.unwrap_or(usize::MAX))
             .filter(|row| match row {
-                AuditRow::Entry(entry) => passes(&self.filter, entry, &name_agent),
+                AuditRow::Entry(entry) => self.passes(entry, &name_agent),
                 AuditRow::Gap { .. } => true,
             })
             .collect()
@@ -166,38 +214,46 @@ impl Audit {
     pub(crate) const fn is_frozen(&self) -> bool {
         self.frozen.is_some()
     }
-}
 
-fn passes(filter: &Filter, entry: &AuditEntry, name_agent: &impl Fn(&str) -> String) -> bool {
-    if filter.pairs.is_empty() && filter.words.is_empty() {
-        return true;
+    fn passes(&self, entry: &AuditEntry, name_agent: &impl Fn(&str) -> String) -> bool {
+        let filter = &self.filter;
+        if filter.pairs.is_empty() && filter.words.is_empty() {
+            return true;
+        }
+        let pairs = filter.pairs.iter().all(|term| {
+            let Some(entry) = &entry.entry else {
+                return false;
+            };
+            let mut values = term.value.split(',');
+            let is_so = match term.key.as_str() {
+                "action" => values.any(|it| entry.action.as_str() == it),
+                "outcome" => values.any(|it| entry.outcome.as_str() == it),
+                "since" => self.span.0.is_none_or(|since| entry.time >= since),
+                "until" => self.span.1.is_none_or(|until| entry.time < until),
+                _ => values.any(|it| self.concerns(entry, it, name_agent)),
+            };
+            is_so != term.is_not
+        });
+        pairs && filter.matches(&entry.json)
     }
-    let pairs = filter.pairs.iter().all(|term| {
-        let Some(entry) = &entry.entry else {
-            return false;
-        };
-        let value = term.value.as_str();
-        let is_so = match term.key.as_str() {
-            "action" => entry.action.as_str() == value,
-            "outcome" => entry.outcome.as_str() == value,
-            _ => concerns(entry, value, name_agent),
-        };
-        is_so != term.is_not
-    });
-    pairs && filter.matches(&entry.json)
-}
 
-fn concerns(entry: &Entry, agent: &str, name_agent: &impl Fn(&str) -> String) -> bool {
-    let ids = [
-        entry.agent_id.map(|id| id.to_string()),
-        entry.actor.id.clone(),
-        entry.target.as_ref().map(|target| target.id.clone()),
-    ];
-    entry.actor.name.as_deref() == Some(agent)
-        || ids
-            .iter()
-            .flatten()
-            .any(|id| id == agent || name_agent(id) == agent)
+    fn concerns(&self, entry: &Entry, agent: &str, name_agent: &impl Fn(&str) -> String) -> bool {
+        let is_named = self
+            .named
+            .get(agent)
+            .is_some_and(|id| entry.concerns_agent(*id));
+        let ids = [
+            entry.agent_id.map(|id| id.to_string()),
+            entry.actor.id.clone(),
+            entry.target.as_ref().map(|target| target.id.clone()),
+        ];
+        is_named
+            || entry.actor.name.as_deref() == Some(agent)
+            || ids
+                .iter()
+                .flatten()
+                .any(|id| id == agent || name_agent(id) == agent)
+    }
 }
 
 #[cfg(test)]

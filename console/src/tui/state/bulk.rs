@@ -160,6 +160,12 @@ impl Bulk {
         self.sums.matched.to_string()
     }
 
+    /// Whether something else than the count was typed.
+    pub(crate) fn is_mistyped(&self) -> bool {
+        let typed = self.typed.value().trim();
+        !typed.is_empty() && typed != self.count()
+    }
+
     /// Why it cannot be done yet; none when it can.
     pub(crate) fn why_locked(&self) -> Option<String> {
         match self.stage {

@@ -132,15 +132,34 @@ impl Confirm {
 
     /// The first field that keeps it locked; none when nothing that is typed does.
     pub(crate) fn missing(&self) -> Option<Field> {
-        self.act.fields().iter().copied().find(|field| match field {
+        let mut fields = self.act.fields().iter().copied();
+        fields.find(|field| self.is_missing(*field))
+    }
+
+    fn is_missing(&self, field: Field) -> bool {
+        match field {
             Field::Reason => self.reason.value().trim().is_empty(),
-            Field::Typed => self.typed.value() != self.ending(),
+            Field::Typed => self.typed.value().trim() != self.ending(),
             Field::Period => match self.parsed_period() {
                 Err(_) => true,
                 Ok(period) => period.is_none() && self.act == Act::Rotate,
             },
             Field::Cancel | Field::Go => false,
-        })
+        }
+    }
+
+    /// What is wrong with what was typed where the focus is; none when nothing was, or nothing is wrong.
+    pub(crate) fn wrong(&self) -> Option<String> {
+        match self.focus {
+            Field::Typed if !self.typed.value().is_empty() && self.is_missing(Field::Typed) => {
+                Some(format!("that is not {}: type it again", self.ending()))
+            }
+            Field::Period => match self.parsed_period() {
+                Err(rule) => Some(format!("the duration {rule}")),
+                Ok(_) => None,
+            },
+            _ => None,
+        }
     }
 
     /// Why it cannot be done yet; none when it can.

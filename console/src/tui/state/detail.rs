@@ -7,6 +7,7 @@ use agentidp_shared::{Agent, Credential, CredentialId, Timestamp};
 use crate::client::AgentActivity;
 use crate::tui::event::DetailData;
 
+use super::Screen;
 use super::audit::{AuditEntry, AuditRow};
 
 /// How many entries of the agent are kept.
@@ -18,6 +19,8 @@ const ACTIVITY_EVERY: Duration = Duration::from_secs(10);
 /// One agent with its credentials and what happened to it lately.
 #[derive(Debug)]
 pub(crate) struct Detail {
+    /// The list that it was opened from, and that one goes back to.
+    pub(crate) from: Screen,
     pub(crate) agent: Agent,
     /// None until they have come.
     pub(crate) credentials: Option<Vec<Credential>>,
@@ -48,6 +51,7 @@ impl Detail {
     /// The screen of an agent of which only the record is known.
     pub(crate) fn new(agent: Agent) -> Self {
         Self {
+            from: Screen::Agents,
             agent,
             credentials: None,
             entries: Vec::new(),

@@ -328,6 +328,16 @@ const HELP_MORE: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "Filter of the log",
+        &[
+            ("outcome=denied", "or success failed; several by commas"),
+            ("action=token.issue", "what was done or tried"),
+            ("agent=a@b.c", "whom it concerns, by e-mail or id"),
+            ("since=2h  until=02:40", "how long ago, or a time in UTC"),
+            ("word  !word", "in the entry as it is stored"),
+        ],
+    ),
+    (
         "Commands",
         &[
             (":q", "quit"),

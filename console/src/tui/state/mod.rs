@@ -27,7 +27,8 @@ use agentidp_shared::{AgentId, AgentStatus, CredentialId, Organization, Role, Ti
 use jiff::tz::TimeZone;
 use tui_input::Input;
 
-use crate::client::DaemonStatus;
+use crate::client::{DaemonStatus, MAX_PAGE};
+use crate::text::inert;
 
 use super::completion::{Completion, Known};
 use super::event::Change;
@@ -158,8 +159,19 @@ pub(crate) enum PromptKind {
 /// A sentence for the operator, about what was last done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Message {
-    pub(crate) is_error: bool,
+    pub(crate) tone: Tone,
     pub(crate) text: String,
+}
+
+/// How a sentence is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tone {
+    /// It was done.
+    Done,
+    /// Nothing was done, and nothing went wrong.
+    Neutral,
+    /// It went wrong.
+    Failed,
 }
 
 /// What the actions are to be done to.
@@ -319,6 +331,23 @@ impl State {
             .map_or_else(|| id.to_string(), |it| it.name.to_string())
     }
 
+    /// Why no organization is of this id or name; none when there is one, or they are not all known here.
+    pub(crate) fn why_no_organization(&self, text: &str) -> Option<String> {
+        let all = &self.organizations;
+        let is_known = |it: &Organization| it.name.as_str() == text || it.id.to_string() == text;
+        let may_be_more = all.is_empty() || all.len() >= MAX_PAGE as usize;
+        if may_be_more || all.iter().any(is_known) {
+            return None;
+        }
+        let names: Vec<_> = all.iter().take(8).map(|it| it.name.as_str()).collect();
+        let more = if all.len() > names.len() { ", .." } else { "" };
+        Some(format!(
+            "no organization {} that you may see: there are {}{more}",
+            inert(text),
+            names.join(", ")
+        ))
+    }
+
     /// The e-mail of an agent, or the end of its id while it is not known.
     pub(crate) fn agent_name(&self, id: &str) -> String {
         let known = id.parse().ok().and_then(|id: AgentId| {
@@ -335,12 +364,15 @@ impl State {
 
     /// The names of records that are known here, for whoever types one.
     pub(crate) fn known(&self) -> Known {
-        let agents = self.agents.loaded().map(|it| it.agent.email.to_string());
+        let loaded = || self.agents.loaded().map(|it| &it.agent);
+        let capabilities = loaded().flat_map(|it| it.capabilities.iter());
         let organizations = self.organizations.iter().map(|it| it.name.to_string());
         let of_detail = self.detail.iter().flat_map(|it| &it.credentials).flatten();
         let keys = self.keys.rows.iter().flatten();
         Known {
-            agents: agents.collect(),
+            agents: loaded().map(|it| it.email.to_string()).collect(),
+            owners: loaded().map(|it| it.owner.to_string()).collect(),
+            capabilities: capabilities.map(ToString::to_string).collect(),
             organizations: organizations.collect(),
             credentials: of_detail.map(|it| it.id.to_string()).collect(),
             keys: keys.map(|it| it.key.kid.clone()).collect(),
@@ -359,19 +391,22 @@ impl State {
         }
     }
 
-    /// Says something to the operator.
+    /// Says what was done.
     pub(crate) fn say(&mut self, text: impl Into<String>) {
-        self.message = Some(Message {
-            is_error: false,
-            text: text.into(),
-        });
+        self.tell(Tone::Done, text.into());
+    }
+
+    /// Says something about which nothing was done: it must not look like success.
+    pub(crate) fn remark(&mut self, text: impl Into<String>) {
+        self.tell(Tone::Neutral, text.into());
     }
 
     /// Says what went wrong.
     pub(crate) fn complain(&mut self, text: impl Into<String>) {
-        self.message = Some(Message {
-            is_error: true,
-            text: text.into(),
-        });
+        self.tell(Tone::Failed, text.into());
+    }
+
+    fn tell(&mut self, tone: Tone, text: String) {
+        self.message = Some(Message { tone, text });
     }
 }

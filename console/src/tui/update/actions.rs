@@ -171,7 +171,7 @@ pub(super) fn open_menu(state: &mut State) {
     state.menu = Some(if is_marked { Menu::Marked } else { Menu::One });
     if menu(state).is_empty() {
         state.menu = None;
-        state.say("nothing is selected");
+        state.remark("nothing is selected");
     }
 }
 
@@ -261,7 +261,7 @@ fn subject(state: &State, act: Act) -> Option<Subject> {
 /// Takes back the last suspend or resume.
 pub(super) fn undo(state: &mut State) -> Vec<Effect> {
     let Some(undo) = state.undo.take() else {
-        state.say("nothing to undo");
+        state.remark("nothing to undo");
         return Vec::new();
     };
     if let Some(why_not) = state.why_read_only() {
@@ -274,7 +274,7 @@ pub(super) fn undo(state: &mut State) -> Vec<Effect> {
         _ => "undo of a suspend",
     };
     if let [agent] = undo.agents.as_slice() {
-        state.say(format!("undoing the change of {}", agent.email));
+        state.remark(format!("undoing the change of {}", agent.email));
         let line = transition(undo.transition, &agent.email, agent.revision, reason);
         let change = Change::Transition {
             transition: undo.transition,
@@ -287,7 +287,7 @@ pub(super) fn undo(state: &mut State) -> Vec<Effect> {
         state.log.begin(state.now, asked, vec![line]);
         return vec![Effect::Send(Command::Change(change))];
     }
-    state.say(format!(
+    state.remark(format!(
         "undoing the change of {}",
         counted(undo.agents.len() as u64, "agent")
     ));

@@ -2,6 +2,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+use super::actions;
 use crate::text::{counted, thousands};
 use crate::tui::event::{Command, Effect};
 use crate::tui::input;
@@ -38,6 +39,15 @@ pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
     if key.code == KeyCode::Esc || (control && key.code == KeyCode::Char('c')) {
         return leave(state);
     }
+    // It is offered for seconds, and stands on the screen below.
+    if bulk.stage == Stage::Over && key.code == KeyCode::Char('U') {
+        if state.undo.is_some() {
+            state.dialog = None;
+            return actions::undo(state);
+        }
+        bulk.note = Some("nothing to undo, or not any more".to_owned());
+        return Vec::new();
+    }
     bulk.note = None;
     let on_button = matches!(bulk.focus, Field::Cancel | Field::Go);
     match key.code {
@@ -57,6 +67,10 @@ pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
             Field::Go => return go(state, why_read_only),
             // As in the dialog of one: what is complete is a key away from being done.
             _ if bulk.why_locked().is_none() => bulk.focus = Field::Go,
+            // As there, too: whoever mistypes goes on typing.
+            Field::Typed if bulk.is_mistyped() => {
+                bulk.note = Some(format!("that is not {}: type it again", bulk.count()));
+            }
             _ => bulk.turn(true),
         },
         _ => {
@@ -81,12 +95,12 @@ fn leave(state: &mut State) -> Vec<Effect> {
         }
         Stage::Counting => {
             state.dialog = None;
-            state.say("nothing was done");
+            state.remark("nothing was done");
             vec![Effect::Send(Command::StopBulk)]
         }
         Stage::Deciding => {
             state.dialog = None;
-            state.say("nothing was done");
+            state.remark("nothing was done");
             Vec::new()
         }
         Stage::Stopping | Stage::Over => {

@@ -18,7 +18,7 @@ const HISTORY: usize = 200;
 const READING: &[(&str, &[&str])] = &[
     ("org", &["list", "show"]),
     ("agent", &["list", "show"]),
-    ("credential", &["list", "show"]),
+    ("credential", &["list", "review", "show"]),
     ("token", &["inspect"]),
     (
         "audit",
@@ -119,7 +119,7 @@ fn start(state: &mut State, text: &str) -> Vec<Effect> {
     state
         .log
         .begin(state.now, AnswerTo::Run(state.runs), vec![line.clone()]);
-    state.say(format!("{line}: ^c ends it"));
+    state.remark(format!("{line}: ^c ends it"));
     state.running = Some((state.runs, line));
     vec![Effect::Run(state.runs, words)]
 }

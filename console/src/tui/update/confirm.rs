@@ -44,7 +44,11 @@ pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
             Field::Go => return go(state, why_not),
             // The end of the id is typed: that is no accident, and the button takes one key more.
             Field::Typed if confirm.why_locked().is_none() => confirm.focus = Field::Go,
-            _ => confirm.turn(true),
+            // Whoever mistypes goes on typing: the next key must not land on a button.
+            _ => match confirm.wrong() {
+                Some(why) => confirm.note = Some(why),
+                None => confirm.turn(true),
+            },
         },
         KeyCode::Char('n') if on_button && !control => cancel(state),
         KeyCode::Char('y') if on_button && !control => {
@@ -73,9 +77,9 @@ fn cancel(state: &mut State) {
         matches!(&state.dialog, Some(Dialog::Confirm(confirm)) if confirm.sent.is_some());
     state.dialog = None;
     if was_sent {
-        state.say("asked for already: the answer will stand here");
+        state.remark("asked for already: the answer will stand here");
     } else {
-        state.say("nothing was done");
+        state.remark("nothing was done");
     }
 }
 

@@ -209,7 +209,7 @@ fn perform(state: &mut State, deed: Deed) -> Vec<Effect> {
         Deed::CommandLog => command::show_log(state),
         Deed::Back => back(state),
         Deed::Cancel if state.running.is_some() => return command::stop(state),
-        Deed::Cancel => state.say(":q quits, esc goes back"),
+        Deed::Cancel => state.remark(":q quits, esc goes back"),
         Deed::Redraw => return vec![Effect::Redraw],
         Deed::Stop => return vec![Effect::Stop],
         Deed::Undo => return actions::undo(state),
@@ -220,9 +220,9 @@ fn perform(state: &mut State, deed: Deed) -> Vec<Effect> {
         }
         Deed::Time => {
             state.times = state.times.next();
-            state.say(format!("times: {}", state.times.word()));
+            state.remark(format!("times: {}", state.times.word()));
         }
-        Deed::Search => ask_for(state, PromptKind::Search, state.audit.search.clone()),
+        Deed::Search => ask_for(state, PromptKind::Search, String::new()),
         Deed::NextMatch => search::go(state, true),
         Deed::MatchBefore => search::go(state, false),
         Deed::Export => {
@@ -267,7 +267,7 @@ fn ask_for(state: &mut State, kind: PromptKind, text: String) {
     });
 }
 
-/// One step back: a message, then a filter, then the screen. Never out of the console.
+/// One step back: a message, then a search, a filter, and then the screen. Never out of the console.
 fn back(state: &mut State) {
     if state.message.take().is_some() {
         return;
@@ -277,10 +277,12 @@ fn back(state: &mut State) {
         Screen::Agents if !state.agents.filter.text.is_empty() => {
             state.restart_agents(super::state::filter::Filter::default());
         }
-        Screen::Audit if !state.audit.filter.text.is_empty() => {
-            state.audit.filter = super::state::filter::Filter::default();
+        Screen::Audit if !state.audit.search.is_empty() => state.audit.search.clear(),
+        Screen::Audit if !state.audit.filter.text.is_empty() => prompt::filter_nothing(state),
+        Screen::Agents => state.remark(":q quits"),
+        Screen::Detail => {
+            state.screen = state.detail.as_ref().map_or(Screen::Agents, |it| it.from);
         }
-        Screen::Agents => state.say(":q quits"),
         _ => state.screen = Screen::Agents,
     }
 }

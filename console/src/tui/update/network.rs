@@ -48,6 +48,10 @@ pub(super) fn take_in(state: &mut State, event: NetEvent) -> Vec<Effect> {
             state.agents.settle(height);
         }
         NetEvent::Detail(id, result) => return detail(state, id, result),
+        NetEvent::Named(name, Ok(id)) => state.audit.name(name, id),
+        NetEvent::Named(name, Err(why)) => {
+            state.complain(format!("agent={name}: {why}"));
+        }
         NetEvent::Activity(id, result) => {
             let detail = state.detail.as_mut().filter(|it| it.agent.id == id);
             // What could not be read stays as it was, and is asked for again.
@@ -102,6 +106,7 @@ fn detail(state: &mut State, id: AgentId, result: Result<Box<DetailData>, String
         match &result {
             Ok(data) => {
                 let mut detail = Detail::new(data.agent.clone());
+                detail.from = Screen::Credentials;
                 detail.selected = Some(credential);
                 state.detail = Some(detail);
                 state.screen = Screen::Detail;

@@ -4,7 +4,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use tui_input::Input;
 
 use super::{command, search};
-use crate::tui::event::Effect;
+use crate::tui::event::{Command, Effect};
 use crate::tui::state::filter::Filter;
 use crate::tui::state::{PromptKind, Screen, State, agents, audit};
 use crate::tui::{completion, input};
@@ -41,7 +41,7 @@ pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
     state.prompt = None;
     match kind {
         PromptKind::Command => return command::perform(state, &text),
-        PromptKind::Filter => filter(state, &text),
+        PromptKind::Filter => return filter(state, &text),
         PromptKind::Search => search::begin(state, &text),
         PromptKind::Export if text.is_empty() => {}
         PromptKind::Export => return search::export(state, &text),
@@ -97,21 +97,48 @@ fn recall(state: &mut State, is_older: bool) {
     prompt.recalled = to.filter(|_| line.is_some()).map(|to| (to, typed));
 }
 
-fn filter(state: &mut State, text: &str) {
-    let is_audit = state.screen == Screen::Audit;
-    let keys = if is_audit {
-        audit::FILTER_KEYS
-    } else {
-        agents::FILTER_KEYS
-    };
-    let filter = match Filter::parse(text, keys) {
-        Ok(filter) => filter,
-        Err(rule) => return state.complain(rule),
-    };
+/// Lets everything in the log through.
+pub(super) fn filter_nothing(state: &mut State) {
+    // An empty filter breaks no rule and names no agent.
+    let _ = state.audit.filter_by(Filter::default(), state.now);
+}
+
+/// The log is filtered here, and only the daemon knows whom the filter names.
+fn filter_log(state: &mut State, text: &str) -> Vec<Effect> {
+    let now = state.now;
+    let filtered = Filter::parse(text, audit::FILTER_KEYS)
+        .and_then(|filter| state.audit.filter_by(filter, now));
+    match filtered {
+        Ok(names) => {
+            state.message = None;
+            let ask = |name| Effect::Send(Command::Name(name));
+            names.into_iter().map(ask).collect()
+        }
+        Err(rule) => {
+            state.complain(rule);
+            Vec::new()
+        }
+    }
+}
+
+fn filter(state: &mut State, text: &str) -> Vec<Effect> {
+    if state.screen == Screen::Audit {
+        return filter_log(state, text);
+    }
+    match Filter::parse(text, agents::FILTER_KEYS) {
+        Ok(filter) => filter_agents(state, filter),
+        Err(rule) => state.complain(rule),
+    }
+    Vec::new()
+}
+
+fn filter_agents(state: &mut State, filter: Filter) {
+    let org = filter.pairs.iter().find(|it| it.key == "org");
+    if let Some(why) = org.and_then(|it| state.why_no_organization(&it.value)) {
+        return state.complain(why);
+    }
     state.message = None;
-    if is_audit {
-        state.audit.filter = filter;
-    } else if filter.pairs == state.agents.filter.pairs {
+    if filter.pairs == state.agents.filter.pairs {
         // Only the words changed, and they are matched here.
         state.agents.filter = filter;
         let height = state.list_height();

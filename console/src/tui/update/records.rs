@@ -35,7 +35,7 @@ pub(super) fn copy(state: &mut State) -> Vec<Effect> {
         Screen::Health | Screen::Approvals => None,
     };
     let Some(text) = text else {
-        state.say("nothing is selected");
+        state.remark("nothing is selected");
         return Vec::new();
     };
     vec![Effect::Copy(text.into())]
@@ -71,7 +71,7 @@ pub(super) fn show(state: &mut State) {
         Some((title, json)) => {
             state.dialog = Some(Dialog::Reader(Box::new(Reader::json(title, &json))));
         }
-        None => state.say("nothing is selected"),
+        None => state.remark("nothing is selected"),
     }
 }
 

@@ -8,19 +8,20 @@ use crate::tui::state::audit::AuditRow;
 
 use super::lists;
 
-/// Looks for `text`, upwards from the newest.
+/// Looks for `text`, upwards from the cursor; for nothing new, goes on with what was looked for.
 pub(super) fn begin(state: &mut State, text: &str) {
-    text.clone_into(&mut state.audit.search);
-    if !text.is_empty() {
-        lists::freeze(state);
-        find(state, false, true);
+    if text.is_empty() {
+        return go(state, false);
     }
+    text.clone_into(&mut state.audit.search);
+    lists::freeze(state);
+    find(state, false, true);
 }
 
 /// Goes to the next entry that has the text, or to the one before.
 pub(super) fn go(state: &mut State, is_down: bool) {
     if state.audit.search.is_empty() {
-        return state.say("nothing to look for: s says what");
+        return state.remark("nothing to look for: s says what");
     }
     lists::freeze(state);
     find(state, is_down, false);
@@ -49,7 +50,7 @@ fn find(state: &mut State, is_down: bool, is_here_too: bool) {
     let Some(seq) = found.map(AuditRow::seq) else {
         let way = if is_down { "below" } else { "above" };
         let text = state.audit.search.clone();
-        return state.say(format!("no entry {way} has {text}"));
+        return state.remark(format!("no entry {way} has {text}"));
     };
     state.message = None;
     lists::show_entry(state, seq);

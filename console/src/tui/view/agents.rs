@@ -70,7 +70,9 @@ fn empty(state: &State) -> &'static str {
     match &state.link {
         Link::Connecting(None) => "connecting",
         Link::Connecting(Some(_)) => "not connected: trying again, for ever",
-        _ if state.agents.failed.is_some() => "the agents could not be read: ^r tries again",
+        _ if state.agents.failed.is_some() => {
+            "the agents could not be read: ^r tries again, / another filter"
+        }
         _ if state.agents.loading.is_some() => "loading",
         _ if !state.agents.filter.words.is_empty() => "no agent of those loaded matches",
         _ if !state.agents.filter.pairs.is_empty() => "no agent passes the filter",

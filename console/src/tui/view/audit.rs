@@ -1,6 +1,6 @@
 //! The Audit screen.
 
-use agentidp_shared::Outcome;
+use agentidp_shared::{OrganizationId, Outcome};
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
@@ -95,7 +95,12 @@ pub(super) fn entry(
         _ => name,
     };
     let actor = brief(actor(entry));
-    let details = details_with(entry, |id| brief(state.agent_name(id)));
+    let name_organization = |id: &str| {
+        let id: OrganizationId = id.parse().ok()?;
+        Some(state.organization(id))
+    };
+    let name_agent = |id: &str| brief(state.agent_name(id));
+    let details = details_with(entry, name_agent, name_organization);
     let mut action_width = 19;
     let mut actor_width = match &organization {
         _ if is_wide => 36,

@@ -5,7 +5,7 @@ use ratatui::style::Style;
 
 use crate::text::{counted, fit, it_or_them, thousands, wrap};
 use crate::tui::state::bulk::{Bulk, Many, Stage};
-use crate::tui::state::confirm::Field;
+use crate::tui::state::confirm::{Field, Tier};
 use crate::tui::style::{faint, focus, heading};
 
 use super::canvas::{Canvas, cells};
@@ -153,6 +153,7 @@ fn inputs(bulk: &Bulk, canvas: &mut Canvas<'_>, place: Rect, y: &mut u16) -> Opt
 fn buttons(bulk: &Bulk, canvas: &mut Canvas<'_>, inner: Rect, y: u16) {
     let hint = match bulk.stage {
         Stage::Working => "esc stop: what was done stays",
+        Stage::Over if bulk.act.tier() == Tier::Reversible => "enter close   U undo",
         Stage::Stopping | Stage::Over => "enter close",
         _ if bulk.focus == Field::Cancel => "tab next   enter cancel   esc cancel",
         _ if bulk.focus == Field::Go => "tab next   enter go on   esc cancel",

@@ -7,7 +7,7 @@ use ratatui::style::Style;
 use crate::duration;
 use crate::text::{counted, fit, inert, thousands, width, wrap};
 use crate::tui::completion::Completion;
-use crate::tui::state::{Link, PromptKind, Screen, State};
+use crate::tui::state::{Link, PromptKind, Screen, State, Tone};
 use crate::tui::style::{faint, focus, heading};
 
 use super::canvas::{Canvas, cells};
@@ -250,10 +250,14 @@ fn message(state: &State, canvas: &mut Canvas<'_>, y: u16) {
         end = end.saturating_sub(cells(width(&text)) + 2);
     }
     let (word, text, style) = match (&state.message, &state.link) {
-        (Some(message), _) if message.is_error => {
-            ("!!", message.text.as_str(), canvas.palette.bad())
+        (Some(message), _) => {
+            let (word, style) = match message.tone {
+                Tone::Done => ("ok", canvas.palette.good()),
+                Tone::Neutral => ("--", faint()),
+                Tone::Failed => ("!!", canvas.palette.bad()),
+            };
+            (word, message.text.as_str(), style)
         }
-        (Some(message), _) => ("ok", message.text.as_str(), canvas.palette.good()),
         (None, Link::Stale(_, why) | Link::Connecting(Some(why))) => {
             ("!!", why.as_str(), canvas.palette.bad())
         }

@@ -8,6 +8,7 @@ use crate::audit_text::short_id;
 use crate::client::HOURS;
 use crate::duration;
 use crate::text::thousands;
+use crate::tui::state::Screen;
 use crate::tui::state::State;
 use crate::tui::state::detail::{Detail, Tab};
 use crate::tui::state::times::Times;
@@ -54,7 +55,11 @@ pub(super) fn crumbs(detail: &Detail, canvas: &mut Canvas<'_>) {
     };
     let end = canvas.area().width.saturating_sub(1);
     canvas.right(end, 1, tabs, heading());
-    let x = canvas.text(1, 1, "Agents > ", Style::new());
+    let from = match detail.from {
+        Screen::Credentials => "Credentials > ",
+        _ => "Agents > ",
+    };
+    let x = canvas.text(1, 1, from, Style::new());
     let room = end.saturating_sub(cells(tabs.len()) + 1 + x);
     canvas.clipped(x, 1, detail.agent.email.as_str(), room, heading());
 }

@@ -65,6 +65,10 @@ fn a_credential_leads_to_its_agent() {
     assert_eq!(world.state.screen, Screen::Detail);
     let detail = world.state.detail.as_ref().unwrap();
     assert_eq!(detail.credential().unwrap().id, credential_id(2));
+    // And back to where one was.
+    world.key("esc");
+    assert_eq!(world.state.screen, Screen::Credentials);
+    assert_eq!(world.state.credentials.selected, Some(credential_id(2)));
 }
 
 #[test]

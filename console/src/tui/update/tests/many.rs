@@ -4,6 +4,7 @@ use agentidp_shared::agent::Transition;
 
 use crate::tui::event::{BulkOrder, Command, Effect, Event, NetEvent};
 use crate::tui::fixtures::{World, agent_id, agents, sums};
+use crate::tui::state::Tone;
 use crate::tui::state::bulk::{Many, Stage, Sums};
 use crate::tui::state::dialog::Dialog;
 use crate::tui::state::marks::Pinned;
@@ -424,7 +425,7 @@ fn what_an_undo_of_many_could_not_take_back_is_said() {
     }]);
     world.bulk(sums, Some(Ok(())));
     let message = world.state.message.as_ref().unwrap();
-    assert!(message.is_error);
+    assert_eq!(message.tone, Tone::Failed);
     assert_eq!(
         message.text,
         "1 of 2 agents are as they were, 1 refused: poster@acme.example: it was changed since"
