@@ -298,7 +298,7 @@ fn what_a_filter_suspended_is_taken_back_and_what_was_so_before_stays_so() {
     console.press("\r");
     console.wait_for("U resume 2 agents");
     console.press("U");
-    console.wait_for("undone for 2 agents");
+    console.wait_for("2 agents are as they were");
     console.wait_until("the agents as before", |screen| {
         screen.matches("* active").count() == 2 && screen.matches("~ suspended").count() == 1
     });
