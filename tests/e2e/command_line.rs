@@ -326,7 +326,10 @@ fn credentials_of_all_agents_that_somebody_should_look_after_are_listed() {
         let ids = list.iter().map(|it| it["id"].as_str().unwrap().to_owned());
         ids.collect::<Vec<_>>()
     };
-    assert_eq!(review("never-used"), [never.credential.clone()]);
+    assert_eq!(
+        review("never-used"),
+        std::slice::from_ref(&never.credential)
+    );
     let table = cli.run(&["credential", "review", "never-used"]).ok();
     assert!(table.stdout().contains("never@acme.example"));
     let soon = ["--expires-in", "20d"];
