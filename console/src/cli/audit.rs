@@ -76,13 +76,17 @@ pub(super) async fn run(
         }
         AuditCommand::Checkpoint => {
             let note = Client::connect(socket).await?.audit_checkpoint().await?;
-            output.text(&note).and_then(|()| output.flush())
+            output
+                .text(&inert_lines(&note))
+                .and_then(|()| output.flush())
         }
         AuditCommand::Prove { seq, out } => {
             let proof = Client::connect(socket).await?.audit_proof(seq).await?;
             match out {
                 Some(path) => export::write_new(&path, proof.as_bytes()),
-                None => output.text(&proof).and_then(|()| output.flush()),
+                None => output
+                    .text(&inert_lines(&proof))
+                    .and_then(|()| output.flush()),
             }
         }
         AuditCommand::Export {
@@ -118,6 +122,13 @@ pub(super) async fn run(
             online::run(&Client::connect(socket).await?, asked, output).await
         }
     }
+}
+
+/// A text of many lines, each made inert. A proof's own names are not: it is printed as it is, whatever it is
+/// printed to.
+fn inert_lines(text: &str) -> String {
+    let lines: Vec<_> = text.split('\n').map(inert).collect();
+    lines.join("\n")
 }
 
 async fn show(seq: u64, client: &Client, output: &mut Output<impl Write>) -> Result<(), Error> {
@@ -424,6 +435,17 @@ mod tests {
         let json = r#"{"v":9,"seq":8,"new":"\u001b"}"#;
         let text = printed(Format::Table, |tail| tail.entry(&line(json)).unwrap());
         assert_eq!(text.trim_end(), json);
+    }
+
+    #[test]
+    fn a_text_of_many_lines_is_printed_as_it_is_but_for_what_a_terminal_would_obey() {
+        let proof = "c2sp.org/tlog-proof@v1\nindex 8\n\nid.example/log\n9\n";
+        assert_eq!(inert_lines(proof), proof);
+        let hostile = inert_lines("extra \u{1b}]0;pwn\u{7}\nid.example\u{202e}\n");
+        assert!(
+            hostile.lines().count() == 2 && hostile.is_ascii() && !hostile.contains('\u{1b}'),
+            "{hostile}"
+        );
     }
 
     #[test]
