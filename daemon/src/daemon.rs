@@ -26,7 +26,7 @@ use crate::scrape;
 use crate::service::log::{self, Handover};
 use crate::service::retention::Retention;
 use crate::service::tier::TierLimits;
-use crate::service::{Service, Settings, Tiers, init, time_of};
+use crate::service::{Service, Settings, Tiers, grace, init, time_of};
 use crate::sink::{Checkpoints, Sink};
 use crate::store::durable::{JournaledStore, OpenError, StoreOptions};
 use crate::store::{Commit, Store};
@@ -212,10 +212,11 @@ pub(crate) fn rotate_log_key(
 ) -> anyhow::Result<Handover> {
     let sealer = sealer(config)?;
     let store = JournaledStore::open(&options(config))?;
-    let now = time_of(&store, Arc::new(System::default()))?.now();
-    let mut entry = Entry::new(now, actor, Action::KeyRotate, Outcome::Success);
-    entry.reason = Some(reason);
+    let time = time_of(&store, Arc::new(System::default()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    runtime.block_on(grace::note_leap(&store, &time))?;
+    let mut entry = Entry::new(time.now(), actor, Action::KeyRotate, Outcome::Success);
+    entry.reason = Some(reason);
     let source = System::default();
     let rotated = runtime.block_on(log::rotate(&store, &sealer, &source, entry, overlap));
     store.shutdown();
@@ -454,6 +455,10 @@ async fn tick(service: Arc<Service>, stopping: CancellationToken) -> anyhow::Res
             () = stopping.cancelled() => return Ok(()),
         }
         service.watch_clock();
+        service.watch_turns();
+        if let Err(error) = service.watch_leaps().await {
+            tracing::error!(%error, "that time went on at once could not be put into the audit log; it is tried again");
+        }
         service.flush_denials(false);
         service.flush_reads(false);
         service.prune_limits();

@@ -13,13 +13,14 @@ use tonic::body::Body;
 use tower::{Layer, Service as TowerService};
 use tracing::Instrument as _;
 
+use super::asked::Asked;
 use super::door::Calling;
 use super::error::status;
 use super::measure;
 use super::peer::Peer;
 use super::policy::{Operators, Rule, Standing, rule_of};
 use super::presence::Unanswered;
-use crate::sending::Sending;
+use crate::sending::{Flowing, Sending};
 use crate::service::{Caller, IdempotencyKey, Reach, Service, ServiceError};
 use crate::shares::{Share, Shares};
 
@@ -50,11 +51,13 @@ impl AccessLayer {
         }
     }
 
-    /// A place among the calls under way; admins have the last quarter to themselves.
+    /// A place among the calls under way, or an entry that there is none; admins have the last quarter to themselves.
     fn begin(
         &self,
         peer: &Arc<Peer>,
         standing: &Standing,
+        caller: &Caller,
+        action: Action,
     ) -> Result<(Share<u32>, Calling), ServiceError> {
         let most = match standing.role {
             Role::Admin => CALLS,
@@ -62,23 +65,41 @@ impl AccessLayer {
         };
         let share = self.calls.take_within(most, peer.uid, 1).ok_or_else(|| {
             let message = "too many calls are under way: take the answers of those, or end them";
-            ServiceError::new(Code::Overloaded, message)
+            let error = ServiceError::new(Code::Overloaded, message);
+            let came_to = (Outcome::Failed, error.code);
+            self.service.deny_operator(caller, action, came_to, None);
+            error
         })?;
         Ok((share, peer.calls.begin()))
     }
 
-    /// Lets the call through as `caller`, or says why not.
-    fn admit(
+    /// Lets the call through as `caller`, or gives what refuses it.
+    fn check(
         &self,
         path: &str,
         standing: Option<&Standing>,
         caller: &Caller,
-    ) -> Result<(), ServiceError> {
+        asked: Option<&Asked>,
+    ) -> Result<(), Box<Refused>> {
+        Self::admit(path, standing, caller).map_err(|(action, error)| {
+            Box::new(Refused {
+                service: Arc::clone(&self.service),
+                caller: caller.clone(),
+                action,
+                error,
+                asked: asked.cloned(),
+            })
+        })
+    }
+
+    /// Lets the call through as `caller`, or says why not, and what it is in the log.
+    fn admit(
+        path: &str,
+        standing: Option<&Standing>,
+        caller: &Caller,
+    ) -> Result<(), (Action, ServiceError)> {
         let refuse = |action, message: String| {
-            let error = ServiceError::new(Code::PermissionDenied, message);
-            self.service
-                .deny_operator(caller, action, Outcome::Denied, error.code);
-            Err(error)
+            Err((action, ServiceError::new(Code::PermissionDenied, message)))
         };
         let name = caller
             .actor
@@ -127,6 +148,18 @@ impl<S> Layer<S> for AccessLayer {
     }
 }
 
+/// The body of an answer, which holds the call's place, and is given up with its connection when its client
+/// does not take it.
+fn until_taken(body: Body, held: Option<(Share<u32>, Calling)>) -> Body {
+    match held {
+        Some(held) => {
+            let untaken = held.1.untaken();
+            Body::new(Sending::new(Flowing::new(body, untaken), held))
+        }
+        None => body,
+    }
+}
+
 /// The code of an answer that is an error. One that does not come from the service, such as that a
 /// message could not be read, has none of its own.
 fn code_of(response: &Response<Body>) -> Option<Code> {
@@ -145,6 +178,7 @@ struct Attempt {
     path: String,
     is_read: bool,
     is_answered: bool,
+    asked: Option<Asked>,
     /// What the connection has of it.
     _unanswered: Option<Unanswered>,
 }
@@ -162,8 +196,38 @@ impl Attempt {
     }
 
     fn failed(&self, code: Code) {
+        let about = self.asked.as_ref().and_then(Asked::about);
+        let came_to = (code.outcome(), code);
         self.service
-            .deny_operator(&self.caller, self.action, code.outcome(), code);
+            .deny_operator(&self.caller, self.action, came_to, about);
+    }
+}
+
+/// A call that goes no further. It is in the log though its caller goes away before the rest of it is read.
+struct Refused {
+    service: Arc<Service>,
+    caller: Caller,
+    action: Action,
+    error: ServiceError,
+    asked: Option<Asked>,
+}
+
+impl Refused {
+    /// Reads what was asked for, if that is of use, and says no.
+    async fn answer(&self, body: Body) -> Response<Body> {
+        if let Some(asked) = &self.asked {
+            asked.read(body).await;
+        }
+        status(&self.error).into_http()
+    }
+}
+
+impl Drop for Refused {
+    fn drop(&mut self) {
+        let about = self.asked.as_ref().and_then(Asked::about);
+        let came_to = (Outcome::Denied, self.error.code);
+        self.service
+            .deny_operator(&self.caller, self.action, came_to, about);
     }
 }
 
@@ -183,11 +247,10 @@ pub(super) struct Access<S> {
     gate: AccessLayer,
 }
 
-impl<S, B> TowerService<Request<B>> for Access<S>
+impl<S> TowerService<Request<Body>> for Access<S>
 where
-    S: TowerService<Request<B>, Response = Response<Body>> + Clone + Send + 'static,
+    S: TowerService<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
     S::Future: Send,
-    B: Send + 'static,
 {
     type Response = Response<Body>;
     type Error = S::Error;
@@ -197,7 +260,7 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let service = &self.gate.service;
         let named = request
             .headers()
@@ -241,32 +304,31 @@ where
             "rpc", request_id = %request_id, path = request.uri().path(),
             user = caller.actor.name.as_deref().unwrap_or_default()
         );
-        let admitted = span.in_scope(|| {
-            self.gate
-                .admit(request.uri().path(), standing.as_ref(), &caller)
-                .and(unread)
-        });
         let path = request.uri().path().to_owned();
+        // What a stranger asks for is nobody's business, and looking it up would cost a read.
+        let asked = standing.as_ref().and_then(|_| Asked::of(&path));
+        let admitted = self
+            .gate
+            .check(&path, standing.as_ref(), &caller, asked.as_ref());
         let is_read = rule_of(&path).is_some_and(Rule::is_read);
         let action = rule_of(&path).map_or(Action::UnknownCall, |rule| rule.action);
-        let begun = admitted.and_then(|()| match (&peer, &standing) {
-            (Some(peer), Some(standing)) => {
-                let begun = self.gate.begin(peer, standing);
-                let failed = |error: &ServiceError| {
-                    service.deny_operator(&caller, action, Outcome::Failed, error.code);
-                };
-                begun.inspect_err(failed).map(Some)
-            }
-            _ => Ok(None),
-        });
+        let begun = match (&admitted, &peer, &standing) {
+            (Ok(()), Some(peer), Some(standing)) => unread
+                .and_then(|()| self.gate.begin(peer, standing, &caller, action))
+                .map(Some),
+            _ => unread.map(|()| None),
+        };
         request.extensions_mut().insert(caller.clone());
+        if let Some(asked) = &asked {
+            request.extensions_mut().insert(asked.clone());
+        }
         let service = Arc::clone(service);
         // The clone that was polled ready serves this call; the fresh one waits for the next.
         let fresh = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, fresh);
         let answer = async move {
-            let mut response = match begun {
-                Ok(held) => {
+            let mut response = match (admitted, begun) {
+                (Ok(()), Ok(held)) => {
                     let attempt = Attempt {
                         service: Arc::clone(&service),
                         caller,
@@ -274,13 +336,15 @@ where
                         path: path.clone(),
                         is_read,
                         is_answered: false,
+                        asked,
                         _unanswered: unanswered,
                     };
                     let response = ready.call(request).await?;
                     attempt.answered(code_of(&response));
-                    response.map(|body| Body::new(Sending::new(body, held)))
+                    response.map(|body| until_taken(body, held))
                 }
-                Err(error) => status(&error).into_http(),
+                (Err(refused), _) => refused.answer(request.into_body()).await,
+                (_, Err(error)) => status(&error).into_http(),
             };
             measure::called(&service.metrics().rpc, &path, &response);
             if let Ok(id) = HeaderValue::from_str(&request_id.to_string()) {
@@ -350,8 +414,8 @@ pub(super) mod tests {
         }])
     }
 
-    fn rotate_keys() -> Request<()> {
-        let mut request = Request::new(());
+    fn rotate_keys() -> Request<Body> {
+        let mut request = Request::new(Body::empty());
         *request.uri_mut() = "/agentidp.operator.v1.SigningKeyService/Rotate"
             .parse()
             .unwrap();
@@ -385,7 +449,7 @@ pub(super) mod tests {
             (Code::StoreUnavailable, Outcome::Failed),
         ];
         for (code, _) in expected {
-            let inner = service_fn(move |_request: Request<()>| async move {
+            let inner = service_fn(move |_request: Request<Body>| async move {
                 let error = crate::service::ServiceError::new(code, "no");
                 Ok::<_, Infallible>(status(&error).into_http())
             });
@@ -397,15 +461,54 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_refused_is_in_the_log_with_its_record_and_also_when_its_caller_goes_away() {
+        let store = Arc::new(ModelStore::new());
+        let service = service(&store).await;
+        let inner = service_fn(|_request: Request<Body>| async {
+            Ok::<_, Infallible>(Response::new(Body::empty()))
+        });
+        let auditors = Operators::new(vec![RoleMapping {
+            role: Role::Auditor,
+            users: vec![Peer::of_this_process().uid.to_string()],
+            groups: Vec::new(),
+            organizations: None,
+        }]);
+        let mut gate = AccessLayer::new(service, auditors).layer(inner);
+        let mut release = |body| {
+            let path = "/agentidp.operator.v1.OrganizationService/Release";
+            let mut request = Request::new(Body::new(body));
+            *request.uri_mut() = path.parse().unwrap();
+            let peer = Arc::new(Peer::of_this_process());
+            request.extensions_mut().insert(peer);
+            gate.call(request)
+        };
+        let message = [&[0, 0, 0, 0, 6, 10, 4][..], b"acme"].concat();
+        let answer = release(axum::body::Body::from(message)).await.unwrap();
+        assert_eq!(code_of(&answer), Some(Code::PermissionDenied));
+        let never = futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>();
+        let unread = release(axum::body::Body::from_stream(never)).now_or_never();
+        assert!(unread.is_none());
+        let page = store.entries_before(None, &EntryFilter::default(), 2);
+        let entries = page.unwrap().entries;
+        let targets: Vec<_> = entries
+            .iter()
+            .map(|it| serde_json::from_slice::<Entry>(&it.json).unwrap())
+            .map(|entry| (entry.outcome, entry.target.map(|it| it.id)))
+            .collect();
+        let acme = Some("acme".to_owned());
+        assert_eq!(targets, [(Outcome::Denied, None), (Outcome::Denied, acme)]);
+    }
+
+    #[tokio::test]
     async fn who_takes_no_answers_gets_only_so_many() {
         let service = service(&Arc::new(ModelStore::new())).await;
-        let inner = service_fn(|_request: Request<()>| async {
+        let inner = service_fn(|_request: Request<Body>| async {
             let body = Body::new(axum::body::Body::from("an answer"));
             Ok::<_, Infallible>(Response::new(body))
         });
         let mut gate = AccessLayer::new(Arc::clone(&service), operators()).layer(inner);
         let mut call = || {
-            let mut request = Request::new(());
+            let mut request = Request::new(Body::empty());
             *request.uri_mut() = "/agentidp.operator.v1.AgentService/List".parse().unwrap();
             let peer = Arc::new(Peer::of_this_process());
             request.extensions_mut().insert(peer);
@@ -423,7 +526,7 @@ pub(super) mod tests {
         let store = Arc::new(ModelStore::new());
         let service = service(&store).await;
         let call = |is_answered: bool| {
-            let inner = service_fn(move |_request: Request<()>| async move {
+            let inner = service_fn(move |_request: Request<Body>| async move {
                 if !is_answered {
                     std::future::pending::<()>().await;
                 }

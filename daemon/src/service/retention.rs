@@ -10,16 +10,14 @@ use agentidp_shared::{
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+use super::grace::{Epoch, Grace, Standing, Waits};
 use super::{Caller, Changed, Reach, Service, ServiceError};
-use crate::store::{Bundle, Commit, EntryFilter, Store};
+use crate::store::{Bundle, Commit, Store};
 
 /// How many bundles of entries are removed with one commit: others wait meanwhile.
 const BUNDLES: u64 = 16;
 /// How many organizations one entry names as held: it has at most 4 KiB, of which a reason can take half.
 const MOST_HELD: usize = 32;
-
-/// How long after a restore nothing is removed that nobody asks for.
-const GRACE: Duration = Duration::from_hours(24);
 
 /// What the log keeps. What is absent keeps everything.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -49,7 +47,9 @@ pub(crate) struct Pruning {
     entry: Entry,
     is_dry: bool,
     /// Whether it is noted even when nothing is removed.
-    is_asked_for: bool,
+    is_noted: bool,
+    /// When nobody asks for it, as which it was found that it may be done.
+    epoch: Option<Epoch>,
 }
 
 /// How far it is.
@@ -65,6 +65,8 @@ pub(crate) struct Progress {
     pub(crate) bytes: u64,
     /// How many entries stayed because of a legal hold.
     pub(crate) held: u64,
+    /// The earliest and the latest time of those that were removed.
+    pub(crate) times: Option<(Timestamp, Timestamp)>,
     /// The last entry that says so.
     pub(crate) audit_seq: Option<u64>,
 }
@@ -78,6 +80,8 @@ pub(crate) struct LastRun {
     pub(crate) progress: Progress,
     /// Why it did not get to its end.
     pub(crate) failure: Option<String>,
+    /// Why nothing was removed, though there is nothing wrong; then `progress` says what would have been.
+    pub(crate) waits: Option<Waits>,
 }
 
 /// What the service remembers of it.
@@ -86,6 +90,7 @@ pub(super) struct Keeping {
     /// Held while a step is decided on and done, and while a hold is: so nothing is removed of an
     /// organization whose hold was acknowledged.
     pub(super) alone: tokio::sync::Mutex<()>,
+    pub(super) grace: Grace,
     last: Mutex<Option<LastRun>>,
 }
 
@@ -97,16 +102,17 @@ struct Step {
     entries: u64,
     bytes: u64,
     held: u64,
+    times: Option<(Timestamp, Timestamp)>,
     holders: BTreeSet<OrganizationId>,
     is_last: bool,
 }
 
 impl Step {
-    /// What is to be removed from entry `from` on, before `end` and of what is older than `limit`.
+    /// What is to be removed from entry `from` on, before `end`.
     fn plan(
         store: &dyn Store,
         from: u64,
-        (end, limit): (u64, Option<Timestamp>),
+        end: u64,
         held: &BTreeSet<OrganizationId>,
     ) -> Result<Self, ServiceError> {
         let mut step = Self {
@@ -116,21 +122,18 @@ impl Step {
         };
         let first = from / Bundle::ENTRIES;
         for number in first..first + BUNDLES {
-            let is_beyond = (number + 1) * Bundle::ENTRIES > end;
-            let Some(bundle) = store.bundle(number)? else {
-                step.is_last = true;
-                break;
+            let bundle = match store.bundle(number)? {
+                Some(bundle) if (number + 1) * Bundle::ENTRIES <= end => bundle,
+                _ => {
+                    step.is_last = true;
+                    break;
+                }
             };
             let entries: Vec<Entry> = bundle
                 .entries
                 .iter()
                 .filter_map(|stored| serde_json::from_slice(&stored.json).ok())
                 .collect();
-            let is_old = |limit| entries.last().is_none_or(|it: &Entry| it.time < limit);
-            if is_beyond && !limit.is_some_and(is_old) {
-                step.is_last = true;
-                break;
-            }
             if !step.take(number, &bundle, &entries, held) {
                 break;
             }
@@ -146,15 +149,15 @@ impl Step {
         entries: &[Entry],
         held: &BTreeSet<OrganizationId>,
     ) -> bool {
-        let (mut removed, mut kept) = (0, 0);
+        let (mut removed, mut kept, mut times) = (0, 0, self.times);
         let mut holders = self.holders.clone();
         for entry in entries.iter().filter(|entry| entry.pruned.is_none()) {
-            match entry.organization_id.filter(|it| held.contains(it)) {
-                Some(holder) => {
-                    holders.insert(holder);
-                    kept += 1;
-                }
-                None => removed += 1,
+            if let Some(holder) = entry.organization_id.filter(|it| held.contains(it)) {
+                holders.insert(holder);
+                kept += 1;
+            } else {
+                removed += 1;
+                times = widened(times, Some((entry.time, entry.time)));
             }
         }
         let next = (number + 1) * Bundle::ENTRIES;
@@ -167,6 +170,7 @@ impl Step {
             return false;
         }
         self.to = next;
+        self.times = times;
         self.holders = holders;
         self.entries += removed;
         self.held += kept;
@@ -215,7 +219,8 @@ impl Service {
             retention,
             entry,
             is_dry: asked.is_dry,
-            is_asked_for: true,
+            is_noted: true,
+            epoch: None,
         })
     }
 
@@ -233,20 +238,31 @@ impl Service {
             keep_for,
             keep_bytes,
         } = pruning.retention;
-        let limit = keep_for.map(|it| self.now().minus(it));
+        // Not what the time has become since it was found that it may be done; and where the machine's clock
+        // was ahead and is put right, time is still ahead, and nothing older for that.
+        let now = pruning.entry.time.min(self.clock.clock().now());
         let (end, entries) = self
-            .read(move |store| Ok((size_limit(store, keep_bytes)?, *store.head().borrow())))
+            .read(move |store| {
+                let by_age = age_limit(store, keep_for, now)?;
+                let end = size_limit(store, keep_bytes)?.max(by_age);
+                Ok((end, *store.head().borrow()))
+            })
             .await?;
         let mut done = Progress {
             to: entries,
             ..Progress::default()
         };
+        let mut is_whole = false;
         loop {
             // Within the lock that a hold takes too.
             let _alone = self.keeping.alone.lock().await;
+            let epoch = pruning.epoch.as_ref();
+            if epoch.is_some_and(|epoch| *epoch != self.keeping.grace.epoch()) {
+                break;
+            }
             let from = done.next;
             let step = self
-                .read(move |store| Step::plan(store, from, (end, limit), &held(store)?))
+                .read(move |store| Step::plan(store, from, end, &held(store)?))
                 .await?;
             if step.entries > 0 && !pruning.is_dry {
                 done.audit_seq = Some(self.remove(pruning.entry.clone(), &step).await?);
@@ -255,18 +271,24 @@ impl Service {
             done.entries += step.entries;
             done.bytes += step.bytes;
             done.held += step.held;
-            if step.is_last || self.stopping.is_cancelled() || progress.is_closed() {
+            done.times = widened(done.times, step.times);
+            is_whole = step.is_last;
+            if is_whole || self.stopping.is_cancelled() || progress.is_closed() {
                 break;
             }
             // One who has stopped listening stops it; one who is slow only misses something.
             let _ = progress.try_send(done);
         }
-        if pruning.is_asked_for && done.audit_seq.is_none() {
-            // Nothing was removed, and yet somebody asked for it.
+        if pruning.is_noted && pruning.epoch.is_none_or(|_| is_whole) && done.audit_seq.is_none() {
+            // Nothing was removed, and yet somebody asked for it, or it is the first look in a while.
             let commit = Commit::new(pruning.entry);
             done.audit_seq = Some(self.commit(commit).await?);
         }
-        Ok(done)
+        if is_whole {
+            Ok(done)
+        } else {
+            Err(cut_off(&done, end))
+        }
     }
 
     async fn remove(&self, mut entry: Entry, step: &Step) -> Result<u64, ServiceError> {
@@ -285,58 +307,55 @@ impl Service {
         if self.settings.retention == Retention::default() {
             return;
         }
-        let (time, retention) = (self.now(), self.settings.retention);
-        let pruning = Pruning {
-            retention,
-            entry: Entry::new(time, Actor::system(), Action::AuditPrune, Outcome::Success),
-            is_dry: false,
-            is_asked_for: false,
-        };
-        let (unheard, _nobody) = mpsc::channel(1);
-        let run = match self.await_holds().await {
-            Ok(()) => self.prune_log(pruning, &unheard).await,
-            Err(error) => Err(error),
-        };
-        let last = match run {
-            Ok(progress) => {
-                if progress.entries > 0 {
-                    tracing::info!(
-                        entries = progress.entries,
-                        "entries of the audit log were old enough to go"
-                    );
-                }
-                LastRun {
-                    time,
-                    progress,
-                    failure: None,
-                }
-            }
+        let time = self.now();
+        let mut last = match self.look_for_old().await {
+            Ok(last) => last,
+            Err(_) if self.stopping.is_cancelled() => return,
             Err(error) => {
                 tracing::error!(%error, "old entries could not be removed from the audit log; it is tried again");
                 LastRun {
                     time,
                     progress: Progress::default(),
                     failure: Some(error.to_string()),
+                    waits: None,
                 }
             }
         };
+        last.time = time;
         *self.keeping.last.lock() = Some(last);
     }
 
-    /// Refuses for a time after a restore: what a backup does not have of the legal holds has to be put
-    /// again first.
-    async fn await_holds(&self) -> Result<(), ServiceError> {
-        let restored = self.read(last_restore).await?;
-        match restored.filter(|time| self.now() < time.plus(GRACE)) {
-            None => Ok(()),
-            Some(time) => Err(ServiceError::new(
-                Code::InvalidState,
-                format!(
-                    "the store was restored at {time}: nothing is removed until {}, so that legal holds that the backup lacks can be put again",
-                    time.plus(GRACE)
-                ),
-            )),
+    async fn look_for_old(&self) -> Result<LastRun, ServiceError> {
+        let time = self.now();
+        let (standing, epoch) = self.grace().await?;
+        let pruning = Pruning {
+            retention: self.settings.retention,
+            entry: Entry::new(time, Actor::system(), Action::AuditPrune, Outcome::Success),
+            is_dry: matches!(standing, Standing::Waits(_)),
+            is_noted: standing == Standing::Ends,
+            epoch: Some(epoch),
+        };
+        let (unheard, _nobody) = mpsc::channel(1);
+        let progress = self.prune_log(pruning, &unheard).await?;
+        let waits = match standing {
+            Standing::Waits(waits) => Some(waits),
+            Standing::Ends | Standing::Over => {
+                self.keeping.grace.end(epoch);
+                None
+            }
+        };
+        if waits.is_none() && progress.entries > 0 {
+            tracing::info!(
+                entries = progress.entries,
+                "entries of the audit log were old enough to go"
+            );
         }
+        Ok(LastRun {
+            time,
+            progress,
+            failure: None,
+            waits,
+        })
     }
 
     /// What the log keeps, and how the last look for the rest went.
@@ -386,24 +405,49 @@ fn held(store: &dyn Store) -> Result<BTreeSet<OrganizationId>, ServiceError> {
     Ok(held.map(|it| it.record.id).collect())
 }
 
-/// When the store was last restored from a backup, as far as the log has it.
-fn last_restore(store: &dyn Store) -> Result<Option<Timestamp>, ServiceError> {
-    let filter = EntryFilter {
-        action: Some(Action::StoreRestore),
-        ..EntryFilter::default()
-    };
-    let mut before = None;
-    loop {
-        let page = store.entries_before(before, &filter, 1)?;
-        if let Some(stored) = page.entries.first() {
-            let entry: Option<Entry> = serde_json::from_slice(&stored.json).ok();
-            return Ok(entry.map(|it| it.time));
-        }
-        if page.next_before.is_none() {
-            return Ok(None);
-        }
-        before = page.next_before;
+/// That the daemon's end cut it off; or that time went on at once, or nobody listens any more.
+fn cut_off(done: &Progress, end: u64) -> ServiceError {
+    let message = format!(
+        "it was cut off after {} of {end} entries, of which {} were removed: prune again when the daemon runs again",
+        done.next, done.entries
+    );
+    ServiceError::new(Code::Overloaded, message)
+}
+
+/// The earliest and the latest of both.
+fn widened(
+    one: Option<(Timestamp, Timestamp)>,
+    other: Option<(Timestamp, Timestamp)>,
+) -> Option<(Timestamp, Timestamp)> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some((one.0.min(other.0), one.1.max(other.1))),
+        (one, other) => one.or(other),
     }
+}
+
+/// The entry before which bundles are to go because all in them are older than `keep` at `now`. What is later
+/// than now is of a clock that was ahead, and older than what follows it.
+fn age_limit(
+    store: &dyn Store,
+    keep: Option<Duration>,
+    now: Timestamp,
+) -> Result<u64, ServiceError> {
+    let Some(limit) = keep.map(|keep| now.minus(keep)) else {
+        return Ok(0);
+    };
+    let (mut number, mut end) = (0, 0);
+    while let Some(bundle) = store.bundle(number)? {
+        number += 1;
+        let mut entries = bundle.entries.iter().rev();
+        let last = entries.find_map(|it| serde_json::from_slice::<Entry>(&it.json).ok());
+        match last.map(|it| it.time) {
+            Some(time) if time < limit => end = number * Bundle::ENTRIES,
+            Some(time) if time <= now => break,
+            // What follows says it.
+            Some(_) | None => {}
+        }
+    }
+    Ok(end)
 }
 
 /// The entry before which bundles are to go so that the others have no more than `keep` bytes.
