@@ -23,6 +23,19 @@ pub(crate) const KEYS: &[&str] = &[
     "text",
 ];
 
+/// The key that stands for a field of the wire.
+pub(crate) fn key_of(field: &str) -> &str {
+    match field {
+        "agent_type" => "type",
+        "deployment_env" => "env",
+        "scope" => "capability",
+        "organization" => "org",
+        "email_prefix" => "email",
+        "expires_before" => "expires-within",
+        field => field,
+    }
+}
+
 /// One condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Term {

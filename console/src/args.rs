@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use agentidp_shared::merkle::VerifierKey;
 use agentidp_shared::{Action, Outcome};
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::{Args as ClapArgs, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 pub use self::agent::{
     AgentCommand, AgentListArgs, BulkArgs, Direction, EndingArgs, FilterArgs, PlainArgs,
@@ -59,7 +59,8 @@ Examples:
   agentidp audit tail -o ndjson
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 not permitted,
-5 conflict (revision changed, name taken, state does not allow it), 6 daemon unreachable.";
+5 conflict (revision changed, name taken, state does not allow it), 6 daemon unreachable,
+7 verified in part, and the rest cannot be told.";
 
 /// The operators' console and command line of `AgentIdP`.
 #[derive(Debug, Parser)]
@@ -124,6 +125,23 @@ struct SocketArgs {
 }
 
 impl Args {
+    /// The arguments of the process; ends it when they are wrong.
+    ///
+    /// What the environment says is no part of how a command is to be used, but would stand there.
+    #[must_use]
+    pub fn of_process() -> Self {
+        Self::try_parse().unwrap_or_else(|error| {
+            let plain = Self::command()
+                .mut_arg("socket", |it| it.env(None::<&str>))
+                .mut_arg("read_only", |it| it.env(None::<&str>));
+            plain
+                .try_get_matches_from(std::env::args_os())
+                .err()
+                .unwrap_or(error)
+                .exit()
+        })
+    }
+
     /// The socket that was named, if one was.
     #[must_use]
     pub fn socket(&self) -> SocketChoice {
@@ -350,8 +368,6 @@ For that time both are on the disk. `agentidp status` tells how far it is, and h
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -1,7 +1,8 @@
 //! Audit entries in a few words, for tables and screens. Not made inert here: whoever shows the
 //! text does that.
 
-use agentidp_shared::{ActorKind, Entry, Pruned, TargetKind};
+use agentidp_shared::count::counted;
+use agentidp_shared::{Action, ActorKind, Entry, Pruned, TargetKind};
 
 /// Who did it: the name if there is one.
 pub(crate) fn actor(entry: &Entry) -> String {
@@ -54,11 +55,15 @@ pub(crate) fn details_with(entry: &Entry, name_agent: impl Fn(&str) -> String) -
     }
     if let Some(head) = &entry.refused_head {
         let (entries, root) = (head.entries, head.root);
-        words.push(format!("against a head of {entries} entries, root {root}"));
+        let entries = counted(entries, "entry");
+        words.push(format!("against a head of {entries}, root {root}"));
     }
     match (&entry.pruned, entry.count) {
+        (None, Some(count)) if entry.action == Action::DaemonStart => words.push(format!(
+            "after an unclean end, with {count} entries beyond the newest signed checkpoint"
+        )),
         (Some(pruned), count) => words.push(removed(pruned, count.unwrap_or_default())),
-        (None, Some(count)) => words.push(format!("{count} times")),
+        (None, Some(count)) => words.push(counted(count, "time")),
         (None, None) => {}
     }
     words.join(" ")
@@ -66,13 +71,14 @@ pub(crate) fn details_with(entry: &Entry, name_agent: impl Fn(&str) -> String) -
 
 /// What was removed from the log.
 fn removed(pruned: &Pruned, count: u64) -> String {
-    let (first, last) = (pruned.from, pruned.to.saturating_sub(1));
-    let held = match pruned.held.len() {
+    let places = pruned.places();
+    let (first, last) = (places.start, places.end.saturating_sub(1));
+    let stay = match pruned.kept() {
         0 => String::new(),
-        1 => ", one organization's held".to_owned(),
-        many => format!(", those of {many} organizations held"),
+        1 => ", 1 stays".to_owned(),
+        many => format!(", {many} stay"),
     };
-    format!("{count} of the entries {first} to {last}{held}")
+    format!("{count} of the entries {first} to {last}{stay}")
 }
 
 /// The last characters of a UUID, which tell neighbours apart: the first ones are their time.
@@ -92,7 +98,7 @@ pub(crate) fn agents(entry: &Entry) -> impl Iterator<Item = String> + '_ {
 
 #[cfg(test)]
 mod tests {
-    use agentidp_shared::{Action, Actor, Code, Outcome, Target, Timestamp};
+    use agentidp_shared::{Actor, Code, Outcome, Target, Timestamp};
 
     use super::*;
 
@@ -137,18 +143,24 @@ mod tests {
     }
 
     #[test]
-    fn a_pruning_says_what_went_and_that_something_was_held() {
+    fn a_start_after_an_unclean_end_says_what_no_checkpoint_was_of() {
+        let now = Timestamp::from_millis(0);
+        let action = Action::DaemonStart;
+        let mut entry = Entry::new(now, Actor::system(), action, Outcome::Success);
+        entry.count = Some(3);
+        let text = details_with(&entry, str::to_owned);
+        let expected = "after an unclean end, with 3 entries beyond the newest signed checkpoint";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_pruning_says_what_went_and_how_much_of_it_stays() {
         let now = Timestamp::from_millis(0);
         let mut entry = Entry::new(now, Actor::system(), Action::AuditPrune, Outcome::Success);
         entry.count = Some(500);
-        entry.pruned = Some(Pruned {
-            from: 0,
-            to: 512,
-            held: vec![agentidp_shared::OrganizationId::from_bytes([1; 16])],
-        });
+        entry.pruned = Some(Pruned::new(0..512, &[3, 4]).unwrap());
         let text = details_with(&entry, str::to_owned);
-        let held = "one organization's held";
-        assert_eq!(text, format!("500 of the entries 0 to 511, {held}"));
+        assert_eq!(text, "500 of the entries 0 to 511, 2 stay");
     }
 
     #[test]

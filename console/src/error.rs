@@ -57,6 +57,24 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// Something that has its own next step.
+    #[error("{what}")]
+    Told {
+        /// What it is.
+        what: String,
+        /// What to do.
+        hint: String,
+        /// The exit code.
+        code: u8,
+    },
+    /// A file may be what the log would have written, and by itself it does not prove it.
+    #[error("{file} verifies in part: {why}")]
+    Undecided {
+        /// The file.
+        file: String,
+        /// What cannot be told.
+        why: String,
+    },
     /// Something that was looked at is not as it should be.
     #[error("{what}")]
     Unwell {
@@ -119,15 +137,16 @@ impl Error {
     }
 
     /// The exit code: 0 done, 1 failed, 2 usage, 3 not found, 4 not permitted, 5 conflict,
-    /// 6 daemon unreachable. Output that nobody reads is success.
+    /// 6 daemon unreachable, 7 verified but for what cannot be told. Output that nobody reads is success.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::OutputClosed => 0,
             Self::Io { .. } | Self::Answer(_) | Self::Partly { .. } | Self::NotVerified { .. } => 1,
-            Self::Unwell { code, .. } => *code,
+            Self::Unwell { code, .. } | Self::Told { code, .. } => *code,
             Self::Usage { .. } => 2,
             Self::Unreachable { .. } => 6,
+            Self::Undecided { .. } => 7,
             Self::Refused(refusal) => refusal.exit_code(),
         }
     }
@@ -136,7 +155,9 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         match self {
-            Self::Unreachable { hint, .. } | Self::Usage { hint, .. } => Some(hint),
+            Self::Unreachable { hint, .. } | Self::Usage { hint, .. } | Self::Told { hint, .. } => {
+                Some(hint)
+            }
             Self::Answer(_) => Some(
                 "the console and the daemon may be of different versions: compare agentidp \
                  --version with agentidp status",
@@ -148,6 +169,9 @@ impl Error {
                 "export again and compare; if the fault stays, the log or the key is another than \
                  you think",
             ),
+            Self::Undecided { .. } => {
+                Some("export to the end of the log: the entries that say so may be behind this end")
+            }
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => Some("check the path: nothing is there"),
                 io::ErrorKind::PermissionDenied => {
@@ -202,7 +226,7 @@ impl Refusal {
                 .then_some("look for it with the list command");
         };
         Some(match code {
-            "INVALID_ARGUMENT" => "put it right; the command's --help says what it may be",
+            "INVALID_ARGUMENT" => "put it right and repeat",
             "INVALID_STATE" => "the show command tells how it stands",
             "LIMIT_REACHED" => "end one that is not needed any more",
             "INVALID_TOKEN" => "give a token that this server issued, whole",

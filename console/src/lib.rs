@@ -22,10 +22,10 @@ mod manual;
 mod secret_file;
 mod text;
 mod tui;
+mod typed;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use nix::sys::prctl::set_dumpable;
 use nix::sys::resource::{Resource, setrlimit};
 
@@ -38,7 +38,7 @@ pub fn main() -> ExitCode {
     if let Some(code) = complete::respond() {
         return code;
     }
-    let args = login::resolve(Args::parse());
+    let args = login::resolve(Args::of_process());
     let result = args.and_then(|args| {
         forbid_core_dumps().map_err(|it| Error::io("cannot start")(it.into()))?;
         Ok((args, runtime()?))
@@ -51,7 +51,10 @@ pub fn main() -> ExitCode {
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => error::report(&error),
+        Err(error) => {
+            let words = login::words(std::env::args_os());
+            error::report(&typed::retold(error, words))
+        }
     }
 }
 

@@ -4,6 +4,8 @@
 //! `SSH_ORIGINAL_COMMAND`. The line is split into words as a shell splits it; nothing in it is
 //! expanded, and nothing but `agentidp` is run.
 
+use std::ffi::OsString;
+
 use clap::Parser as _;
 use clap::error::ErrorKind;
 
@@ -26,11 +28,8 @@ pub(crate) fn resolve(outer: Args) -> Result<Args, Error> {
             "give the command in the line alone",
         ));
     }
-    let mut words = shlex::split(line)
-        .ok_or_else(|| Error::usage("a quote in the line is not closed", HINT))?;
-    if words.first().is_none_or(|first| !is_agentidp(first)) {
-        words.insert(0, "agentidp".to_owned());
-    }
+    let words =
+        split(line).ok_or_else(|| Error::usage("a quote in the line is not closed", HINT))?;
     let names_socket = words
         .iter()
         .any(|word| word == "--socket" || word.starts_with("--socket="));
@@ -39,6 +38,25 @@ pub(crate) fn resolve(outer: Args) -> Result<Args, Error> {
         return Err(Error::usage("-c stands in the line of -c", HINT));
     }
     Ok(inner.within(&outer, names_socket))
+}
+
+/// The words of a line, of which the first is the program's name; none when a quote is not closed.
+fn split(line: &str) -> Option<Vec<String>> {
+    let mut words = shlex::split(line)?;
+    if words.first().is_none_or(|first| !is_agentidp(first)) {
+        words.insert(0, "agentidp".to_owned());
+    }
+    Some(words)
+}
+
+/// The words that [`resolve`] goes by, from those of the process.
+pub(crate) fn words(of_process: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let words: Vec<_> = of_process.into_iter().collect();
+    let line = Args::try_parse_from(&words).ok().and_then(|it| it.line);
+    match line.as_deref().and_then(split) {
+        Some(inner) => inner.into_iter().map(Into::into).collect(),
+        None => words,
+    }
 }
 
 const HINT: &str = "this login runs agentidp alone: give its words, such as agent list, or none \
@@ -80,6 +98,14 @@ mod tests {
             };
             assert_eq!(args.consent.reason.unwrap(), "it is $(id) & more");
         }
+    }
+
+    #[test]
+    fn the_words_are_those_of_the_line_when_there_is_one() {
+        let of = |words: &[&str]| super::words(words.iter().map(OsString::from));
+        let show = ["agentidp", "agent", "show", "a b"];
+        assert_eq!(of(&show), show);
+        assert_eq!(of(&["agentidp", "-c", "agent show 'a b'"]), show);
     }
 
     #[test]

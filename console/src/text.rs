@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+pub(crate) use agentidp_shared::count::{counted, it_or_them, mebibytes, thousands};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// How many marks without a width of their own one cell may have: no script needs more.
@@ -166,12 +167,18 @@ pub(crate) fn wrap(text: &str, room: usize) -> Vec<String> {
     lines
 }
 
-/// How many there are of what is called `one` when it is one.
-pub(crate) fn counted(number: u64, one: &str) -> String {
-    match number {
-        1 => format!("1 {one}"),
-        _ => format!("{} {one}s", thousands(number)),
+/// At most `room` cells of `text`, from the cell `from` on.
+pub(crate) fn part(text: &str, from: usize, room: usize) -> String {
+    let mut at = 0;
+    let mut shown = String::new();
+    for c in text.chars() {
+        let cells = c.width().unwrap_or(0);
+        if at >= from && at + cells <= from + room {
+            shown.push(c);
+        }
+        at += cells;
     }
+    shown
 }
 
 /// The length in bytes of the longest beginning of `word` that takes at most `room` cells.
@@ -183,19 +190,6 @@ fn end_of(word: &str, room: usize) -> usize {
     };
     let beyond = word.char_indices().find(is_beyond);
     beyond.map_or(word.len(), |(at, _)| at)
-}
-
-/// `number` with commas between thousands.
-pub(crate) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut shown = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            shown.push(',');
-        }
-        shown.push(digit);
-    }
-    shown
 }
 
 /// `text` as one word of a POSIX shell's command line.
@@ -299,22 +293,18 @@ mod tests {
     }
 
     #[test]
-    fn thousands_are_set_apart() {
-        for (number, shown) in [
-            (0, "0"),
-            (999, "999"),
-            (1_000, "1,000"),
-            (12_345_678, "12,345,678"),
-        ] {
-            assert_eq!(thousands(number), shown);
-        }
-    }
-
-    #[test]
     fn a_shell_word_survives_the_shell() {
         assert_eq!(shell_word("a@acme.example"), "a@acme.example");
         assert_eq!(shell_word("it's $HOME"), r"'it'\''s $HOME'");
         assert_eq!(shell_word(""), "''");
+    }
+
+    #[test]
+    fn a_part_is_cut_out_by_cells() {
+        assert_eq!(part("abcdef", 2, 3), "cde");
+        assert_eq!(part("abcdef", 4, 9), "ef");
+        assert_eq!(part("abcdef", 9, 9), "");
+        assert_eq!(part("組組組", 2, 3), "組");
     }
 
     #[test]

@@ -124,7 +124,7 @@ pub struct StorePlace {
 pub enum Output {
     /// For people
     Text,
-    /// One JSON object
+    /// One JSON document
     Json,
 }
 
@@ -190,7 +190,7 @@ pub enum StoreCommand {
         /// Why, for the audit log
         #[arg(long, value_name = "TEXT")]
         reason: String,
-        /// For how many days the old key signs too; 0 when it may be known to someone
+        /// For how many days the old keys sign too, at the most; 0 when one may be known to someone
         #[arg(long, value_name = "DAYS", default_value_t = 30)]
         overlap: u16,
     },
@@ -212,7 +212,14 @@ pub enum BackupCommand {
         reason: Option<String>,
     },
     /// List the backups in the configured folder, newest first
-    List(ConfigFile),
+    List {
+        /// Which configuration.
+        #[command(flatten)]
+        file: ConfigFile,
+        /// How to print them
+        #[arg(short, long, value_name = "FORM", default_value = "text")]
+        output: Output,
+    },
     /// Verify that a backup is what was written
     ///
     /// Without an identity its checksums alone, which tell any change of the file; with one also its

@@ -30,7 +30,7 @@ pub(crate) const BEHIND_UNSAID: Duration = Duration::from_secs(5);
 
 /// How the machine's clock stands to the time that the daemon goes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum ClockStanding {
     /// It is what the daemon goes by.
     Believed,
     /// It is behind by this much: time goes on at half speed until the clock has caught up.
@@ -63,7 +63,7 @@ struct State {
     from: Timestamp,
     /// When that was, by [`Clock::passed`].
     since: Duration,
-    standing: Standing,
+    standing: ClockStanding,
     /// The last leap that nobody has taken note of.
     leapt: Option<Leap>,
 }
@@ -74,7 +74,7 @@ impl Steady {
         let state = State {
             from: newest.unwrap_or_else(|| clock.now()),
             since: clock.passed(),
-            standing: Standing::Believed,
+            standing: ClockStanding::Believed,
             leapt: None,
         };
         Self {
@@ -89,7 +89,7 @@ impl Steady {
     }
 
     /// How the machine's clock stands to it.
-    pub(crate) fn standing(&self) -> Standing {
+    pub(crate) fn standing(&self) -> ClockStanding {
         self.look().1
     }
 
@@ -110,31 +110,31 @@ impl Steady {
         state.leapt = state.leapt.filter(|it| *it != leap);
     }
 
-    fn look(&self) -> (Timestamp, Standing) {
+    fn look(&self) -> (Timestamp, ClockStanding) {
         let mut state = self.state.lock();
         // Read under the lock: who was let in later must not have an earlier time.
         let (clock, passed) = (self.clock.now(), self.clock.passed());
         let elapsed = passed.saturating_sub(state.since);
         // Never faster than the clock of someone who is right, so that the gap closes.
         let slow = match state.standing {
-            Standing::Believed => state.from,
-            Standing::Behind(_) => state.from.plus(elapsed / 2),
-            Standing::Ahead(_) => state.from.plus(elapsed),
+            ClockStanding::Believed => state.from,
+            ClockStanding::Behind(_) => state.from.plus(elapsed / 2),
+            ClockStanding::Ahead(_) => state.from.plus(elapsed),
         };
         let likely = match state.standing {
-            Standing::Believed => state.from.plus(elapsed),
-            Standing::Behind(_) | Standing::Ahead(_) => slow,
+            ClockStanding::Believed => state.from.plus(elapsed),
+            ClockStanding::Behind(_) | ClockStanding::Ahead(_) => slow,
         };
         let standing = if clock > likely.plus(FARTHEST_AHEAD) {
-            Standing::Ahead(clock.since(slow))
+            ClockStanding::Ahead(clock.since(slow))
         } else if clock >= slow {
-            Standing::Believed
+            ClockStanding::Believed
         } else {
-            Standing::Behind(slow.since(clock))
+            ClockStanding::Behind(slow.since(clock))
         };
         let is_as_before =
             std::mem::discriminant(&standing) == std::mem::discriminant(&state.standing);
-        let now = if standing == Standing::Believed {
+        let now = if standing == ClockStanding::Believed {
             clock
         } else {
             slow
@@ -146,7 +146,7 @@ impl Steady {
                 when: passed,
             });
         }
-        if standing == Standing::Believed || !is_as_before {
+        if standing == ClockStanding::Believed || !is_as_before {
             (state.from, state.since) = (now, passed);
         }
         state.standing = standing;
@@ -251,7 +251,10 @@ mod tests {
         assert_eq!(millis(&steady), START + 1_000);
         hands.set(START - 59_000);
         assert_eq!(millis(&steady), START + 1_000);
-        assert_eq!(steady.standing(), Standing::Behind(Duration::from_mins(1)));
+        assert_eq!(
+            steady.standing(),
+            ClockStanding::Behind(Duration::from_mins(1))
+        );
         // Asked however often, half of what passes.
         for _ in 0..60 {
             hands.pass(1_000);
@@ -260,7 +263,7 @@ mod tests {
         assert_eq!(millis(&steady), START + 31_000);
         hands.pass(60_000);
         assert_eq!(millis(&steady), START + 61_000, "it has caught up");
-        assert_eq!(steady.standing(), Standing::Believed);
+        assert_eq!(steady.standing(), ClockStanding::Believed);
         hands.pass(1_000);
         assert_eq!(millis(&steady), START + 62_000);
     }
@@ -270,13 +273,13 @@ mod tests {
         let hands = Hands::new();
         let steady = steady(&hands);
         hands.set(START + 70 * 365 * DAY);
-        assert!(matches!(steady.standing(), Standing::Ahead(_)));
+        assert!(matches!(steady.standing(), ClockStanding::Ahead(_)));
         hands.pass(5_000);
         assert_eq!(millis(&steady), START + 5_000);
         // It is put right, as when the network comes up.
         hands.set(START + 6_000);
         assert_eq!(millis(&steady), START + 6_000);
-        assert_eq!(steady.standing(), Standing::Believed);
+        assert_eq!(steady.standing(), ClockStanding::Believed);
     }
 
     #[test]
@@ -288,7 +291,7 @@ mod tests {
         let newest = Timestamp::from_millis(START - 400 * DAY);
         let steady = Steady::new(Arc::clone(&hands) as _, Some(newest));
         assert_eq!(steady.now(), newest);
-        assert!(matches!(steady.standing(), Standing::Ahead(_)));
+        assert!(matches!(steady.standing(), ClockStanding::Ahead(_)));
     }
 
     #[test]

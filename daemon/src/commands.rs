@@ -10,10 +10,11 @@ use agentidp_shared::{Actor, Via};
 use anyhow::{Context as _, bail};
 
 use crate::clock::{System, random};
-use crate::config::{Config, KeyEncryptionKey};
-use crate::daemon::{
-    Daemon, accept_store as accept, create_store, rotate_log_key as rotate, store_exists,
+use crate::closed_store::{
+    accept_store as accept, create_store, missing_store, rotate_log_key as rotate, store_exists,
 };
+use crate::config::{Config, ConfigError, KeyEncryptionKey, Warning};
+use crate::daemon::Daemon;
 use crate::lifecycle::{Notifier, raise_open_files_limit, shutdown_signal};
 use crate::listeners::Listeners;
 use crate::rpc::peer::Peer;
@@ -24,8 +25,10 @@ use crate::telemetry;
 ///
 /// # Errors
 ///
-/// When there is a store already, or the disk refuses.
+/// When there is no issuer, with which nothing could be started; when there is a store already, or the disk
+/// refuses.
 pub fn init(config: &Config) -> anyhow::Result<()> {
+    config.require_issuer()?;
     if store_exists(config) {
         bail!(
             "there is a store in {} already: it is left as it is",
@@ -52,6 +55,15 @@ pub fn init(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Verifies a configuration together with what it names, and tells what to know of it.
+///
+/// # Errors
+///
+/// When a key-encryption key or the certificate is configured and cannot be had.
+pub fn check(config: &Config) -> Result<Vec<Warning>, ConfigError> {
+    config.check(store_exists(config))
+}
+
 /// Serves until SIGTERM or SIGINT.
 ///
 /// # Errors
@@ -60,10 +72,7 @@ pub fn init(config: &Config) -> anyhow::Result<()> {
 pub fn run(config: &Config) -> anyhow::Result<()> {
     config.require_issuer()?;
     if !store_exists(config) {
-        bail!(
-            "there is no store in {}: make one with `agentidpd init`, or correct store.path",
-            config.store.path.display()
-        );
+        return Err(missing_store(config).into());
     }
     serve(config, |_| Ok(()), false)
 }

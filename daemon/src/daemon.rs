@@ -1,47 +1,38 @@
 //! The daemon itself: the one place that names every part and puts them together.
 
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentidp_shared::{Action, Actor, Entry, Outcome, Reason, StoreId};
+use agentidp_shared::Action;
+use agentidp_shared::merkle::Checkpoint;
 use anyhow::{Context as _, bail};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::backup;
 use crate::backup::job::Backups;
-use crate::clock::{Clock as _, System, random};
+use crate::clock::System;
+use crate::closed_store::{options, sealer};
 use crate::config::{self, Config};
-use crate::crypto::Sealer;
 use crate::http;
 use crate::lifecycle::Notifier;
 use crate::listeners::Listeners;
 use crate::rpc::{self, About, Certified, Operators, StoreWork};
 use crate::scrape;
-use crate::service::log::{self, Handover};
 use crate::service::retention::Retention;
 use crate::service::tier::TierLimits;
-use crate::service::{Service, Settings, Tiers, grace, init, time_of};
+use crate::service::{Service, Settings, Tiers};
 use crate::sink::{Checkpoints, Sink};
+use crate::store::Store;
 use crate::store::durable::{JournaledStore, OpenError, StoreOptions};
-use crate::store::{Commit, Store};
+use crate::timers::{enforce_retention, look_through_credentials, renew, tick};
 use crate::upkeep;
 use crate::witness::Witness;
 
 /// How long requests under way are waited for when the daemon is to end. With what comes after it
 /// the daemon ends within ten seconds.
 const DRAIN: Duration = Duration::from_secs(7);
-/// How often what waits for its time is looked at.
-const TICK: Duration = Duration::from_secs(5);
-/// How often the audit log is looked through for what is kept no longer.
-const RETENTION_CHECK: Duration = Duration::from_hours(1);
-/// How often credentials are looked through for those that are old or about to expire.
-const AGE_CHECK: Duration = Duration::from_mins(10);
 /// How often the service manager hears how far a long start is.
 const TOLD_EVERY: Duration = Duration::from_secs(1);
 
@@ -71,25 +62,21 @@ fn sinks(config: &config::Audit) -> anyhow::Result<Vec<Sink>> {
     Ok(sinks)
 }
 
-/// The store that `config` describes.
-pub(crate) fn options(config: &Config) -> StoreOptions {
-    let now = System::default().now();
-    StoreOptions {
-        reserve: config.store.reserve,
-        trial: Some(trial),
-        ..StoreOptions::new(
-            config.store.path.clone(),
-            config.store.head_file.clone(),
-            now,
-        )
+/// Of a store that was not closed in good order: how many of its entries the newest checkpoint was not of. Of these
+/// nobody has signed yet that they are what was written.
+fn unsigned(store: &JournaledStore, service: &Service) -> Option<u64> {
+    let unsigned = store.unsigned(|note| {
+        let mut keys = service.log_keys().iter();
+        let checkpoint = keys.find_map(|key| Checkpoint::verified(note, &key.verifier).ok());
+        checkpoint.map(|it| it.size)
+    });
+    if let Some(entries) = unsigned {
+        tracing::warn!(
+            entries,
+            "the store was not closed in good order: its log goes on beyond the newest signed checkpoint by this many entries, which were taken as the journal has them"
+        );
     }
-}
-
-/// This program, told to try whether an index opens. It needs nothing of the environment.
-pub(crate) fn trial(folder: &Path) -> std::io::Result<Command> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(["store", "try-index"]).arg(folder).env_clear();
-    Ok(command)
+    unsigned
 }
 
 /// Opens the store, and says from time to time how far that is.
@@ -139,88 +126,6 @@ fn tiers(config: &Config) -> Tiers {
         limits: limits.collect(),
         default: config.organizations.default_tier.clone(),
     }
-}
-
-/// What seals, with the configured key-encryption keys.
-fn sealer(config: &Config) -> anyhow::Result<Sealer> {
-    let sealer = Sealer::new(config.keys.load_key_encryption_key()?.expose())?;
-    Ok(match config.keys.load_previous_key_encryption_key()? {
-        Some(previous) => sealer.with_previous(previous.expose())?,
-        None => sealer,
-    })
-}
-
-/// Makes the store that `config` describes.
-///
-/// # Errors
-///
-/// When there is one already, or it cannot be made.
-pub(crate) fn create_store(config: &Config) -> anyhow::Result<()> {
-    let system = System::default();
-    let sealer = Sealer::new(config.keys.load_key_encryption_key()?.expose())?;
-    let now = system.now();
-    let first = init::first_commit(&sealer, &system, now)?;
-    JournaledStore::create(
-        &options(config),
-        StoreId::new(now, random(&system)),
-        now,
-        first,
-    )?;
-    Ok(())
-}
-
-/// Whether the store that `config` describes has been made.
-pub(crate) fn store_exists(config: &Config) -> bool {
-    JournaledStore::exists(&options(config))
-}
-
-/// Accepts the store that `config` describes as it is, whatever its head file says, and puts that
-/// into its audit log.
-///
-/// # Errors
-///
-/// When the store cannot be opened for another reason, or not be written.
-pub(crate) fn accept_store(config: &Config, actor: Actor, reason: Reason) -> anyhow::Result<()> {
-    let refused = JournaledStore::head_of(&options(config));
-    let store = JournaledStore::open_accepting(&options(config))?;
-    let mut entry = Entry::new(
-        System::default().now(),
-        actor,
-        Action::StoreAccept,
-        Outcome::Success,
-    );
-    entry.reason = Some(reason);
-    entry.refused_head = refused;
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    runtime.block_on(store.commit(Commit::new(entry)))?;
-    store.shutdown();
-    Ok(())
-}
-
-/// Gives the log of the store that `config` describes another key; the key of before signs for `overlap`
-/// more.
-///
-/// # Errors
-///
-/// When a daemon has the store open, its keys do not open with the key-encryption key, or it cannot be
-/// written.
-pub(crate) fn rotate_log_key(
-    config: &Config,
-    actor: Actor,
-    reason: Reason,
-    overlap: Duration,
-) -> anyhow::Result<Handover> {
-    let sealer = sealer(config)?;
-    let store = JournaledStore::open(&options(config))?;
-    let time = time_of(&store, Arc::new(System::default()))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    runtime.block_on(grace::note_leap(&store, &time))?;
-    let mut entry = Entry::new(time.now(), actor, Action::KeyRotate, Outcome::Success);
-    entry.reason = Some(reason);
-    let source = System::default();
-    let rotated = runtime.block_on(log::rotate(&store, &sealer, &source, entry, overlap));
-    store.shutdown();
-    Ok(rotated?)
 }
 
 impl Daemon {
@@ -350,7 +255,7 @@ impl Daemon {
         } = self;
         let http_listener = tokio::net::TcpListener::from_std(listeners.http)?;
         let operator_listener = tokio::net::UnixListener::from_std(listeners.operator)?;
-        service.record(Action::DaemonStart).await?;
+        service.record_start(unsigned(&store, &service)).await?;
         let checkpoints = Checkpoints::start(&service, sinks);
 
         let mut parts = JoinSet::new();
@@ -389,7 +294,7 @@ impl Daemon {
             stopping.clone(),
         ));
         if let Some(certificate) = certificate {
-            parts.spawn(renew(certificate, stopping.clone()));
+            parts.spawn(renew(certificate, Arc::clone(&service), stopping.clone()));
         }
         let watchdog = notifier.feed_watchdog();
         notifier.ready();
@@ -442,92 +347,5 @@ impl Daemon {
 impl Certified for http::Certificate {
     fn validity(&self) -> Option<(i64, i64)> {
         self.validity()
-    }
-}
-
-/// Does what waits for its time and takes a moment: keys that are due, refusals of a minute that is
-/// over.
-async fn tick(service: Arc<Service>, stopping: CancellationToken) -> anyhow::Result<()> {
-    let mut ticks = tokio::time::interval(TICK);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = stopping.cancelled() => return Ok(()),
-        }
-        service.watch_clock();
-        service.watch_turns();
-        if let Err(error) = service.watch_leaps().await {
-            tracing::error!(%error, "that time went on at once could not be put into the audit log; it is tried again");
-        }
-        service.flush_denials(false);
-        service.flush_reads(false);
-        service.prune_limits();
-        if let Err(error) = service.advance_signing_keys().await {
-            tracing::error!(%error, "signing keys could not be moved on; it is tried again");
-        }
-    }
-}
-
-/// Removes from time to time what the audit log keeps no longer.
-async fn enforce_retention(
-    service: Arc<Service>,
-    stopping: CancellationToken,
-) -> anyhow::Result<()> {
-    let mut ticks = tokio::time::interval(RETENTION_CHECK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let enforce = async {
-        loop {
-            ticks.tick().await;
-            service.enforce_retention().await;
-        }
-    };
-    // Where it is cut off, the next start goes on: each step is a commit of its own.
-    stopping.run_until_cancelled(enforce).await;
-    Ok(())
-}
-
-/// Looks through all credentials from time to time. Apart from [`tick`], because it takes the longer
-/// the more there are.
-async fn look_through_credentials(
-    service: Arc<Service>,
-    stopping: CancellationToken,
-) -> anyhow::Result<()> {
-    let mut ticks = tokio::time::interval(AGE_CHECK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let look = async {
-        loop {
-            ticks.tick().await;
-            if let Err(error) = service.warn_of_expiry().await {
-                tracing::error!(%error, "credentials about to expire could not be looked for; it is tried again");
-            }
-            match service.retire_old_credentials().await {
-                Ok(0) => {}
-                Ok(retired) => tracing::info!(retired, "credentials had become too old"),
-                Err(error) => {
-                    tracing::error!(%error, "old credentials could not be retired; it is tried again");
-                }
-            }
-        }
-    };
-    // Where it is cut off, the next start goes on: each credential is a commit of its own.
-    stopping.run_until_cancelled(look).await;
-    Ok(())
-}
-
-/// Looks whether there is another certificate; on SIGHUP at once, and whether it has changed or not.
-async fn renew(
-    certificate: Arc<http::Certificate>,
-    stopping: CancellationToken,
-) -> anyhow::Result<()> {
-    let mut ticks = tokio::time::interval(TICK);
-    let mut hangup = signal(SignalKind::hangup())?;
-    loop {
-        let anyway = tokio::select! {
-            _ = ticks.tick() => false,
-            _ = hangup.recv() => true,
-            () = stopping.cancelled() => return Ok(()),
-        };
-        let certificate = Arc::clone(&certificate);
-        tokio::task::spawn_blocking(move || certificate.renew(anyway)).await?;
     }
 }

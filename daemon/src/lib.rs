@@ -11,7 +11,9 @@ pub mod store_commands;
 pub mod telemetry;
 
 mod backup;
+mod busy;
 mod clock;
+mod closed_store;
 mod commands;
 mod crypto;
 mod daemon;
@@ -25,6 +27,7 @@ mod service;
 mod shares;
 mod sink;
 mod store;
+mod timers;
 mod upkeep;
 mod witness;
 
@@ -32,4 +35,4 @@ mod witness;
 mod fuzz;
 
 pub use backup::{create_backup, list_backups, restore_backup, verify_backup};
-pub use commands::{accept_store, dev, init, rotate_log_key, run};
+pub use commands::{accept_store, check, dev, init, rotate_log_key, run};

@@ -12,16 +12,24 @@ use agentidp_daemon::store_commands::{
     Place, check_store, compact_store, rebuild_store, try_index,
 };
 use agentidp_daemon::{
-    accept_store, create_backup, dev, init, lifecycle, list_backups, restore_backup,
+    accept_store, check, create_backup, dev, init, lifecycle, list_backups, restore_backup,
     rotate_log_key, run, verify_backup,
 };
 use clap::{CommandFactory as _, Parser as _};
+use tikv_jemallocator::Jemalloc;
+
+/// It gives memory back that a check or a burst has used; `.cargo/config.toml` has its settings.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     lifecycle::keep_files_private();
     let done = match Arguments::parse().command {
         Command::Init(file) => load(&file).and_then(|config| init(&config)),
-        Command::Run(file) => load(&file).and_then(|config| run(&config)),
+        Command::Run(file) => load(&file).and_then(|config| {
+            warn(config.unencrypted_backups().as_slice());
+            run(&config)
+        }),
         Command::Dev(arguments) => load_dev(&arguments).and_then(|config| dev(&config)),
         Command::Config(ConfigCommand::Check(file)) => check_config(&file),
         Command::Config(ConfigCommand::Default) => print(default_toml().as_bytes()),
@@ -62,7 +70,9 @@ fn backup(command: BackupCommand) -> anyhow::Result<()> {
         BackupCommand::Create { file, reason } => {
             load(&file).and_then(|config| create_backup(&config, reason.as_deref()))
         }
-        BackupCommand::List(file) => load(&file).and_then(|config| list_backups(&config)),
+        BackupCommand::List { file, output } => {
+            load(&file).and_then(|config| list_backups(&config, output))
+        }
         BackupCommand::Verify { backup, identity } => verify_backup(&backup, identity.as_deref()),
         BackupCommand::Restore(it) => {
             lifecycle::forbid_core_dumps()?;
@@ -116,7 +126,7 @@ fn load_dev(arguments: &DevArguments) -> anyhow::Result<Config> {
 }
 
 fn check_config(file: &ConfigFile) -> anyhow::Result<()> {
-    warn(&load(file)?.check()?);
+    warn(&check(&load(file)?)?);
     print(format!("{} is valid\n", file.path.display()).as_bytes())
 }
 

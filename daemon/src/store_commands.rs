@@ -6,13 +6,14 @@ use std::process::ExitCode;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
+use agentidp_shared::count::{counted, mebibytes};
 use serde::Serialize;
 
 use crate::args::Output;
 use crate::backup::rebuild_index;
 use crate::clock::{Clock as _, System};
+use crate::closed_store::{options, trial};
 use crate::config::Config;
-use crate::daemon::{options, trial};
 use crate::store::durable::{self, JournaledStore, Progress, Report, StoreOptions};
 use crate::store::{Store as _, StoreStatus};
 
@@ -97,20 +98,36 @@ fn print(out: &mut impl io::Write, report: &Report) -> io::Result<()> {
     } else {
         "NOT sound"
     };
-    writeln!(
-        out,
-        "the store is {verdict}: {} frames, {} audit entries, {} records; root {}",
-        report.frames, report.entries, report.records, report.root
-    )?;
+    match &report.root {
+        Some(root) => writeln!(
+            out,
+            "the store is {verdict}: {}, {}, {}; root {root}",
+            counted(report.frames, "frame"),
+            counted(report.entries, "audit entry"),
+            counted(report.records, "record"),
+        )?,
+        None => writeln!(
+            out,
+            "the store is {verdict}: its journal cannot be read to the end, so nothing was counted"
+        )?,
+    }
     if report.is_sound() {
         return Ok(());
     }
+    let first = report.first_frame;
+    if report.is_index_only() && first > 1 {
+        return writeln!(
+            out,
+            "only the index is concerned, and the journal has only what came after the backups: `agentidpd store rebuild --backup FILE --identity FILE` makes it anew from a backup that reaches to frame {} or beyond, and from the journal; nothing is lost",
+            first - 1
+        );
+    }
     let next = if report.is_index_only() {
-        "only the index is concerned: `agentidpd store rebuild` makes it anew from the journal, and from the newest backup if it says so"
+        "only the index is concerned: `agentidpd store rebuild` makes it anew from the journal; nothing is lost"
     } else if report.is_head_only() {
         "the store by itself is whole, and it is not the one that its head file remembers: find out which of them was put back or lost; once the store is the one that you mean, `agentidpd store accept` says so"
     } else {
-        "keep this store as it is, and restore the newest backup that verifies: `agentidpd backup list`, `agentidpd backup restore`"
+        "keep this store as it is, and restore the newest backup that verifies together with what is whole of this journal: `agentidpd backup list`, `agentidpd backup restore … --journal`"
     };
     writeln!(out, "{next}")
 }
@@ -122,10 +139,9 @@ fn print(out: &mut impl io::Write, report: &Report) -> io::Result<()> {
 /// When the store cannot be opened, or the disk refuses.
 pub fn compact_store(place: &Place) -> anyhow::Result<()> {
     let (before, after) = telling(&place.0, || JournaledStore::compact_closed(&place.0))?;
-    let mebibytes = |bytes: u64| bytes >> 20;
     writeln!(
         io::stdout(),
-        "the index had {} MiB and has {} MiB",
+        "the index had {} and has {}",
         mebibytes(before),
         mebibytes(after)
     )?;
@@ -150,9 +166,9 @@ pub fn rebuild_store(
     })?;
     writeln!(
         io::stdout(),
-        "made the index of {} anew from {} audit entries",
+        "made the index of {} anew from {}",
         status.path,
-        status.entries
+        counted(status.entries, "audit entry")
     )?;
     Ok(())
 }
@@ -196,4 +212,34 @@ fn telling<T: Send>(options: &StoreOptions, work: impl FnOnce() -> T + Send) -> 
         drop(done);
         result
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_counted_is_not_told_as_if_it_were_nothing() {
+        let told = |report: &Report| {
+            let mut bytes = Vec::new();
+            print(&mut bytes, report).unwrap();
+            String::from_utf8(bytes).unwrap()
+        };
+        let sound = Report {
+            root: Some("abc=".to_owned()),
+            frames: 1,
+            entries: 2,
+            ..Report::default()
+        };
+        assert_eq!(
+            told(&sound),
+            "the store is sound: 1 frame, 2 audit entries, 0 records; root abc=\n"
+        );
+        let damaged = told(&Report::default());
+        assert!(damaged.contains("nothing was counted"), "{damaged}");
+        assert!(
+            !damaged.contains("root") && !damaged.contains(" 0 "),
+            "{damaged}"
+        );
+    }
 }

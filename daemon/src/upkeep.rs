@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentidp_shared::{Action, Actor, Code, Entry, Outcome};
+use agentidp_shared::{Action, Actor, Code, Entry, Outcome, Timestamp};
+use tokio::sync::Notify;
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::rpc::StoreWork;
@@ -28,50 +30,61 @@ pub(crate) async fn look_after(
     asked: StoreWork,
     stopping: CancellationToken,
 ) -> anyhow::Result<()> {
-    let scheduled = look_at_times(&store, &service, check_every);
+    // One after the other, whoever it is for: what is asked for meanwhile is done after that.
     let checks = async {
+        if store.was_unclean() {
+            tracing::warn!(
+                "the store was not closed in good order: all of it is verified meanwhile"
+            );
+            check(&store, &service).await;
+        }
+        let mut looks = looks();
         loop {
-            asked.check.notified().await;
+            if !is_asked(&asked.check, &mut looks).await {
+                let checked = store.status().upkeep.checked.map(|it| it.time);
+                if !is_due(checked, service.now(), check_every) {
+                    continue;
+                }
+            }
             check(&store, &service).await;
         }
     };
     let compactions = async {
+        let mut looks = looks();
         loop {
-            asked.compaction.notified().await;
-            compact(&store).await;
+            if is_asked(&asked.compaction, &mut looks).await
+                || is_worth_compacting(&store.status().upkeep)
+            {
+                compact(&store).await;
+            }
         }
     };
     // What is cut off ends when the store is closed.
-    let all = async { tokio::join!(scheduled, checks, compactions) };
+    let all = async { tokio::join!(checks, compactions) };
     stopping.run_until_cancelled(all).await;
     Ok(())
 }
 
-async fn look_at_times(
-    store: &Arc<JournaledStore>,
-    service: &Service,
-    check_every: Option<Duration>,
-) {
-    if store.was_unclean() {
-        tracing::warn!("the store was not closed in good order: all of it is verified meanwhile");
-        check(store, service).await;
-    }
-    tokio::time::sleep(FIRST_LOOK).await;
-    loop {
-        if is_due(store, service, check_every) {
-            check(store, service).await;
-        }
-        if is_worth_compacting(&store.status().upkeep) {
-            compact(store).await;
-        }
-        tokio::time::sleep(LOOK).await;
+/// When it is looked whether something is due.
+fn looks() -> Interval {
+    let mut looks = tokio::time::interval_at(Instant::now() + FIRST_LOOK, LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    looks
+}
+
+/// Waits until it is asked for, or time to look; whether it is asked for.
+async fn is_asked(asked: &Notify, looks: &mut Interval) -> bool {
+    tokio::select! {
+        () = asked.notified() => true,
+        _ = looks.tick() => false,
     }
 }
 
-fn is_due(store: &JournaledStore, service: &Service, every: Option<Duration>) -> bool {
+/// Whether a check is due at `now` after the `last` one. One that is dated later was made while the clock was
+/// ahead, and says nothing.
+fn is_due(last: Option<Timestamp>, now: Timestamp, every: Option<Duration>) -> bool {
     let Some(every) = every else { return false };
-    let last = store.status().upkeep.checked;
-    last.is_none_or(|last| service.now().since(last.time) >= every)
+    last.is_none_or(|last| last > now || now.since(last) >= every)
 }
 
 fn is_worth_compacting(upkeep: &Upkeep) -> bool {
@@ -85,7 +98,7 @@ async fn check(store: &Arc<JournaledStore>, service: &Service) {
     let (checked, now) = (Arc::clone(store), service.now());
     let checking = tokio::task::spawn_blocking(move || checked.check_in_use(now));
     let report = match checking.await {
-        // Another one is under way, or the daemon ends.
+        // The daemon ends.
         Ok(None | Some(Err(OpenError::Interrupted))) => return,
         Ok(Some(Ok(report))) => report,
         Ok(Some(Err(error))) => {
@@ -157,5 +170,21 @@ async fn compact(store: &Arc<JournaledStore>) {
             tracing::error!(%error, "the index could not be compacted; it is tried again");
         }
         Err(error) => tracing::error!(%error, "compacting the index ended early"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_that_is_dated_ahead_does_not_put_off_the_next() {
+        let now = Timestamp::from_millis(1_800_000_000_000);
+        let day = Duration::from_hours(24);
+        let is_due = |last| is_due(last, now, Some(day));
+        assert!(is_due(None));
+        assert!(is_due(Some(now.minus(day))));
+        assert!(!is_due(Some(now.minus(day / 2))));
+        assert!(is_due(Some(now.plus(60 * day))));
     }
 }

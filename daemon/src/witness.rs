@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use agentidp_shared::count::counted;
 use agentidp_shared::merkle::{Signature, VerifierKey, verify_cosignature};
 use anyhow::Context as _;
 use axum::body::{Body, to_bytes};
@@ -106,8 +107,9 @@ impl Witness {
         if let Answer::Has(size) = answer {
             if size == *known || size > signed.size() {
                 return Err(other(format!(
-                    "it has signed a log of {size} entries, which is not the beginning of this one of {}: \
+                    "it has signed a log of {}, which is not the beginning of this one of {}: \
                      the log was put back to an earlier time, or another has its name",
+                    counted(size, "entry"),
                     signed.size()
                 )));
             }

@@ -76,6 +76,7 @@ impl From<domain::Organization> for v1::Organization {
             tokens_revoked_until: it.tokens_revoked_until.map(timestamp),
             is_held: it.is_held,
             revision: it.revision,
+            usage: None,
         }
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Code;
 use crate::id::{AgentId, CredentialId, OrganizationId, RequestId, StoreId, TokenId};
 use crate::merkle::NodeHash;
+use crate::pruned::Pruned;
 use crate::text::{Reason, word_enum};
 use crate::time::Timestamp;
 
@@ -321,7 +322,8 @@ pub struct Entry {
     /// When what was given out expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
-    /// How many like events this entry counts, when it is more than this one.
+    /// How many like events this entry counts, when it is more than this one. Of entries that were removed:
+    /// how many. Of a start after an unclean end: how many entries the newest signed checkpoint was not of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
     /// The head that was not believed, when a store was accepted that contradicts it.
@@ -330,33 +332,6 @@ pub struct Entry {
     /// The entries that were removed from the log with this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pruned: Option<Pruned>,
-}
-
-/// Entries that are removed from the log. Their hashes stay, so whatever remains still proves.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pruned {
-    /// The first of them.
-    pub from: u64,
-    /// The entry after the last of them.
-    pub to: u64,
-    /// The organizations whose entries stay, because they are under legal hold.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub held: Vec<OrganizationId>,
-}
-
-impl Pruned {
-    /// Whether an entry at `seq` that concerns `organization` may be one of them.
-    #[must_use]
-    pub fn covers(&self, seq: u64, organization: Option<OrganizationId>) -> bool {
-        (self.from..self.to).contains(&seq)
-            && organization.is_none_or(|it| !self.held.contains(&it))
-    }
-
-    /// Whether `entry` is one of them. What says that others were removed is not.
-    #[must_use]
-    pub fn removes(&self, entry: &Entry) -> bool {
-        entry.pruned.is_none() && self.covers(entry.seq, entry.organization_id)
-    }
 }
 
 impl Entry {

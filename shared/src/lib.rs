@@ -8,6 +8,7 @@
 pub mod agent;
 pub mod audit;
 pub mod base62;
+pub mod count;
 pub mod credential;
 pub mod email;
 pub mod error;
@@ -18,6 +19,7 @@ pub mod merkle;
 pub mod metadata;
 pub mod operator;
 pub mod organization;
+pub mod pruned;
 pub mod rate;
 pub mod resource;
 pub mod scope;
@@ -28,9 +30,7 @@ pub mod token;
 mod text;
 
 pub use agent::{Agent, AgentStatus, AgentType, AgentUpdate, DeploymentEnv};
-pub use audit::{
-    Action, Actor, ActorKind, Entry, Outcome, Pruned, RefusedHead, Target, TargetKind, Via,
-};
+pub use audit::{Action, Actor, ActorKind, Entry, Outcome, RefusedHead, Target, TargetKind, Via};
 pub use credential::{Credential, CredentialKind, CredentialStatus, PublicKey};
 pub use email::Email;
 pub use error::{Code, FieldError};
@@ -42,6 +42,7 @@ pub use operator::Role;
 pub use organization::{
     Organization, OrganizationName, OrganizationStatus, OrganizationUpdate, Tier,
 };
+pub use pruned::{Places, Pruned};
 pub use rate::{Exhausted, Headroom, Rate, Rates, RequestKind, RequestLimits};
 pub use resource::Resource;
 pub use scope::{Scope, ScopeSet};

@@ -38,13 +38,21 @@ pub struct Grant {
 ///
 /// # Errors
 ///
-/// [`Code::ScopeNotAllowed`] for a scope beyond the capabilities, [`Code::ResourceNotAllowed`] for
+/// [`Code::ScopeNotAllowed`] for a scope beyond the capabilities, and when none is asked for and there are only
+/// management scopes, which are granted by name; [`Code::ResourceNotAllowed`] for
 /// a resource that is not one of the agent's audiences, or when it has several and names none.
 pub fn grant(agent: &Agent, request: &TokenRequest, default_audience: &str) -> Result<Grant, Code> {
     let scope = match &request.scope {
         Some(asked) if asked.is_within(&agent.capabilities) => asked.clone(),
         Some(_) => return Err(Code::ScopeNotAllowed),
-        None => agent.capabilities.without_management(),
+        None => {
+            let scope = agent.capabilities.without_management();
+            // There is no empty scope (RFC 6749, section 3.3), and a token for nothing hides why.
+            if scope.is_empty() && !agent.capabilities.is_empty() {
+                return Err(Code::ScopeNotAllowed);
+            }
+            scope
+        }
     };
     Ok(Grant {
         scope,
@@ -254,6 +262,14 @@ mod tests {
         };
         assert_eq!(grant(None), "resume:read");
         assert_eq!(grant(Some("agents:read")), "agents:read");
+    }
+
+    #[test]
+    fn who_has_only_management_scopes_and_names_none_gets_no_token_for_nothing() {
+        let agent = agent("agents:read tokens:read", &[]);
+        let grant = |scope| grant(&agent, &request(scope, &[]), ISSUER);
+        assert_eq!(grant(None), Err(Code::ScopeNotAllowed));
+        assert!(grant(Some("tokens:read")).is_ok());
     }
 
     #[test]

@@ -72,20 +72,32 @@ class Pruning:
     def __init__(self) -> None:
         self.entries: list[dict] = []
         self.gone: set[int] = set()
+        self.held: set[str] = set()
+        self.last: dict[tuple[str, str], int] = {}
 
     def read(self, said: dict) -> None:
         if "pruned" in said:
             pruned = said["pruned"]
             first, end = pruned["from"], pruned["to"]
             assert first % 256 == end % 256 == 0 and first < end <= said["seq"], said
-            held = pruned.get("held", [])
-            goes = {
-                seq
-                for seq in range(first, end)
-                if "pruned" not in self.entries[seq] and self.entries[seq].get("organization_id") not in held
-            }
+            kept = pruned.get("kept")
+            bits = base64.urlsafe_b64decode(kept + "=" * (-len(kept) % 4)) if kept else bytes((end - first + 7) // 8)
+            assert len(bits) == (end - first + 7) // 8 and (kept is None or any(bits)), said
+            goes = {seq for seq in range(first, end) if not bits[(seq - first) // 8] >> (seq - first) % 8 & 1}
+            accounts = set(self.last.values())
+            for seq in goes:
+                entry = self.entries[seq]
+                assert "pruned" not in entry and entry.get("organization_id") not in self.held, said
+                assert seq not in accounts, said
             assert said["count"] == len(goes - self.gone), said
             self.gone |= goes
+        target = said.get("target", {})
+        if "digest" in target and target["kind"] != "backup":
+            self.last[target["kind"], target["id"]] = said["seq"]
+            if said["action"] == "organization.hold":
+                self.held.add(target["id"])
+            elif said["action"] == "organization.release":
+                self.held.discard(target["id"])
         self.entries.append(said)
 
 
@@ -190,7 +202,7 @@ def read_backup(path: Path) -> dict:
 def main() -> None:
     store, backup, vkey = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     identity = small_file(store / "store.json")
-    assert identity["format"] == 4
+    assert identity["format"] == 5
     roots: dict[int, bytes] = {}
     pruning = Pruning()
     frame, last, tree = read_journal(store, identity["id"], roots, pruning)

@@ -765,6 +765,11 @@ fn the_contract_and_its_page_are_served_to_anyone_from_the_binary() {
     let committed = agentidp_tests::project_root().join("docs/reference/openapi.json");
     assert_eq!(contract.body, std::fs::read(committed).unwrap());
 
+    let folder = http.get("/docs/");
+    assert_eq!(
+        (folder.status, folder.header("location")),
+        (308, Some("../docs"))
+    );
     let page = http.get("/docs");
     assert_eq!(page.status, 200);
     for name in page.text().split("\"docs/").skip(1) {

@@ -211,7 +211,8 @@ fn backups_are_made_by_themselves_and_everyone_can_see_how_they_stand() {
         first.file_name().unwrap().to_str().unwrap()
     );
     let listing = done(daemon.installation.run("backup list"));
-    assert_eq!(listing.lines().count(), 2, "{listing}");
+    assert_eq!(listing.lines().count(), 3, "{listing}");
+    assert!(listing.starts_with("NAME "), "{listing}");
     assert!(listing.contains(RECIPIENT), "{listing}");
 }
 

@@ -102,6 +102,23 @@ fn what_cannot_be_watched_is_refused() {
 }
 
 #[test]
+fn a_usage_error_names_what_is_missing_and_nothing_of_the_environment() {
+    // Which names the socket.
+    let cli = Cli::new(std::path::Path::new("/nowhere.sock"));
+    for (words, missing) in [
+        ("org update acme", "--max-credential-age"),
+        ("agent suspend --reason x --yes", "--filter"),
+        ("credential list", "<AGENT>"),
+    ] {
+        let words: Vec<_> = words.split(' ').collect();
+        let refused = cli.run(&words).failing_with(2);
+        let says = refused.stderr();
+        assert!(says.contains(missing), "{words:?}: {says}");
+        assert!(!says.contains("--socket"), "{words:?}: {says}");
+    }
+}
+
+#[test]
 fn a_dry_run_does_nothing_and_ends_as_the_thing_itself_would() {
     let daemon = daemon();
     let client = daemon.enrol(&Registration::new("a@acme.example"));
@@ -166,6 +183,10 @@ fn a_dry_run_does_nothing_and_ends_as_the_thing_itself_would() {
     }
     assert_eq!(last_entry(&cli), before, "something was done");
     assert_eq!(client.token(&[]).status, 200);
+    // To look whether a name is free is not to be refused: only `org suspend nowhere` is.
+    let list = "audit list --action organization.show --outcome denied -o ndjson";
+    let refused = cli.ndjson(&list.split(' ').collect::<Vec<_>>());
+    assert!(refused.len() <= 1, "{refused:?}");
 }
 
 #[test]
@@ -227,7 +248,13 @@ fn an_entry_and_a_key_are_shown_alone() {
     let seq = entries[1]["seq"].to_string();
     let shown = cli.json(&["audit", "show", &seq, "-o", "json"]);
     assert_eq!(shown, entries[1]);
-    let _ = cli.run(&["audit", "show", "99999"]).failing_with(3);
+    // What is not there is not there, however it is asked for.
+    for verb in ["show", "prove"] {
+        let missing = cli.run(&["audit", verb, "99999"]).failing_with(3);
+        let told = missing.stderr();
+        assert!(told.contains("there is no entry 99999"), "{told}");
+        assert!(told.contains("hint:"), "{told}");
+    }
     let keys = cli.ndjson(&["key", "list", "-o", "ndjson"]);
     let kid = keys[0]["kid"].as_str().unwrap();
     assert_eq!(cli.json(&["key", "show", kid, "-o", "json"]), keys[0]);

@@ -255,7 +255,8 @@ fn many_agents_are_suspended_after_their_count_and_a_typed_command_is_answered()
 
 /// What of each agent an undo must bring back, by e-mail; the revision counts the changes.
 fn statuses(daemon: &DevDaemon) -> Vec<(String, String, u64)> {
-    let agents = daemon.cli().ndjson(&["agent", "list", "-o", "ndjson"]);
+    let words = ["agent", "list", "--limit", "1000", "-o", "ndjson"];
+    let agents = daemon.cli().ndjson(&words);
     let text = |it: &serde_json::Value| it.as_str().unwrap().to_owned();
     let mut all: Vec<_> = agents
         .iter()
@@ -297,7 +298,7 @@ fn what_a_filter_suspended_is_taken_back_and_what_was_so_before_stays_so() {
     console.press("\r");
     console.wait_for("U resume 2 agents");
     console.press("U");
-    console.wait_for("2 agents are as they were");
+    console.wait_for("undone for 2 agents");
     console.wait_until("the agents as before", |screen| {
         screen.matches("* active").count() == 2 && screen.matches("~ suspended").count() == 1
     });
@@ -318,6 +319,57 @@ fn what_a_filter_suspended_is_taken_back_and_what_was_so_before_stays_so() {
         console.press(ESC);
         console.wait_until("all of the log", |screen| !screen.contains("/action"));
     }
+    console.press(":q\r");
+    assert!(console.wait_for_end().status.success());
+}
+
+/// How many agents the dialog says are done.
+fn done(screen: &str) -> usize {
+    let words: Vec<_> = screen.split_whitespace().collect();
+    let at = words
+        .windows(3)
+        .position(|it| it == ["300", "agents", "done,"]);
+    at.map_or(0, |at| words[at - 2].parse().unwrap())
+}
+
+#[test]
+fn what_a_change_of_many_did_before_it_was_stopped_is_taken_back() {
+    let daemon = DevDaemon::start();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("agents.ndjson");
+    let lines = (0..300).map(|number| {
+        format!(
+            r#"{{"email":"bot-{number}@demo.example","agent_type":"custom","version":"1.0.0","capabilities":["a:b"],"owner":"fleet","deployment_env":"staging"}}"#
+        )
+    });
+    std::fs::write(&path, lines.collect::<Vec<_>>().join("\n")).unwrap();
+    let path = path.to_str().unwrap();
+    let words = ["agent", "register-many", path, "--org", "demo"];
+    let _ = daemon.cli().run(&words).ok();
+
+    let mut console = TestConsole::start(&daemon.socket());
+    console.wait_for("Agents 303");
+    console.press("/owner=fleet\r");
+    console.wait_until("those of the fleet", |screen| {
+        screen.contains("/owner=fleet") && !screen.contains("Agents 303")
+    });
+    console.press("As");
+    console.wait_for("of 300 agents 300 would change");
+    console.press_until("i", "Reason   i");
+    console.press("ncident\r300\t\t");
+    console.wait_for("[ Suspend ]");
+    console.press("\r");
+    console.wait_until("that some are done", |screen| done(screen) > 1);
+    console.press(ESC);
+    console.wait_for(" OVER ");
+    let told = done(&console.screen());
+    console.press("\r");
+    console.wait_for(&format!("U resume {told} agents"));
+    console.press("U");
+    console.wait_for(&format!("{told} agents are as they were"));
+    let all = statuses(&daemon);
+    let taken_back = all.iter().filter(|it| it.1 == "active" && it.2 == 3);
+    assert_eq!(taken_back.count(), told);
     console.press(":q\r");
     assert!(console.wait_for_end().status.success());
 }

@@ -89,6 +89,7 @@ const ROWS: &[Row] = &[
         Check::Public,
     ),
     row("get", "/docs", "", Check::Public),
+    row("get", "/docs/", "", Check::Public),
     row("get", "/docs/{file}", "", Check::Public),
     row("get", "/health/detailed", "", Check::Public),
     row("get", "/health/live", "", Check::Public),

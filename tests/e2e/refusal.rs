@@ -470,6 +470,15 @@ fn the_printed_default_configuration_is_a_good_one() {
     assert_eq!(printed.code(), Some(0), "{}", printed.stderr);
     let file = installation.directory().join("default.toml");
     fs::write(&file, &printed.stdout).unwrap();
-    let check = Process::spawn(installation.command_with("config check", &file)).wait();
+    // All but the one setting that has no default.
+    for command in ["config check", "run", "init"] {
+        let mut refused = installation.command_with(command, &file);
+        refused.env("AGENTIDP_STORE_PATH", installation.directory());
+        let line = one_line_of_refusal(&Process::spawn(refused).wait());
+        assert!(line.contains("issuer: must be set"), "{command}: {line}");
+    }
+    let mut check = installation.command_with("config check", &file);
+    check.env("AGENTIDP_ISSUER", "https://id.example.com");
+    let check = Process::spawn(check).wait();
     assert_eq!(check.code(), Some(0), "{}", check.stderr);
 }

@@ -139,13 +139,20 @@ fn nobody_else_gets_any_of_it() {
         "tile/x",
     ] {
         for (token, status, code) in [
-            (colleague.as_str(), 403, "AUTHORIZATION_ERROR"),
+            (colleague.as_str(), 403, "PERMISSION_DENIED"),
             (&without, 403, "INSUFFICIENT_SCOPE"),
             ("nothing", 401, "INVALID_TOKEN"),
         ] {
             let answer = get(&daemon, token, path);
             assert_eq!(answer.status, status, "{path}: {}", answer.text());
             assert_eq!(answer.json()["code"], code, "{path}");
+            let says = answer.text().contains("audit.readers");
+            assert_eq!(
+                says,
+                code == "PERMISSION_DENIED",
+                "{path}: {}",
+                answer.text()
+            );
         }
     }
     // That they tried is in the log.

@@ -167,9 +167,19 @@ fn another_certificate_is_taken_while_the_daemon_runs() {
     put(&certificate, &new.certificate);
     wait_for_log(&daemon, "the old one stays in use", 1);
     assert_eq!(live(&authority).stdout, "live\n");
+    // Which is told wherever one looks, and not that a renewed one is to be put there.
+    let warns = || {
+        let status = daemon.cli().json(&["status", "-o", "json"]);
+        status["warnings"].to_string().contains("certificate: ")
+    };
+    assert!(warns());
+    let diagnosed = daemon.cli().run(&["diagnose"]).failing_with(1);
+    let told = "FAILED   certificate  what was put there cannot be used";
+    assert!(diagnosed.stdout().contains(told), "{}", diagnosed.stdout());
 
     put(&key, &new.key);
     wait_for_log(&daemon, "the certificate has been read again", 1);
+    assert!(!warns());
     let authority = authority.with_file_name("new-authority.crt");
     put(&authority, &new.authority);
     assert_eq!(live(&authority).stdout, "live\n");

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args as ClapArgs, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args as ClapArgs, Subcommand, ValueEnum};
 
 use agentidp_shared::{AgentStatus, AgentType, DeploymentEnv};
 
@@ -266,13 +266,10 @@ pub enum Direction {
 
 /// One agent or many.
 #[derive(Debug, ClapArgs)]
+#[command(group(ArgGroup::new("which").args(["agent", "filter"]).required(true)))]
 pub struct BulkArgs {
     /// The agent's id or e-mail
-    #[arg(
-        required_unless_present = "filter",
-        conflicts_with = "filter",
-        add = complete::agents()
-    )]
+    #[arg(add = complete::agents())]
     pub agent: Option<String>,
     /// All agents that this filter lets through, such as 'owner=billing status!=revoked'
     #[arg(long, value_name = "FILTER", conflicts_with = "rev")]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::{Args as ClapArgs, Subcommand};
+use clap::{ArgGroup, Args as ClapArgs, Subcommand};
 
 use super::{Consent, DryRun, Limit, Revision, Watch};
 use crate::{complete, duration};
@@ -45,12 +45,15 @@ Examples:
   agentidp org update acme --tier unlimited
   agentidp org update acme --max-credential-age 90d
   agentidp org update acme --max-credential-age none")]
+    #[command(group(
+        ArgGroup::new("limits").args(["tier", "max_credential_age"]).required(true).multiple(true)
+    ))]
     Update {
         /// The organization's id or name
         #[arg(add = complete::organizations())]
         organization: String,
         /// What it may have, by the name that the configuration gives it
-        #[arg(long, required_unless_present = "max_credential_age")]
+        #[arg(long)]
         tier: Option<String>,
         /// How old a credential may become before it is retired, such as 90d; none: any age
         #[arg(long, value_name = "DURATION", value_parser = age_limit)]

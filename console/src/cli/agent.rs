@@ -16,12 +16,12 @@ use crate::args::{
 use crate::client::{AgentQuery, Client, ListedAgent, Page};
 use crate::clock;
 use crate::error::Error;
-use crate::text::{inert, thousands};
+use crate::text::{counted, inert};
 
-use super::agent_many::{self, Many};
+use super::agent_many::Many;
 use super::output::Output;
 use super::watch::{self, Look, Shape};
-use super::{consent, dry, pages, tell};
+use super::{consent, dry, pages, register_many, tell};
 
 pub(super) async fn run(
     command: AgentCommand,
@@ -41,7 +41,7 @@ pub(super) async fn run(
             tell(&format!("registered (audit {})", registered.audit_seq));
             Ok(())
         }
-        AgentCommand::RegisterMany(args) => agent_many::register(args, connect, output).await,
+        AgentCommand::RegisterMany(args) => register_many::run(args, connect, output).await,
         AgentCommand::List(args) => list(args, &connect().await?, output).await,
         AgentCommand::Show { agent, watch } => {
             let client = connect().await?;
@@ -187,10 +187,7 @@ fn fetch(
 }
 
 fn in_all(total: u64) -> String {
-    match total {
-        1 => "1 agent in all".to_owned(),
-        total => format!("{} agents in all", thousands(total)),
-    }
+    format!("{} in all", counted(total, "agent"))
 }
 
 /// The filter that the options of a list stand for.
@@ -320,14 +317,19 @@ struct Change {
 
 impl Change {
     async fn make(self, client: &Client, output: &mut Output<impl Write>) -> Result<(), Error> {
+        let entries = client.status().await?.store.entries;
         let changed = client
             .transition(self.transition, self.agent, self.reason, self.revision)
             .await?;
         output.one(&changed.record)?;
-        tell(&format!(
-            "{} is {} (audit {})",
-            changed.record.email, changed.record.status, changed.audit_seq
-        ));
+        let (email, status) = (&changed.record.email, changed.record.status);
+        let seq = changed.audit_seq;
+        // What was so before has an entry from before.
+        tell(&if seq < entries {
+            format!("{email} was {status} already (audit {seq}): nothing was done")
+        } else {
+            format!("{email} is {status} (audit {seq})")
+        });
         Ok(())
     }
 }

@@ -2,23 +2,20 @@
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::time::Duration;
+use std::path::Path;
 
 use agentidp_proto::v1;
-use agentidp_proto::v1::tail_audit_response::Event;
-use agentidp_shared::Entry;
+use agentidp_shared::{Code, Entry};
 use serde::{Serialize, Serializer};
-use tonic::Streaming;
 
 use crate::args::{AuditCommand, AuditFilterArgs, Format};
-use crate::backoff::Backoff;
 use crate::client::{Client, DaemonStatus, Page};
-use crate::error::{Error, Refusal};
+use crate::error::Error;
 use crate::socket::SocketChoice;
-use crate::text::{fit, inert};
+use crate::text::{counted, fit, inert};
 
 use super::output::{Output, Record};
-use super::{export, online, pages, prune, tell, verify};
+use super::{export, online, pages, prune, tail, tell, verify};
 
 pub(super) async fn run(
     command: AuditCommand,
@@ -28,24 +25,7 @@ pub(super) async fn run(
     match command {
         AuditCommand::List { filter, limit } => {
             let client = Client::connect(socket).await?;
-            let filter = wire_filter(filter);
-            let is_table = output.format() == Format::Table;
-            let mut names = Names::default();
-            pages::print(limit.limit, output, async |size, token: Option<String>| {
-                // This list goes on before a sequence number instead of from a token.
-                let before = token.and_then(|token| token.parse().ok());
-                let answer = client.audit_page(size, before, filter.clone()).await?;
-                let mut items: Vec<_> = answer.entries.iter().map(AuditLine::new).collect();
-                if is_table {
-                    names.add(&client, &mut items).await?;
-                }
-                Ok(Page {
-                    items,
-                    next: answer.next_before.map(|before| before.to_string()),
-                    total: None,
-                })
-            })
-            .await
+            list(wire_filter(filter), limit.limit, &client, output).await
         }
         AuditCommand::Show { seq } => show(seq, &Client::connect(socket).await?, output).await,
         AuditCommand::Tail { from, filter } => {
@@ -55,16 +35,7 @@ pub(super) async fn run(
                     "use -o ndjson",
                 ));
             }
-            let tail = Tail {
-                socket,
-                filter: wire_filter(filter),
-                next: from,
-                output,
-            };
-            tokio::select! {
-                result = tail.follow() => result,
-                _ = tokio::signal::ctrl_c() => Ok(()),
-            }
+            tail::run(socket, wire_filter(filter), from, output).await
         }
         AuditCommand::Key { all: true } => {
             output.all(&Client::connect(socket).await?.audit_keys().await?)
@@ -81,13 +52,7 @@ pub(super) async fn run(
                 .and_then(|()| output.flush())
         }
         AuditCommand::Prove { seq, out } => {
-            let proof = Client::connect(socket).await?.audit_proof(seq).await?;
-            match out {
-                Some(path) => export::write_new(&path, proof.as_bytes()),
-                None => output
-                    .text(&inert_lines(&proof))
-                    .and_then(|()| output.flush()),
-            }
+            prove(seq, out.as_deref(), &Client::connect(socket).await?, output).await
         }
         AuditCommand::Export {
             file,
@@ -114,7 +79,7 @@ pub(super) async fn run(
         AuditCommand::Verify {
             key, since, org, ..
         } => {
-            let asked = online::Asked {
+            let asked = online::LogQuery {
                 key,
                 since,
                 organization: org.unwrap_or_default(),
@@ -124,11 +89,39 @@ pub(super) async fn run(
     }
 }
 
-/// A text of many lines, each made inert. A proof's own names are not: it is printed as it is, whatever it is
-/// printed to.
-fn inert_lines(text: &str) -> String {
-    let lines: Vec<_> = text.split('\n').map(inert).collect();
-    lines.join("\n")
+async fn list(
+    filter: v1::AuditFilter,
+    limit: u64,
+    client: &Client,
+    output: &mut Output<impl Write>,
+) -> Result<(), Error> {
+    let is_table = output.format() == Format::Table;
+    let mut names = Names::default();
+    let (mut last, mut missing) = (None, 0);
+    pages::print(limit, output, async |size, token: Option<String>| {
+        // This list goes on before a sequence number instead of from a token.
+        let before = token.and_then(|token| token.parse().ok());
+        let answer = client.audit_page(size, before, filter.clone()).await?;
+        let mut items: Vec<_> = answer.entries.iter().map(AuditLine::new).collect();
+        for entry in &answer.entries {
+            // Newest first.
+            let after = last.replace(entry.seq).unwrap_or(entry.seq + 1);
+            missing += after.saturating_sub(entry.seq + 1);
+        }
+        if is_table {
+            names.add(client, &mut items).await?;
+        }
+        Ok(Page {
+            items,
+            next: answer.next_before.map(|before| before.to_string()),
+            total: None,
+        })
+    })
+    .await?;
+    if is_table && filter == v1::AuditFilter::default() {
+        tell_missing(missing);
+    }
+    Ok(())
 }
 
 async fn show(seq: u64, client: &Client, output: &mut Output<impl Write>) -> Result<(), Error> {
@@ -142,19 +135,68 @@ async fn show(seq: u64, client: &Client, output: &mut Output<impl Write>) -> Res
     }
 }
 
+async fn prove(
+    seq: u64,
+    out: Option<&Path>,
+    client: &Client,
+    output: &mut Output<impl Write>,
+) -> Result<(), Error> {
+    let proof = match client.audit_proof(seq).await {
+        // One answer for what is not there, however it is looked for.
+        Err(Error::Refused(refusal)) if refusal.code.as_deref() == Some(NOT_FOR_YOU) => {
+            return Err(not_found(seq, &client.status().await?));
+        }
+        proof => proof?,
+    };
+    let Some(path) = out else {
+        return output
+            .text(&inert_lines(&proof))
+            .and_then(|()| output.flush());
+    };
+    export::write_new(path, proof.as_bytes())?;
+    let path = inert(&path.to_string_lossy()).into_owned();
+    tell(&format!("the proof of entry {seq} is in {path}"));
+    Ok(())
+}
+
+/// A text of many lines, each made inert. A proof's own names are not: it is printed as it is, whatever it is
+/// printed to.
+fn inert_lines(text: &str) -> String {
+    let lines: Vec<_> = text.split('\n').map(inert).collect();
+    lines.join("\n")
+}
+
+/// The code for what is another organization's, or nobody's.
+const NOT_FOR_YOU: &str = Code::AuthorizationError.as_str();
+
 fn not_found(seq: u64, status: &DaemonStatus) -> Error {
     let is_pruned = status.caller.organizations.is_none() && seq < status.store.entries;
-    let message = if is_pruned {
-        format!("entry {seq} was pruned: the log has its hash, and no longer what it said")
+    let (what, hint) = if is_pruned {
+        (
+            format!("entry {seq} was pruned: the log has its hash, and no longer what it said"),
+            "agentidp audit list --action audit.prune shows who did that and when; an export or a backup of before has it",
+        )
     } else {
-        format!("there is no entry {seq} for you to see")
+        (
+            format!("there is no entry {seq} for you to see"),
+            "agentidp audit list shows those that there are",
+        )
     };
-    Error::Refused(Refusal {
-        grpc: tonic::Code::NotFound,
-        code: None,
-        message,
-        request_id: None,
-    })
+    Error::Told {
+        what,
+        hint: hint.to_owned(),
+        code: 3,
+    }
+}
+
+/// Tells how many numbers are passed over where no filter does that.
+pub(super) fn tell_missing(count: u64) {
+    if count > 0 {
+        tell(&format!(
+            "{} in between not shown: pruned, or not for you to see",
+            counted(count, "entry")
+        ));
+    }
 }
 
 fn wire_filter(args: AuditFilterArgs) -> v1::AuditFilter {
@@ -218,8 +260,13 @@ impl AuditLine {
         }
     }
 
+    /// The bytes that are stored.
+    pub(super) fn stored(&self) -> &str {
+        &self.stored
+    }
+
     /// One line for a person: the columns of the table, in widths that seldom change.
-    fn row(&self) -> String {
+    pub(super) fn row(&self) -> String {
         let cells = self.cells();
         let mut line = String::new();
         for (cell, width) in cells.iter().zip([8, 24, 8, 22, 24]) {
@@ -281,161 +328,9 @@ impl Record for AuditLine {
     }
 }
 
-/// The log being followed, over as many connections as it takes.
-struct Tail<'a, W> {
-    socket: &'a SocketChoice,
-    filter: v1::AuditFilter,
-    /// The next entry wanted; none until the daemon has said where the log ends.
-    next: Option<u64>,
-    output: &'a mut Output<W>,
-}
-
-impl<W: Write> Tail<'_, W> {
-    /// Ends when the output closes, or with what connecting again cannot help.
-    async fn follow(mut self) -> Result<(), Error> {
-        // That the daemon cannot be reached at first is an error; later it is waited for.
-        let mut stream = self.open().await?;
-        self.heading()?;
-        loop {
-            let Err(error) = self.print_all(&mut stream).await;
-            if !error.is_unreachable() {
-                return Err(error);
-            }
-            tell(&format!("{error}; waiting for it to come back"));
-            stream = self.open_again().await?;
-            match self.next {
-                Some(next) => tell(&format!("connected again, going on at {next}")),
-                None => tell("connected again"),
-            }
-        }
-    }
-
-    async fn open(&self) -> Result<Streaming<v1::TailAuditResponse>, Error> {
-        // Never skipped: whoever reads a pipe sets the pace.
-        Client::connect(self.socket)
-            .await?
-            .tail(self.next, self.filter.clone(), 0)
-            .await
-    }
-
-    async fn open_again(&self) -> Result<Streaming<v1::TailAuditResponse>, Error> {
-        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
-        loop {
-            tokio::time::sleep(backoff.next_delay()).await;
-            match self.open().await {
-                Err(error) if error.is_unreachable() => {}
-                result => return result,
-            }
-        }
-    }
-
-    async fn print_all(
-        &mut self,
-        stream: &mut Streaming<v1::TailAuditResponse>,
-    ) -> Result<std::convert::Infallible, Error> {
-        loop {
-            let message = stream.message().await?.ok_or_else(|| Error::Unreachable {
-                why: "the daemon ended the stream".to_owned(),
-                hint: String::new(),
-            })?;
-            match message.event {
-                Some(Event::Entry(entry)) => {
-                    let next = entry.seq.saturating_add(1);
-                    self.entry(&AuditLine::new(&entry))?;
-                    self.next = Some(next);
-                }
-                Some(Event::Gap(gap)) => {
-                    self.gap(gap.from, gap.to)?;
-                    self.next = Some(gap.to.saturating_add(1));
-                }
-                Some(Event::Position(position)) => self.next = Some(position.next),
-                None => {}
-            }
-        }
-    }
-
-    fn heading(&mut self) -> Result<(), Error> {
-        if self.output.format() == Format::Table {
-            let [seq, time, outcome, action, actor, details] =
-                ["SEQ", "TIME", "OUTCOME", "ACTION", "ACTOR", "DETAILS"];
-            self.output.line(&format!(
-                "{seq:8}  {time:24}  {outcome:8}  {action:22}  {actor:24}  {details}"
-            ))?;
-        }
-        self.output.flush()
-    }
-
-    fn entry(&mut self, line: &AuditLine) -> Result<(), Error> {
-        match self.output.format() {
-            Format::Table => self.output.line(&line.row())?,
-            Format::Json | Format::Ndjson => self.output.line(&line.stored)?,
-        }
-        self.output.flush()
-    }
-
-    fn gap(&mut self, from: u64, to: u64) -> Result<(), Error> {
-        match self.output.format() {
-            Format::Table => {
-                let count = to.saturating_sub(from).saturating_add(1);
-                let line = format!("~~~~ {count} entries not shown: {from}-{to} ~~~~");
-                self.output.line(&line)?;
-            }
-            Format::Json | Format::Ndjson => {
-                let line = format!("{{\"gap\":{{\"from\":{from},\"to\":{to}}}}}");
-                self.output.line(&line)?;
-            }
-        }
-        self.output.flush()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const ENTRY: &str = r#"{"v":1,"seq":8,"time":"2026-11-21T04:43:34.120Z","actor":{"kind":"operator","id":"0","name":"alice","via":"socket"},"action":"agent.suspend","target":{"kind":"agent","id":"01936f2c-0000-7000-8000-000000000001"},"outcome":"success","reason":"odd requests"}"#;
-
-    fn line(json: &str) -> AuditLine {
-        AuditLine::new(&v1::AuditEntry {
-            seq: 8,
-            json: json.as_bytes().to_vec(),
-        })
-    }
-
-    fn printed(format: Format, print: impl FnOnce(&mut Tail<'_, &mut Vec<u8>>)) -> String {
-        let mut bytes = Vec::new();
-        let mut output = Output::new(format, &mut bytes);
-        print(&mut Tail {
-            socket: &SocketChoice::default(),
-            filter: v1::AuditFilter::default(),
-            next: None,
-            output: &mut output,
-        });
-        String::from_utf8(bytes).unwrap()
-    }
-
-    #[test]
-    fn programs_get_the_very_bytes_that_are_stored() {
-        let spaced = ENTRY.replace(":8,", ": 8 ,");
-        let text = printed(Format::Ndjson, |tail| tail.entry(&line(&spaced)).unwrap());
-        assert_eq!(text, format!("{spaced}\n"));
-    }
-
-    #[test]
-    fn people_get_a_row() {
-        let text = printed(Format::Table, |tail| {
-            tail.heading().unwrap();
-            tail.entry(&line(ENTRY)).unwrap();
-        });
-        insta::assert_snapshot!(text);
-    }
-
-    #[test]
-    fn an_entry_of_a_later_version_is_shown_as_it_is() {
-        let json = r#"{"v":9,"seq":8,"new":"\u001b"}"#;
-        let text = printed(Format::Table, |tail| tail.entry(&line(json)).unwrap());
-        assert_eq!(text.trim_end(), json);
-    }
 
     #[test]
     fn a_text_of_many_lines_is_printed_as_it_is_but_for_what_a_terminal_would_obey() {
@@ -446,13 +341,5 @@ mod tests {
             hostile.lines().count() == 2 && hostile.is_ascii() && !hostile.contains('\u{1b}'),
             "{hostile}"
         );
-    }
-
-    #[test]
-    fn a_gap_is_never_silent() {
-        let table = printed(Format::Table, |tail| tail.gap(88_413, 89_616).unwrap());
-        assert_eq!(table, "~~~~ 1204 entries not shown: 88413-89616 ~~~~\n");
-        let ndjson = printed(Format::Ndjson, |tail| tail.gap(3, 4).unwrap());
-        assert_eq!(ndjson, "{\"gap\":{\"from\":3,\"to\":4}}\n");
     }
 }

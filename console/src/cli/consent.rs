@@ -4,6 +4,7 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use crate::args::Consent;
 use crate::error::Error;
+use crate::text::it_or_them;
 
 /// Makes sure that there is a reason and a yes; asks for what is missing on a terminal. Gives the
 /// reason. `what` is the question, such as "Suspend a@acme.example?".
@@ -111,7 +112,10 @@ fn obtain_count_from(
     if consent.yes {
         return Ok(reason);
     }
-    let answer = person.ask(&format!("Type {count} to have them {verb}: "))?;
+    let answer = person.ask(&format!(
+        "Type {count} to have {} {verb}: ",
+        it_or_them(count)
+    ))?;
     if answer == count.to_string() {
         Ok(reason)
     } else {

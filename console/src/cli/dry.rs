@@ -16,7 +16,7 @@ use crate::duration;
 use crate::error::{Error, Refusal};
 
 use super::output::Output;
-use super::{agent_many, tell};
+use super::{register_many, tell};
 
 /// Tells what would be done.
 pub(super) fn would(what: &str) {
@@ -79,7 +79,7 @@ pub(super) async fn registration(
     request: v1::RegisterAgentRequest,
     client: &Client,
 ) -> Result<(), Error> {
-    let email = agent_many::check(&request)
+    let email = register_many::check(&request)
         .map_err(|rule| Error::usage(rule.to_string(), "put it right and repeat"))?;
     client.organization(request.organization).await?;
     if if_found(client.agent(email.to_string()).await)?.is_some() {

@@ -10,12 +10,12 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use agentidp_proto::v1;
-use agentidp_shared::merkle::export::{ExportVerifier, Header, ResumedExport, VerifyError};
+use agentidp_shared::merkle::export::{ExportVerifier, Header, Report, ResumedExport, VerifyError};
 use agentidp_shared::merkle::{Checkpoint, Note, VerifierKey};
 
 use crate::client::Client;
 use crate::error::Error;
-use crate::text::thousands;
+use crate::text::{counted, inert, thousands};
 
 use super::progress::Progress;
 use super::tell;
@@ -36,9 +36,14 @@ pub(super) async fn run(
     let key = client.audit_key().await?;
     let mut part = Part::open(path)?;
     let begun = part.begun(&key)?;
-    if !begun.is_closed() {
-        let exported = rest(client, &mut part, begun, request).await;
-        if let Err(error) = exported {
+    let exported = if begun.is_closed() {
+        begun.finish().map_err(|error| part.not_verified(&error))
+    } else {
+        rest(client, &mut part, begun, request).await
+    };
+    let report = match exported {
+        Ok(report) => report,
+        Err(error) => {
             if part.is_empty() {
                 part.remove();
             } else {
@@ -49,8 +54,25 @@ pub(super) async fn run(
             }
             return Err(error);
         }
-    }
-    part.finish(path)
+    };
+    part.finish(path)?;
+    tell(&done(&report, path));
+    Ok(())
+}
+
+/// What came of it, and where the next export begins.
+fn done(report: &Report, path: &Path) -> String {
+    let Report {
+        from, to, entries, ..
+    } = *report;
+    let path = path.display().to_string();
+    let (entries, path) = (counted(entries, "entry"), inert(&path));
+    let of = match (to.checked_sub(1), report.organization_id) {
+        (Some(last), None) if from <= last => format!(", {from} to {last}"),
+        (Some(last), Some(_)) if from <= last => format!(" of {from} to {last}"),
+        _ => String::new(),
+    };
+    format!("{entries}{of}, in {path}; --from {to} exports what comes after")
 }
 
 /// What the bytes that come are verified by.
@@ -65,7 +87,7 @@ async fn rest(
     part: &mut Part,
     begun: ExportVerifier,
     mut request: v1::ExportAuditRequest,
-) -> Result<(), Error> {
+) -> Result<Report, Error> {
     let from = request.from;
     if let Some((header, next)) = begun.position() {
         check_same(client, part, header, &request).await?;
@@ -97,7 +119,7 @@ async fn rest(
         Taker::Whole(verifier) => verifier.finish(),
         Taker::Rest(resumed) => resumed.finish(),
     };
-    whole.map(drop).map_err(|error| part.not_verified(&error))
+    whole.map_err(|error| part.not_verified(&error))
 }
 
 /// Refuses to go on with a part of what is not asked for.
@@ -261,4 +283,44 @@ fn is_there(path: &Path) -> Error {
 
 fn unwritten(path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
     Error::io(format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use agentidp_shared::OrganizationId;
+    use agentidp_shared::merkle::NodeHash;
+
+    use super::*;
+
+    #[test]
+    fn what_was_exported_is_told_and_where_the_next_export_begins() {
+        let hash = NodeHash::of_leaf(b"");
+        let checkpoint: Checkpoint = format!("log.example/audit\n111\n{hash}\n").parse().unwrap();
+        let note = format!("{checkpoint}\n\u{2014} log.example/audit AAAAAAAA\n");
+        let of = |organization_id, from, entries| Report {
+            checkpoint: checkpoint.clone(),
+            note: Note::from_bytes(note.as_bytes()).unwrap(),
+            organization_id,
+            from,
+            to: 111,
+            entries,
+            pruned: 0,
+            unexplained: 0,
+            put_back: 0,
+        };
+        let told = |report| done(&report, Path::new("audit.ndjson"));
+        assert_eq!(
+            told(of(None, 0, 111)),
+            "111 entries, 0 to 110, in audit.ndjson; --from 111 exports what comes after"
+        );
+        let organization = OrganizationId::from_bytes([1; 16]);
+        assert_eq!(
+            told(of(Some(organization), 100, 1)),
+            "1 entry of 100 to 110, in audit.ndjson; --from 111 exports what comes after"
+        );
+        assert_eq!(
+            told(of(None, 111, 0)),
+            "0 entries, in audit.ndjson; --from 111 exports what comes after"
+        );
+    }
 }

@@ -9,7 +9,7 @@ use crate::args::{KeyCommand, KeyRotateArgs};
 use crate::client::{Client, RotatedKeys};
 use crate::duration;
 use crate::error::{Error, Refusal};
-use crate::text::inert;
+use crate::text::{counted, inert};
 
 use super::output::{Output, Record};
 use super::record::moment;
@@ -124,8 +124,9 @@ fn question(args: &KeyRotateArgs, keys: &[ScheduledKey]) -> Result<(String, Stri
     let question = match (args.emergency, &args.kid) {
         (false, _) => format!("Replace the key {name}, which signs now, by a new one?"),
         (true, None) => format!(
-            "EMERGENCY: withdraw all {count} keys of the JWKS, {name} among them, and sign with a new one at once? \
-             Every token that they signed is dead, and agents have to ask anew."
+            "EMERGENCY: withdraw all of the JWKS ({}, {name} among them), and sign with a new one at once? \
+             Every token that they signed is dead, and agents have to ask anew.",
+            counted(count as u64, "key")
         ),
         (true, Some(_)) => format!(
             "EMERGENCY: withdraw the key {name} ({}) at once? Every token that it signed is dead, and agents \
@@ -146,12 +147,8 @@ fn said(rotated: &RotatedKeys) -> String {
         ),
         (0, None) => format!("{} is {} (audit {seq})", key.key.kid, key.key.state),
         (count, _) => format!(
-            "{} withdrawn, and {} signs (audit {seq}); whoever has cached the JWKS may go by that copy for up to {}",
-            if count == 1 {
-                "1 key is".to_owned()
-            } else {
-                format!("{count} keys are")
-            },
+            "withdrawn: {}; {} signs (audit {seq}); whoever has cached the JWKS may go by that copy for up to {}",
+            counted(count as u64, "key"),
             key.key.kid,
             duration::short(rotated.jwks_max_age)
         ),
@@ -249,7 +246,7 @@ mod tests {
         assert!(planned.contains("active-k") && !planned.contains("EMERGENCY"));
         let (all, name) = asked(true, None);
         assert_eq!(name, "active-k");
-        assert!(all.contains("all 2 keys"), "{all}");
+        assert!(all.contains("(2 keys, active-k among them)"), "{all}");
         let (one, name) = asked(true, Some("pending-key"));
         assert_eq!(name, "pending-");
         assert!(one.contains("(pending)"), "{one}");
@@ -272,7 +269,7 @@ mod tests {
         let old = key("old", KeyState::Revoked, None);
         let emergency = said(&rotated(KeyState::Active, None, &[old.clone(), old]));
         assert!(
-            emergency.starts_with("2 keys are withdrawn, and new signs (audit 7)"),
+            emergency.starts_with("withdrawn: 2 keys; new signs (audit 7)"),
             "{emergency}"
         );
         assert!(emergency.ends_with("up to 5m"), "{emergency}");

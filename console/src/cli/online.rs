@@ -12,17 +12,17 @@ use agentidp_shared::merkle::{
 
 use crate::client::Client;
 use crate::error::Error;
-use crate::text::thousands;
+use crate::text::{counted, thousands};
 
 use super::export::LARGE;
 use super::output::Output;
 use super::progress::Progress;
 use super::remembered::{self, Remembered};
 use super::tell;
-use super::verify::Verified;
+use super::verify::{Verified, unproved};
 
 /// What is asked of the daemon's log.
-pub(super) struct Asked {
+pub(super) struct LogQuery {
     /// The key that the daemon's must be.
     pub(super) key: Option<VerifierKey>,
     /// A file with a checkpoint that the log must begin with.
@@ -33,7 +33,7 @@ pub(super) struct Asked {
 
 pub(super) async fn run(
     client: &Client,
-    asked: Asked,
+    asked: LogQuery,
     output: &mut Output<impl Write>,
 ) -> Result<(), Error> {
     let current = client.audit_key().await?;
@@ -59,13 +59,17 @@ pub(super) async fn run(
             .map_err(|error| {
                 not_verified(format!("the checkpoint that it must begin with: {error}"))
             })?;
-        grown(client, &old, &report.checkpoint).await?;
+        let kept = "checkpoints that were kept from after that moment are of another log";
+        grown(client, &old, &report.checkpoint, kept).await?;
         since = Some(old.size);
     }
     if let Some(Remembered { key, note }) = &before {
         let old = Checkpoint::verified(note, key)
             .map_err(|error| not_verified(format!("what is remembered of it: {error}")))?;
-        grown(client, &old, &report.checkpoint).await?;
+        let forget = memory.as_deref().map_or_else(String::new, |it| {
+            format!("then delete {}, and verify again", it.display())
+        });
+        grown(client, &old, &report.checkpoint, &forget).await?;
         since = since.or(Some(old.size));
     }
     let note = report.note.clone();
@@ -109,8 +113,11 @@ async fn still_signs(
     )))
 }
 
+/// What is verified, in words.
+const LOG: &str = "the daemon's log";
+
 fn not_verified(why: String) -> Error {
-    let file = "the daemon's log".to_owned();
+    let file = LOG.to_owned();
     Error::NotVerified { file, why }
 }
 
@@ -133,13 +140,27 @@ fn read_note(path: &Path) -> Result<Note, Error> {
     })
 }
 
-/// Verifies that the log of `new` begins with that of `old`.
-async fn grown(client: &Client, old: &Checkpoint, new: &Checkpoint) -> Result<(), Error> {
+/// Verifies that the log of `new` begins with that of `old`. `then` is what to do when it does not, and is
+/// not meant to.
+async fn grown(
+    client: &Client,
+    old: &Checkpoint,
+    new: &Checkpoint,
+    then: &str,
+) -> Result<(), Error> {
     let (from, to) = (old.size, new.size);
+    let another = |why: String| Error::Told {
+        what: format!("the daemon's log does not verify: {why}"),
+        code: 1,
+        hint: format!(
+            "after a restore that left something out this is as it should be: agentidp audit list --action \
+             store.restore (or store.accept) has it, if it was meant; {then}"
+        ),
+    };
     if from > to {
-        return Err(not_verified(format!(
-            "it has {} entries, and had {} before: it was put back or cut short",
-            thousands(to),
+        return Err(another(format!(
+            "it has {}, and had {} before: it was put back or cut short",
+            counted(to, "entry"),
             thousands(from)
         )));
     }
@@ -152,9 +173,9 @@ async fn grown(client: &Client, old: &Checkpoint, new: &Checkpoint) -> Result<()
         .map(|hash| hash.parse())
         .collect::<Result<_, _>>()?;
     verify_consistency(from, to, &old.root, &new.root, &proof).map_err(|error| {
-        not_verified(format!(
-            "it does not begin with the {} entries that it had: {error}",
-            thousands(from)
+        another(format!(
+            "it does not begin with the {} that it had: {error}",
+            counted(from, "entry")
         ))
     })
 }
@@ -178,12 +199,5 @@ async fn read_all(
         progress.at(chunk.next, chunk.to);
     }
     let report = verifier.finish().map_err(refused)?;
-    if report.unexplained > 0 {
-        return Err(not_verified(format!(
-            "of {} entries only the hashes are there, and no entry says that they were pruned; if entries are being \
-             pruned just now, verify it again",
-            thousands(report.unexplained)
-        )));
-    }
-    Ok(report)
+    unproved(LOG, &report)?.map_or(Ok(report), Err)
 }

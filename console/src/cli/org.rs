@@ -7,6 +7,7 @@ use agentidp_shared::{FieldError, Organization, OrganizationName};
 
 use crate::args::{AgeLimit, HoldArgs, Limit, OrgCommand, Revision, Watch};
 use crate::client::{Changed, Client};
+use crate::duration;
 use crate::error::Error;
 use crate::text::inert;
 
@@ -41,10 +42,10 @@ pub(super) async fn run(
         } => {
             let client = connect().await?;
             let Some(interval) = watch.watch else {
-                return output.one(&client.organization(organization).await?);
+                return output.one(&client.show_organization(organization).await?);
             };
             let look = async |client: &Client| {
-                let organization = client.organization(organization.clone()).await?;
+                let organization = client.show_organization(organization.clone()).await?;
                 Ok(Look::one(organization))
             };
             return watch::run(interval, Shape::One, &client, output, look).await;
@@ -65,9 +66,9 @@ pub(super) async fn run(
                 let what = "its limits would be changed";
                 return tell_of_change(organization, what, revision, &client, output).await;
             }
-            client
-                .update_organization(organization, tier, age, revision.seen())
-                .await?
+            let seen = revision.seen();
+            let changed = client.update_organization(organization, tier, age, seen);
+            return answer_limits(&changed.await?, output);
         }
         OrgCommand::Suspend {
             organization,
@@ -110,7 +111,9 @@ pub(super) async fn run(
         OrgCommand::Hold(args) => return set_held(true, args, connect, output).await,
         OrgCommand::Release(args) => return set_held(false, args, connect, output).await,
     };
-    answer(&changed, output)
+    let is = &changed.record;
+    let now = format!("{} is {}, tier {}", is.name, is.status, is.tier);
+    answer(&changed, &now, output)
 }
 
 /// Puts an organization under legal hold, or lifts that.
@@ -151,8 +154,18 @@ async fn set_held(
         consent.revision.seen(),
     );
     let client = connect().await?;
+    let entries = client.status().await?.store.entries;
     let changed = client.set_organization_held(is_held, organization, reason, seen);
-    answer(&changed.await?, output)
+    let changed = changed.await?;
+    let name = &changed.record.name;
+    // What was so before has an entry from before.
+    let holds = match (is_held, changed.audit_seq < entries) {
+        (true, false) => "is under legal hold now",
+        (true, true) => "was under legal hold already: nothing was done",
+        (false, false) => "is under legal hold no more",
+        (false, true) => "was under no legal hold: nothing was done",
+    };
+    answer(&changed, &format!("{name} {holds}"), output)
 }
 
 async fn list(
@@ -176,12 +189,28 @@ async fn list(
     watch::run(interval, Shape::List, client, output, look).await
 }
 
+/// Whether there is an organization of this name. It is looked for in the list: to ask for one that is not there
+/// would be a refusal in the audit log.
+async fn is_there(name: &OrganizationName, client: &Client) -> Result<bool, Error> {
+    let mut token = String::new();
+    loop {
+        let page = client.organizations(100, token).await?;
+        if page.items.iter().any(|it| it.name == *name) {
+            return Ok(true);
+        }
+        match page.next {
+            Some(next) => token = next,
+            None => return Ok(false),
+        }
+    }
+}
+
 /// Tells whether an organization could be created.
 async fn tell_of_creation(name: String, client: &Client) -> Result<(), Error> {
     let name: OrganizationName = name
         .parse()
         .map_err(|rule: FieldError| Error::usage(rule.to_string(), "choose another name"))?;
-    if dry::if_found(client.organization(name.to_string()).await)?.is_some() {
+    if is_there(&name, client).await? {
         let why = format!("there is an organization {name} already");
         return Err(dry::refused("ALREADY_EXISTS", why));
     }
@@ -204,12 +233,27 @@ async fn tell_of_change(
     Ok(())
 }
 
-fn answer(changed: &Changed<Organization>, output: &mut Output<impl Write>) -> Result<(), Error> {
-    let organization = &changed.record;
-    output.one(organization)?;
-    tell(&format!(
-        "{} is {}, tier {} (audit {})",
-        organization.name, organization.status, organization.tier, changed.audit_seq
-    ));
+/// Prints an organization whose limits were changed, and tells them.
+fn answer_limits(
+    changed: &Changed<Organization>,
+    output: &mut Output<impl Write>,
+) -> Result<(), Error> {
+    let is = &changed.record;
+    let age = match is.max_credential_age {
+        Some(age) => format!("credentials retire after {}", duration::exact(age)),
+        None => "credentials become as old as they like".to_owned(),
+    };
+    let now = format!("{} has the tier {}, and its {age}", is.name, is.tier);
+    answer(changed, &now, output)
+}
+
+/// Prints what was changed, and tells what it is now.
+fn answer(
+    changed: &Changed<Organization>,
+    now: &str,
+    output: &mut Output<impl Write>,
+) -> Result<(), Error> {
+    output.one(&changed.record)?;
+    tell(&format!("{now} (audit {})", changed.audit_seq));
     Ok(())
 }

@@ -51,7 +51,7 @@ impl Record for Pruned {
             fields.push(("of", ages(oldest, newest)));
         }
         fields.extend([
-            ("bytes", self.bytes.to_string()),
+            ("bytes of the index", self.bytes.to_string()),
             ("under legal hold", self.held.to_string()),
             ("audit", self.audit_seq.to_string()),
         ]);
@@ -87,8 +87,9 @@ pub(super) async fn run(
         }
         let waits = client.status().await?.retention.waits;
         if !waits.is_empty() {
+            // Such as for legal holds that a restored backup lacks.
             tell(&format!(
-                "the daemon by itself removes nothing now: {}",
+                "the daemon by itself removes nothing: {}",
                 inert(&waits)
             ));
         }

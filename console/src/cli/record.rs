@@ -2,8 +2,9 @@
 
 use agentidp_shared::{Agent, Credential, CredentialStatus, Organization, ScheduledKey, Timestamp};
 
-use crate::client::{ListedAgent, LogKeyRange};
+use crate::client::{ListedAgent, LogKeyRange, ShownOrganization};
 use crate::duration;
+use crate::text::thousands;
 
 use super::output::Record;
 use super::watch::Watched;
@@ -21,6 +22,7 @@ macro_rules! watched {
 
 watched! {
     Organization => |it| it.id.to_string(),
+    ShownOrganization => |it| it.organization.id.to_string(),
     Agent => |it| it.id.to_string(),
     ListedAgent => |it| it.agent.id.to_string(),
     Credential => |it| it.id.to_string(),
@@ -103,6 +105,38 @@ impl Record for Organization {
             ),
             ("revision", self.revision.to_string()),
         ]
+    }
+}
+
+/// So many of those that there may be.
+fn of_limit(number: u64, limit: Option<u64>) -> String {
+    let number = thousands(number);
+    match limit {
+        Some(limit) => format!("{number} of {}", thousands(limit)),
+        None => format!("{number}, no limit"),
+    }
+}
+
+impl Record for ShownOrganization {
+    const HEADINGS: &'static [&'static str] = Organization::HEADINGS;
+
+    fn cells(&self) -> Vec<String> {
+        self.organization.cells()
+    }
+
+    fn fields(&self) -> Vec<(&'static str, String)> {
+        let mut fields = self.organization.fields();
+        if let Some(usage) = &self.usage {
+            let tokens = of_limit(usage.tokens_this_month, usage.tokens_per_month);
+            let after_tier = fields.iter().position(|(name, _)| *name == "tier");
+            let at = after_tier.map_or(fields.len(), |tier| tier + 1);
+            let usage = [
+                ("agents", of_limit(usage.agents, usage.agents_limit)),
+                ("tokens_this_month", tokens),
+            ];
+            fields.splice(at..at, usage);
+        }
+        fields
     }
 }
 
@@ -273,6 +307,7 @@ mod tests {
     use super::super::output::Output;
     use super::*;
     use crate::args::Format;
+    use crate::client::OrganizationUsage;
 
     const ID: &str = "0193f2c4-0000-7000-8000-000000000001";
     const TIME: &str = "2026-11-21T04:43:34.120Z";
@@ -286,6 +321,18 @@ mod tests {
             "last_auth_at": null, "tokens_revoked_until": null, "revision": 3,
         });
         serde_json::from_value(agent).unwrap()
+    }
+
+    fn organization(usage: Option<OrganizationUsage>) -> ShownOrganization {
+        let organization = json!({
+            "id": ID, "name": "acme", "status": "active", "tier": "free", "created_at": TIME,
+            "updated_at": TIME, "max_credential_age": null, "tokens_revoked_until": null,
+            "is_held": false, "revision": 2,
+        });
+        ShownOrganization {
+            organization: serde_json::from_value(organization).unwrap(),
+            usage,
+        }
     }
 
     fn credential() -> Credential {
@@ -321,5 +368,14 @@ mod tests {
         insta::assert_snapshot!("agent_of_a_list", shown(listed));
         insta::assert_snapshot!("agent", shown(agent()));
         insta::assert_snapshot!("credential", shown(credential()));
+        insta::assert_snapshot!(
+            "organization",
+            shown(organization(Some(OrganizationUsage {
+                agents: 37,
+                agents_limit: Some(100),
+                tokens_this_month: 12_481,
+                tokens_per_month: None,
+            })))
+        );
     }
 }

@@ -8,7 +8,7 @@ use crate::client::{
 };
 use crate::duration;
 use crate::error::Error;
-use crate::text::{counted, inert, thousands};
+use crate::text::{counted, inert, mebibytes};
 
 use super::output::{Output, Record};
 use super::watch::{self, Look, Shape, Watched};
@@ -60,10 +60,10 @@ pub(super) fn backups(status: Option<&BackupStatus>) -> String {
             let took = seconds.map(|it| format!(" in {it:.1} s"));
             let sealed = if *encrypted { "" } else { ", NOT encrypted" };
             format!(
-                "{name}, of {created_at}{}: {} entries in {} bytes{sealed}",
+                "{name}, of {created_at}{}: {} in {}{sealed}",
                 took.unwrap_or_default(),
-                thousands(*entries),
-                thousands(*size_bytes)
+                counted(*entries, "entry"),
+                mebibytes(*size_bytes)
             )
         }
     };
@@ -105,7 +105,6 @@ impl Record for DaemonStatus {
             Some(ids) => format!(", for {} only", ids.join(" ")),
         };
         let store = &self.store;
-        let mebibytes = |bytes: u64| thousands(bytes >> 20);
         let mut fields = vec![("ready", ready)];
         let warnings = self.warnings.iter();
         fields.extend(warnings.map(|it| ("warning", inert(it).into_owned())));
@@ -126,7 +125,7 @@ impl Record for DaemonStatus {
             (
                 "disk",
                 format!(
-                    "{} of {} MiB free, {} MiB of it kept{}",
+                    "{} of {} free, {} of it kept{}",
                     mebibytes(store.disk_free_bytes),
                     mebibytes(store.disk_total_bytes),
                     mebibytes(store.reserve_bytes),
@@ -140,9 +139,9 @@ impl Record for DaemonStatus {
             (
                 "audit log",
                 format!(
-                    "{} entries, journal {} bytes in {}, format {}",
-                    thousands(self.store.entries),
-                    thousands(self.store.journal_bytes),
+                    "{}, journal of {} in {}, format {}",
+                    counted(self.store.entries, "entry"),
+                    mebibytes(self.store.journal_bytes),
                     counted(self.store.journal_segments, "segment"),
                     self.store.format
                 ),
@@ -180,7 +179,7 @@ fn connected(status: &DaemonStatus) -> String {
 }
 
 fn checkpoints(it: &CheckpointStatus) -> String {
-    let entries = |count| format!("{} entries", thousands(count));
+    let entries = |count| counted(count, "entry");
     let failing = |failure: &str| match failure {
         "" => String::new(),
         failure => format!(", failing: {failure}"),
@@ -198,13 +197,13 @@ fn checkpoints(it: &CheckpointStatus) -> String {
 }
 
 fn index(store: &StoreStatus) -> String {
-    let size = format!("{} bytes", thousands(store.index_bytes));
+    let size = mebibytes(store.index_bytes);
     if let Some(work) = &store.compacting {
         return format!("{size}; {}", far(work));
     }
     let used = store.index_content_bytes.min(store.index_bytes);
     match (used * 100).checked_div(store.index_bytes) {
-        Some(percent) if used > 0 => format!("{size}, about {percent} % of them of use"),
+        Some(percent) if used > 0 => format!("{size}, about {percent} % of it of use"),
         _ => size,
     }
 }
@@ -213,11 +212,11 @@ fn integrity(store: &StoreStatus) -> String {
     let last = match &store.checked {
         None => "not checked yet".to_owned(),
         Some(it) if it.findings == 0 => {
-            format!("sound at {}, {} entries", it.time, thousands(it.entries))
+            format!("sound at {}, {}", it.time, counted(it.entries, "entry"))
         }
         Some(it) => format!(
-            "NOT SOUND: {} findings at {}; {}",
-            thousands(it.findings),
+            "NOT SOUND: {} at {}; {}",
+            counted(it.findings, "finding"),
             it.time,
             it.first
         ),

@@ -13,11 +13,11 @@ use super::tell;
 
 /// What is printed: the entry that says who asked for it.
 #[derive(Debug, Serialize)]
-struct Asked {
+struct AskedFor {
     audit_seq: u64,
 }
 
-impl Record for Asked {
+impl Record for AskedFor {
     const HEADINGS: &'static [&'static str] = &["AUDIT"];
 
     fn cells(&self) -> Vec<String> {
@@ -39,7 +39,7 @@ pub(super) async fn run(
         StoreCommand::Check => client.check_store().await?,
         StoreCommand::Compact => client.compact_store().await?,
     };
-    output.one(&Asked { audit_seq })?;
+    output.one(&AskedFor { audit_seq })?;
     tell("it is asked for; `agentidp status` tells how far it is");
     Ok(())
 }

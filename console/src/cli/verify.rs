@@ -11,7 +11,7 @@ use agentidp_shared::merkle::{Checkpoint, MAX_NOTE_BYTES, TLOG_PROOF, TlogProof,
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::text::thousands;
+use crate::text::{counted, thousands};
 
 use super::output::{Output, Record};
 use super::progress::Progress;
@@ -55,10 +55,47 @@ pub(super) fn run(
     });
     drop(progress);
     match report {
-        Ok(report) => output.one(&Verified::export(report)),
+        Ok(report) => {
+            let unproved = unproved(&name, &report)?;
+            output.one(&Verified::export(report))?;
+            unproved.map_or(Ok(()), Err)
+        }
         Err(VerifyError::Io(error)) => Err(unreadable()(error)),
         Err(error @ VerifyError::Fault { .. }) => Err(not_verified(error.to_string())),
     }
+}
+
+/// What `report` leaves open of the log in `file` that it is of: holes that no entry explains, in a part whose
+/// end they could be explained behind.
+///
+/// # Errors
+///
+/// [`Error::NotVerified`] when the log cannot have been like this.
+pub(super) fn unproved(file: &str, report: &Report) -> Result<Option<Error>, Error> {
+    let file = file.to_owned();
+    if report.put_back > 0 {
+        let why = format!(
+            "it has {} entries that were pruned, says another of its entries: they were put back",
+            thousands(report.put_back)
+        );
+        return Err(Error::NotVerified { file, why });
+    }
+    if report.unexplained == 0 {
+        return Ok(None);
+    }
+    let missing = format!(
+        "of {} entries only the hashes are there, and no entry says that they were pruned",
+        thousands(report.unexplained)
+    );
+    if report.to == report.checkpoint.size {
+        let why = format!("{missing}; if entries were being pruned just then, do it once more");
+        return Err(Error::NotVerified { file, why });
+    }
+    let why = format!(
+        "{missing}; whether one behind entry {} does cannot be told from it",
+        report.to.saturating_sub(1)
+    );
+    Ok(Some(Error::Undecided { file, why }))
 }
 
 /// What holds.
@@ -129,31 +166,30 @@ impl Verified {
     }
 
     fn what_holds(&self) -> String {
-        let entries = thousands(self.entries);
+        let entries = counted(self.entries, "entry");
         let last = self.to.saturating_sub(1);
         match (&self.entry, &self.organization_id) {
             (Some(_), _) => format!("entry {} is in the log", self.from),
             (None, Some(_)) => format!(
-                "{entries} entries are in the log; that none between {} and {last} is missing \
+                "{entries}, as the log has them; that none between {} and {last} is missing \
                  cannot be proved of one organization's",
                 self.from
             ),
             (None, None) if self.unexplained > 0 => format!(
-                "{entries} entries of {} to {last} are the log's; of {} only the hashes are there, and of {} \
+                "{entries} of {} to {last}, as the log has them; of {} only the hashes are there, and of {} \
                  no entry here says that they were pruned",
                 self.from,
                 thousands(self.pruned),
                 thousands(self.unexplained)
             ),
             (None, None) if self.pruned > 0 => format!(
-                "{entries} entries of {} to {last} are the log's; {} were pruned, and only their hashes are \
-                 there",
+                "{entries} of {} to {last}, as the log has them; {} pruned, of which only the hashes are there",
                 self.from,
                 thousands(self.pruned)
             ),
             (None, None) if self.entries == 0 => "no entries, and none missing".to_owned(),
             (None, None) => format!(
-                "{entries} entries, {} to {last}, are the log's, and none is missing",
+                "{entries}, {} to {last}, as the log has them, and none is missing",
                 self.from
             ),
         }
@@ -173,11 +209,11 @@ impl Record for Verified {
             ("log", self.origin.clone()),
             (
                 "checkpoint",
-                format!("{} entries, root {}", thousands(self.size), self.root),
+                format!("{}, root {}", counted(self.size, "entry"), self.root),
             ),
         ];
         if let Some(since) = self.since {
-            let begins = format!("begins with the {} entries it had", thousands(since));
+            let begins = format!("begins with the {} that it had", counted(since, "entry"));
             fields.push(("history", begins));
         }
         if let Some(organization) = self.organization_id {
@@ -192,6 +228,7 @@ impl Record for Verified {
 
 #[cfg(test)]
 mod tests {
+    use agentidp_shared::Pruned;
     use agentidp_shared::merkle::export::{ExportWriter, Header};
     use agentidp_shared::merkle::{Edge, LogKey, NodeHash};
 
@@ -241,7 +278,7 @@ mod tests {
         assert_eq!(
             verify(&export(), Format::Table).unwrap(),
             format!(
-                "verified    2 entries, 0 to 1, are the log's, and none is missing\n\
+                "verified    2 entries, 0 to 1, as the log has them, and none is missing\n\
                  log         log.example/audit\n\
                  checkpoint  2 entries, root {root}\n"
             )
@@ -253,6 +290,62 @@ mod tests {
                  \"to\":2,\"entries\":2,\"pruned\":0,\"unexplained\":0}}\n"
             )
         );
+    }
+
+    /// An export of a log of 40 entries, of which entry 30 says that all before it were pruned but for each third.
+    fn with_holes(to: u64, is_gone: impl Fn(u64) -> bool) -> Vec<u8> {
+        let kept: Vec<_> = (0..30).step_by(3).collect();
+        let pruned = Pruned::new(0..30, &kept).unwrap();
+        let entry = |seq: u64| {
+            let pruned = (seq == 30).then(|| serde_json::to_string(&pruned).unwrap());
+            let said = pruned.map_or_else(String::new, |it| format!(",\"pruned\":{it}"));
+            format!("{{\"v\":1,\"seq\":{seq}{said}}}").into_bytes()
+        };
+        let mut edge = Edge::default();
+        for seq in 0..40 {
+            edge.push(NodeHash::of_leaf(&entry(seq)), |_, _, _| {});
+        }
+        let checkpoint = Checkpoint::new("log.example/audit".to_owned(), 40, edge.root());
+        let checkpoint = checkpoint.sign(&key()).unwrap().to_string();
+        let header = Header::complete(0, to, Vec::new(), checkpoint);
+        let mut writer = ExportWriter::begin(Vec::new(), &header).unwrap();
+        for seq in 0..to {
+            if is_gone(seq) {
+                writer.pruned(NodeHash::of_leaf(&entry(seq))).unwrap();
+            } else {
+                writer.entry(&entry(seq)).unwrap();
+            }
+        }
+        // From 32 on there is one complete subtree more, of eight.
+        let mut rest = Edge::default();
+        (32..40).for_each(|seq| rest.push(NodeHash::of_leaf(&entry(seq)), |_, _, _| {}));
+        let proof = if to == 32 {
+            vec![rest.root()]
+        } else {
+            Vec::new()
+        };
+        writer.end(proof).unwrap()
+    }
+
+    #[test]
+    fn what_is_missing_unsaid_or_there_against_what_is_said_does_not_verify() {
+        let pruned = |seq: u64| seq < 30 && !seq.is_multiple_of(3);
+        let found = |to, is_gone: &dyn Fn(u64) -> bool| match verify(
+            &with_holes(to, is_gone),
+            Format::Table,
+        ) {
+            Ok(_) => 0,
+            Err(error) => error.exit_code(),
+        };
+        assert_eq!(found(40, &pruned), 0);
+        // All that stayed is taken out.
+        assert_eq!(found(40, &|seq| seq < 30), 1);
+        // One of these, and one that was pruned is put in its place.
+        assert_eq!(found(40, &|seq| seq == 3 || (pruned(seq) && seq != 4)), 1);
+        assert_eq!(found(40, &|seq| pruned(seq) && seq != 4), 1);
+        // In a part an entry behind its end may say so.
+        assert_eq!(found(32, &|seq| pruned(seq) || seq == 31), 7);
+        assert_eq!(found(32, &pruned), 0);
     }
 
     #[test]

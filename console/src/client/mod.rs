@@ -20,6 +20,7 @@ pub use self::agent::{AgentQuery, Bulk, BulkProgress, ListedAgent, Refused};
 pub use self::audit::LogKeyRange;
 pub use self::credential::{Issued, ReviewedCredential};
 pub use self::key::RotatedKeys;
+pub use self::organization::{OrganizationUsage, ShownOrganization};
 pub use self::rates::{AgentActivity, HOURS, SECONDS, TokenRates};
 pub use self::retention::RetentionStatus;
 pub use self::status::{

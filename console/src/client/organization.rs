@@ -5,9 +5,44 @@ use std::time::Duration;
 use agentidp_proto::v1;
 use agentidp_proto::v1::organization_service_client::OrganizationServiceClient;
 use agentidp_shared::Organization;
+use serde::Serialize;
 
 use super::{Changed, Client, MAX_ANSWER, Page, Transport, call, changed, page, wire_duration};
 use crate::error::Error;
+
+/// How much an organization has of what its tier allows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OrganizationUsage {
+    /// How many agents it has that have not ended.
+    pub agents: u64,
+    /// How many it may have; none: no limit.
+    pub agents_limit: Option<u64>,
+    /// How many tokens its agents were issued in this calendar month (UTC).
+    pub tokens_this_month: u64,
+    /// How many they may be issued in one; none: no limit.
+    pub tokens_per_month: Option<u64>,
+}
+
+impl From<v1::OrganizationUsage> for OrganizationUsage {
+    fn from(it: v1::OrganizationUsage) -> Self {
+        Self {
+            agents: it.agents,
+            agents_limit: it.agents_limit,
+            tokens_this_month: it.tokens_this_month,
+            tokens_per_month: it.tokens_per_month,
+        }
+    }
+}
+
+/// An organization shown alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ShownOrganization {
+    /// The record.
+    #[serde(flatten)]
+    pub organization: Organization,
+    /// How much it has of what its tier allows; none: the daemon is of a version that does not tell.
+    pub usage: Option<OrganizationUsage>,
+}
 
 impl Client {
     fn organization_service(&self) -> OrganizationServiceClient<Transport> {
@@ -51,18 +86,33 @@ impl Client {
         page(answer.organizations, answer.next_page_token)
     }
 
-    /// Shows the organization of an id or name.
+    /// The organization of an id or name.
     ///
     /// # Errors
     ///
     /// See [`Error`].
     pub async fn organization(&self, organization: String) -> Result<Organization, Error> {
-        let answer = self
+        Ok(self.show_organization(organization).await?.organization)
+    }
+
+    /// Shows the organization of an id or name, with what it has of what its tier allows.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub async fn show_organization(
+        &self,
+        organization: String,
+    ) -> Result<ShownOrganization, Error> {
+        let mut answer = self
             .organization_service()
             .get(call(v1::GetOrganizationRequest { organization }))
             .await?
             .into_inner();
-        answer.try_into().map_err(Error::Answer)
+        Ok(ShownOrganization {
+            usage: answer.usage.take().map(Into::into),
+            organization: answer.try_into()?,
+        })
     }
 
     /// Changes what is given of an organization; an age of zero takes that limit away. `revision`

@@ -9,7 +9,7 @@ use agentidp_shared::{FieldError, Timestamp};
 use serde::Serialize;
 
 use crate::duration;
-use crate::text::thousands;
+use crate::text::{mebibytes, thousands};
 
 /// What the audit log keeps, and how the last look for the rest went.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -61,26 +61,26 @@ impl TryFrom<v1::status::Retention> for RetentionStatus {
 
 impl fmt::Display for RetentionStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.keep_for_seconds, self.keep_bytes >> 20) {
+        match (self.keep_for_seconds, self.keep_bytes) {
             (None, 0) => return f.write_str("everything is kept"),
             (Some(seconds), 0) => {
                 let age = duration::exact(Duration::from_secs(seconds));
                 write!(f, "entries are kept for {age}")?;
             }
-            (None, size) => write!(f, "{} MiB of entries are kept", thousands(size))?,
+            (None, size) => write!(f, "{} of entries are kept", mebibytes(size))?,
             (Some(seconds), size) => {
                 let (age, size) = (
                     duration::exact(Duration::from_secs(seconds)),
-                    thousands(size),
+                    mebibytes(size),
                 );
-                write!(f, "entries are kept for {age}, and {size} MiB of them")?;
+                write!(f, "entries are kept for {age}, and {size} of them")?;
             }
         }
         let Some(ran_at) = self.ran_at else {
             return Ok(());
         };
         if !self.failure.is_empty() {
-            return write!(f, "; pruning STOPPED at {ran_at}: {}", self.failure);
+            return write!(f, "; nothing pruned at {ran_at}: {}", self.failure);
         }
         if let Some(until) = self.waits_until {
             write!(
@@ -93,7 +93,8 @@ impl fmt::Display for RetentionStatus {
                 None => Ok(()),
             };
         }
-        write!(f, "; {} pruned at {ran_at}", thousands(self.entries))?;
+        // Whoever prunes by hand does that beside it.
+        write!(f, "; it pruned {} at {ran_at}", thousands(self.entries))?;
         if self.held > 0 {
             write!(f, ", {} under legal hold", thousands(self.held))?;
         }

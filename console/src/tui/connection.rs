@@ -7,7 +7,7 @@ use agentidp_proto::v1::tail_audit_response::Event as TailEvent;
 use agentidp_proto::v1::watch_changes_response::Event as ChangeEvent;
 use agentidp_proto::v1::{AuditFilter, TailAuditResponse, WatchChangesResponse};
 use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
 use tonic::Code as GrpcCode;
 
 use crate::backoff::Backoff;
@@ -44,8 +44,8 @@ pub(crate) struct Connection {
     /// It is another store, or one of an earlier time, and the console has not been told.
     is_another: bool,
     naming: Naming,
-    /// The change of many that is under way.
-    bulk: Option<AbortHandle>,
+    /// Stops the change of many that is under way.
+    bulk: CancellationToken,
 }
 
 /// The console is gone: there is nobody left to tell.
@@ -67,7 +67,7 @@ impl Connection {
             naming: Naming::default(),
             store: None,
             is_another: false,
-            bulk: None,
+            bulk: CancellationToken::new(),
         }
     }
 
@@ -105,6 +105,9 @@ impl Connection {
                 () = &mut sleep => return Ok(()),
                 command = self.commands.recv() => {
                     let command = command.ok_or(Gone)?;
+                    if command == Command::StopBulk {
+                        self.bulk.cancel();
+                    }
                     if let Some(answer) = failure(command, "not connected".to_owned()) {
                         self.events.send(answer).await.map_err(|_gone| Gone)?;
                     }
@@ -137,14 +140,11 @@ impl Connection {
         loop {
             tokio::select! {
                 command = self.commands.recv() => match command {
-                    Some(Command::StopBulk) => {
-                        if let Some(bulk) = self.bulk.take() {
-                            bulk.abort();
-                        }
-                    }
+                    Some(Command::StopBulk) => self.bulk.cancel(),
                     Some(Command::Bulk(order)) => {
-                        let work = many::run(client.clone(), *order, self.events.clone());
-                        self.bulk = Some(tokio::spawn(work).abort_handle());
+                        self.bulk = CancellationToken::new();
+                        let (events, stop) = (self.events.clone(), self.bulk.clone());
+                        tokio::spawn(many::run(client.clone(), *order, events, stop));
                     }
                     Some(command) => serve(client.clone(), command, (self.naming.clone(), self.events.clone())),
                     None => return Ok(Gone),

@@ -32,7 +32,7 @@ pub(super) const ROWS: &[Row] = rows! {
     Agents: Menu, "a", "actions on the agent, or on those marked", "actions";
     Agents: MenuOfAll, "A", "actions on all that the filter lets through", "";
     Agents: Filter, "/", "filter: see Filter of agents below", "filter";
-    Agents: Mark, "space", "mark, or take the mark away", "mark";
+    Agents: Mark, "space", "mark, or take the mark away, and go to the next row", "mark";
     Agents: Range, "v", "begin a range here; again: mark it", "";
     Agents: Unmark, "u", "take all marks away", "";
     Agents: Sort, "s", "sort by the next: created email last_auth expires", "sort";

@@ -2,6 +2,7 @@
 //! call, and marked ones one after the other, each at the revision that was seen.
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::client::{Bulk, Client, Refused};
 use crate::error::Error;
@@ -11,14 +12,22 @@ use super::serve::sentence;
 use super::state::bulk::{Many, Sums};
 use super::state::marks::{MOST, Pinned};
 
-/// Makes the change, and tells how far it is. It goes on for as long as it is not dropped.
-pub(super) async fn run(client: Client, order: BulkOrder, events: mpsc::Sender<NetEvent>) {
+/// How a change ends that the operator stops.
+const STOPPED: &str = "stopped: what was done stays";
+
+/// Makes the change, and tells how far it is and, however it ends, what was changed. It goes on until `stop`.
+pub(super) async fn run(
+    client: Client,
+    order: BulkOrder,
+    events: mpsc::Sender<NetEvent>,
+    stop: CancellationToken,
+) {
     let teller = Teller {
         ticket: order.ticket,
         events,
     };
     match order.many.clone() {
-        Many::Marked(pinned) => marked(&client, &order, pinned, &teller).await,
+        Many::Marked(pinned) => marked(&client, &order, pinned, &teller, &stop).await,
         Many::Filter(_, filter) => {
             let bulk = Bulk {
                 filter: *filter,
@@ -29,8 +38,13 @@ pub(super) async fn run(client: Client, order: BulkOrder, events: mpsc::Sender<N
             };
             let mut sums = Sums::default();
             let mut moved = Vec::new();
-            let over = filtered(&client, bulk, (&mut sums, &mut moved), &teller).await;
-            let over = over.map_err(sentence);
+            let all = filtered(&client, bulk, (&mut sums, &mut moved), &teller);
+            let over = tokio::select! {
+                // What the daemon has told is taken in first. It stops when it finds nobody who listens.
+                biased;
+                over = all => over.map_err(sentence),
+                () = stop.cancelled() => Err(STOPPED.to_owned()),
+            };
             // So many are taken back by another command, not by a key.
             moved.truncate(if moved.len() > MOST { 0 } else { MOST });
             teller.tell(&sums, Some(over), moved).await;
@@ -85,13 +99,23 @@ async fn filtered(
     Ok(())
 }
 
-async fn marked(client: &Client, order: &BulkOrder, pinned: Vec<Pinned>, teller: &Teller) {
+async fn marked(
+    client: &Client,
+    order: &BulkOrder,
+    pinned: Vec<Pinned>,
+    teller: &Teller,
+    stop: &CancellationToken,
+) {
     let mut sums = Sums {
         matched: pinned.len() as u64,
         ..Sums::default()
     };
     let mut moved = Vec::new();
     for agent in pinned {
+        if stop.is_cancelled() {
+            let over = Some(Err(STOPPED.to_owned()));
+            return teller.tell(&sums, over, moved).await;
+        }
         let done = client
             .transition(
                 order.transition,

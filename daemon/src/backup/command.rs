@@ -3,8 +3,9 @@
 use std::io::{self, ErrorKind, Write as _};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use agentidp_shared::count::{counted, mebibytes};
 use agentidp_shared::{Action, Actor, Entry, Outcome, Reason, Target, TargetKind, Timestamp, Via};
 use anyhow::{Context as _, bail};
 use nix::fcntl::{Flock, FlockArg};
@@ -13,14 +14,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::file::Whole;
 use super::job::{Asked, Backups};
-use super::{BackupError, Encryption, Manifest, file, folder, remote};
+use super::{BackupError, Encryption, Manifest, file, remote};
 use crate::clock::{Clock as _, System};
+use crate::closed_store::options;
 use crate::config::Config;
-use crate::daemon::options;
 use crate::rpc::peer::Peer;
 use crate::service::{grace, time_of};
 use crate::store::durable::{JournaledStore, OpenError, Restorer, StoreOptions, Until};
 use crate::store::{Commit, Store as _};
+
+/// How often it is said how far a backup is.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
 
 /// Says on standard error how far something is.
 fn tell(line: &str) {
@@ -40,6 +44,12 @@ fn how(encryption: Encryption, recipients: &[String]) -> String {
         Encryption::Age => format!("encrypted to {}", recipients.join(", ")),
         Encryption::None => "NOT encrypted".to_owned(),
     }
+}
+
+/// What came of making one.
+fn made(path: &str, bytes: u64, entries: u64, how: &str) -> String {
+    let (size, entries) = (mebibytes(bytes), counted(entries, "audit entry"));
+    format!("made {path}: {size} with {entries}, {how}; it was read back")
 }
 
 /// Makes a backup: has the daemon make it when one runs, and reads the store itself otherwise.
@@ -74,11 +84,12 @@ pub fn create_backup(config: &Config, reason: Option<&str>) -> anyhow::Result<()
 }
 
 async fn ask(stream: UnixStream, reason: String) -> anyhow::Result<String> {
+    let mut told = Instant::now();
     let made = remote::create(stream, reason, |progress| {
-        tell(&format!(
-            "backup: {}, {} bytes",
-            progress.section, progress.bytes
-        ));
+        if told.elapsed() >= TOLD_EVERY {
+            told = Instant::now();
+            tell(&format!("so far {}", mebibytes(progress.bytes)));
+        }
     });
     let v1 = made.await?;
     let encryption = if v1.recipients.is_empty() {
@@ -86,17 +97,12 @@ async fn ask(stream: UnixStream, reason: String) -> anyhow::Result<String> {
     } else {
         Encryption::Age
     };
-    Ok(format!(
-        "made {}: {} bytes, {} audit entries, {}; it was read back",
-        v1.path,
-        v1.size_bytes,
-        v1.entries,
-        how(encryption, &v1.recipients)
-    ))
+    let how = how(encryption, &v1.recipients);
+    Ok(self::made(&v1.path, v1.size_bytes, v1.entries, &how))
 }
 
 async fn make(config: &Config, reason: Option<&str>) -> anyhow::Result<String> {
-    tell("backup: no daemon runs, so the store is read by this command");
+    tell("no daemon runs, so the store is read by this command");
     let store = JournaledStore::open(&options(config)).map_err(|error| match error {
         OpenError::Locked(_) => anyhow::anyhow!(
             "{error}; and none answers on {}",
@@ -126,39 +132,9 @@ async fn make(config: &Config, reason: Option<&str>) -> anyhow::Result<String> {
         bytes,
         ..
     } = made?.whole;
-    Ok(format!(
-        "made {}: {bytes} bytes, {} audit entries, {}; it was read back",
-        path.display(),
-        manifest.cut.entries,
-        how(manifest.encryption, &manifest.recipients)
-    ))
-}
-
-/// Lists the backups in the configured folder, newest first, by what they say of themselves.
-///
-/// # Errors
-///
-/// When no backups are configured, or the folder cannot be read.
-pub fn list_backups(config: &Config) -> anyhow::Result<()> {
-    let Some(settings) = &config.backup else {
-        bail!("no backups are configured: set backup.folder and backup.recipients");
-    };
-    let mut out = io::stdout().lock();
-    for it in folder::list(&settings.folder)? {
-        match &it.manifest {
-            Ok((manifest, bytes)) => writeln!(
-                out,
-                "{}  {}  {bytes} bytes  {} audit entries  store {}  {}",
-                it.name(),
-                manifest.cut.time,
-                manifest.cut.entries,
-                manifest.cut.store_id,
-                how(manifest.encryption, &manifest.recipients)
-            )?,
-            Err(error) => writeln!(out, "{}  {error}", it.name())?,
-        }
-    }
-    Ok(())
+    let how = how(manifest.encryption, &manifest.recipients);
+    let path = path.display().to_string();
+    Ok(self::made(&path, bytes, manifest.cut.entries, &how))
 }
 
 /// Verifies a backup: its checksums always, its content too when it can be read.
@@ -174,9 +150,9 @@ pub fn verify_backup(backup: &Path, identity: Option<&Path>) -> anyhow::Result<(
     let mut out = io::stdout().lock();
     writeln!(
         out,
-        "the file is whole: store {}, {} audit entries, {}",
+        "the file is whole: store {}, {}, {}",
         cut.store_id,
-        cut.entries,
+        counted(cut.entries, "audit entry"),
         how(*encryption, &whole.manifest.recipients)
     )?;
     if *encryption == Encryption::Age && identity.is_none() {
@@ -189,8 +165,10 @@ pub fn verify_backup(backup: &Path, identity: Option<&Path>) -> anyhow::Result<(
     let records = file::inspect(backup, &whole.manifest, identity)?;
     writeln!(
         out,
-        "its content is whole: {records} records, and the frames {} to {}",
-        cut.first_frame, cut.frame
+        "its content is whole: {}, and the frames {} to {}",
+        counted(records, "record"),
+        cut.first_frame,
+        cut.frame
     )?;
     Ok(())
 }
@@ -226,8 +204,8 @@ pub fn restore_backup(
     unfinished.keep();
     writeln!(
         io::stdout(),
-        "restored {} audit entries into {} in {:.1} s; entry {seq} says so",
-        entries,
+        "restored {} into {} in {:.1} s; entry {seq} says so",
+        counted(entries, "audit entry"),
         into.display(),
         begun.elapsed().as_secs_f64()
     )?;
@@ -249,7 +227,7 @@ fn note(options: &StoreOptions, whole: &Whole, reason: Option<Reason>) -> anyhow
     });
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let committed = runtime.block_on(store.commit(Commit::new(entry)))?;
-    store.shutdown();
+    store.close().map_err(anyhow::Error::msg)?;
     Ok(committed.seq)
 }
 

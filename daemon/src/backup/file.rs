@@ -14,7 +14,7 @@ use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
 use super::content::{self, Failed};
 use super::envelope::{self, damaged, of};
-use super::folder::{PARTIAL, file_name};
+use super::folder::{file_name, partial_name};
 use super::{BackupError, Encryption, Manifest, Summary};
 use crate::store::durable::{Inspector, JournaledStore, Sink};
 use crate::store::form::hex;
@@ -127,7 +127,7 @@ pub(crate) fn create(
     goes_on: impl FnMut(&Summary) -> bool,
 ) -> Result<(Whole, Duration), BackupError> {
     let begun = Instant::now();
-    let partial = folder.join(file_name(now, None) + PARTIAL);
+    let partial = folder.join(partial_name(now, store.id()));
     let file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -143,7 +143,7 @@ pub(crate) fn create(
                 "it was read back otherwise than it was written",
             ));
         }
-        let path = folder.join(file_name(now, Some(read.manifest.cut.entries)));
+        let path = folder.join(file_name(now, read.manifest.cut.entries));
         rename(&partial, &path).map_err(BackupError::io(&path))?;
         let synced = File::open(folder).and_then(|folder| folder.sync_all());
         synced.map_err(BackupError::io(folder))?;

@@ -10,23 +10,29 @@ use agentidp_shared::{StoreId, Timestamp};
 use super::envelope::glance;
 use super::{BackupError, Manifest};
 
-/// What the name of a file ends with that is not a backup yet.
-pub(super) const PARTIAL: &str = ".partial";
+const PARTIAL: &str = ".partial";
 const BEGINNING: &str = "agentidp-";
 const ENDING: &str = ".backup";
 
-/// The name of the backup that was begun at `time`, and of what there is before it is known how many
-/// entries it has. Names sort by time.
-pub(super) fn file_name(time: Timestamp, entries: Option<u64>) -> String {
-    let time: String = time
-        .to_string()
-        .chars()
-        .filter(|it| !matches!(it, '-' | ':'))
-        .collect();
-    match entries {
-        Some(entries) => format!("{BEGINNING}{time}-{entries}{ENDING}"),
-        None => format!("{BEGINNING}{time}"),
-    }
+/// The time in the name of a file. Names sort by it.
+fn stamp(time: Timestamp) -> String {
+    let time = time.to_string();
+    time.chars().filter(|it| !matches!(it, '-' | ':')).collect()
+}
+
+/// The name of a backup that was begun at `time` and has so many entries.
+pub(super) fn file_name(time: Timestamp, entries: u64) -> String {
+    format!("{BEGINNING}{}-{entries}{ENDING}", stamp(time))
+}
+
+/// The name of what is no backup of `store` yet, and was begun at `time`.
+pub(super) fn partial_name(time: Timestamp, store: StoreId) -> String {
+    format!("{BEGINNING}{}{}", stamp(time), partial_ending(store))
+}
+
+/// Several stores may have their backups in one folder, and what another daemon is writing is not ours.
+fn partial_ending(store: StoreId) -> String {
+    format!("-{store}{PARTIAL}")
 }
 
 /// A backup in the folder, as its manifest has it.
@@ -97,21 +103,34 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<Listed>, BackupError> {
     Ok(found)
 }
 
-/// Removes what attempts that were cut off have left.
+/// Removes what attempts at a backup of `store` that were cut off have left.
 ///
 /// # Errors
 ///
 /// When it cannot.
-pub(super) fn sweep(folder: &Path) -> Result<(), BackupError> {
-    for path in files(folder, PARTIAL)? {
+pub(super) fn sweep(folder: &Path, store: StoreId) -> Result<(), BackupError> {
+    for path in files(folder, &partial_ending(store))? {
         tracing::warn!(file = %path.display(), "a backup that was cut off is removed");
         fs::remove_file(&path).map_err(BackupError::io(&path))?;
     }
     Ok(())
 }
 
-/// Which of the backups of `store`, newest first, are beyond what is kept: those after the newest
-/// `keep`, once they are also older than `for_at_least`.
+/// The backups of `store` that were made until `now`, newest first. One that is dated later was made while
+/// the clock was ahead: it stays, and nothing goes by it before its time has come.
+pub(crate) fn made_until(
+    listed: &[Listed],
+    store: StoreId,
+    now: Timestamp,
+) -> impl Iterator<Item = (&Listed, &Manifest)> {
+    let ours = listed
+        .iter()
+        .filter_map(move |it| Some((it, it.of(store)?)));
+    ours.filter(move |(_, manifest)| manifest.created_at <= now)
+}
+
+/// Which of the backups of `store` that were [made until `now`](made_until) are beyond what is kept: those
+/// after the newest `keep`, once they are also older than `for_at_least`.
 pub(crate) fn surplus(
     listed: &[Listed],
     store: StoreId,
@@ -119,11 +138,9 @@ pub(crate) fn surplus(
     for_at_least: Duration,
     now: Timestamp,
 ) -> Vec<&Listed> {
-    let ours = listed
-        .iter()
-        .filter_map(|it| Some((it, it.of(store)?.created_at)));
-    ours.skip(keep)
-        .filter(|(_, created)| now.since(*created) >= for_at_least)
+    made_until(listed, store, now)
+        .skip(keep)
+        .filter(|(_, manifest)| now.since(manifest.created_at) >= for_at_least)
         .map(|(it, _)| it)
         .collect()
 }

@@ -21,7 +21,7 @@ use crate::clock::Steady;
 use crate::config;
 use crate::service::ServiceError;
 use crate::store::durable::{ImageError, JournaledStore};
-use crate::store::{Commit, Store as _};
+use crate::store::{Commit, CommitError, Store as _};
 
 /// How long after one that failed the next is tried, when it is not due earlier.
 const RETRY: Duration = Duration::from_mins(10);
@@ -84,7 +84,7 @@ pub(crate) struct Backups {
     stopping: CancellationToken,
     one_at_a_time: tokio::sync::Mutex<()>,
     standing: Mutex<Standing>,
-    /// Those that were read back since the daemon started.
+    /// Which of the newest were read back since the daemon started.
     pub(super) verified: Mutex<HashSet<PathBuf>>,
     made: AtomicU64,
     failed: AtomicU64,
@@ -110,8 +110,9 @@ impl Backups {
     ) -> Self {
         let last = settings.as_ref().and_then(|settings| {
             let listed = folder::list(&settings.folder).ok()?;
-            let newest = listed.iter().find(|it| it.of(store.id()).is_some())?;
-            let (manifest, bytes) = newest.manifest.as_ref().ok()?;
+            let mut ours = folder::made_until(&listed, store.id(), clock.now());
+            let (newest, manifest) = ours.next()?;
+            let (_, bytes) = newest.manifest.as_ref().ok()?;
             Some(Made {
                 whole: Whole {
                     path: newest.path.clone(),
@@ -160,52 +161,75 @@ impl Backups {
     /// # Errors
     ///
     /// `INVALID_STATE` when none is configured, or one is under way.
-    pub(crate) fn check(&self) -> Result<&config::Backup, ServiceError> {
+    pub(crate) fn check(&self) -> Result<(), ServiceError> {
+        self.turn().map(drop)
+    }
+
+    /// What is configured, and the turn to make one.
+    fn turn(&self) -> Result<(config::Backup, tokio::sync::MutexGuard<'_, ()>), ServiceError> {
         let refuse = |message| ServiceError::new(Code::InvalidState, message);
-        let settings = self.settings.as_ref().ok_or_else(|| {
+        let settings = self.settings.clone().ok_or_else(|| {
             refuse("no backups are configured: set backup.folder and backup.recipients")
         })?;
-        if self.one_at_a_time.try_lock().is_err() {
-            return Err(refuse("a backup is under way: wait for it"));
-        }
-        Ok(settings)
+        let alone = self.one_at_a_time.try_lock();
+        let alone = alone.map_err(|_taken| refuse("a backup is under way: wait for it"))?;
+        Ok((settings, alone))
     }
 
     /// Makes one; tells `progress` how far it is.
     ///
     /// # Errors
     ///
-    /// `INVALID_STATE` as [`check`](Self::check) has it; `INTERNAL` when it failed, with the reason.
+    /// `INVALID_STATE` as [`check`](Self::check) has it; `INTERNAL` when it failed, and
+    /// `STORE_UNAVAILABLE` when the audit log could not be told of it, with the reason. There is no backup
+    /// then.
     pub(crate) async fn create(
         self: &Arc<Self>,
         asked: Asked,
         progress: Option<mpsc::Sender<Progress>>,
     ) -> Result<Made, ServiceError> {
-        let settings = self.check()?.clone();
-        let Ok(_only) = self.one_at_a_time.try_lock() else {
-            let message = "a backup is under way: wait for it";
-            return Err(ServiceError::new(Code::InvalidState, message));
-        };
-        let made = self.run(&settings, progress).await;
+        let (settings, _only) = self.turn()?;
+        let made = self.make(&settings, &asked, progress).await;
         self.standing.lock().running = None;
-        match made {
-            Ok((whole, took)) => {
-                let made = self.account_for(asked, whole, took).await?;
-                self.tidy(settings).await;
-                Ok(made)
-            }
-            Err(error) => {
-                let text = error.to_string();
-                tracing::error!(error = text, "a backup could not be made");
-                self.failed.fetch_add(1, Ordering::Relaxed);
-                let mut entry = self.entry(&asked, Action::BackupCreate, Outcome::Failed);
-                entry.code = Some(Code::Internal);
-                self.standing.lock().failure = Some((entry.time, text.clone()));
-                if let Err(error) = self.store.commit(Commit::new(entry)).await {
-                    tracing::error!(%error, "that a backup failed could not be put into the audit log");
-                }
-                Err(ServiceError::new(Code::Internal, text))
-            }
+        match &made {
+            Ok(_) => self.tidy(settings).await,
+            Err(error) => self.note_failure(&asked, error).await,
+        }
+        made
+    }
+
+    /// Makes one, and puts it into the audit log.
+    async fn make(
+        self: &Arc<Self>,
+        settings: &config::Backup,
+        asked: &Asked,
+        progress: Option<mpsc::Sender<Progress>>,
+    ) -> Result<Made, ServiceError> {
+        if let Some(cause) = self.store.failure() {
+            // It would be made, and could not be accounted for.
+            return Err(CommitError::Unavailable(cause).into());
+        }
+        let made = self.run(settings, progress).await;
+        let (whole, took) =
+            made.map_err(|error| ServiceError::new(Code::Internal, error.to_string()))?;
+        let path = whole.path.clone();
+        let made = self.account_for(asked, whole, took).await;
+        if made.is_err()
+            && let Err(error) = std::fs::remove_file(&path)
+        {
+            tracing::error!(file = %path.display(), %error, "a backup that the audit log does not have could not be removed");
+        }
+        made
+    }
+
+    async fn note_failure(&self, asked: &Asked, error: &ServiceError) {
+        tracing::error!(%error, "a backup could not be made");
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        let mut entry = self.entry(asked, Action::BackupCreate, Outcome::Failed);
+        entry.code = Some(error.code);
+        self.standing.lock().failure = Some((entry.time, error.to_string()));
+        if let Err(error) = self.store.commit(Commit::new(entry)).await {
+            tracing::error!(%error, "that a backup failed could not be put into the audit log");
         }
     }
 
@@ -239,7 +263,7 @@ impl Backups {
         settings: &config::Backup,
         progress: Option<&mpsc::Sender<Progress>>,
     ) -> Result<(Whole, Duration), BackupError> {
-        folder::sweep(&settings.folder)?;
+        folder::sweep(&settings.folder, self.store.id())?;
         let mut told: Option<(Instant, usize)> = None;
         let goes_on = |so_far: &Summary| {
             let count = so_far.sections.len();
@@ -273,19 +297,19 @@ impl Backups {
 
     async fn account_for(
         &self,
-        asked: Asked,
+        asked: &Asked,
         whole: Whole,
         took: Duration,
     ) -> Result<Made, ServiceError> {
-        let mut entry = self.entry(&asked, Action::BackupCreate, Outcome::Success);
+        let mut entry = self.entry(asked, Action::BackupCreate, Outcome::Success);
         entry.target = Some(Target {
             kind: TargetKind::Backup,
             id: whole.name(),
             revision: None,
             digest: Some(whole.sha256.clone()),
         });
-        self.verified.lock().insert(whole.path.clone());
         let committed = self.store.commit(Commit::new(entry)).await?;
+        self.verified.lock().insert(whole.path.clone());
         tracing::info!(
             file = %whole.path.display(),
             bytes = whole.bytes,
@@ -328,36 +352,30 @@ impl Backups {
             reason: None,
             request_id: None,
         };
-        let mut next = self.first_due(every);
+        let mut not_before = None;
         let mut ticks = tokio::time::interval(TICK);
         loop {
-            // A clock that was set back must not put it off for longer than that.
             let now = self.clock.now();
-            next = next.min(now.plus(every));
+            let next = self.due(every, now).max(not_before.unwrap_or(now));
             self.standing.lock().next = Some(next);
             if now >= next {
-                next = match self.create(system.clone(), None).await {
-                    Ok(made) => made.whole.manifest.created_at.plus(every),
-                    Err(_) => self.clock.now().plus(RETRY.min(every)),
-                };
+                if self.create(system.clone(), None).await.is_err() {
+                    not_before = Some(self.clock.now().plus(RETRY.min(every)));
+                }
                 continue;
             }
             tokio::select! {
                 _ = ticks.tick() => {}
                 () = self.stopping.cancelled() => return Ok(()),
             }
-            // One that an operator asked for counts too.
-            if let Some(last) = &self.standing.lock().last {
-                next = next.max(last.whole.manifest.created_at.plus(every));
-            }
         }
     }
 
-    fn first_due(&self, every: Duration) -> Timestamp {
-        let last = self.standing.lock().last.as_ref().map(|last| {
-            let created = last.whole.manifest.created_at;
-            created.plus(every)
-        });
-        last.unwrap_or_else(|| self.clock.now())
+    /// When the next one is due: `every` after the last one, also when an operator asked for that, and
+    /// `now` when there is none.
+    fn due(&self, every: Duration, now: Timestamp) -> Timestamp {
+        let standing = self.standing.lock();
+        let last = standing.last.as_ref();
+        last.map_or(now, |it| it.whole.manifest.created_at.plus(every))
     }
 }

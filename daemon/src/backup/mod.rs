@@ -13,6 +13,7 @@ mod envelope;
 mod file;
 mod folder;
 pub(crate) mod job;
+mod listing;
 mod remote;
 mod tidy;
 
@@ -26,7 +27,8 @@ use agentidp_shared::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::store::durable::{Cut, ImageError, Rebuilder, StoreOptions};
-pub use command::{create_backup, list_backups, restore_backup, verify_backup};
+pub use command::{create_backup, restore_backup, verify_backup};
+pub use listing::list_backups;
 
 #[cfg(doc)]
 use crate::store::durable::JournaledStore;

@@ -14,7 +14,7 @@ use super::*;
 use crate::backup::file::{Sealing, Whole};
 use crate::backup::job::Asked;
 use crate::backup::job::Backups;
-use crate::clock::{Clock, System};
+use crate::clock::Clock;
 use crate::config;
 use crate::service::time_of;
 use crate::store::durable::{JournaledStore, Restorer, Until};
@@ -24,6 +24,7 @@ use crate::store::suite::steps::{Step, assert_alike, do_to_both, steps};
 use crate::store::suite::{agent, entry, keep};
 use crate::store::{Commit, Record, Store as _};
 
+mod job;
 mod pruned;
 
 /// A folder with a store, and one for backups.
@@ -64,6 +65,10 @@ impl Place {
             keep_days: 0,
             recipients: Vec::new(),
             unencrypted: true,
+            places: config::BackupPlaces {
+                folder: config::Place::Named(String::new()),
+                unencrypted: config::Place::Named(String::new()),
+            },
         }
     }
 
@@ -301,10 +306,15 @@ fn a_backup_that_is_stopped_leaves_nothing_and_one_that_was_cut_off_is_removed()
     ));
     let files = || fs::read_dir(place.folder()).unwrap().count();
     assert_eq!(files(), 0);
-    fs::write(place.folder().join("agentidp-x.partial"), b"half").unwrap();
+    // What another store's daemon may be writing in the same folder stays.
+    let other = StoreId::from_bytes([9; 16]);
+    for of in [store.id(), other] {
+        let name = folder::partial_name(Timestamp::from_millis(1), of);
+        fs::write(place.folder().join(name), b"half").unwrap();
+    }
     fs::write(place.folder().join("else.partial"), b"not ours").unwrap();
-    folder::sweep(&place.folder()).unwrap();
-    assert_eq!(files(), 1);
+    folder::sweep(&place.folder(), store.id()).unwrap();
+    assert_eq!(files(), 2);
     // Nor is one ever written over.
     let whole = place.back_up(&store, &Sealing::Open, 1);
     let before = fs::read(&whole.path).unwrap();
@@ -479,7 +489,7 @@ fn nothing_of_a_store_that_was_found_damaged_is_given_up_for_a_new_backup() {
     let job = Arc::new(Backups::new(
         Arc::clone(&store),
         Some(settings.clone()),
-        Arc::new(time_of(store.as_ref(), Arc::new(System::default())).unwrap()),
+        Arc::new(time_of(store.as_ref(), Arc::new(At(10_000))).unwrap()),
         CancellationToken::new(),
     ));
     let tidied = || {

@@ -1,23 +1,33 @@
 //! What goes once there is another backup: those that are beyond what is kept, and the part of the
 //! journal that two have.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentidp_shared::{Action, Actor, Code, Outcome, Target, TargetKind};
+use agentidp_shared::{Action, Actor, Code, Entry, Outcome, Target, TargetKind};
 
 use super::job::{Asked, Backups};
-use super::{file, folder};
+use super::{BackupError, file, folder};
 use crate::config;
-use crate::store::{Commit, Store as _};
+use crate::store::durable::Cut;
+use crate::store::{Commit, CommitError, Store as _};
 
-/// How many verified backups must have something before the journal lets go of it.
+/// How many verified backups must have something before anything else lets go of it.
 const COVERS: usize = 2;
+
+/// What there is beside the newest backups, which have been read back.
+struct Found {
+    /// What the newest have.
+    cuts: Vec<Cut>,
+    /// The name and the path of those that are beyond what is kept.
+    surplus: Vec<(String, PathBuf)>,
+}
 
 impl Backups {
     /// Removes backups beyond what is kept, and what of the journal the newest cover; nothing once a check
     /// has found the store damaged, for the new backups have that damage, and the old ones and the journal
-    /// may be all that does not.
+    /// may be all that does not. Nor does anything go while one of the newest is not whole.
     pub(super) async fn tidy(self: &Arc<Self>, settings: config::Backup) {
         let checked = self.store.status().upkeep.checked;
         if checked.is_some_and(|it| it.findings > 0) {
@@ -27,81 +37,91 @@ impl Backups {
             return;
         }
         let job = Arc::clone(self);
-        let work = move || {
-            let removed = job.prune(&settings);
-            job.trim(&settings);
-            removed
-        };
-        let removed = match tokio::task::spawn_blocking(work).await {
-            Ok(removed) => removed,
+        let found = tokio::task::spawn_blocking(move || job.look_through(&settings)).await;
+        let found = match found {
+            Ok(Ok(found)) => found,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "old backups and the journal are kept, because a backup is not whole");
+                return;
+            }
             Err(error) => return tracing::error!(%error, "old backups could not be looked at"),
         };
+        for (name, path) in found.surplus {
+            if let Err(error) = self.remove(&name, path).await {
+                tracing::error!(name, %error, "an old backup is kept: that it goes could not be put into the audit log");
+            }
+        }
+        let job = Arc::clone(self);
+        let trimmed = tokio::task::spawn_blocking(move || job.trim(&found.cuts)).await;
+        if let Err(error) = trimmed {
+            tracing::error!(%error, "the journal could not be looked at");
+        }
+    }
+
+    /// Reads back the newest, unless that has been done, and looks for what is beyond what is kept.
+    fn look_through(&self, settings: &config::Backup) -> Result<Found, BackupError> {
+        let listed = folder::list(&settings.folder)?;
+        let (store, now) = (self.store.id(), self.clock.now());
+        let newest: Vec<_> = folder::made_until(&listed, store, now)
+            .take(COVERS)
+            .collect();
+        let mut cuts = Vec::new();
+        for (it, manifest) in &newest {
+            let is_known = self.verified.lock().contains(&it.path);
+            if !is_known {
+                file::verify(&it.path)?;
+            }
+            cuts.push(manifest.cut.clone());
+        }
+        // Of the others nothing is asked any more.
+        let known = newest.iter().map(|(it, _)| it.path.clone());
+        *self.verified.lock() = known.collect();
+        let days = Duration::from_hours(24) * settings.keep_days;
+        let surplus = folder::surplus(&listed, store, settings.keep, days, now);
+        let surplus = surplus.iter().map(|it| (it.name(), it.path.clone()));
+        Ok(Found {
+            cuts,
+            surplus: surplus.collect(),
+        })
+    }
+
+    /// Says in the audit log that a backup goes, and removes it; once more, when it could not.
+    async fn remove(&self, name: &str, path: PathBuf) -> Result<(), CommitError> {
+        self.store
+            .commit(Commit::new(self.removal(name, Outcome::Success)))
+            .await?;
+        let removed = tokio::task::spawn_blocking(move || std::fs::remove_file(path)).await;
+        let Err(error) = removed.unwrap_or_else(|panic| Err(std::io::Error::other(panic))) else {
+            return Ok(());
+        };
+        tracing::error!(name, %error, "an old backup could not be removed");
+        let mut entry = self.removal(name, Outcome::Failed);
+        entry.code = Some(Code::Internal);
+        self.store.commit(Commit::new(entry)).await.map(drop)
+    }
+
+    fn removal(&self, name: &str, outcome: Outcome) -> Entry {
         let system = Asked {
             actor: Actor::system(),
             reason: None,
             request_id: None,
         };
-        for (name, result) in removed {
-            let outcome = match &result {
-                Ok(()) => Outcome::Success,
-                Err(error) => {
-                    tracing::error!(name, %error, "an old backup could not be removed");
-                    Outcome::Failed
-                }
-            };
-            let mut entry = self.entry(&system, Action::BackupPrune, outcome);
-            entry.code = result.err().map(|_| Code::Internal);
-            entry.target = Some(Target {
-                kind: TargetKind::Backup,
-                id: name,
-                revision: None,
-                digest: None,
-            });
-            if let Err(error) = self.store.commit(Commit::new(entry)).await {
-                tracing::error!(%error, "that a backup was removed could not be put into the audit log");
-            }
-        }
+        let mut entry = self.entry(&system, Action::BackupPrune, outcome);
+        entry.target = Some(Target {
+            kind: TargetKind::Backup,
+            id: name.to_owned(),
+            revision: None,
+            digest: None,
+        });
+        entry
     }
 
-    fn prune(&self, settings: &config::Backup) -> Vec<(String, std::io::Result<()>)> {
-        let listed = match folder::list(&settings.folder) {
-            Ok(listed) => listed,
-            Err(error) => {
-                tracing::error!(%error, "the backups could not be listed");
-                return Vec::new();
-            }
-        };
-        let days = Duration::from_hours(24) * settings.keep_days;
-        let (store, now) = (self.store.id(), self.clock.now());
-        folder::surplus(&listed, store, settings.keep, days, now)
-            .into_iter()
-            .map(|it| (it.name(), std::fs::remove_file(&it.path)))
-            .collect()
-    }
-
-    /// Removes the segments of the journal that the newest two backups have, once both have been read
-    /// back.
-    fn trim(&self, settings: &config::Backup) {
-        let listed = folder::list(&settings.folder).unwrap_or_default();
-        let ours = listed
-            .iter()
-            .filter_map(|it| Some((&it.path, &it.of(self.store.id())?.cut)));
-        let mut cuts = Vec::new();
-        for (path, cut) in ours.take(COVERS) {
-            let is_known = self.verified.lock().contains(path);
-            if !is_known {
-                if let Err(error) = file::verify(path) {
-                    tracing::error!(%error, "the journal is kept, because a backup is not whole");
-                    return;
-                }
-                self.verified.lock().insert(path.clone());
-            }
-            cuts.push(cut);
-        }
+    /// Removes the segments of the journal that the newest two backups have.
+    fn trim(&self, cuts: &[Cut]) {
         if cuts.len() < COVERS {
             return;
         }
-        match self.store.trim_journal(&cuts) {
+        match self.store.trim_journal(&cuts.iter().collect::<Vec<_>>()) {
             Ok(0) => {}
             Ok(bytes) => tracing::info!(bytes, "the journal let go of what two backups have"),
             Err(error) => {

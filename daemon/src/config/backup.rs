@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::error::{ConfigError, Warning};
+use super::error::{ConfigError, Place, Warning};
 use super::source::Sources;
 use super::value;
 
@@ -33,6 +33,17 @@ pub struct Backup {
     pub recipients: Vec<String>,
     /// Whether they are not encrypted.
     pub unencrypted: bool,
+    /// Where it is said.
+    pub places: BackupPlaces,
+}
+
+/// Where the settings stand that there may be something to say of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupPlaces {
+    /// See [`Backup::folder`].
+    pub folder: Place,
+    /// See [`Backup::unencrypted`].
+    pub unencrypted: Place,
 }
 
 impl Backup {
@@ -69,15 +80,32 @@ impl Backup {
             keep_days,
             recipients,
             unencrypted,
+            places: BackupPlaces {
+                folder: sources.place(FOLDER),
+                unencrypted: sources.place(UNENCRYPTED),
+            },
         }))
     }
 
-    /// What is to be said of them.
-    pub(super) fn warning(&self, sources: &Sources<'_>) -> Option<Warning> {
+    /// That they are not encrypted, when they are not.
+    pub(super) fn unencrypted_warning(&self) -> Option<Warning> {
         self.unencrypted.then(|| Warning {
-            place: sources.place(UNENCRYPTED),
+            place: self.places.unencrypted.clone(),
             key: Some(UNENCRYPTED.to_owned()),
             text: "whoever can read a backup can read the whole store: agents, hashes of secrets and the audit log".into(),
+        })
+    }
+
+    /// That there is no such folder, when there is none: the daemon serves, and every backup fails.
+    pub(super) fn folder_warning(&self) -> Option<Warning> {
+        (!self.folder.is_dir()).then(|| Warning {
+            place: self.places.folder.clone(),
+            key: Some(FOLDER.to_owned()),
+            text: format!(
+                "{} is no folder, so no backup can be made: make it, for the daemon's user alone, or mount it",
+                self.folder.display()
+            )
+            .into(),
         })
     }
 }

@@ -26,7 +26,7 @@ use std::time::Duration;
 use agentidp_shared::key_schedule::DEFAULT_JWKS_MAX_AGE;
 use agentidp_shared::{AgentId, Rate, Rates, RequestLimits, Role, SigningAlgorithm, Tier};
 
-pub use backup::Backup;
+pub use backup::{Backup, BackupPlaces};
 pub use error::{ConfigError, Place, Warning};
 pub use network::{ForwardedHeader, Network, Origin};
 pub use secret::KeyEncryptionKey;
@@ -288,8 +288,6 @@ impl Config {
         warnings.extend(config.keys.key_encryption_key.warning());
         warnings.extend(config.keys.previous_key_encryption_key.warning());
         warnings.extend(config.http.tls.as_ref().and_then(Tls::warning));
-        let backup = config.backup.as_ref();
-        warnings.extend(backup.and_then(|it| it.warning(&sources)));
         Ok((config, warnings))
     }
 
@@ -485,23 +483,27 @@ impl Config {
         })
     }
 
-    /// Verifies what is read later than the file itself, and tells what `run` would still need.
+    /// That backups are not encrypted, when they are not: for `run` and `config check`. What makes a backup
+    /// says it anyway, and it is no affair of the other commands.
+    #[must_use]
+    pub fn unencrypted_backups(&self) -> Option<Warning> {
+        self.backup.as_ref().and_then(Backup::unencrypted_warning)
+    }
+
+    /// Verifies what `run` needs beyond what the file itself says, and tells what may be missing. Without a store
+    /// (`has_store`) the key-encryption key's file may still have to be made.
     ///
     /// # Errors
     ///
-    /// When a key-encryption key or the certificate is configured and cannot be had.
-    pub fn check(&self) -> Result<Vec<Warning>, ConfigError> {
+    /// When there is no issuer; when a key-encryption key or the certificate is configured and cannot be had.
+    pub fn check(&self, has_store: bool) -> Result<Vec<Warning>, ConfigError> {
         let to_warning = |error: ConfigError| Warning {
             place: error.place,
             key: error.key,
             text: error.rule,
         };
-        let mut warnings: Vec<_> = self
-            .require_issuer()
-            .err()
-            .map(to_warning)
-            .into_iter()
-            .collect();
+        self.require_issuer()?;
+        let mut warnings = Vec::new();
         if let Some(tls) = &self.http.tls {
             tls.load()?;
         }
@@ -511,9 +513,14 @@ impl Config {
             Err(error) if matches!(self.keys.key_encryption_key.given, Given::Absent(_)) => {
                 warnings.push(to_warning(error));
             }
-            Err(error) => return Err(error),
+            Err(error) => match self.keys.key_encryption_key.to_be_made() {
+                Some(warning) if !has_store => warnings.push(warning),
+                _ => return Err(error),
+            },
         }
         self.keys.load_previous_key_encryption_key()?;
+        warnings.extend(self.backup.iter().filter_map(Backup::folder_warning));
+        warnings.extend(self.unencrypted_backups());
         if let Some(place) = &self.operator.roles_place {
             warnings.extend(
                 value::unknown_names(&self.operator.roles).map(|text| Warning {

@@ -141,6 +141,25 @@ impl KeySource {
         }
     }
 
+    /// That its file is not there, which `init` makes with the store.
+    pub(super) fn to_be_made(&self) -> Option<Warning> {
+        let Given::File(path, place) = &self.given else {
+            return None;
+        };
+        let is_missing = path
+            .symlink_metadata()
+            .is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        is_missing.then(|| Warning {
+            place: place.clone(),
+            key: Some(self.names.file.to_owned()),
+            text: format!(
+                "{} is not there yet: `agentidpd init` makes it, with the store",
+                path.display()
+            )
+            .into(),
+        })
+    }
+
     /// What to know about the source, though it works.
     pub(super) fn warning(&self) -> Option<Warning> {
         let Given::File(path, place) = &self.given else {

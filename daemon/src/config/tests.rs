@@ -723,8 +723,11 @@ fn the_key_of_before_comes_the_same_three_ways_and_need_not_come() {
     }
     let absent = config("", &[("CREDENTIALS_DIRECTORY", "/nowhere")]);
     assert_eq!(absent.keys.load_previous_key_encryption_key(), Ok(None));
-    let gone = [("AGENTIDP_KEYS_PREVIOUS_KEY_ENCRYPTION_KEY_FILE", "/gone")];
-    let error = config("", &gone).check().unwrap_err().to_string();
+    let gone = [
+        ("AGENTIDP_ISSUER", "https://id.example.com"),
+        ("AGENTIDP_KEYS_PREVIOUS_KEY_ENCRYPTION_KEY_FILE", "/gone"),
+    ];
+    let error = config("", &gone).check(true).unwrap_err().to_string();
     assert!(
         error.starts_with(
             "AGENTIDP_KEYS_PREVIOUS_KEY_ENCRYPTION_KEY_FILE: keys.previous_key_encryption_key_file: /gone: cannot"
@@ -850,20 +853,24 @@ fn what_only_run_needs_is_no_error_of_the_file() {
         config.require_issuer().unwrap_err().to_string(),
         "agentidpd.toml: issuer: must be set: there is no default"
     );
-    let warnings: Vec<_> = config
-        .check()
-        .unwrap()
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    // Which is what `config check` is asked.
+    assert_eq!(
+        config.check(true).unwrap_err().to_string(),
+        "agentidpd.toml: issuer: must be set: there is no default"
+    );
+    let with_issuer = [("AGENTIDP_ISSUER", "https://id.example.com")];
+    let warnings = parse("", &with_issuer).unwrap().0.check(true).unwrap();
+    let [warning] = &warnings[..] else {
+        panic!("{warnings:?}");
+    };
+    assert!(warning.to_string().contains("key_encryption_key_file"));
     let with_key = [
         ("AGENTIDP_KEYS_KEY_ENCRYPTION_KEY", KEY),
         ("AGENTIDP_ISSUER", "https://id.example.com"),
     ];
-    assert_eq!(parse("", &with_key).unwrap().0.check(), Ok(Vec::new()));
+    assert_eq!(parse("", &with_key).unwrap().0.check(true), Ok(Vec::new()));
     let unknown = "[[operator.roles]]\nrole = \"admin\"\nusers = [\"root\", \"nobody-of-this-name\", \"4294967\"]\ngroups = [\"no-such-group\"]";
-    let warnings = parse(unknown, &with_key).unwrap().0.check().unwrap();
+    let warnings = parse(unknown, &with_key).unwrap().0.check(true).unwrap();
     let texts: Vec<_> = warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         texts,
@@ -873,7 +880,64 @@ fn what_only_run_needs_is_no_error_of_the_file() {
         ]
     );
     let unreadable = [("AGENTIDP_KEYS_KEY_ENCRYPTION_KEY_FILE", "/nowhere/key")];
-    assert!(parse("", &unreadable).unwrap().0.check().is_err());
+    assert!(
+        parse("issuer = \"https://id.example.com\"", &unreadable)
+            .unwrap()
+            .0
+            .check(true)
+            .is_err()
+    );
+}
+
+/// What a check says of a configuration that has an issuer and a key.
+fn checked(text: &str, has_store: bool) -> Vec<String> {
+    let given = [
+        ("AGENTIDP_KEYS_KEY_ENCRYPTION_KEY", KEY),
+        ("AGENTIDP_ISSUER", "https://id.example.com"),
+    ];
+    let warnings = parse(text, &given).unwrap().0.check(has_store).unwrap();
+    warnings.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn before_there_is_a_store_a_missing_key_is_one_that_init_makes() {
+    let given = [
+        ("AGENTIDP_KEYS_KEY_ENCRYPTION_KEY_FILE", "/nowhere/key"),
+        ("AGENTIDP_ISSUER", "https://id.example.com"),
+    ];
+    let (config, _) = parse("", &given).unwrap();
+    let warnings = config.check(false).unwrap();
+    assert_eq!(
+        warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        [
+            "AGENTIDP_KEYS_KEY_ENCRYPTION_KEY_FILE: keys.key_encryption_key_file: /nowhere/key is not there yet: \
+          `agentidpd init` makes it, with the store"
+        ]
+    );
+    assert!(config.check(true).is_err());
+}
+
+#[test]
+fn a_check_tells_of_a_missing_folder_for_backups_and_of_backups_that_are_not_encrypted() {
+    let text = "[backup]\nfolder = \"/nowhere/b\"\nunencrypted = true";
+    assert_eq!(
+        checked(text, true),
+        [
+            "agentidpd.toml:2: backup.folder: /nowhere/b is no folder, so no backup can be made: make it, for the \
+             daemon's user alone, or mount it",
+            "agentidpd.toml:3: backup.unencrypted: whoever can read a backup can read the whole store: agents, \
+             hashes of secrets and the audit log",
+        ]
+    );
+    // The other commands have nothing to say of it.
+    let (_, warnings) = parse(text, &[]).unwrap();
+    assert_eq!(warnings, []);
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!(
+        "[backup]\nfolder = {:?}\nrecipients = {RECIPIENTS}",
+        folder.path().to_str().unwrap()
+    );
+    assert_eq!(checked(&text, true), Vec::<String>::new());
 }
 
 #[test]
@@ -1062,7 +1126,9 @@ fn the_default_file_means_the_defaults_and_says_them() {
         "[backup]\nfolder = \"/var/backups/agentidp\"\nrecipients = {:?}",
         backup.recipients
     );
-    assert_eq!(config(&least, &[]).backup, Some(backup));
+    let least = config(&least, &[]).backup.unwrap();
+    let places = least.places.clone();
+    assert_eq!(least, Backup { places, ..backup });
     said.log.stderr = true;
     said.keys.key_encryption_key = bare.keys.key_encryption_key.clone();
     said.keys.previous_key_encryption_key = bare.keys.previous_key_encryption_key.clone();

@@ -2,8 +2,10 @@
 
 use axum::extract::{Extension, Path};
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use http::{HeaderName, HeaderValue};
+use http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION,
+};
+use http::{HeaderName, HeaderValue, StatusCode};
 use utoipa_swagger_ui::Config;
 
 use agentidp_shared::Code;
@@ -63,6 +65,13 @@ pub(super) async fn page() -> Response {
         (CACHE_CONTROL, CACHED),
     ];
     (headers, PAGE).into_response()
+}
+
+/// Leads to the page: its relative addresses are wrong from here. Relative too, as what stands before it
+/// is known to a proxy alone.
+pub(super) async fn folder() -> Response {
+    let there = [(LOCATION, HeaderValue::from_static("../docs"))];
+    (StatusCode::PERMANENT_REDIRECT, there).into_response()
 }
 
 /// Answers with a part of the page.

@@ -134,7 +134,9 @@ pub(super) fn decode(text: &[u8]) -> Result<Cow<'_, str>, OAuthError> {
         Cow::Owned(str::from_utf8(&bytes).map_err(|_error| bad())?.to_owned())
     };
     if decoded.chars().any(char::is_control) {
-        return Err(bad());
+        return Err(OAuthError::invalid_request(
+            "a parameter has a control character, such as the end of a line",
+        ));
     }
     Ok(decoded)
 }
@@ -159,6 +161,16 @@ mod tests {
         ] {
             assert!(Form::parse(bad.as_bytes()).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_end_of_a_line_after_a_token_is_called_that() {
+        // As `curl --data-urlencode token@file` sends it.
+        let refused = Form::parse(b"token=eyJ.e.s%0A").err().unwrap();
+        assert!(
+            format!("{refused:?}").contains("the end of a line"),
+            "{refused:?}"
+        );
     }
 
     #[test]

@@ -53,15 +53,15 @@ pub(super) async fn introspect(
     body: Body,
 ) -> Result<Response, OAuthError> {
     let started = Started::now();
-    let request = TokenRequest::read(query, &headers, body).await;
-    let TokenRequest { presents, token } = match request {
+    let read = TokenRequest::read_or_refuse(
+        &app,
+        arrival,
+        Action::TokenIntrospect,
+        (query, &headers, body),
+    );
+    let TokenRequest { presents, token } = match read.await {
         Ok(request) => request,
-        Err((code, error)) => {
-            let (address, id) = (arrival.address, Some(arrival.request_id));
-            app.service
-                .deny_stranger(address, code, id, Action::TokenIntrospect);
-            return Err(started.even(error).await);
-        }
+        Err(error) => return Err(started.even(error).await),
     };
     let found = app
         .service
@@ -104,8 +104,23 @@ pub(super) struct TokenRequest {
 }
 
 impl TokenRequest {
-    /// Reads one.
-    pub(super) async fn read(
+    /// Reads one; that it cannot be read is put into the log as `action`.
+    pub(super) async fn read_or_refuse(
+        app: &App,
+        arrival: Arrival,
+        action: Action,
+        (query, headers, body): (Option<String>, &HeaderMap, Body),
+    ) -> Result<Self, OAuthError> {
+        Self::read(query, headers, body)
+            .await
+            .map_err(|(code, error)| {
+                let (address, id) = (arrival.address, Some(arrival.request_id));
+                app.service.deny_stranger(address, code, id, action);
+                error
+            })
+    }
+
+    async fn read(
         query: Option<String>,
         headers: &HeaderMap,
         body: Body,

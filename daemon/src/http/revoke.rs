@@ -22,15 +22,11 @@ pub(super) async fn revoke(
     body: Body,
 ) -> Result<Response, OAuthError> {
     let started = Started::now();
-    let request = TokenRequest::read(query, &headers, body).await;
-    let TokenRequest { presents, token } = match request {
+    let read =
+        TokenRequest::read_or_refuse(&app, arrival, Action::TokenRevoke, (query, &headers, body));
+    let TokenRequest { presents, token } = match read.await {
         Ok(request) => request,
-        Err((code, error)) => {
-            let (address, id) = (arrival.address, Some(arrival.request_id));
-            app.service
-                .deny_stranger(address, code, id, Action::TokenRevoke);
-            return Err(started.even(error).await);
-        }
+        Err(error) => return Err(started.even(error).await),
     };
     let revoked = app
         .service

@@ -57,6 +57,8 @@ pub(super) enum Endpoint {
     Contract,
     /// A page for the contract.
     Docs,
+    /// Where that page is, for one who writes a slash behind it.
+    DocsFolder,
     /// A part of that page.
     DocsFile,
     /// The management interface.
@@ -141,6 +143,7 @@ impl Route {
             (Endpoint::Ready, Access::Anyone) => answer(method, health::ready),
             (Endpoint::Contract, Access::Anyone) => answer(method, contract),
             (Endpoint::Docs, Access::Anyone) => answer(method, docs::page),
+            (Endpoint::DocsFolder, Access::Anyone) => answer(method, docs::folder),
             (Endpoint::DocsFile, Access::Anyone) => answer(method, docs::file),
             (Endpoint::Api(operation), Access::Scope { scope, action }) => answer(
                 method,
@@ -227,6 +230,7 @@ mod tests {
             Endpoint::Ready,
             Endpoint::Contract,
             Endpoint::Docs,
+            Endpoint::DocsFolder,
             Endpoint::DocsFile,
         ] {
             let routes: Vec<_> = ROUTES

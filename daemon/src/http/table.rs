@@ -126,6 +126,13 @@ pub(super) const ROUTES: &[Route] = &[
     route(GET, "/docs", Place::Issuer, Access::Anyone, Endpoint::Docs),
     route(
         GET,
+        "/docs/",
+        Place::Issuer,
+        Access::Anyone,
+        Endpoint::DocsFolder,
+    ),
+    route(
+        GET,
         "/docs/{file}",
         Place::Issuer,
         Access::Anyone,

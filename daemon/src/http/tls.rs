@@ -55,22 +55,16 @@ impl Certificate {
         })
     }
 
-    /// Reads the certificate again when its files have changed, or `anyway`. One that cannot be used
-    /// leaves the old one where it is; when the other file of a pair comes later, it is read again.
-    pub(crate) fn renew(&self, anyway: bool) {
+    /// Reads the certificate again when its files have changed, or `anyway`; gives how that went. One that
+    /// cannot be used leaves the old one where it is; when the other file of a pair comes later, it is read
+    /// again.
+    pub(crate) fn renew(&self, anyway: bool) -> Option<Result<(), ConfigError>> {
         let now = stamps(&self.tls);
         if std::mem::replace(&mut *self.seen.lock(), now) == now && !anyway {
-            return;
+            return None;
         }
-        match self.tls.load() {
-            Ok(new) => {
-                self.current.0.store(Arc::new(new));
-                tracing::info!("the certificate has been read again");
-            }
-            Err(error) => {
-                tracing::error!(%error, "the certificate cannot be read again; the old one stays in use");
-            }
-        }
+        let renewed = self.tls.load();
+        Some(renewed.map(|new| self.current.0.store(Arc::new(new))))
     }
 
     /// From when on and until when it holds, in seconds since 1970 (RFC 5280, section 4.1.2.5); `None` when it

@@ -1,11 +1,11 @@
 //! What goes on on a connection over HTTP/2: when it is idle, and when its client does not take its answers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
 
+use crate::busy::Busy;
 use crate::sending::{LOOK, Offered, Sending, Untaken};
 
 /// How often it is looked whether a connection is idle: between once and twice as long one may be. It bounds
@@ -15,10 +15,8 @@ const IDLE: Duration = Duration::from_secs(5);
 /// What goes on on a connection.
 #[derive(Debug, Default)]
 pub(super) struct Traffic {
-    /// How many requests have begun.
-    begun: AtomicU64,
-    /// How many have ended: their answers are sent.
-    ended: AtomicU64,
+    /// The requests, each until its answer is sent.
+    requests: Busy,
     /// The answers that are not sent.
     unsent: Arc<Untaken>,
 }
@@ -34,7 +32,7 @@ pub(super) struct UnderWay {
 impl Traffic {
     /// A request begins.
     pub(super) fn begin(traffic: &Arc<Self>) -> UnderWay {
-        traffic.begun.fetch_add(1, Ordering::Relaxed);
+        traffic.requests.begin();
         UnderWay {
             traffic: Arc::clone(traffic),
             answer: None,
@@ -44,7 +42,7 @@ impl Traffic {
     /// Returns when nothing has begun, ended or been under way for at least [`IDLE`].
     pub(super) async fn until_idle(&self) {
         let mut before = None;
-        while !self.was_idle_since(&mut before) {
+        while !self.requests.was_idle_since(&mut before) {
             tokio::time::sleep(IDLE).await;
         }
     }
@@ -54,13 +52,6 @@ impl Traffic {
         while !self.unsent.look() {
             tokio::time::sleep(LOOK).await;
         }
-    }
-
-    /// Whether nothing has happened since the call that left `before` behind.
-    fn was_idle_since(&self, before: &mut Option<u64>) -> bool {
-        let begun = self.begun.load(Ordering::Relaxed);
-        let now = (begun == self.ended.load(Ordering::Relaxed)).then_some(begun);
-        std::mem::replace(before, now) == now && now.is_some()
     }
 }
 
@@ -74,7 +65,7 @@ impl UnderWay {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.traffic.ended.fetch_add(1, Ordering::Relaxed);
+        self.traffic.requests.end();
     }
 }
 
@@ -82,28 +73,6 @@ impl Drop for UnderWay {
 mod tests {
     use super::*;
     use crate::sending::LOOKS;
-
-    #[test]
-    fn a_connection_is_idle_when_nothing_is_asked_and_nothing_is_under_way() {
-        let traffic = Arc::new(Traffic::default());
-        let mut before = None;
-        assert!(!traffic.was_idle_since(&mut before), "it has just begun");
-        assert!(traffic.was_idle_since(&mut before));
-        let long = Traffic::begin(&traffic);
-        for _ in 0..3 {
-            assert!(!traffic.was_idle_since(&mut before), "one is under way");
-        }
-        drop(long);
-        for _ in 0..3 {
-            assert!(
-                !traffic.was_idle_since(&mut before),
-                "one has come and gone"
-            );
-            drop(Traffic::begin(&traffic));
-        }
-        assert!(!traffic.was_idle_since(&mut before));
-        assert!(traffic.was_idle_since(&mut before));
-    }
 
     #[test]
     fn an_answer_that_is_not_taken_is_overdue_and_keeps_the_connection_from_being_idle() {
@@ -118,7 +87,7 @@ mod tests {
         for _ in 1..LOOKS {
             drop(answer());
             assert!(!traffic.unsent.look());
-            assert!(!traffic.was_idle_since(&mut before));
+            assert!(!traffic.requests.was_idle_since(&mut before));
         }
         assert!(traffic.unsent.look());
         drop(untaken);

@@ -14,12 +14,12 @@ use tower::{Layer, Service as TowerService};
 use tracing::Instrument as _;
 
 use super::asked::Asked;
-use super::door::Calling;
+use super::calls::{Unanswered, Unsent};
 use super::error::status;
 use super::measure;
 use super::peer::Peer;
-use super::policy::{Operators, Rule, Standing, rule_of};
-use super::presence::Unanswered;
+use super::policy::{Operators, Standing};
+use super::table::rule_of;
 use crate::sending::{Flowing, Sending};
 use crate::service::{Caller, IdempotencyKey, Reach, Service, ServiceError};
 use crate::shares::{Share, Shares};
@@ -51,24 +51,19 @@ impl AccessLayer {
         }
     }
 
-    /// A place among the calls under way, or an entry that there is none; admins have the last quarter to themselves.
+    /// A place among the calls under way; admins have the last quarter to themselves.
     fn begin(
         &self,
         peer: &Arc<Peer>,
         standing: &Standing,
-        caller: &Caller,
-        action: Action,
-    ) -> Result<(Share<u32>, Calling), ServiceError> {
+    ) -> Result<(Share<u32>, Unsent), ServiceError> {
         let most = match standing.role {
             Role::Admin => CALLS,
             Role::Operator | Role::Auditor => CALLS - CALLS_OF_ONE,
         };
         let share = self.calls.take_within(most, peer.uid, 1).ok_or_else(|| {
             let message = "too many calls are under way: take the answers of those, or end them";
-            let error = ServiceError::new(Code::Overloaded, message);
-            let came_to = (Outcome::Failed, error.code);
-            self.service.deny_operator(caller, action, came_to, None);
-            error
+            ServiceError::new(Code::Overloaded, message)
         })?;
         Ok((share, peer.calls.begin()))
     }
@@ -150,7 +145,7 @@ impl<S> Layer<S> for AccessLayer {
 
 /// The body of an answer, which holds the call's place, and is given up with its connection when its client
 /// does not take it.
-fn until_taken(body: Body, held: Option<(Share<u32>, Calling)>) -> Body {
+fn until_taken(body: Body, held: Option<(Share<u32>, Unsent)>) -> Body {
     match held {
         Some(held) => {
             let untaken = held.1.untaken();
@@ -268,10 +263,8 @@ where
             .and_then(|id| id.to_str().ok()?.parse::<RequestId>().ok());
         let request_id = named.unwrap_or_else(|| service.new_request_id());
         let peer = request.extensions().get::<Arc<Peer>>().cloned();
-        if let Some(peer) = &peer {
-            let is_read_only = request.headers().contains_key(READ_ONLY_METADATA);
-            peer.manner.note(is_read_only);
-        }
+        let is_read_only = request.headers().contains_key(READ_ONLY_METADATA);
+        let unanswered = peer.as_ref().map(|peer| peer.calls.come(is_read_only));
         let actor = peer
             .as_ref()
             .map_or_else(agentidp_shared::Actor::system, |peer| peer.actor());
@@ -282,7 +275,6 @@ where
             let call = format!("operator {user} {}", request.uri().path());
             IdempotencyKey::new(&call, &named.to_string(), &[])
         });
-        let unanswered = peer.as_ref().map(Unanswered::of);
         let standing = peer
             .as_ref()
             .and_then(|peer| self.gate.operators.standing_of(peer));
@@ -310,12 +302,18 @@ where
         let admitted = self
             .gate
             .check(&path, standing.as_ref(), &caller, asked.as_ref());
-        let is_read = rule_of(&path).is_some_and(Rule::is_read);
+        let is_read = rule_of(&path).is_some_and(|rule| rule.is_read);
         let action = rule_of(&path).map_or(Action::UnknownCall, |rule| rule.action);
+        let failed = |error: &ServiceError| {
+            let came_to = (Outcome::Failed, error.code);
+            service.deny_operator(&caller, action, came_to, None);
+        };
         let begun = match (&admitted, &peer, &standing) {
-            (Ok(()), Some(peer), Some(standing)) => unread
-                .and_then(|()| self.gate.begin(peer, standing, &caller, action))
-                .map(Some),
+            (Ok(()), Some(peer), Some(standing)) => span.in_scope(|| {
+                let begun = unread.and_then(|()| self.gate.begin(peer, standing));
+                begun.inspect_err(failed).map(Some)
+            }),
+            // Whoever is refused is so whatever could be read.
             _ => unread.map(|()| None),
         };
         request.extensions_mut().insert(caller.clone());

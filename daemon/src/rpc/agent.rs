@@ -13,14 +13,13 @@ use futures_util::stream::{self, BoxStream};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
-use tracing::Instrument as _;
 
 use super::error::{invalid, status};
 use super::{agent_query, caller, present, reason};
 use crate::service::agent::Registration;
-use crate::service::bulk::{Bulk, Progress};
+use crate::service::bulk::{Bulk, BulkProgress};
 use crate::service::listed::ListedAgent;
-use crate::service::{Caller, Changed, Service, ServiceError};
+use crate::service::{Caller, Changed, Service, ServiceError, to_its_end};
 
 pub(super) struct Adapter(pub(super) Arc<Service>);
 
@@ -129,7 +128,7 @@ fn listed(listed: ListedAgent) -> v1::ListedAgent {
     }
 }
 
-fn progress(progress: Progress) -> v1::TransitionManyAgentsResponse {
+fn progress(progress: BulkProgress) -> v1::TransitionManyAgentsResponse {
     use v1::transition_many_agents_response::{Moved, Refused};
     let moved = progress.moved.into_iter().map(|it| Moved {
         agent_id: it.agent.to_string(),
@@ -317,16 +316,10 @@ impl AgentService for Adapter {
         let (sender, receiver) = mpsc::channel(1);
         let service = Arc::clone(&self.0);
         // In a task of its own, so that what is being written ends well when the caller goes away.
-        let running = tokio::spawn(
-            async move { service.run_transitions(&caller, plan, &sender).await }.in_current_span(),
-        );
-        let end = stream::once(running).filter_map(|ended| {
-            let ended = ended.unwrap_or_else(|error| {
-                let message = format!("moving the agents failed: {error}");
-                Err(ServiceError::new(Code::Internal, message))
-            });
-            ready(ended.err().map(|error| Err(status(&error))))
-        });
+        let running =
+            to_its_end(async move { service.run_transitions(&caller, plan, &sender).await });
+        let end = stream::once(running)
+            .filter_map(|ended| ready(ended.err().map(|error| Err(status(&error)))));
         let told = ReceiverStream::new(receiver)
             .map(|so_far| Ok(progress(so_far)))
             .chain(end);

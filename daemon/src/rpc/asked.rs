@@ -140,7 +140,7 @@ async fn message(mut body: Body) -> Option<Vec<u8>> {
 mod tests {
     use agentidp_proto::v1;
 
-    use super::super::policy::rule_of;
+    use super::super::table::rule_of;
     use super::*;
 
     fn named(path: &str, message: &impl prost::Message) -> Option<(TargetKind, String)> {

@@ -7,18 +7,18 @@ use agentidp_proto::{convert, v1};
 use agentidp_shared::{Code, FieldError};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use tracing::Instrument as _;
 
-use super::error::{gave_up, invalid, status};
+use super::error::{invalid, status};
 use super::peer::Peer;
 use super::{caller, duration, page_size, present, reason};
 use crate::service::audit::{EntryFilter, StoredEntry, TailEvent};
 use crate::service::log::{ExportChunk, ExportRange};
 use crate::service::retention::{Asked, Progress, Retention};
-use crate::service::{Caller, Service, ServiceError};
+use crate::service::{Caller, Service, ServiceError, to_its_end};
 use crate::shares::{Share, Shares};
 
 /// How many events wait for a slow reader; the log holds the rest.
@@ -272,16 +272,13 @@ impl AuditService for Adapter {
             .plan_pruning(&caller, asked)
             .map_err(|error| status(&error))?;
         let (service, (steps, receiver)) = (Arc::clone(&self.service), mpsc::channel(CHUNKS));
-        let (answer, last) = oneshot::channel();
-        tokio::spawn(async move {
-            // One who has gone away needs no answer.
-            let _ = answer.send(service.prune_log(pruning, &steps).await);
+        let last = to_its_end(async move {
+            let (done, pruned) = service.prune_log(pruning, &steps).await;
+            pruned.map(|()| done)
         });
-        let last = last.into_stream().map(|last| match last {
-            Ok(Ok(done)) => Ok(pruned(done)),
-            Ok(Err(error)) => Err(status(&error)),
-            Err(_) => Err(gave_up()),
-        });
+        let last = last
+            .map(|last| last.map(pruned).map_err(|error| status(&error)))
+            .into_stream();
         let steps = ReceiverStream::new(receiver).map(|step| Ok(pruned(step)));
         Ok(Response::new(steps.chain(last).boxed()))
     }

@@ -6,18 +6,16 @@ use agentidp_proto::convert::{self, timestamp};
 use agentidp_proto::v1;
 use agentidp_proto::v1::backup_service_server::BackupService;
 use agentidp_proto::v1::create_backup_response::{Event, Progress};
-use agentidp_shared::Code;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
-use tracing::Instrument as _;
 
 use super::error::{invalid, status};
 use super::{caller, reason};
 use crate::backup::job::{Asked, Backups, Made};
-use crate::service::ServiceError;
+use crate::service::to_its_end;
 
 /// How many words about progress wait for a slow reader.
 const WORDS: usize = 16;
@@ -67,14 +65,9 @@ impl BackupService for Adapter {
         let (sender, receiver) = mpsc::channel(WORDS);
         let backups = Arc::clone(&self.0);
         // In a task of its own, so that it is made also when the caller goes away.
-        let running = tokio::spawn(
-            async move { backups.create(asked, Some(sender)).await }.in_current_span(),
-        );
+        let running = to_its_end(async move { backups.create(asked, Some(sender)).await });
         let end = stream::once(async move {
-            let made = running.await.unwrap_or_else(|error| {
-                let message = format!("the backup failed: {error}");
-                Err(ServiceError::new(Code::Internal, message))
-            });
+            let made = running.await;
             made.map(|made| event(Event::Backup(backup(&made))))
                 .map_err(|error| status(&error))
         });

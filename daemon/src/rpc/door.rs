@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,51 +19,9 @@ use super::peer::Peer;
 use super::policy::Operators;
 use super::presence::{Connections, Presence};
 use super::seats::Seats;
-use crate::sending::{LOOK, Untaken};
+use crate::sending::LOOK;
 use crate::service::{Caller, Reach, Service};
 use crate::shares::Share;
-
-/// The calls of one connection.
-#[derive(Debug, Default)]
-pub(super) struct Calls {
-    begun: AtomicU64,
-    under_way: AtomicU64,
-    /// What of their answers is not taken.
-    untaken: Arc<Untaken>,
-}
-
-/// A call, until its answer is sent.
-#[derive(Debug)]
-pub(super) struct Calling(Arc<Calls>);
-
-impl Calls {
-    /// A call begins.
-    pub(super) fn begin(self: &Arc<Self>) -> Calling {
-        self.begun.fetch_add(1, Ordering::Relaxed);
-        self.under_way.fetch_add(1, Ordering::Relaxed);
-        Calling(Arc::clone(self))
-    }
-
-    /// Whether there was none since the look that left `before` behind.
-    fn were_none_since(&self, before: &mut u64) -> bool {
-        let begun = self.begun.load(Ordering::Relaxed);
-        let is_idle = self.under_way.load(Ordering::Relaxed) == 0;
-        std::mem::replace(before, begun) == begun && is_idle
-    }
-}
-
-impl Calling {
-    /// What of the connection's answers is not taken.
-    pub(super) fn untaken(&self) -> Arc<Untaken> {
-        Arc::clone(&self.0.untaken)
-    }
-}
-
-impl Drop for Calling {
-    fn drop(&mut self) {
-        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 /// A connection together with who is at its other end.
 pub(crate) struct OperatorStream {
@@ -72,7 +29,9 @@ pub(crate) struct OperatorStream {
     peer: Arc<Peer>,
     /// Runs until the first bytes arrive, and then from one look at the calls to the next.
     patience: Pin<Box<Sleep>>,
-    /// The calls at the last look; `None` until the first bytes.
+    /// Whether it has said anything.
+    is_heard: bool,
+    /// How many calls there had been at the last look, when none was under way.
     seen: Option<u64>,
     /// How long it is left alone without a call; `None`: it ends when its time is over.
     idle: Option<Duration>,
@@ -92,7 +51,7 @@ struct Parting {
     stopping: CancellationToken,
     over: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// How many calls had been answered when it was looked at last.
-    answered: Option<usize>,
+    answered: Option<u64>,
 }
 
 impl Parting {
@@ -113,7 +72,7 @@ impl Parting {
     /// has just been answered: the answer has to get there.
     fn is_over(&mut self, peer: &Peer, context: &mut Context<'_>) -> bool {
         while self.over.as_mut().poll(context).is_ready() {
-            let answered = peer.manner.all_answered();
+            let answered = peer.calls.all_answered();
             if answered.is_some() && answered == self.answered {
                 return true;
             }
@@ -143,7 +102,7 @@ impl OperatorStream {
     /// for a client for ever.
     fn is_untaken(&mut self, context: &mut Context<'_>) -> bool {
         while self.looking.as_mut().poll(context).is_ready() {
-            if self.peer.calls.untaken.look() {
+            if self.peer.calls.untaken().look() {
                 return true;
             }
             self.looking.as_mut().reset(Instant::now() + LOOK);
@@ -175,8 +134,8 @@ impl AsyncRead for OperatorStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if let (true, None, Some(idle)) = (read.is_ready(), self.seen, self.idle) {
-            self.seen = Some(0);
+        if let (true, false, Some(idle)) = (read.is_ready(), self.is_heard, self.idle) {
+            self.is_heard = true;
             self.patience.as_mut().reset(Instant::now() + idle);
         }
         if read.is_ready() {
@@ -185,10 +144,10 @@ impl AsyncRead for OperatorStream {
         while self.patience.as_mut().poll(context).is_ready() {
             let calls = Arc::clone(&self.peer.calls);
             let idle = self.idle;
-            let (Some(seen), Some(idle)) = (self.seen.as_mut(), idle) else {
+            let (true, Some(idle)) = (self.is_heard, idle) else {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             };
-            if calls.were_none_since(seen) {
+            if calls.were_none_since(&mut self.seen) {
                 // As if the other side had ended it: what is still to be said is said.
                 return Poll::Ready(Ok(()));
             }
@@ -288,7 +247,8 @@ impl Door {
             stream,
             peer,
             patience: Box::pin(tokio::time::sleep(SILENCE)),
-            seen: None,
+            is_heard: false,
+            seen: Some(0),
             idle: role.map(|_| IDLE),
             looking: Box::pin(tokio::time::sleep(LOOK)),
             parting: Parting::new(self.stopping.clone()),
@@ -378,7 +338,7 @@ mod tests {
         let (_client, end) = UnixStream::pair().unwrap();
         door.clone().admit(end, place).await;
         let mut stream = handed.try_recv().unwrap().unwrap();
-        let untaken = Arc::clone(&stream.peer.calls.untaken);
+        let untaken = Arc::clone(stream.peer.calls.untaken());
         let answer = untaken.offer();
         for _ in 1..LOOKS {
             assert!(!untaken.look());
@@ -387,18 +347,5 @@ mod tests {
         let ended = stream.read(&mut [0]).await.unwrap_err();
         assert_eq!(ended.kind(), io::ErrorKind::TimedOut);
         drop(answer);
-    }
-
-    #[test]
-    fn a_connection_is_idle_when_it_has_no_call_and_had_none_since() {
-        let (calls, mut seen) = (Arc::new(Calls::default()), 0);
-        assert!(calls.were_none_since(&mut seen));
-        let call = calls.begin();
-        assert!(!calls.were_none_since(&mut seen));
-        assert!(!calls.were_none_since(&mut seen), "it is under way");
-        drop(call);
-        assert!(calls.were_none_since(&mut seen));
-        drop(calls.begin());
-        assert!(!calls.were_none_since(&mut seen), "it came and went");
     }
 }

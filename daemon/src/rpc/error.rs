@@ -25,11 +25,6 @@ pub(super) fn invalid(error: FieldError) -> Status {
     status(&error.into())
 }
 
-/// The status of a task that panicked.
-pub(super) fn gave_up() -> Status {
-    Status::internal("the daemon gave up on it: its log says why")
-}
-
 const fn grpc_code(code: Code) -> Grpc {
     match code {
         Code::RouteNotFound | Code::MethodNotAllowed => Grpc::Unimplemented,

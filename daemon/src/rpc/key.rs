@@ -10,14 +10,14 @@ use tonic::{Request, Response, Status};
 use super::error::{invalid, status};
 use super::{caller, present};
 use crate::service::Service;
-use crate::service::key::Rotation;
+use crate::service::key::KeyRotation;
 
 pub(super) struct Adapter(pub(super) Arc<Service>);
 
-fn rotation(emergency: bool, kid: Option<String>) -> Result<Rotation, FieldError> {
+fn rotation(emergency: bool, kid: Option<String>) -> Result<KeyRotation, FieldError> {
     match (emergency, kid) {
-        (true, kid) => Ok(Rotation::Emergency { kid }),
-        (false, None) => Ok(Rotation::Planned),
+        (true, kid) => Ok(KeyRotation::Emergency { kid }),
+        (false, None) => Ok(KeyRotation::Planned),
         (false, Some(_)) => Err(FieldError::new(
             "kid",
             "must be absent unless it is an emergency: a planned rotation replaces the key that signs",

@@ -4,7 +4,7 @@ use http::Response;
 use tonic::Code;
 use tonic::body::Body;
 
-use super::policy::rule_of;
+use super::table::rule_of;
 use crate::metrics::rpc::RpcMetrics;
 
 /// Counts a call of `path` that was answered with `response`.
@@ -51,7 +51,7 @@ const fn name(code: Code) -> &'static str {
 mod tests {
     use super::*;
     use crate::metrics::assert_specified;
-    use crate::rpc::policy::RULES;
+    use crate::rpc::table::RULES;
 
     #[test]
     fn the_specification_lists_every_method_and_every_code() {

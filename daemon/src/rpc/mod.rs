@@ -1,7 +1,7 @@
 //! The operators' interface: gRPC on a Unix socket.
 //!
 //! A call passes [`access`], which asks the kernel who is calling ([`peer`]) and the table what
-//! that takes ([`policy`]), and then one adapter: request → service → answer. To add a call, add it
+//! that takes ([`table`]), and then one adapter: request → service → answer. To add a call, add it
 //! to the definitions, to the table, and to the adapter of its noun; a test holds the three
 //! together.
 
@@ -11,6 +11,7 @@ mod agent_query;
 mod asked;
 mod audit;
 mod backup;
+mod calls;
 mod change;
 mod credential;
 mod door;
@@ -24,6 +25,7 @@ mod presence;
 mod seats;
 mod state;
 mod store;
+mod table;
 mod token;
 
 use std::sync::Arc;

@@ -7,9 +7,9 @@ use agentidp_proto::v1::organization_service_server::OrganizationService;
 use agentidp_shared::{Organization, OrganizationUpdate};
 use tonic::{Request, Response, Status};
 
-use super::error::{gave_up, invalid, status};
+use super::error::{invalid, status};
 use super::{caller, duration, page_size, present, reason};
-use crate::service::{Changed, Service, ServiceError};
+use crate::service::{Changed, Service, ServiceError, TierUsage};
 
 pub(super) struct Adapter(pub(super) Arc<Service>);
 
@@ -21,6 +21,15 @@ fn answer(
         organization: Some(changed.record.into()),
         audit_seq: changed.audit_seq,
     }))
+}
+
+fn wire_usage(usage: TierUsage) -> v1::OrganizationUsage {
+    v1::OrganizationUsage {
+        agents: usage.agents,
+        agents_limit: usage.limits.agents,
+        tokens_this_month: usage.tokens_this_month,
+        tokens_per_month: usage.limits.tokens_per_month,
+    }
 }
 
 #[tonic::async_trait]
@@ -84,7 +93,11 @@ impl OrganizationService for Adapter {
             .0
             .find_organization(&caller, &request.into_inner().organization)
             .map_err(|error| status(&error))?;
-        Ok(Response::new(found.record.clone().into()))
+        let usage = self.0.tier_usage(&found.record).await;
+        Ok(Response::new(v1::Organization {
+            usage: Some(wire_usage(usage.map_err(|error| status(&error))?)),
+            ..found.record.clone().into()
+        }))
     }
 
     async fn update(
@@ -161,14 +174,13 @@ impl Adapter {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let reason = reason(request.reason).map_err(invalid)?;
-        let (service, organization) = (Arc::clone(&self.0), request.organization);
-        // Done to its end though the caller goes away: nothing is pruned until it is.
-        let changed = tokio::spawn(async move {
-            let seen = request.revision;
-            service
-                .hold_organization(&caller, &organization, is_held, reason, seen)
-                .await
-        });
-        answer(changed.await.map_err(|_panicked| gave_up())?)
+        let changed = self.0.hold_organization(
+            &caller,
+            &request.organization,
+            is_held,
+            reason,
+            request.revision,
+        );
+        answer(changed.await)
     }
 }

@@ -7,8 +7,7 @@ use agentidp_shared::{Actor, ActorKind, Via};
 use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid};
 use tokio::net::UnixStream;
 
-use super::door::Calls;
-use super::presence::Manner;
+use super::calls::Calls;
 
 /// What stands for a login that cannot be told.
 const UNKNOWN: &str = "unknown";
@@ -25,8 +24,6 @@ pub(crate) struct Peer {
     pub(crate) login: Option<String>,
     /// Names and numbers of its groups.
     groups: Vec<String>,
-    /// What it says of itself.
-    pub(super) manner: Manner,
     /// Its calls.
     pub(super) calls: Arc<Calls>,
 }
@@ -83,7 +80,6 @@ impl Peer {
                 None => Some(UNKNOWN.to_owned()),
             },
             groups,
-            manner: Manner::default(),
             calls: Arc::default(),
         }
     }
@@ -95,7 +91,6 @@ impl Peer {
             name: None,
             login: Some(UNKNOWN.to_owned()),
             groups: Vec::new(),
-            manner: Manner::default(),
             calls: Arc::default(),
         }
     }

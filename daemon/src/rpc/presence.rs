@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use agentidp_shared::Timestamp;
 use parking_lot::Mutex;
@@ -41,49 +41,6 @@ pub(super) struct Seen {
     pub(super) standing: Standing,
     pub(super) since: Timestamp,
     pub(super) is_own: bool,
-}
-
-/// What is known of a connection by its calls.
-#[derive(Debug, Default)]
-pub(crate) struct Manner {
-    is_read_only: AtomicBool,
-    begun: AtomicUsize,
-    answered: AtomicUsize,
-}
-
-/// A call that is not answered yet; for a stream, that has not begun.
-pub(super) struct Unanswered(Arc<Peer>);
-
-impl Unanswered {
-    /// Notes a call of `peer`, until this is dropped.
-    pub(super) fn of(peer: &Arc<Peer>) -> Self {
-        peer.manner.begun.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(peer))
-    }
-}
-
-impl Drop for Unanswered {
-    fn drop(&mut self) {
-        self.0.manner.answered.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-impl Manner {
-    /// Notes whether the last call said that it changes nothing.
-    pub(super) fn note(&self, is_read_only: bool) {
-        self.is_read_only.store(is_read_only, Ordering::Relaxed);
-    }
-
-    /// Whether it says that it changes nothing.
-    pub(super) fn is_read_only(&self) -> bool {
-        self.is_read_only.load(Ordering::Relaxed)
-    }
-
-    /// How many calls have been answered, when none waits for its answer.
-    pub(super) fn all_answered(&self) -> Option<usize> {
-        let answered = self.answered.load(Ordering::Relaxed);
-        (answered == self.begun.load(Ordering::Relaxed)).then_some(answered)
-    }
 }
 
 impl Connections {
@@ -165,12 +122,12 @@ mod tests {
             seen.iter().map(|it| it.is_own).collect::<Vec<_>>(),
             [true, false]
         );
-        other.manner.note(true);
+        drop(other.calls.come(true));
         assert!(
             connections.seen_by(&everywhere, &own)[1]
                 .peer
-                .manner
-                .is_read_only()
+                .calls
+                .are_read_only()
         );
         assert_eq!(connections.others(&roles(Some(&["acme"])), &own), 1);
         assert_eq!(connections.others(&Operators::new(Vec::new()), &own), 0);

@@ -84,7 +84,7 @@ fn connection(it: &Seen) -> v1::status::Connection {
         login: it.peer.login.clone().unwrap_or_default(),
         role: it.standing.role.to_string(),
         since: Some(timestamp(it.since)),
-        read_only: it.peer.manner.is_read_only(),
+        read_only: it.peer.calls.are_read_only(),
         own: it.is_own,
     }
 }

@@ -8,7 +8,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::backup::job::Backups;
-use crate::clock::Standing;
+use crate::clock::ClockStanding;
 use crate::metrics::Labels;
 use crate::metrics::process::Usage;
 use crate::service::Service;
@@ -53,9 +53,9 @@ fn daemon(service: &Service, registry: &mut Registry) {
 /// How far the machine's clock is from the time that the daemon goes by.
 fn clock(service: &Service, registry: &mut Registry) {
     let offset = match service.clock_standing() {
-        Standing::Believed => 0.0,
-        Standing::Behind(by) => -by.as_secs_f64(),
-        Standing::Ahead(by) => by.as_secs_f64(),
+        ClockStanding::Believed => 0.0,
+        ClockStanding::Behind(by) => -by.as_secs_f64(),
+        ClockStanding::Ahead(by) => by.as_secs_f64(),
     };
     registry.register_with_unit(
         "agentidp_clock_offset",

@@ -1,6 +1,7 @@
 //! Agents: registering, listing, and the transitions of their lifecycle.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use agentidp_shared::agent::Transition;
 use agentidp_shared::{
@@ -263,7 +264,7 @@ impl Service {
     /// `AGENT_NOT_FOUND`, `REVISION_CONFLICT`, `INVALID_STATE` when the agent has ended otherwise,
     /// `INVALID_ARGUMENT` when a reason is missing.
     pub(crate) async fn transition_agent(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         agent: &str,
         transition: Transition,
@@ -277,9 +278,25 @@ impl Service {
         {
             return self.as_changed(caller, id);
         }
-        let _set = self.credentials.lock().await;
+        let (service, caller, id) = (Arc::clone(self), caller.clone(), known.record.id);
+        self.change_credentials(async move {
+            service
+                .move_agent(&caller, id, transition, reason, seen)
+                .await
+        })
+        .await
+    }
+
+    async fn move_agent(
+        &self,
+        caller: &Caller,
+        agent: AgentId,
+        transition: Transition,
+        reason: Option<Reason>,
+        seen: u64,
+    ) -> Result<Changed<Agent>, ServiceError> {
         self.decided_anew(|| {
-            let current = self.find_agent(caller, agent)?;
+            let current = self.require_agent(caller, agent)?;
             let status = current
                 .record
                 .status

@@ -59,7 +59,7 @@ impl Service {
     ) -> Result<StoredEntry, ServiceError> {
         let organizations = caller.reach.narrowed(None);
         self.read(move |store| {
-            let found = store.entries_from(seq, 1)?.into_iter().next();
+            let found = store.entry(seq)?;
             let is_reached = |stored: &StoredEntry| match &organizations {
                 None => true,
                 Some(reached) => serde_json::from_slice::<Entry>(&stored.json)
@@ -69,18 +69,16 @@ impl Service {
             };
             // To one who does not reach all, what others have is as what nobody has.
             let is_pruned = organizations.is_none() && seq < *store.head().borrow();
-            found
-                .filter(|stored| stored.seq == seq && is_reached(stored))
-                .ok_or_else(|| {
-                    let message = if is_pruned {
-                        "this entry was pruned: the log has its hash, and no longer what it said"
-                    } else if organizations.is_none() {
-                        "no entry of the log has this number"
-                    } else {
-                        "no entry of yours has this number: there is none, or it was pruned"
-                    };
-                    ServiceError::new(Code::AuthorizationError, message)
-                })
+            found.filter(is_reached).ok_or_else(|| {
+                let message = if is_pruned {
+                    "this entry was pruned: the log has its hash, and no longer what it said"
+                } else if organizations.is_none() {
+                    "no entry of the log has this number"
+                } else {
+                    "no entry of yours has this number: there is none, or it was pruned"
+                };
+                ServiceError::new(Code::AuthorizationError, message)
+            })
         })
         .await
     }

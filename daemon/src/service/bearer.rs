@@ -44,25 +44,22 @@ pub(crate) struct Identified {
     /// Whether an access token said so, and not client authentication.
     is_by_token: bool,
     address: IpAddr,
-    /// What said so and is good for once only.
-    used: Option<Used>,
-}
-
-/// A client assertion that is used up by the request that it came with.
-struct Used {
-    assertion: Temporary,
-    credential: CredentialId,
+    /// What proved it in client authentication.
+    pub(super) credential: Option<CredentialId>,
+    /// The client assertion that did, which is used up by the request that it came with.
+    used: Option<Temporary>,
 }
 
 impl Identified {
-    /// A commit of `entry`, which says what the request came to, and with it that the caller's assertion
-    /// is used up.
+    /// A commit of `entry`, which says what the request came to and by which credential it was made, and with
+    /// it that the caller's assertion is used up.
     pub(super) fn commit_of(&self, mut entry: Entry) -> Commit {
-        let Some(used) = &self.used else {
-            return Commit::new(entry);
-        };
-        entry.credential_id = Some(used.credential);
-        Commit::new(entry).keep(used.assertion.clone())
+        entry.credential_id = self.credential;
+        let commit = Commit::new(entry);
+        match &self.used {
+            Some(assertion) => commit.keep(assertion.clone()),
+            None => commit,
+        }
     }
 
     /// Whether the caller's request is to be durable whatever it comes to.
@@ -299,10 +296,8 @@ impl Service {
         let agent = &authenticated.agent.record;
         let identified = Identified {
             is_allowed: agent.capabilities.iter().any(|has| has.as_str() == scope),
-            used: authenticated.used.map(|assertion| Used {
-                assertion,
-                credential: authenticated.credential.record.credential.id,
-            }),
+            credential: Some(authenticated.credential.record.credential.id),
+            used: authenticated.used,
             ..identified(agent, origin)
         };
         // Before the assertion is used up: it is still good for another try.
@@ -338,6 +333,7 @@ fn identified(agent: &Agent, origin: Origin) -> Identified {
         is_allowed: false,
         is_by_token: false,
         address: origin.address,
+        credential: None,
         used: None,
     }
 }

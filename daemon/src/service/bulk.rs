@@ -4,7 +4,10 @@
 //! entry of its own. So what the caller was told is what is done, whatever is registered meanwhile,
 //! and ending half way leaves a log that says how far it came.
 
+use std::sync::Arc;
+
 use agentidp_shared::agent::Transition;
+use agentidp_shared::count::counted;
 use agentidp_shared::{Action, AgentId, Code, OrganizationId, Reason};
 use tokio::sync::mpsc;
 
@@ -13,7 +16,8 @@ use crate::store::{AgentFilter, AgentOrder, AgentQuery};
 
 /// How many agents are found at a time.
 const PAGE: usize = 1_000;
-/// After how many agents the caller hears how far it is.
+/// After how many agents at the most the caller hears how far it is. One who keeps up hears of each that is
+/// moved, and can take back what was done until it went away.
 const BATCH: usize = 50;
 
 /// What is to be done to which agents.
@@ -44,7 +48,7 @@ pub(crate) struct BulkPlan {
 
 /// How far it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Progress {
+pub(crate) struct BulkProgress {
     /// How many agents the filter lets through.
     pub(crate) matched: u64,
     /// How many of them have been moved, or would be.
@@ -130,7 +134,8 @@ impl Service {
             && expected != matched
         {
             let message = format!(
-                "the filter lets {matched} agents through now, not {expected}: look at them again and repeat"
+                "the filter lets {} through now, not {expected}: look again and repeat",
+                counted(matched, "agent")
             );
             let error = ServiceError::new(Code::RevisionConflict, message);
             return Err(error.with("matched", matched).with("expected", expected));
@@ -151,14 +156,14 @@ impl Service {
     ///
     /// When not the agent but the daemon is at fault, or stops; those before it have been moved.
     pub(crate) async fn run_transitions(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         plan: BulkPlan,
-        progress: &mpsc::Sender<Progress>,
+        progress: &mpsc::Sender<BulkProgress>,
     ) -> Result<(), ServiceError> {
-        let mut now = Progress {
+        let mut now = BulkProgress {
             matched: plan.agents.len() as u64,
-            ..Progress::default()
+            ..BulkProgress::default()
         };
         let mut untold = 0;
         for agent in &plan.agents {
@@ -183,7 +188,8 @@ impl Service {
                 }
             }
             untold += 1;
-            if untold == BATCH {
+            let keeps_up = !plan.is_dry_run && progress.capacity() > 0;
+            if untold == BATCH || keeps_up {
                 untold = 0;
                 let told = now.clone();
                 now.moved.clear();
@@ -199,7 +205,7 @@ impl Service {
     }
 
     async fn transition_one(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         plan: &BulkPlan,
         id: AgentId,

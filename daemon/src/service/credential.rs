@@ -11,7 +11,7 @@ use agentidp_shared::{
 
 use super::agent::revoke;
 use super::idempotency::Made;
-use super::{Caller, Changed, Decided, Service, ServiceError};
+use super::{Caller, Changed, Decided, Service, ServiceError, to_its_end};
 use crate::clock::random;
 use crate::crypto::jose::PublicJwk;
 use crate::crypto::secret::For;
@@ -82,7 +82,7 @@ impl Service {
     /// many credentials as it may; `ALREADY_EXISTS` when it has the key already;
     /// `INVALID_ARGUMENT` for an expiry out of range.
     pub(crate) async fn issue_credential(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         agent: &str,
         proof: Proof,
@@ -102,12 +102,23 @@ impl Service {
         // Before argon2 too: whoever may have no more must not cost thirty milliseconds.
         self.check_may_have_another(&agent.record, &proof)?;
         let (mut record, secret) = self.new_credential(caller, &agent.record, &proof).await?;
-        let _set = self.credentials.lock().await;
-        let agent = self.require_agent(caller, agent.record.id)?;
-        self.check_may_have_another(&agent.record, &proof)?;
         record.credential.expires_at =
             expires_in.map(|life| record.credential.created_at.plus(life));
+        let (service, caller) = (Arc::clone(self), caller.clone());
+        self.change_credentials(async move { service.add(&caller, record, &proof, secret).await })
+            .await
+    }
 
+    /// Adds a credential to its agent's.
+    async fn add(
+        &self,
+        caller: &Caller,
+        record: CredentialRecord,
+        proof: &Proof,
+        secret: Option<ClientSecret>,
+    ) -> Result<Issued, ServiceError> {
+        let agent = self.require_agent(caller, record.credential.agent_id)?;
+        self.check_may_have_another(&agent.record, proof)?;
         let mut entry = self.entry(caller, Action::CredentialIssue, Outcome::Success);
         name_credential(&mut entry, &record.credential);
         entry.expires_at = record.credential.expires_at;
@@ -133,7 +144,7 @@ impl Service {
     /// active; `INVALID_ARGUMENT` for a grace out of range, or a key that is missing or not asked
     /// for.
     pub(crate) async fn rotate_credential(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         id: CredentialId,
         rotation: Rotation,
@@ -163,13 +174,28 @@ impl Service {
         // Before argon2 too: whoever may have no more must not cost thirty milliseconds.
         self.check_may_have_another(&agent.record, &proof)?;
         let (mut record, secret) = self.new_credential(caller, &agent.record, &proof).await?;
-        let _set = self.credentials.lock().await;
-        let agent = self.require_agent(caller, agent.record.id)?;
-        self.check_may_have_another(&agent.record, &proof)?;
         let now = record.credential.created_at;
         record.credential.expires_at = renewed_expiry(&old.record.credential, now);
         let retiring = retire(&old.record, now, grace);
+        let (service, caller) = (Arc::clone(self), caller.clone());
+        self.change_credentials(async move {
+            let made = (record, secret);
+            service.replace(&caller, retiring, made, &proof).await
+        })
+        .await
+    }
 
+    /// Adds a credential to its agent's, and lets that one retire which it follows.
+    async fn replace(
+        &self,
+        caller: &Caller,
+        retiring: CredentialRecord,
+        (record, secret): (CredentialRecord, Option<ClientSecret>),
+        proof: &Proof,
+    ) -> Result<Issued, ServiceError> {
+        let id = retiring.credential.id;
+        let agent = self.require_agent(caller, record.credential.agent_id)?;
+        self.check_may_have_another(&agent.record, proof)?;
         let mut rotated = self.entry(caller, Action::CredentialRotate, Outcome::Success);
         name_credential(&mut rotated, &record.credential);
         rotated.credential_id = Some(record.credential.id);
@@ -191,6 +217,21 @@ impl Service {
             secret,
             audit_seq: seq,
         })
+    }
+
+    /// Changes an agent's set of credentials by `change`: alone, and once that is its turn, to the end though
+    /// the caller goes away. Otherwise what is committed then would not be seen by whoever is next.
+    pub(super) async fn change_credentials<T: Send + 'static>(
+        &self,
+        change: impl Future<Output = Result<T, ServiceError>> + Send + 'static,
+    ) -> Result<T, ServiceError> {
+        let turn = Arc::clone(&self.credentials).lock_owned().await;
+        to_its_end(async move {
+            let changed = change.await;
+            drop(turn);
+            changed
+        })
+        .await
     }
 
     /// Cuts a credential off, and the tokens that were issued for it. One that is cut off already is

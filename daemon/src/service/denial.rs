@@ -11,8 +11,8 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use agentidp_shared::{
-    Action, Actor, ActorKind, AgentId, Code, Entry, OrganizationId, Outcome, RequestId, Target,
-    Timestamp,
+    Action, Actor, ActorKind, AgentId, Code, CredentialId, Entry, OrganizationId, Outcome,
+    RequestId, Target, Timestamp,
 };
 use parking_lot::Mutex;
 
@@ -38,7 +38,8 @@ enum Kind {
     /// More of an operator's, about an organization.
     About(Option<String>, Action, Code, OrganizationId),
     Stranger(Action, Code, IpAddr),
-    Read(AgentId, Action),
+    /// By client authentication, the credential too: of two in use at once none is hidden by the other.
+    Read(AgentId, Option<CredentialId>, Action),
     Other(Action, Outcome, Option<Code>),
 }
 
@@ -137,16 +138,26 @@ impl Denials {
     fn over(&self, now: Timestamp) -> Vec<Entry> {
         self.0.lock().roll(now)
     }
+
+    /// What is to be written of all that was counted, at the end.
+    fn all(&self) -> Vec<Entry> {
+        self.0.lock().take()
+    }
 }
 
 impl Minute {
+    /// Begins the minute of `now`; one who took the time a moment earlier counts in it too.
     fn roll(&mut self, now: Timestamp) -> Vec<Entry> {
         let number = now.as_millis() / 60_000;
-        if number == self.number {
+        if number <= self.number {
             return Vec::new();
         }
         self.number = number;
         self.unproven = 0;
+        self.take()
+    }
+
+    fn take(&mut self) -> Vec<Entry> {
         let summarize = |(kind, counted): (Kind, Counted)| {
             let mut entry = counted.last?;
             // What is of many names none of them.
@@ -192,23 +203,22 @@ impl Service {
     /// Puts the refusal of a known agent into the log, or counts it; gives whether it has
     /// an entry of its own.
     pub(super) fn deny(&self, entry: Entry, agent: AgentId) -> bool {
-        let code = entry.code.unwrap_or(Code::Internal);
-        self.metrics.denials.agent(code);
-        if entry.action == Action::TokenIssue {
-            self.activity.denied(agent, entry.time);
-        }
-        self.write_denials(
-            self.denials
-                .count(Kind::Agent(agent, entry.action, code), entry),
-        )
+        let kind = Kind::Agent(agent, entry.action, code_of(&entry));
+        self.deny_concerning(agent, kind, entry)
     }
 
     /// Puts into the log, or counts, that somebody at `address` named an agent and is refused without having
     /// proved to be it; gives whether it has an entry of its own.
     pub(super) fn deny_claim(&self, entry: Entry, agent: AgentId, address: IpAddr) -> bool {
-        let code = entry.code.unwrap_or(Code::Internal);
-        self.metrics.denials.agent(code);
-        let kind = Kind::Claimed(agent, entry.action, code, prefix(address));
+        let kind = Kind::Claimed(agent, entry.action, code_of(&entry), prefix(address));
+        self.deny_concerning(agent, kind, entry)
+    }
+
+    fn deny_concerning(&self, agent: AgentId, kind: Kind, entry: Entry) -> bool {
+        self.metrics.denials.agent(code_of(&entry));
+        if entry.action == Action::TokenIssue {
+            self.activity.denied(agent, entry.time);
+        }
         self.write_denials(self.denials.count(kind, entry))
     }
 
@@ -226,7 +236,7 @@ impl Service {
     /// Puts into the log, or counts, that an agent read something: the first of a minute is an entry of
     /// its own.
     pub(super) fn note(&self, entry: Entry, agent: AgentId) {
-        let kind = Kind::Read(agent, entry.action);
+        let kind = Kind::Read(agent, entry.credential_id, entry.action);
         self.write_denials(self.denials.count(kind, entry));
     }
 
@@ -282,13 +292,12 @@ impl Service {
 
     /// Writes the counts of a minute that is over; with `all`, of the minute under way too.
     pub(crate) fn flush_denials(&self, all: bool) {
-        let now = self.now();
-        let until = if all {
-            now.plus(std::time::Duration::from_mins(1))
+        let entries = if all {
+            self.denials.all()
         } else {
-            now
+            self.denials.over(self.now())
         };
-        self.write_denials(self.denials.over(until));
+        self.write_denials(entries);
     }
 
     /// Gives whether one of them is of a single refusal, and not the count of many.
@@ -309,6 +318,10 @@ impl Service {
         }
         has_single
     }
+}
+
+fn code_of(entry: &Entry) -> Code {
+    entry.code.unwrap_or(Code::Internal)
 }
 
 /// The network that an address is counted with: 24 bits of IPv4, 48 of IPv6.
@@ -426,6 +439,29 @@ mod tests {
         let (kind, mut refused) = claim(1, "192.0.2.7");
         refused.time = Timestamp::from_millis(120_001);
         assert_eq!(denials.count(kind, refused).len(), 1);
+    }
+
+    #[test]
+    fn those_who_took_the_time_in_two_minutes_do_not_renew_what_each_is_given() {
+        let denials = Denials::default();
+        let mut written = Vec::new();
+        for _ in 0..100 {
+            for millis in [120_000, 119_999] {
+                let (kind, mut refused) = claim(1, "192.0.2.7");
+                refused.time = Timestamp::from_millis(millis);
+                written.extend(denials.count(kind, refused));
+            }
+        }
+        assert_eq!(written.len() as u64, PER_ACTOR);
+        // At the end all is told, and what comes after that too.
+        let told = |entries: Vec<Entry>| entries.iter().filter_map(|it| it.count).sum::<u64>();
+        assert_eq!(told(denials.all()), 200 - PER_ACTOR);
+        for _ in 0..=PER_ACTOR {
+            let (kind, mut refused) = claim(1, "192.0.2.7");
+            refused.time = Timestamp::from_millis(120_000);
+            denials.count(kind, refused);
+        }
+        assert_eq!(told(denials.all()), 1);
     }
 
     #[test]

@@ -120,6 +120,9 @@ impl From<Conflict> for ServiceError {
             Conflict::Taken(what) => {
                 Self::new(Code::AlreadyExists, conflict.to_string()).with("field", what)
             }
+            Conflict::Renamed(what) => {
+                Self::new(Code::InvalidArgument, conflict.to_string()).with("field", what)
+            }
             Conflict::Quota(agents) => Self::new(
                 Code::QuotaExceeded,
                 format!("{conflict}: end one first, or have the organization's tier changed"),

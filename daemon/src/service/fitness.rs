@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::bearer::Origin;
 use super::{Service, ServiceError};
-use crate::clock::{BEHIND_UNSAID, Standing};
+use crate::clock::{BEHIND_UNSAID, ClockStanding};
 use crate::store::Room;
 
 /// How long work on the store may wait for a thread before the daemon counts as not ready.
@@ -49,7 +49,7 @@ impl Service {
     pub(super) fn check_issuing(&self, origin: Origin) -> Result<(), ServiceError> {
         let error = if self.store.is_low_on_space() {
             ServiceError::low_on_space()
-        } else if matches!(self.clock_standing(), Standing::Ahead(_)) {
+        } else if matches!(self.clock_standing(), ClockStanding::Ahead(_)) {
             ServiceError::new(
                 Code::ClockAhead,
                 "the server's clock is not believed: an administrator has to put it right",
@@ -71,7 +71,7 @@ impl Service {
 
     /// Why the machine's clock keeps the daemon from serving, if it does.
     pub(super) fn clock_ahead(&self) -> Option<String> {
-        let Standing::Ahead(by) = self.clock_standing() else {
+        let ClockStanding::Ahead(by) = self.clock_standing() else {
             return None;
         };
         Some(format!(
@@ -90,7 +90,12 @@ impl Service {
         }
         warnings.extend(status.troubles);
         warnings.extend(self.clock_ahead());
-        if let Standing::Behind(by) = self.clock_standing()
+        warnings.extend(self.certificate_failure.lock().as_ref().map(|failure| {
+            format!(
+                "certificate: what was put there cannot be used, and the one of before stays in use until it expires: {failure}: put a certificate there with the key that belongs to it"
+            )
+        }));
+        if let ClockStanding::Behind(by) = self.clock_standing()
             && by > BEHIND_UNSAID
         {
             warnings.push(format!(
@@ -123,14 +128,25 @@ impl Service {
         })
     }
 
+    /// Notes how it went to read the certificate again, which operators are told of until it goes well.
+    pub(crate) fn note_certificate(&self, renewed: Result<(), String>) {
+        *self.certificate_failure.lock() = renewed.clone().err();
+        match renewed {
+            Ok(()) => tracing::info!("the certificate has been read again"),
+            Err(error) => {
+                tracing::error!(%error, "the certificate cannot be read again; the old one stays in use");
+            }
+        }
+    }
+
     /// Logs, once, that the machine's clock is not the time that the daemon goes by, and once that it is
     /// again.
     pub(crate) fn watch_clock(&self) {
         let standing = self.clock_standing();
         let is_off = match standing {
-            Standing::Believed => false,
-            Standing::Behind(by) => by > BEHIND_UNSAID,
-            Standing::Ahead(_) => true,
+            ClockStanding::Believed => false,
+            ClockStanding::Behind(by) => by > BEHIND_UNSAID,
+            ClockStanding::Ahead(_) => true,
         };
         if self.clock_is_off.swap(is_off, Ordering::Relaxed) == is_off {
             return;

@@ -5,11 +5,12 @@
 
 use std::time::{Duration, Instant};
 
+use agentidp_shared::count::counted;
 use agentidp_shared::{KeySchedule, KeyState, SigningKey, Timestamp};
 use serde::{Serialize, Serializer};
 
 use super::Service;
-use crate::clock::{BEHIND_UNSAID, Standing};
+use crate::clock::{BEHIND_UNSAID, ClockStanding};
 use crate::crypto::secret::Load;
 use crate::metrics::store::LastWrite;
 use crate::store::{CheckStatus, Room, ServerSecretName, Space, Store};
@@ -146,6 +147,7 @@ impl Service {
         });
         parts.push(secrets(self.secrets.load()));
         parts.push(self.checkpoints_part());
+        parts.push(certificate(self.certificate_failure.lock().is_some()));
         Health {
             state: parts
                 .iter()
@@ -175,11 +177,21 @@ impl Service {
         } else {
             (
                 Condition::Healthy,
-                format!("the newest is of {signed} entries"),
+                format!("the newest is of {}", counted(signed, "entry")),
             )
         };
         Part::new(CHECKPOINTS, state, detail)
     }
+}
+
+/// Whether the certificate in use is the one that was put there last.
+fn certificate(has_failed: bool) -> Part {
+    const NAME: &str = "certificate";
+    if has_failed {
+        let detail = format!("the new one cannot be used, and the old one stays: {SEE_THE_LOG}");
+        return Part::new(NAME, Condition::Degraded, detail);
+    }
+    Part::new(NAME, Condition::Healthy, "none waits to be used")
 }
 
 fn write_path(can_write: bool, troubles: usize, last: Option<LastWrite>) -> Part {
@@ -289,23 +301,23 @@ fn disk(room: Room) -> Part {
 }
 
 /// The clock, when it is not what the daemon goes by.
-fn standing(standing: Standing) -> Option<Part> {
+fn standing(standing: ClockStanding) -> Option<Part> {
     let (state, detail) = match standing {
-        Standing::Ahead(by) => (
+        ClockStanding::Ahead(by) => (
             Condition::Unreachable,
             format!(
                 "it is {} days ahead of the audit log, which is not believed: no token is issued until it is put right",
                 by.as_secs() / 86_400
             ),
         ),
-        Standing::Behind(by) if by > BEHIND_UNSAID => (
+        ClockStanding::Behind(by) if by > BEHIND_UNSAID => (
             Condition::Degraded,
             format!(
                 "it is {} s behind the audit log: time goes on at half speed until it has caught up",
                 by.as_secs()
             ),
         ),
-        Standing::Behind(_) | Standing::Believed => return None,
+        ClockStanding::Behind(_) | ClockStanding::Believed => return None,
     };
     Some(Part::new("clock", state, detail))
 }

@@ -42,10 +42,12 @@ impl Service {
         let mut entry = self.entry(&identified.caller, action, Outcome::Success);
         entry.organization_id = Some(identified.organization);
         if identified.uses_assertion() {
-            let commit = identified.commit_of(entry.clone());
+            let commit = identified.commit_of(entry);
             self.commit_identified(&identified, commit, action).await?;
+        } else {
+            entry.credential_id = identified.credential;
+            self.note(entry, identified.agent);
         }
-        self.note(entry, identified.agent);
         let now = self.now();
         let Some(token) = self.verified(token, now) else {
             return Ok(None);

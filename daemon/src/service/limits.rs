@@ -27,7 +27,7 @@ const SHARDS: usize = 16;
 /// The most buckets under one lock: with all shards of all sets full that is 20 MiB.
 const PER_SHARD: usize = 2_048;
 /// How often at most, in milliseconds, a shard without room looks for buckets that are full again.
-const PRUNE_EVERY: u64 = 100;
+const FORGET_EVERY: u64 = 100;
 
 /// The buckets of everyone who asked lately.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ impl Limits {
     }
 
     /// Forgets whoever could ask as much as one who has never asked.
-    fn prune(&self, now: Timestamp) {
+    fn forget_full(&self, now: Timestamp) {
         for subjects in [&self.token, &self.write, &self.read] {
             let Subjects {
                 address,
@@ -77,7 +77,7 @@ impl Limits {
                 organization,
             } = subjects;
             for buckets in [address, agent, organization] {
-                buckets.prune(now);
+                buckets.forget_full(now);
             }
         }
     }
@@ -97,7 +97,7 @@ struct Shard {
     buckets: HashMap<u128, Bucket>,
     /// The one of all for whom there is no room.
     others: Bucket,
-    pruned_at: i64,
+    forgotten_at: i64,
 }
 
 impl Buckets {
@@ -126,11 +126,11 @@ impl Buckets {
         Ok(Some(headroom))
     }
 
-    fn prune(&self, now: Timestamp) {
+    fn forget_full(&self, now: Timestamp) {
         let Some(rate) = &self.rate else { return };
         for shard in &self.shards {
             let mut shard = shard.lock();
-            shard.prune(rate, now);
+            shard.forget_full(rate, now);
             let kept = shard.buckets.len();
             shard.buckets.shrink_to(kept * 2);
         }
@@ -141,8 +141,8 @@ impl Shard {
     fn bucket(&mut self, key: u128, rate: &Rate, now: Timestamp) -> &mut Bucket {
         let is_full = |it: &Self| it.buckets.len() >= PER_SHARD;
         if is_full(self) && !self.buckets.contains_key(&key) {
-            if now.as_millis().abs_diff(self.pruned_at) >= PRUNE_EVERY {
-                self.prune(rate, now);
+            if now.as_millis().abs_diff(self.forgotten_at) >= FORGET_EVERY {
+                self.forget_full(rate, now);
             }
             if is_full(self) {
                 return &mut self.others;
@@ -151,8 +151,8 @@ impl Shard {
         self.buckets.entry(key).or_default()
     }
 
-    fn prune(&mut self, rate: &Rate, now: Timestamp) {
-        self.pruned_at = now.as_millis();
+    fn forget_full(&mut self, rate: &Rate, now: Timestamp) {
+        self.forgotten_at = now.as_millis();
         self.buckets.retain(|_, bucket| !rate.is_full(*bucket, now));
     }
 }
@@ -232,8 +232,8 @@ impl Service {
     }
 
     /// Forgets the buckets of those who have not asked for a while.
-    pub(crate) fn prune_limits(&self) {
-        self.limits.prune(self.now());
+    pub(crate) fn forget_full_buckets(&self) {
+        self.limits.forget_full(self.now());
     }
 }
 
@@ -271,9 +271,9 @@ mod tests {
         for key in 0..1_000 {
             buckets.take(key, at(0)).unwrap();
         }
-        buckets.prune(at(500));
+        buckets.forget_full(at(500));
         assert_eq!(kept(&buckets), 1_000);
-        buckets.prune(at(1_000));
+        buckets.forget_full(at(1_000));
         assert_eq!(kept(&buckets), 0);
     }
 

@@ -53,8 +53,9 @@ use agentidp_shared::{
 };
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
-use crate::clock::{Clock, Random, Standing, Steady, random};
+use crate::clock::{Clock, ClockStanding, Random, Steady, random};
 use crate::crypto::{CursorKey, Keyring, Sealer, SecretHasher};
 use crate::metrics::Metrics;
 use crate::store::{Commit, EntryFilter, ReadError, Store, Stored};
@@ -67,7 +68,7 @@ use live::VerifiedTokens;
 pub(crate) use reach::Reach;
 use reads::Reads;
 use retention::Retention;
-pub(crate) use tier::Tiers;
+pub(crate) use tier::{TierUsage, Tiers};
 
 /// How often a change is decided anew when another came in between.
 const ATTEMPTS: usize = 5;
@@ -156,8 +157,8 @@ pub(crate) struct Service {
     /// Held while the signing keys are looked at and changed, until the keyring is made anew.
     signing_keys: tokio::sync::Mutex<()>,
     /// Held while an agent's set of credentials is looked at and changed: no revision stands for
-    /// the set.
-    credentials: tokio::sync::Mutex<()>,
+    /// the set. See [`Self::change_credentials`].
+    credentials: Arc<tokio::sync::Mutex<()>>,
     /// Ends what lasts: streams and timers.
     stopping: CancellationToken,
     metrics: Metrics,
@@ -165,6 +166,8 @@ pub(crate) struct Service {
     clock_is_off: AtomicBool,
     /// Whether work on the store gets its turn.
     turn: fitness::Turn,
+    /// Why the certificate that is on the disk is not the one in use.
+    certificate_failure: parking_lot::Mutex<Option<String>>,
     /// When it began, by the machine's clock and by what no clock change moves.
     begun: (Timestamp, Instant),
 }
@@ -220,12 +223,13 @@ impl Service {
             reads: Reads::default(),
             last_issued: AtomicI64::new(last_issued),
             signing_keys: tokio::sync::Mutex::default(),
-            credentials: tokio::sync::Mutex::default(),
+            credentials: Arc::default(),
             keeping: retention::Keeping::default(),
             stopping,
             metrics: Metrics::default(),
             clock_is_off: AtomicBool::new(false),
             turn: fitness::Turn::default(),
+            certificate_failure: parking_lot::Mutex::default(),
             begun,
         })
     }
@@ -292,7 +296,7 @@ impl Service {
     }
 
     /// How the machine's clock stands to the time that the daemon goes by.
-    pub(crate) fn clock_standing(&self) -> Standing {
+    pub(crate) fn clock_standing(&self) -> ClockStanding {
         self.clock.standing()
     }
 
@@ -309,6 +313,20 @@ impl Service {
     /// Puts an entry of the daemon's own into the log.
     pub(crate) async fn record(&self, action: Action) -> Result<(), ServiceError> {
         let entry = Entry::new(self.now(), Actor::system(), action, Outcome::Success);
+        self.store.commit(Commit::new(entry)).await?;
+        Ok(())
+    }
+
+    /// Puts into the log that the daemon starts; after an unclean end, with how many entries the newest signed
+    /// checkpoint was not of.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be written.
+    pub(crate) async fn record_start(&self, unsigned: Option<u64>) -> Result<(), ServiceError> {
+        let (actor, action) = (Actor::system(), Action::DaemonStart);
+        let mut entry = Entry::new(self.now(), actor, action, Outcome::Success);
+        entry.count = unsigned;
         self.store.commit(Commit::new(entry)).await?;
         Ok(())
     }
@@ -494,9 +512,8 @@ impl Service {
         if seen == 0 || seen == current {
             return Ok(());
         }
-        let entries = self.store.entries_from(audit_seq, 1)?;
         // It may have been pruned.
-        let entry = entries.first().filter(|stored| stored.seq == audit_seq);
+        let entry = self.store.entry(audit_seq)?;
         let entry: Option<Entry> =
             entry.and_then(|stored| serde_json::from_slice(&stored.json).ok());
         Err(ServiceError::revision_conflict(
@@ -504,6 +521,24 @@ impl Service {
             current,
             entry.as_ref(),
         ))
+    }
+}
+
+/// Does `work` to its end though whoever asked for it goes away: what holds a lock until its commit is made must
+/// not let go of it while the commit is on its way.
+///
+/// # Errors
+///
+/// Those of `work`; `INTERNAL` when it panicked.
+pub(crate) fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, ServiceError>> + Send + 'static,
+) -> impl Future<Output = Result<T, ServiceError>> + Send {
+    let working = tokio::spawn(work.in_current_span());
+    async {
+        working.await.unwrap_or_else(|error| {
+            let message = format!("the daemon gave up on it: {error}; its log says more");
+            Err(ServiceError::new(Code::Internal, message))
+        })
     }
 }
 

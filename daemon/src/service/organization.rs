@@ -180,7 +180,8 @@ impl Service {
             .await
     }
 
-    /// Changes an organization by `change`. What changes nothing is answered with the last change.
+    /// Changes an organization by `change`. What changes nothing is answered with the last change, unless it is a
+    /// legal hold or the end of one: each has its reason, which the log must have.
     pub(super) async fn change_organization(
         &self,
         caller: &Caller,
@@ -193,7 +194,11 @@ impl Service {
             let current = self.find_organization(caller, organization)?;
             let mut changed = change(&current.record);
             let revision = current.record.revision;
-            if changed == current.record {
+            let is_of_hold = matches!(
+                action,
+                Action::OrganizationHold | Action::OrganizationRelease
+            );
+            if changed == current.record && !is_of_hold {
                 self.check_done_already(seen, revision, current.audit_seq)?;
                 return Ok(Decided::Already(changed, current.audit_seq));
             }

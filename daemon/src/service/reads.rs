@@ -10,6 +10,7 @@ use agentidp_shared::{Action, Entry, Outcome, Timestamp};
 use parking_lot::Mutex;
 
 use super::{Caller, Service};
+use crate::store::Commit;
 
 /// For how long reads are counted together.
 const PERIOD: Duration = Duration::from_hours(1);
@@ -29,7 +30,19 @@ struct Counted {
 pub(super) struct Reads(Mutex<HashMap<(Option<String>, Action), Counted>>);
 
 impl Reads {
-    fn count(&self, mut entry: Entry) {
+    /// Counts what was read once.
+    fn count(&self, entry: Entry) {
+        let first = entry.time;
+        self.add(entry, 1, first);
+    }
+
+    /// Counts what `entry` says, for which there was no room, so that it is written as soon as there is.
+    fn put_back(&self, entry: Entry) {
+        let (count, first) = (entry.count.unwrap_or(1), entry.time.minus(PERIOD));
+        self.add(entry, count, first);
+    }
+
+    fn add(&self, mut entry: Entry, count: u64, first: Timestamp) {
         let mut reads = self.0.lock();
         let mut kind = (entry.actor.id.clone(), entry.action);
         if reads.len() >= KINDS && !reads.contains_key(&kind) {
@@ -38,13 +51,12 @@ impl Reads {
             (entry.actor.login, entry.actor.address) = (None, None);
             entry.organization_id = None;
         }
-        let first = entry.time;
         let counted = reads.entry(kind).or_insert_with(|| Counted {
             first,
             count: 0,
             last: entry.clone(),
         });
-        counted.count += 1;
+        counted.count += count;
         counted.last = entry;
     }
 
@@ -72,8 +84,11 @@ impl Service {
 
     /// Writes the counts whose hour is over; with `all`, all of them.
     pub(crate) fn flush_reads(&self, all: bool) {
-        let entries = self.reads.take(self.now(), all);
-        self.write_denials(entries);
+        for entry in self.reads.take(self.now(), all) {
+            if !self.store.commit_later(Commit::new(entry.clone())) {
+                self.reads.put_back(entry);
+            }
+        }
     }
 }
 
@@ -110,6 +125,20 @@ mod tests {
             (Some(60), Some("1"))
         );
         assert_eq!(reads.take(entry.time, true).len(), 1, "at the end, all");
+    }
+
+    #[test]
+    fn reads_for_which_there_was_no_room_are_written_next_and_still_say_whose_they_are() {
+        let reads = Reads::default();
+        for _ in 0..3 {
+            reads.count(read(1, 0));
+        }
+        let now = Timestamp::from_millis(60 * 60_000);
+        let entries = reads.take(now, false);
+        reads.put_back(entries[0].clone());
+        assert_eq!(reads.take(now, false), entries);
+        assert_eq!(entries[0].count, Some(3));
+        assert_eq!(entries[0].actor.id.as_deref(), Some("1"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! which is a commit whose entry names what it removed; the hashes stay, so the rest still proves.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use agentidp_shared::{
@@ -11,13 +12,11 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::grace::{Epoch, Grace, Standing, Waits};
-use super::{Caller, Changed, Reach, Service, ServiceError};
+use super::{Caller, Changed, Reach, Service, ServiceError, to_its_end};
 use crate::store::{Bundle, Commit, Store};
 
 /// How many bundles of entries are removed with one commit: others wait meanwhile.
-const BUNDLES: u64 = 16;
-/// How many organizations one entry names as held: it has at most 4 KiB, of which a reason can take half.
-const MOST_HELD: usize = 32;
+const BUNDLES: u64 = Pruned::MOST / Bundle::ENTRIES;
 
 /// What the log keeps. What is absent keeps everything.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -78,7 +77,7 @@ pub(crate) struct LastRun {
     pub(crate) time: Timestamp,
     /// How far it got.
     pub(crate) progress: Progress,
-    /// Why it did not get to its end.
+    /// Why it did not get to its end, or did not begin.
     pub(crate) failure: Option<String>,
     /// Why nothing was removed, though there is nothing wrong; then `progress` says what would have been.
     pub(crate) waits: Option<Waits>,
@@ -88,10 +87,25 @@ pub(crate) struct LastRun {
 #[derive(Debug, Default)]
 pub(super) struct Keeping {
     /// Held while a step is decided on and done, and while a hold is: so nothing is removed of an
-    /// organization whose hold was acknowledged.
-    pub(super) alone: tokio::sync::Mutex<()>,
+    /// organization whose hold was acknowledged. It has the holds, unless they are to be read anew.
+    pub(super) alone: Arc<tokio::sync::Mutex<Option<Holds>>>,
     pub(super) grace: Grace,
     last: Mutex<Option<LastRun>>,
+    settled: Mutex<Settled>,
+}
+
+/// The organizations under legal hold.
+type Holds = Arc<BTreeSet<OrganizationId>>;
+
+/// What nothing is left to be done about.
+#[derive(Debug, Clone, Default)]
+struct Settled {
+    /// The entries before this one.
+    next: u64,
+    /// How many of them stay.
+    held: u64,
+    /// Because of these holds.
+    holds: BTreeSet<OrganizationId>,
 }
 
 /// The entries of some bundles in a row that are removed together.
@@ -103,7 +117,8 @@ struct Step {
     bytes: u64,
     held: u64,
     times: Option<(Timestamp, Timestamp)>,
-    holders: BTreeSet<OrganizationId>,
+    /// What stays: of organizations under legal hold, and what accounts for the log or for a record.
+    kept: Vec<u64>,
     is_last: bool,
 }
 
@@ -122,63 +137,49 @@ impl Step {
         };
         let first = from / Bundle::ENTRIES;
         for number in first..first + BUNDLES {
-            let bundle = match store.bundle(number)? {
-                Some(bundle) if (number + 1) * Bundle::ENTRIES <= end => bundle,
-                _ => {
-                    step.is_last = true;
-                    break;
-                }
-            };
-            let entries: Vec<Entry> = bundle
-                .entries
-                .iter()
-                .filter_map(|stored| serde_json::from_slice(&stored.json).ok())
-                .collect();
-            if !step.take(number, &bundle, &entries, held) {
+            let is_due = (number + 1) * Bundle::ENTRIES <= end;
+            let due = if is_due { store.bundle(number)? } else { None };
+            let Some(bundle) = due else {
+                step.is_last = true;
                 break;
-            }
+            };
+            step.take(store, number, &bundle, held)?;
         }
         Ok(step)
     }
 
-    /// Takes in a bundle; `false` when it does not fit in.
+    /// Takes in a bundle.
     fn take(
         &mut self,
+        store: &dyn Store,
         number: u64,
         bundle: &Bundle,
-        entries: &[Entry],
         held: &BTreeSet<OrganizationId>,
-    ) -> bool {
-        let (mut removed, mut kept, mut times) = (0, 0, self.times);
-        let mut holders = self.holders.clone();
-        for entry in entries.iter().filter(|entry| entry.pruned.is_none()) {
-            if let Some(holder) = entry.organization_id.filter(|it| held.contains(it)) {
-                holders.insert(holder);
-                kept += 1;
+    ) -> Result<(), ServiceError> {
+        let mut removed = 0;
+        for stored in &bundle.entries {
+            let Ok(entry) = serde_json::from_slice::<Entry>(&stored.json) else {
+                // Of what cannot be read nobody can tell whom it concerns.
+                self.kept.push(stored.seq);
+                continue;
+            };
+            let is_held = entry.organization_id.is_some_and(|it| held.contains(&it));
+            let accounts = entry.pruned.is_some() || store.is_last_change(&entry)?;
+            if is_held || accounts {
+                self.kept.push(stored.seq);
+                self.held += u64::from(is_held && !accounts);
             } else {
                 removed += 1;
-                times = widened(times, Some((entry.time, entry.time)));
+                self.times = widened(self.times, Some((entry.time, entry.time)));
             }
         }
-        let next = (number + 1) * Bundle::ENTRIES;
-        if holders.len() > MOST_HELD {
-            // A bundle with so many holders by itself stays as it is.
-            if self.to == self.from {
-                self.to = next;
-                self.held += removed + kept;
-            }
-            return false;
-        }
-        self.to = next;
-        self.times = times;
-        self.holders = holders;
+        self.to = (number + 1) * Bundle::ENTRIES;
         self.entries += removed;
-        self.held += kept;
         if removed > 0 {
             // What stays takes its part of them.
-            self.bytes += bundle.bytes * removed / entries.len().max(1) as u64;
+            self.bytes += bundle.bytes * removed / bundle.entries.len().max(1) as u64;
         }
-        true
+        Ok(())
     }
 }
 
@@ -210,11 +211,15 @@ impl Service {
         }
         if retention == Retention::default() {
             return invalid(
-                "older_than: must be given, or larger_than: the configuration keeps everything",
+                "older_than: an age or a size must be given, as the configuration keeps everything",
             );
         }
         let mut entry = self.entry(caller, Action::AuditPrune, Outcome::Success);
         entry.reason = asked.reason;
+        if asked.is_dry {
+            // It stands in the log as an entry that removed nothing.
+            entry.reason = "dry run".parse().ok();
+        }
         Ok(Pruning {
             retention,
             entry,
@@ -224,7 +229,7 @@ impl Service {
         })
     }
 
-    /// Removes what the log keeps no longer, and tells `progress` after each step.
+    /// Removes what the log keeps no longer, and tells `progress` after each step. Gives how far it got.
     ///
     /// # Errors
     ///
@@ -233,7 +238,23 @@ impl Service {
         &self,
         pruning: Pruning,
         progress: &mpsc::Sender<Progress>,
-    ) -> Result<Progress, ServiceError> {
+    ) -> (Progress, Result<(), ServiceError>) {
+        let mut done = Progress::default();
+        let pruned = self.prune_steps(pruning, progress, &mut done).await;
+        if let Err(error) = &pruned {
+            // Whoever asked for it may have gone away.
+            tracing::error!(%error, entries = done.entries, "the audit log could not be pruned to its end");
+        }
+        (done, pruned.map(drop))
+    }
+
+    /// Does it, and gives the holds that stood in the way of any step.
+    async fn prune_steps(
+        &self,
+        pruning: Pruning,
+        progress: &mpsc::Sender<Progress>,
+        done: &mut Progress,
+    ) -> Result<BTreeSet<OrganizationId>, ServiceError> {
         let Retention {
             keep_for,
             keep_bytes,
@@ -241,28 +262,32 @@ impl Service {
         // Not what the time has become since it was found that it may be done; and where the machine's clock
         // was ahead and is put right, time is still ahead, and nothing older for that.
         let now = pruning.entry.time.min(self.clock.clock().now());
+        let from = done.next;
         let (end, entries) = self
             .read(move |store| {
-                let by_age = age_limit(store, keep_for, now)?;
+                let by_age = age_limit(store, from, keep_for, now)?;
                 let end = size_limit(store, keep_bytes)?.max(by_age);
                 Ok((end, *store.head().borrow()))
             })
             .await?;
-        let mut done = Progress {
-            to: entries,
-            ..Progress::default()
-        };
-        let mut is_whole = false;
+        done.to = entries;
+        self.keeping.alone.lock().await.take();
+        let (mut stood, mut is_whole) = (BTreeSet::new(), false);
         loop {
             // Within the lock that a hold takes too.
-            let _alone = self.keeping.alone.lock().await;
+            let mut alone = self.keeping.alone.lock().await;
             let epoch = pruning.epoch.as_ref();
             if epoch.is_some_and(|epoch| *epoch != self.keeping.grace.epoch()) {
                 break;
             }
+            let holds = match &*alone {
+                Some(holds) => Arc::clone(holds),
+                None => Arc::clone(alone.insert(self.read(held).await?)),
+            };
+            stood.extend(holds.iter().copied());
             let from = done.next;
             let step = self
-                .read(move |store| Step::plan(store, from, end, &held(store)?))
+                .read(move |store| Step::plan(store, from, end, &holds))
                 .await?;
             if step.entries > 0 && !pruning.is_dry {
                 done.audit_seq = Some(self.remove(pruning.entry.clone(), &step).await?);
@@ -277,7 +302,7 @@ impl Service {
                 break;
             }
             // One who has stopped listening stops it; one who is slow only misses something.
-            let _ = progress.try_send(done);
+            let _ = progress.try_send(*done);
         }
         if pruning.is_noted && pruning.epoch.is_none_or(|_| is_whole) && done.audit_seq.is_none() {
             // Nothing was removed, and yet somebody asked for it, or it is the first look in a while.
@@ -285,20 +310,19 @@ impl Service {
             done.audit_seq = Some(self.commit(commit).await?);
         }
         if is_whole {
-            Ok(done)
+            Ok(stood)
         } else {
-            Err(cut_off(&done, end))
+            Err(cut_off(done, end))
         }
     }
 
     async fn remove(&self, mut entry: Entry, step: &Step) -> Result<u64, ServiceError> {
         entry.time = self.now();
         entry.count = Some(step.entries);
-        entry.pruned = Some(Pruned {
-            from: step.from,
-            to: step.to,
-            held: step.holders.iter().copied().collect(),
-        });
+        let pruned = Pruned::new(step.from..step.to, &step.kept);
+        entry.pruned = Some(pruned.map_err(|error| {
+            ServiceError::new(Code::Internal, format!("what is to be removed: {error}"))
+        })?);
         self.commit(Commit::new(entry)).await
     }
 
@@ -307,55 +331,84 @@ impl Service {
         if self.settings.retention == Retention::default() {
             return;
         }
-        let time = self.now();
-        let mut last = match self.look_for_old().await {
-            Ok(last) => last,
-            Err(_) if self.stopping.is_cancelled() => return,
+        let (time, mut progress) = (self.now(), Progress::default());
+        let looked = self.look_for_old(&mut progress).await;
+        if looked.is_err() && self.stopping.is_cancelled() {
+            // Where it is cut off, the next start goes on.
+            return;
+        }
+        let (waits, failure) = match looked {
+            Ok(waits) => (waits, None),
             Err(error) => {
                 tracing::error!(%error, "old entries could not be removed from the audit log; it is tried again");
-                LastRun {
-                    time,
-                    progress: Progress::default(),
-                    failure: Some(error.to_string()),
-                    waits: None,
-                }
+                (None, Some(error.to_string()))
             }
         };
-        last.time = time;
-        *self.keeping.last.lock() = Some(last);
+        if let Some(waits) = &waits {
+            tracing::info!(until = %waits.until, "no old entries are removed from the audit log: {}", waits.why);
+        } else if progress.entries > 0 {
+            let entries = progress.entries;
+            tracing::info!(entries, "entries of the audit log were old enough to go");
+        }
+        *self.keeping.last.lock() = Some(LastRun {
+            time,
+            progress,
+            failure,
+            waits,
+        });
     }
 
-    async fn look_for_old(&self) -> Result<LastRun, ServiceError> {
-        let time = self.now();
+    /// Removes what is old, or where that has to wait, only finds it, and says so.
+    async fn look_for_old(&self, progress: &mut Progress) -> Result<Option<Waits>, ServiceError> {
         let (standing, epoch) = self.grace().await?;
+        let action = Action::AuditPrune;
         let pruning = Pruning {
             retention: self.settings.retention,
-            entry: Entry::new(time, Actor::system(), Action::AuditPrune, Outcome::Success),
+            entry: Entry::new(self.now(), Actor::system(), action, Outcome::Success),
             is_dry: matches!(standing, Standing::Waits(_)),
             is_noted: standing == Standing::Ends,
             epoch: Some(epoch),
         };
-        let (unheard, _nobody) = mpsc::channel(1);
-        let progress = self.prune_log(pruning, &unheard).await?;
-        let waits = match standing {
+        let is_dry = pruning.is_dry;
+        if let Err(error) = self.prune_on(pruning, progress).await {
+            if is_dry {
+                // Nothing of what was found has gone.
+                *progress = Progress::default();
+            }
+            return Err(error);
+        }
+        Ok(match standing {
             Standing::Waits(waits) => Some(waits),
             Standing::Ends | Standing::Over => {
                 self.keeping.grace.end(epoch);
                 None
             }
-        };
-        if waits.is_none() && progress.entries > 0 {
-            tracing::info!(
-                entries = progress.entries,
-                "entries of the audit log were old enough to go"
-            );
-        }
-        Ok(LastRun {
-            time,
-            progress,
-            failure: None,
-            waits,
         })
+    }
+
+    /// Goes on from where the last look ended, unless a hold was lifted since that stood in its way.
+    async fn prune_on(
+        &self,
+        pruning: Pruning,
+        progress: &mut Progress,
+    ) -> Result<(), ServiceError> {
+        let now = self.read(held).await?;
+        let mut settled = self.keeping.settled.lock().clone();
+        if !settled.holds.is_subset(&now) {
+            settled = Settled::default();
+        }
+        (progress.next, progress.held) = (settled.next, settled.held);
+        let is_dry = pruning.is_dry;
+        let (unheard, _nobody) = mpsc::channel(1);
+        let holds = self.prune_steps(pruning, &unheard, progress).await?;
+        if !is_dry {
+            *self.keeping.settled.lock() = Settled {
+                next: progress.next,
+                held: progress.held,
+                holds: &settled.holds | &holds,
+            };
+        }
+        Ok(())
     }
 
     /// What the log keeps, and how the last look for the rest went.
@@ -363,13 +416,14 @@ impl Service {
         (self.settings.retention, self.keeping.last.lock().clone())
     }
 
-    /// Puts an organization under legal hold, so that its entries stay, or lifts that.
+    /// Puts an organization under legal hold, so that its entries stay, or lifts that. Done to its end though the
+    /// caller goes away: nothing is pruned until it is.
     ///
     /// # Errors
     ///
     /// `ORGANIZATION_NOT_FOUND`, `REVISION_CONFLICT`; `INVALID_ARGUMENT` when the reason is missing.
     pub(crate) async fn hold_organization(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         organization: &str,
         is_held: bool,
@@ -387,22 +441,29 @@ impl Service {
         } else {
             Action::OrganizationRelease
         };
-        let _alone = self.keeping.alone.lock().await;
-        self.change_organization(caller, organization, (action, reason), seen, |current| {
-            Organization {
+        let (service, caller, organization) =
+            (Arc::clone(self), caller.clone(), organization.to_owned());
+        let mut alone = Arc::clone(&self.keeping.alone).lock_owned().await;
+        to_its_end(async move {
+            alone.take();
+            let change = |current: &Organization| Organization {
                 is_held,
                 ..current.clone()
-            }
+            };
+            let action = (action, reason);
+            service
+                .change_organization(&caller, &organization, action, seen, change)
+                .await
         })
         .await
     }
 }
 
 /// The organizations under legal hold.
-fn held(store: &dyn Store) -> Result<BTreeSet<OrganizationId>, ServiceError> {
+fn held(store: &dyn Store) -> Result<Holds, ServiceError> {
     let all = store.organizations(None, usize::MAX)?;
     let held = all.iter().filter(|it| it.record.is_held);
-    Ok(held.map(|it| it.record.id).collect())
+    Ok(Arc::new(held.map(|it| it.record.id).collect()))
 }
 
 /// That the daemon's end cut it off; or that time went on at once, or nobody listens any more.
@@ -425,17 +486,18 @@ fn widened(
     }
 }
 
-/// The entry before which bundles are to go because all in them are older than `keep` at `now`. What is later
-/// than now is of a clock that was ahead, and older than what follows it.
+/// The entry before which bundles are to go because all in them are older than `keep` at `now`, as far as these
+/// are from `from` on. What is later than now is of a clock that was ahead, and older than what follows it.
 fn age_limit(
     store: &dyn Store,
+    from: u64,
     keep: Option<Duration>,
     now: Timestamp,
 ) -> Result<u64, ServiceError> {
     let Some(limit) = keep.map(|keep| now.minus(keep)) else {
         return Ok(0);
     };
-    let (mut number, mut end) = (0, 0);
+    let (mut number, mut end) = (from / Bundle::ENTRIES, 0);
     while let Some(bundle) = store.bundle(number)? {
         number += 1;
         let mut entries = bundle.entries.iter().rev();

@@ -24,7 +24,7 @@ pub(crate) enum Concern {
     Expiring(Duration),
     /// Another took its place, and it was used after that.
     RetiringUsed,
-    /// It is active, and no token was ever issued for it.
+    /// It is active, and was never used: neither to get a token nor to introspect or revoke one.
     NeverUsed,
 }
 

@@ -21,6 +21,7 @@ use crate::clock::System;
 use crate::store::EntryFilter;
 use crate::store::model::ModelStore;
 
+mod abandoned;
 mod ageing;
 mod assertions;
 mod bulk;
@@ -46,7 +47,7 @@ impl Clock for Hands {
 }
 
 struct Bench {
-    service: Service,
+    service: Arc<Service>,
     store: Arc<ModelStore>,
     clock: Arc<Hands>,
 }
@@ -64,7 +65,7 @@ impl Bench {
         let sealer = || Sealer::new(&[7; 32]).unwrap();
         let first = init::first_commit(&sealer(), &System::default(), clock.now()).unwrap();
         store.commit(first).await.unwrap();
-        let service = Self::open(&store, &clock).await;
+        let service = Arc::new(Self::open(&store, &clock).await);
         service.seed_demo().await.unwrap();
         Self {
             service,
@@ -74,7 +75,7 @@ impl Bench {
     }
 
     /// The daemon's product, started on `store`.
-    async fn open(store: &Arc<ModelStore>, clock: &Arc<Hands>) -> Service {
+    async fn open<S: Store>(store: &Arc<S>, clock: &Arc<Hands>) -> Service {
         let sealer = Sealer::new(&[7; 32]).unwrap();
         let settings = Settings {
             issuer: "https://id.example".to_owned(),
@@ -106,10 +107,15 @@ impl Bench {
     /// The same on the same store, started anew.
     async fn restart(self) -> Self {
         Self {
-            service: Self::open(&self.store, &self.clock).await,
+            service: Arc::new(Self::open(&self.store, &self.clock).await),
             store: self.store,
             clock: self.clock,
         }
+    }
+
+    /// What its configuration says, to be changed.
+    fn settings(&mut self) -> &mut Settings {
+        &mut Arc::get_mut(&mut self.service).unwrap().settings
     }
 
     /// Time passes, and the clock goes with it.
@@ -218,7 +224,9 @@ async fn every_part_is_healthy_until_it_is_not() {
     };
     let health = bench.service.health().await;
     assert_eq!(health.state, Condition::Healthy, "{health:?}");
-    assert_eq!(health.parts.len(), 7);
+    assert_eq!(health.parts.len(), 8);
+    let failed = Err("/etc/full.crt: is of another key".to_owned());
+    bench.service.note_certificate(failed);
     bench
         .service
         .note_delivery("file", 1, Some("/srv/full".to_owned()));
@@ -228,6 +236,7 @@ async fn every_part_is_healthy_until_it_is_not() {
     assert_eq!(state(&health, "store"), Condition::Unreachable);
     assert_eq!(state(&health, "clock"), Condition::Degraded);
     assert_eq!(state(&health, "checkpoints"), Condition::Degraded);
+    assert_eq!(state(&health, "certificate"), Condition::Degraded);
     assert_eq!(state(&health, "index"), Condition::Healthy);
     assert_eq!(health.state, Condition::Unreachable);
     let written = serde_json::to_string(&health).unwrap();
@@ -240,7 +249,7 @@ async fn every_part_is_healthy_until_it_is_not() {
 #[tokio::test]
 async fn a_key_that_is_not_moved_on_in_time_shows() {
     let mut bench = Bench::new().await;
-    bench.service.settings.algorithm = SigningAlgorithm::Es256;
+    bench.settings().algorithm = SigningAlgorithm::Es256;
     key::prepare(
         bench.store.as_ref(),
         &bench.service.sealer,

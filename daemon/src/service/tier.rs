@@ -1,11 +1,11 @@
 //! Tiers: how much of everything an organization may have.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use agentidp_shared::{Code, Organization, OrganizationId, Tier, Timestamp};
+use agentidp_shared::{AgentStatus, Code, Organization, OrganizationId, Tier, Timestamp};
 
 use super::{Service, ServiceError};
-use crate::store::Quota;
+use crate::store::{AgentFilter, AgentQuery, OneOf, Quota};
 
 /// What an organization of a tier may have. What is absent is without limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -14,6 +14,17 @@ pub(crate) struct TierLimits {
     pub(crate) agents: Option<u64>,
     /// How many tokens in a calendar month (UTC).
     pub(crate) tokens_per_month: Option<u64>,
+}
+
+/// How much an organization has of what its tier allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TierUsage {
+    /// How many agents it has that have not ended.
+    pub(crate) agents: u64,
+    /// How many tokens its agents were issued in this calendar month (UTC).
+    pub(crate) tokens_this_month: u64,
+    /// How many of both it may have.
+    pub(crate) limits: TierLimits,
 }
 
 /// The tiers that there are.
@@ -53,6 +64,37 @@ impl Tiers {
 }
 
 impl Service {
+    /// How much an organization has of what its tier allows.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub(crate) async fn tier_usage(
+        &self,
+        organization: &Organization,
+    ) -> Result<TierUsage, ServiceError> {
+        let id = organization.id;
+        let living = AgentStatus::ALL.iter().filter(|it| !it.is_final());
+        let query = AgentQuery {
+            filter: AgentFilter {
+                organizations: Some(BTreeSet::from([id])),
+                status: Some(OneOf {
+                    values: living.copied().collect(),
+                    is_not: false,
+                }),
+                ..AgentFilter::default()
+            },
+            limit: 1,
+            ..AgentQuery::default()
+        };
+        let agents = self.read(move |store| Ok(store.agents(&query)?.total));
+        Ok(TierUsage {
+            agents: agents.await?.unwrap_or_default(),
+            tokens_this_month: self.tokens_this_month(id, self.now())?,
+            limits: self.settings.tiers.of(organization),
+        })
+    }
+
     /// How many agents an organization may have, if that is limited.
     pub(super) fn agent_quota(&self, organization: &Organization) -> Option<Quota> {
         let limits = self.settings.tiers.of(organization);

@@ -65,6 +65,7 @@ impl Service {
                 None => *counted.insert(self.admit_to_token(request, &client, now)?),
             };
             match self.issue_to(request, &client, now).await {
+                // Found out only by the commit: another request with the same assertion was before it.
                 Err(error) if error.code == Code::ReplayedAssertion => {
                     self.deny_grant(request, &client, now, error.code);
                     return Err(error);
@@ -109,7 +110,7 @@ impl Service {
             Ok(grant) => grant,
             Err(code) => {
                 self.deny_grant(request, client, now, code);
-                return Err(ServiceError::new(code, grant_refusal(code)));
+                return Err(ServiceError::new(code, grant_refusal(code, &request.token)));
             }
         };
         // Only its id is dated after what ended earlier tokens: `exp` and the entry go by the daemon's time.
@@ -242,8 +243,11 @@ fn token_entry(
     entry
 }
 
-const fn grant_refusal(code: Code) -> &'static str {
+const fn grant_refusal(code: Code, asked: &TokenRequest) -> &'static str {
     match code {
+        Code::ScopeNotAllowed if asked.scope.is_none() => {
+            "nothing is granted: the agent has management scopes alone, and each of those is granted only when scope names it"
+        }
         Code::ScopeNotAllowed => "the scope is beyond the agent's capabilities",
         _ => {
             "the resource is not one that the agent may ask tokens for; an agent with several must name one"

@@ -73,21 +73,21 @@ pub(crate) fn check(
         }
         match change {
             Record::Organization(it) => {
-                if !names.insert(it.name.as_str())
-                    || current
-                        .organization_by_name(&it.name)?
-                        .is_some_and(|owner| owner != it.id)
-                {
+                let owner = current.organization_by_name(&it.name)?;
+                if !names.insert(it.name.as_str()) || owner.is_some_and(|owner| owner != it.id) {
                     return Ok(Err(Conflict::Taken("name")));
+                }
+                if owner.is_none() && it.revision > 1 {
+                    return Ok(Err(Conflict::Renamed("name")));
                 }
             }
             Record::Agent(it) => {
-                if !names.insert(it.email.as_str())
-                    || current
-                        .agent_by_email(&it.email)?
-                        .is_some_and(|owner| owner != it.id)
-                {
+                let owner = current.agent_by_email(&it.email)?;
+                if !names.insert(it.email.as_str()) || owner.is_some_and(|owner| owner != it.id) {
                     return Ok(Err(Conflict::Taken("email")));
+                }
+                if owner.is_none() && it.revision > 1 {
+                    return Ok(Err(Conflict::Renamed("email")));
                 }
             }
             Record::Credential(_) | Record::SigningKey(_) | Record::ServerSecret(_) => {}

@@ -239,6 +239,9 @@ pub(crate) enum Conflict {
     /// The organization's name or the agent's e-mail belongs to another.
     #[error("the {0} is taken")]
     Taken(&'static str),
+    /// The organization's name or the agent's e-mail would be another: both stay for good.
+    #[error("the {0} stays as it is")]
+    Renamed(&'static str),
     /// What was to be kept for a time is kept already.
     #[error("it has been used before")]
     Kept(TemporaryKey),

@@ -116,7 +116,7 @@ impl EntryFilter {
 pub(crate) struct Bundle {
     /// Those that were not pruned, in order.
     pub(crate) entries: Vec<StoredEntry>,
-    /// How many bytes of the index they take.
+    /// How many bytes of the index they take; 0 when all were pruned.
     pub(crate) bytes: u64,
 }
 
@@ -164,9 +164,9 @@ pub(crate) struct StoreStatus {
 /// How an agent or a credential was used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
-    /// When a token was last issued for it; `None`: never.
+    /// When it last got a token, or proved who it is to introspect or revoke one; `None`: never.
     pub(crate) last: Option<Timestamp>,
-    /// How many tokens were issued for it.
+    /// How often that was.
     pub(crate) count: u64,
 }
 
@@ -236,7 +236,20 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// All credentials of an agent, newest first.
     fn credentials_of(&self, agent: AgentId) -> Read<Vec<Arc<Stored<CredentialRecord>>>>;
 
-    /// How an agent or a credential was used: drawn from the successful `token.issue` entries.
+    /// The entry of a record's last change; `None` when there is no such record.
+    fn last_change(&self, key: &RecordKey) -> Read<Option<u64>>;
+
+    /// Whether `entry` accounts for a record as it is now.
+    fn is_last_change(&self, entry: &Entry) -> Read<bool> {
+        let target = entry.target.as_ref().filter(|it| it.digest.is_some());
+        let key = target.and_then(|it| RecordKey::of_target(it.kind, &it.id));
+        key.map_or(Ok(false), |key| {
+            Ok(self.last_change(&key)? == Some(entry.seq))
+        })
+    }
+
+    /// How an agent or a credential was used: drawn from the successful entries of `token.issue`, and
+    /// of `token.introspect` and `token.revoke` that an agent's credential stands in.
     fn usage(&self, key: &RecordKey) -> Read<Usage>;
 
     /// How many tokens an organization's agents were issued in the calendar month of `time`.
@@ -251,7 +264,18 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// A secret of the server's own.
     fn server_secret(&self, name: ServerSecretName) -> Read<Option<Arc<Stored<ServerSecret>>>>;
 
-    /// At most `limit` entries from `from` on, in order.
+    /// The entries of bundle `number` that are durable and were not pruned, in order. Those of one that is not
+    /// full yet too.
+    fn bundle_entries(&self, number: u64) -> Read<Vec<StoredEntry>>;
+
+    /// The entry at a place in the log; `None` when it was pruned, or the log is not that long.
+    fn entry(&self, seq: u64) -> Read<Option<StoredEntry>> {
+        let bundle = self.bundle_entries(seq / Bundle::ENTRIES)?;
+        Ok(bundle.into_iter().find(|stored| stored.seq == seq))
+    }
+
+    /// At most `limit` entries from `from` on, in order. What was pruned is passed over, however much it is:
+    /// one who means the entry at a place asks for [`entry`](Self::entry).
     fn entries_from(&self, from: u64, limit: usize) -> Read<Vec<StoredEntry>>;
 
     /// At most `limit` entries that `filter` lets through, newest first, before `before`.
@@ -265,7 +289,8 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// The entries from 256 · `number` on that are kept together; `None`: there are not as many yet.
     fn bundle(&self, number: u64) -> Read<Option<Bundle>>;
 
-    /// How many bytes of the index the entries of bundle `number` take; 0: there are not as many yet.
+    /// How many bytes of the index the entries of bundle `number` take; 0: all were pruned, or there are not as
+    /// many yet.
     fn bundle_bytes(&self, number: u64) -> Read<u64>;
 
     /// How many entries are durable, now and whenever that changes.
@@ -276,7 +301,8 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// checkpoint may be of more.
     fn headed(&self) -> watch::Receiver<Arc<Edge>>;
 
-    /// Keeps the newest checkpoint, a signed note, where a copy of the store has it too.
+    /// Keeps the newest checkpoint, a signed note, where a copy of the store has it too. One at a time: what is
+    /// kept last stays.
     ///
     /// # Errors
     ///

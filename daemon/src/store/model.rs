@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use agentidp_shared::audit::MAX_ENTRY_BYTES;
 use agentidp_shared::merkle::{Edge, NodeHash};
 use agentidp_shared::{
-    Action, Agent, AgentId, CredentialId, Email, Entry, Organization, OrganizationId,
+    Action, ActorKind, Agent, AgentId, CredentialId, Email, Entry, Organization, OrganizationId,
     OrganizationName, Outcome, StoreId, Timestamp,
 };
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::answer::page_of;
 use super::check::{Current, check};
@@ -40,11 +40,17 @@ pub(crate) struct ModelStore {
     head: watch::Sender<u64>,
     headed: watch::Sender<Arc<Edge>>,
     checkpoint: Mutex<String>,
-    failure: Mutex<Option<String>>,
+    /// After how many more commits each fails, and why.
+    failure: Mutex<Option<(usize, String)>>,
     is_low: AtomicBool,
     lists: AtomicUsize,
+    /// The commits that wait, while they do.
+    queue: Mutex<Option<Vec<Queued>>>,
+    bundles_read: AtomicUsize,
     metrics: StoreMetrics,
 }
+
+type Queued = (Commit, oneshot::Sender<Result<Committed, CommitError>>);
 
 #[derive(Default)]
 struct Contents {
@@ -108,6 +114,13 @@ fn is_issuance(entry: &Entry) -> bool {
     entry.action == Action::TokenIssue && entry.outcome == Outcome::Success
 }
 
+/// Whether an agent used a credential.
+fn is_use(entry: &Entry) -> bool {
+    let is_asked = [Action::TokenIntrospect, Action::TokenRevoke].contains(&entry.action);
+    let is_proved = entry.actor.kind == ActorKind::Agent && entry.credential_id.is_some();
+    is_issuance(entry) || (is_asked && is_proved && entry.outcome == Outcome::Success)
+}
+
 impl ModelStore {
     /// An empty store.
     pub(crate) fn new() -> Self {
@@ -119,13 +132,25 @@ impl ModelStore {
             failure: Mutex::default(),
             is_low: AtomicBool::new(false),
             lists: AtomicUsize::new(0),
+            queue: Mutex::default(),
+            bundles_read: AtomicUsize::new(0),
             metrics: StoreMetrics::default(),
         }
     }
 
     /// From here on every commit fails, as when the disk is full.
     pub(crate) fn fail(&self, cause: &str) {
-        *self.failure.lock() = Some(cause.to_owned());
+        self.fail_after(0, cause);
+    }
+
+    /// The same after so many more commits.
+    pub(crate) fn fail_after(&self, commits: usize, cause: &str) {
+        *self.failure.lock() = Some((commits, cause.to_owned()));
+    }
+
+    /// How many bundles of entries were read.
+    pub(crate) fn bundles_read(&self) -> usize {
+        self.bundles_read.load(Ordering::Relaxed)
     }
 
     /// From here on commits are made again.
@@ -148,9 +173,29 @@ impl ModelStore {
         self.lists.load(Ordering::Relaxed)
     }
 
+    /// From here on commits wait in the queue until [`Self::settle`], whatever becomes of who made them.
+    pub(crate) fn queue_up(&self) {
+        *self.queue.lock() = Some(Vec::new());
+    }
+
+    /// How many commits wait in the queue.
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.lock().as_ref().map_or(0, Vec::len)
+    }
+
+    /// Makes the commits that wait, and from here on each at once.
+    pub(crate) fn settle(&self) {
+        let queued = self.queue.lock().take();
+        for (commit, answer) in queued.into_iter().flatten() {
+            // Who made it may have gone away.
+            let _ = answer.send(self.commit_now(commit));
+        }
+    }
+
     fn commit_now(&self, commit: Commit) -> Result<Committed, CommitError> {
-        if let Some(cause) = self.failure.lock().clone() {
-            return Err(CommitError::Unavailable(cause));
+        if let Some((left, cause)) = self.failure.lock().as_mut() {
+            let rest = left.checked_sub(1);
+            *left = rest.ok_or_else(|| CommitError::Unavailable(cause.clone()))?;
         }
         if self.is_low_on_space() && commit.grows() {
             return Err(CommitError::LowOnSpace);
@@ -189,7 +234,15 @@ impl ModelStore {
             let json: Bytes = serde_json::to_vec(&entry).unwrap().into();
             contents.tree.push(NodeHash::of_leaf(&json), |_, _, _| {});
             if let Some(pruned) = &entry.pruned {
-                let gone = contents.entries.iter().filter(|(it, _)| pruned.removes(it));
+                let held = contents.records.values().filter_map(|it| match &it.record {
+                    Record::Organization(it) if it.is_held => Some(it.id),
+                    _ => None,
+                });
+                let held: BTreeSet<_> = held.collect();
+                let gone = contents.entries.iter().filter(|(it, _)| {
+                    let is_held = it.organization_id.is_some_and(|id| held.contains(&id));
+                    pruned.removes(it.seq) && it.pruned.is_none() && !is_held
+                });
                 let gone: Vec<_> = gone.map(|(it, _)| it.seq).collect();
                 contents.pruned.extend(gone);
             }
@@ -228,6 +281,11 @@ impl ModelStore {
 
 impl Store for ModelStore {
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>> {
+        if let Some(queue) = &mut *self.queue.lock() {
+            let (answer, answered) = oneshot::channel();
+            queue.push((commit, answer));
+            return async move { answered.await.unwrap() }.boxed();
+        }
         async move {
             let committed = self.commit_now(commit);
             // As with the real one, the answer comes after others can see what was committed.
@@ -294,11 +352,15 @@ impl Store for ModelStore {
             .collect())
     }
 
+    fn last_change(&self, key: &RecordKey) -> Read<Option<u64>> {
+        Ok(self.contents.lock().records.get(key).map(|it| it.audit_seq))
+    }
+
     fn usage(&self, key: &RecordKey) -> Read<Usage> {
         let contents = self.contents.lock();
         let uses = contents.entries.iter().map(|(entry, _)| entry);
         let mut usage = Usage::default();
-        for entry in uses.filter(|entry| is_issuance(entry)) {
+        for entry in uses.filter(|entry| is_use(entry)) {
             let is_used = match key {
                 RecordKey::Agent(id) => entry.actor.id.as_deref() == Some(&id.to_string()),
                 RecordKey::Credential(id) => entry.credential_id == Some(*id),
@@ -306,7 +368,7 @@ impl Store for ModelStore {
             };
             if is_used {
                 usage.last = Some(entry.time);
-                usage.count += 1;
+                usage.count += entry.count.unwrap_or(1);
             }
         }
         Ok(usage)
@@ -349,18 +411,19 @@ impl Store for ModelStore {
             .collect())
     }
 
-    fn bundle(&self, number: u64) -> Read<Option<Bundle>> {
-        let (first, end) = (number * Bundle::ENTRIES, (number + 1) * Bundle::ENTRIES);
+    fn bundle_entries(&self, number: u64) -> Read<Vec<StoredEntry>> {
         let contents = self.contents.lock();
-        let is_full = contents
-            .entries
-            .last()
-            .is_some_and(|(it, _)| it.seq + 1 >= end);
         let entries = contents.there().map(|(_, stored)| stored);
-        let entries: Vec<_> = entries
-            .filter(|stored| (first..end).contains(&stored.seq))
+        Ok(entries
+            .filter(|stored| stored.seq / Bundle::ENTRIES == number)
             .cloned()
-            .collect();
+            .collect())
+    }
+
+    fn bundle(&self, number: u64) -> Read<Option<Bundle>> {
+        self.bundles_read.fetch_add(1, Ordering::Relaxed);
+        let entries = self.bundle_entries(number)?;
+        let is_full = *self.head.borrow() / Bundle::ENTRIES > number;
         let bytes = entries.iter().map(|it| it.json.len() as u64).sum();
         Ok(is_full.then_some(Bundle { entries, bytes }))
     }
@@ -451,7 +514,9 @@ impl Store for ModelStore {
     }
 
     fn failure(&self) -> Option<String> {
-        self.failure.lock().clone()
+        let failure = self.failure.lock();
+        let failure = failure.as_ref().filter(|(left, _)| *left == 0);
+        failure.map(|(_, cause)| cause.clone())
     }
 
     fn is_low_on_space(&self) -> bool {

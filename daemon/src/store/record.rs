@@ -125,6 +125,21 @@ impl RecordKey {
             Self::ServerSecret(name) => (TargetKind::Store, name.as_str().to_owned()),
         }
     }
+
+    /// The record that an audit entry's target of this kind and id means, if that is one.
+    pub(crate) fn of_target(kind: TargetKind, id: &str) -> Option<Self> {
+        match kind {
+            TargetKind::Organization => id.parse().ok().map(Self::Organization),
+            TargetKind::Agent => id.parse().ok().map(Self::Agent),
+            TargetKind::Credential => id.parse().ok().map(Self::Credential),
+            TargetKind::SigningKey => Some(Self::SigningKey(id.to_owned())),
+            TargetKind::Store => {
+                let mut names = ServerSecretName::ALL.iter().copied();
+                names.find(|it| it.as_str() == id).map(Self::ServerSecret)
+            }
+            TargetKind::Backup | TargetKind::Token => None,
+        }
+    }
 }
 
 impl Record {

@@ -25,6 +25,25 @@ pub struct Organization {
     /// under legal hold: its entries stay in the audit log
     #[prost(bool, tag = "10")]
     pub is_held: bool,
+    /// only where it is shown alone (Get)
+    #[prost(message, optional, tag = "11")]
+    pub usage: ::core::option::Option<OrganizationUsage>,
+}
+/// How much an organization has of what its tier allows.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OrganizationUsage {
+    /// that have not ended
+    #[prost(uint64, tag = "1")]
+    pub agents: u64,
+    /// absent: no limit
+    #[prost(uint64, optional, tag = "2")]
+    pub agents_limit: ::core::option::Option<u64>,
+    /// issued in this calendar month (UTC)
+    #[prost(uint64, tag = "3")]
+    pub tokens_this_month: u64,
+    /// the limit of that; absent: no limit
+    #[prost(uint64, optional, tag = "4")]
+    pub tokens_per_month: ::core::option::Option<u64>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Agent {

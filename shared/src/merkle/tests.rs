@@ -366,12 +366,12 @@ impl Log {
         Self::made(size, |_| {})
     }
 
-    /// One whose entry `seq` says that `count` entries were pruned.
-    pub(super) fn with(size: u64, seq: u64, pruned: &Pruned, count: u64) -> Self {
+    /// One whose entry `seq` says what was pruned.
+    pub(super) fn with(size: u64, seq: u64, pruned: &Pruned) -> Self {
         Self::made(size, |entry| {
             if entry.seq == seq {
                 entry.pruned = Some(pruned.clone());
-                entry.count = Some(count);
+                entry.count = Some(pruned.removed().count() as u64);
             }
         })
     }

@@ -114,6 +114,7 @@ pub(super) const ROUTES: &[(&str, &str, Expected)] = &[
     ("get", "/.well-known/oauth-authorization-server", Public),
     ("get", "/.well-known/openid-configuration", Public),
     ("get", "/docs", Public),
+    ("get", "/docs/", Public),
     ("get", "/docs/{file}", Public),
     ("get", "/health/live", Public),
     ("get", "/health/ready", Public),

@@ -98,6 +98,7 @@ impl Drill {
             ("RESCUED", at("rescued")),
             ("OWNER", format!("{}:{}", geteuid(), getegid()).into()),
             ("SERVICE", folder.clone()),
+            ("XDG_STATE_HOME", at("state")),
         ]);
         // Writes the configuration.
         drop(installation.command("run"));
@@ -125,6 +126,12 @@ impl Drill {
         let step = step.unwrap_or_else(|| panic!("no step is left for {title}"));
         assert_eq!(step.title, title);
         self.shell(title, &step.script)
+    }
+
+    /// Passes over the next step, which must have this title: what it is for is not so.
+    pub(super) fn skip(&mut self, title: &str) {
+        let step = self.steps.next().map(|step| step.title);
+        assert_eq!(step.as_deref(), Some(title));
     }
 
     /// Does what a section takes for granted, such as a daemon that runs.

@@ -82,12 +82,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     server.stop()
 }
 
-/// An agent that may introspect and gets tokens.
+/// An agent that gets tokens.
 fn client_of(server: &Server) -> anyhow::Result<Client> {
     server.operator().create_organization(ORGANIZATION)?;
     server
         .operator()
-        .client(ORGANIZATION, "good", "tokens:read")
+        .client(ORGANIZATION, "good", "documents:read")
 }
 
 /// The three ways of being refused that must not be told apart. Each brings a well-formed secret, so

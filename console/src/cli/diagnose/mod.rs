@@ -156,7 +156,7 @@ async fn findings(socket: &SocketChoice) -> Vec<Finding> {
         remote::keys(&answers),
         remote::backups(&answers.status),
         remote::disk(answers.status.disk),
-        remote::certificate(answers.status.certificate, answers.status.time),
+        remote::certificate(&answers.status),
         remote::versions(&answers.status.version),
     ]);
     findings

@@ -11,7 +11,7 @@ use crate::clock;
 use crate::duration;
 use crate::error::Error;
 use crate::socket::SocketChoice;
-use crate::text::{counted, thousands};
+use crate::text::{counted, mebibytes};
 
 use super::local::LOGIN;
 
@@ -121,11 +121,11 @@ pub(super) fn store(status: &DaemonStatus) -> Finding {
         .next("no token is issued until that is mended; then systemctl restart agentidpd");
     }
     let found = format!(
-        "{}, format {}, {} audit entries, journal {} bytes in {}",
+        "{}, format {}, {}, journal of {} in {}",
         store.path,
         store.format,
-        thousands(store.entries),
-        thousands(store.journal_bytes),
+        counted(store.entries, "audit entry"),
+        mebibytes(store.journal_bytes),
         counted(store.journal_segments, "segment")
     );
     Finding::ok(CHECK, found)
@@ -186,9 +186,9 @@ pub(super) fn disk(disk: Option<Disk>) -> Finding {
     };
     let part = total_bytes.max(1) / 100;
     let found = format!(
-        "{} MiB free of {}, {} %",
-        thousands(free_bytes / MIB),
-        thousands(total_bytes / MIB),
+        "{} free of {}, {} %",
+        mebibytes(free_bytes),
+        mebibytes(total_bytes),
         free_bytes / part.max(1)
     );
     let next = "make room, or let the store have another disk: when it is full, no token is issued";
@@ -201,7 +201,17 @@ pub(super) fn disk(disk: Option<Disk>) -> Finding {
     }
 }
 
-pub(super) fn certificate(certificate: Option<Certificate>, now: Timestamp) -> Finding {
+pub(super) fn certificate(status: &DaemonStatus) -> Finding {
+    let found = validity(status.certificate, status.time);
+    // What was put there lately is not what holds.
+    let mut warnings = status.warnings.iter();
+    match warnings.find_map(|it| it.strip_prefix("certificate: ")) {
+        Some(warning) => Finding::failed(found.check, warning.to_owned()),
+        None => found,
+    }
+}
+
+fn validity(certificate: Option<Certificate>, now: Timestamp) -> Finding {
     const CHECK: &str = "certificate";
     let Some(Certificate {
         not_before,
@@ -283,13 +293,13 @@ mod tests {
                 not_before: at(DAY),
                 not_after: at(90 * DAY),
             };
-            super::certificate(Some(certificate), at(now)).verdict
+            validity(Some(certificate), at(now)).verdict
         };
         assert_eq!(verdict(0), Verdict::Failed);
         assert_eq!(verdict(DAY), Verdict::Ok);
         assert_eq!(verdict(80 * DAY), Verdict::Warning);
         assert_eq!(verdict(91 * DAY), Verdict::Failed);
-        assert_eq!(super::certificate(None, at(0)).verdict, Verdict::Skipped);
+        assert_eq!(validity(None, at(0)).verdict, Verdict::Skipped);
     }
 
     #[test]

@@ -84,6 +84,31 @@ impl Act {
         }
     }
 
+    /// What it does to many agents at once, in a sentence or two.
+    pub(crate) const fn consequence_for_many(self) -> &'static str {
+        match self {
+            Self::Suspend => {
+                "They get no token until they are resumed. Those they have introspect inactive at once; \
+                 resource servers that verify by JWKS alone accept them until they expire."
+            }
+            Self::Resume => "They may ask for tokens again. Those from before stay dead.",
+            Self::Revoke => {
+                "An incident: their credentials end now, for good. Their tokens introspect inactive at \
+                 once; resource servers that verify by JWKS alone accept them until they expire."
+            }
+            Self::Decommission => {
+                "End of life: their credentials end now, for good. Their tokens introspect inactive at \
+                 once; resource servers that verify by JWKS alone accept them until they expire."
+            }
+            Self::Archive => {
+                "They are hidden from lists that do not ask for them, for good. Their records and their \
+                 entries in the log stay."
+            }
+            // Done to one at a time.
+            one => one.consequence(),
+        }
+    }
+
     /// What it does, in a sentence or two.
     pub(crate) const fn consequence(self) -> &'static str {
         match self {

@@ -81,6 +81,8 @@ pub(crate) enum Stage {
     Deciding,
     /// The daemon works.
     Working,
+    /// It has been told to stop, and what was done is not known yet.
+    Stopping,
     /// It is over.
     Over,
 }
@@ -162,7 +164,7 @@ impl Bulk {
     pub(crate) fn why_locked(&self) -> Option<String> {
         match self.stage {
             Stage::Counting => return Some("the daemon counts".to_owned()),
-            Stage::Working => return Some("under way".to_owned()),
+            Stage::Working | Stage::Stopping => return Some("under way".to_owned()),
             Stage::Over => return Some("it is over".to_owned()),
             Stage::Deciding => {}
         }

@@ -8,7 +8,7 @@ use tui_input::Input;
 use zeroize::Zeroizing;
 
 use crate::client::Issued;
-use crate::text::{inert, wrap};
+use crate::text::{inert, part, width, wrap};
 use crate::tui::keys::{Binding, KeyMap, Place};
 
 use super::audit::AuditEntry;
@@ -20,6 +20,9 @@ pub(crate) const DEAF: Duration = Duration::from_millis(250);
 
 /// How long a revealed secret stays revealed.
 pub(crate) const REVEALED: Duration = Duration::from_mins(1);
+
+/// By how many cells a table goes sideways.
+const SIDEWAYS: usize = 16;
 
 /// What stands around an entry's text: the margins and the frame, and the line of hints.
 const AROUND: (u16, u16) = (8, 5);
@@ -94,6 +97,8 @@ pub(crate) struct Reader {
     /// What `y` copies.
     pub(crate) copied: String,
     pub(crate) top: usize,
+    /// A table: its lines are not broken, and what is shown of them begins at this cell.
+    left: Option<usize>,
     /// The log was followed when this opened, and is again when it closes.
     pub(crate) was_following: bool,
 }
@@ -114,8 +119,41 @@ impl Reader {
             lines: text.lines().map(str::to_owned).collect(),
             copied: text.to_owned(),
             top: 0,
+            left: None,
             was_following: false,
         }
+    }
+
+    /// What a command answered: text, or a table.
+    pub(crate) fn answer(title: impl Into<String>, text: &str) -> Self {
+        Self {
+            left: has_headings(text).then_some(0),
+            ..Self::text(title, text)
+        }
+    }
+
+    /// Whether there is something beside what is shown on a terminal of `size`.
+    pub(crate) fn goes_sideways(&self, size: (u16, u16)) -> bool {
+        self.left.is_some() && self.beyond(size) > 0
+    }
+
+    /// Shows what is further to the right, or to the left.
+    pub(crate) fn go_sideways(&mut self, is_right: bool, size: (u16, u16)) {
+        let beyond = self.beyond(size);
+        if let Some(left) = &mut self.left {
+            *left = if is_right {
+                left.saturating_add(SIDEWAYS).min(beyond)
+            } else {
+                left.saturating_sub(SIDEWAYS)
+            };
+        }
+    }
+
+    /// How many cells its widest line has beyond those that there is room for.
+    fn beyond(&self, size: (u16, u16)) -> usize {
+        let room = usize::from(size.0.saturating_sub(AROUND.0));
+        let widths = self.lines.iter().map(|line| width(&inert(line)));
+        widths.max().unwrap_or(0).saturating_sub(room)
     }
 
     /// An audit entry as it is stored.
@@ -126,6 +164,10 @@ impl Reader {
     /// The rows that its lines take on a terminal of `size`, each with its indent.
     pub(crate) fn rows(&self, size: (u16, u16)) -> Vec<(u16, String)> {
         let room = size.0.saturating_sub(AROUND.0);
+        if let Some(left) = self.left {
+            let cut = |line: &String| (0, part(&inert(line), left, usize::from(room)));
+            return self.lines.iter().map(cut).collect();
+        }
         let mut rows = Vec::new();
         for line in &self.lines {
             let text = line.trim_start();
@@ -143,6 +185,13 @@ impl Reader {
     }
 }
 
+/// Whether `text` is a table of the command line: a line of headings stands above it.
+fn has_headings(text: &str) -> bool {
+    let first = text.lines().next().unwrap_or_default();
+    let is_heading = |c: char| c.is_ascii_uppercase() || c == ' ';
+    first.contains("  ") && first.chars().all(is_heading)
+}
+
 /// Breaks JSON into lines between its tokens and leaves every token as it is. What is no JSON
 /// comes out on some lines too.
 fn indent(json: &str) -> Vec<String> {
@@ -150,11 +199,19 @@ fn indent(json: &str) -> Vec<String> {
     let mut depth: usize = 0;
     let mut is_string = false;
     let mut is_escaped = false;
+    let mut before = None;
     for c in json.chars() {
         let opens = !is_string && matches!(c, '{' | '[');
         let closes = !is_string && matches!(c, '}' | ']');
+        let is_empty = closes && matches!(before, Some('{' | '['));
+        before = Some(c);
         if closes {
             depth = depth.saturating_sub(1);
+        }
+        if is_empty {
+            // What is empty stands on one line.
+            lines.pop();
+        } else if closes {
             lines.push("  ".repeat(depth));
         }
         let Some(line) = lines.last_mut() else { break };
@@ -298,6 +355,27 @@ const HELP_MORE: &[(&str, &[(&str, &str)])] = &[
 #[cfg(test)]
 mod tests {
     use super::indent;
+
+    #[test]
+    fn what_is_empty_stands_on_one_line() {
+        let lines = indent(r#"{"a":[],"b":{},"c":[[]],"d":"[","e":[1]}"#);
+        assert_eq!(
+            lines,
+            [
+                "{",
+                r#"  "a": [],"#,
+                r#"  "b": {},"#,
+                r#"  "c": ["#,
+                "    []",
+                "  ],",
+                r#"  "d": "[","#,
+                r#"  "e": ["#,
+                "    1",
+                "  ]",
+                "}",
+            ]
+        );
+    }
 
     #[test]
     fn json_is_indented_and_its_tokens_are_left_alone() {

@@ -11,7 +11,7 @@ const KEPT: usize = 500;
 
 /// What an answer belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub(crate) enum AnswerTo {
     Change(Change),
     /// A change of many, by its ticket.
     Bulk(u64),
@@ -31,7 +31,7 @@ pub(crate) enum Ending {
 /// Something that was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Logged {
-    asked: Asked,
+    asked: AnswerTo,
     pub(crate) time: Timestamp,
     /// One line, or one for each agent.
     pub(crate) lines: Vec<String>,
@@ -44,7 +44,7 @@ pub(crate) struct CommandLog(VecDeque<Logged>);
 
 impl CommandLog {
     /// Notes what is being done.
-    pub(crate) fn begin(&mut self, time: Timestamp, asked: Asked, lines: Vec<String>) {
+    pub(crate) fn begin(&mut self, time: Timestamp, asked: AnswerTo, lines: Vec<String>) {
         self.0.push_back(Logged {
             asked,
             time,
@@ -57,7 +57,7 @@ impl CommandLog {
     }
 
     /// Notes how it ended.
-    pub(crate) fn end(&mut self, asked: &Asked, result: Result<(), String>) {
+    pub(crate) fn end(&mut self, asked: &AnswerTo, result: Result<(), String>) {
         let open = self
             .0
             .iter_mut()

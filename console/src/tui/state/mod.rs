@@ -23,7 +23,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use agentidp_shared::agent::Transition;
-use agentidp_shared::{AgentId, CredentialId, Organization, Role, Timestamp};
+use agentidp_shared::{AgentId, AgentStatus, CredentialId, Organization, Role, Timestamp};
 use jiff::tz::TimeZone;
 use tui_input::Input;
 
@@ -52,7 +52,7 @@ pub(crate) use self::keys::Keys;
 pub(crate) const SMALLEST: (u16, u16) = (80, 24);
 
 /// How long an undo is offered.
-pub(crate) const UNDO: Duration = Duration::from_secs(30);
+const UNDO: Duration = Duration::from_secs(30);
 
 /// Everything the console knows.
 #[derive(Debug)]
@@ -181,6 +181,22 @@ pub(crate) struct Undo {
     /// The agents at the revisions that the change led to: a later change of someone else stays.
     pub(crate) agents: Vec<Pinned>,
     pub(crate) until: Timestamp,
+}
+
+impl Undo {
+    /// What takes the last change of `agents` back, offered from `now` on; none for what stays.
+    pub(crate) fn of(agents: Vec<Pinned>, now: Timestamp) -> Option<Self> {
+        let transition = match agents.first()?.status {
+            AgentStatus::Suspended => Transition::Resume,
+            AgentStatus::Active => Transition::Suspend,
+            _ => return None,
+        };
+        Some(Self {
+            transition,
+            agents,
+            until: now.plus(UNDO),
+        })
+    }
 }
 
 /// An undo that is under way.

@@ -6,12 +6,13 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::bulk;
 use crate::command_line::transition;
+use crate::text::counted;
 use crate::tui::event::{BulkOrder, Change, Command, Effect};
 use crate::tui::state::bulk::Many;
 use crate::tui::state::confirm::{Act, Confirm, Subject};
 use crate::tui::state::detail::Tab;
 use crate::tui::state::dialog::Dialog;
-use crate::tui::state::log::Asked;
+use crate::tui::state::log::AnswerTo;
 use crate::tui::state::{Menu, Screen, State, Undoing};
 
 /// One line of the menu.
@@ -282,13 +283,13 @@ pub(super) fn undo(state: &mut State) -> Vec<Effect> {
             revision: agent.revision,
         };
         state.undoing = Some(Undoing::One(change.clone()));
-        let asked = Asked::Change(change.clone());
+        let asked = AnswerTo::Change(change.clone());
         state.log.begin(state.now, asked, vec![line]);
         return vec![Effect::Send(Command::Change(change))];
     }
     state.say(format!(
-        "undoing the change of {} agents",
-        undo.agents.len()
+        "undoing the change of {}",
+        counted(undo.agents.len() as u64, "agent")
     ));
     state.bulk_ticket += 1;
     let order = BulkOrder {
@@ -300,7 +301,7 @@ pub(super) fn undo(state: &mut State) -> Vec<Effect> {
         is_dry_run: false,
     };
     state.undoing = Some(Undoing::Many(order.ticket));
-    let asked = Asked::Bulk(order.ticket);
+    let asked = AnswerTo::Bulk(order.ticket);
     state.log.begin(state.now, asked, order.command_lines());
     vec![Effect::Send(Command::Bulk(Box::new(order)))]
 }

@@ -1,17 +1,16 @@
 //! The dialog that changes many agents: counted first, confirmed by the count, then watched.
 
-use agentidp_shared::agent::Transition;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use crate::text::thousands;
+use crate::text::{counted, thousands};
 use crate::tui::event::{Command, Effect};
 use crate::tui::input;
 use crate::tui::state::bulk::{Bulk, Many, Stage, Sums};
 use crate::tui::state::confirm::{Act, Field};
 use crate::tui::state::dialog::{DEAF, Dialog};
-use crate::tui::state::log::Asked;
+use crate::tui::state::log::AnswerTo;
 use crate::tui::state::marks::Pinned;
-use crate::tui::state::{State, UNDO, Undo, Undoing};
+use crate::tui::state::{State, Undo, Undoing};
 
 /// Opens the dialog, and has the daemon count what is not known here.
 pub(super) fn open(state: &mut State, act: Act, many: Many) -> Vec<Effect> {
@@ -42,7 +41,9 @@ pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
     bulk.note = None;
     let on_button = matches!(bulk.focus, Field::Cancel | Field::Go);
     match key.code {
-        KeyCode::Enter if bulk.stage == Stage::Over => return leave(state),
+        KeyCode::Enter if matches!(bulk.stage, Stage::Stopping | Stage::Over) => {
+            return leave(state);
+        }
         KeyCode::Tab | KeyCode::Down => bulk.turn(true),
         KeyCode::BackTab | KeyCode::Up => bulk.turn(false),
         KeyCode::Left | KeyCode::Right if on_button => {
@@ -74,12 +75,8 @@ fn leave(state: &mut State) -> Vec<Effect> {
     };
     match bulk.stage {
         Stage::Working => {
-            bulk.stage = Stage::Over;
-            bulk.note = Some("stopped: what was done stays".to_owned());
-            let asked = Asked::Bulk(bulk.ticket);
-            state
-                .log
-                .end(&asked, Err("stopped by the operator".to_owned()));
+            bulk.stage = Stage::Stopping;
+            bulk.note = Some("stopping".to_owned());
             vec![Effect::Send(Command::StopBulk)]
         }
         Stage::Counting => {
@@ -92,7 +89,7 @@ fn leave(state: &mut State) -> Vec<Effect> {
             state.say("nothing was done");
             Vec::new()
         }
-        Stage::Over => {
+        Stage::Stopping | Stage::Over => {
             state.dialog = None;
             Vec::new()
         }
@@ -111,12 +108,13 @@ fn go(state: &mut State, why_read_only: Option<String>) -> Vec<Effect> {
         return Vec::new();
     };
     bulk.stage = Stage::Working;
-    let asked = Asked::Bulk(bulk.ticket);
+    state.undo = None;
+    let asked = AnswerTo::Bulk(bulk.ticket);
     state.log.begin(state.now, asked, order.command_lines());
     vec![Effect::Send(Command::Bulk(Box::new(order)))]
 }
 
-/// The connection tells how far it is.
+/// The connection tells how far it is, and at the end, whatever that is, which agents were moved.
 pub(super) fn progressed(
     state: &mut State,
     ticket: u64,
@@ -125,22 +123,35 @@ pub(super) fn progressed(
     moved: Vec<Pinned>,
 ) {
     if let Some(result) = &over {
-        state.log.end(&Asked::Bulk(ticket), result.clone());
+        state.log.end(&AnswerTo::Bulk(ticket), result.clone());
     }
     if state.undoing == Some(Undoing::Many(ticket)) {
         if let Some(result) = over {
             state.undoing = None;
-            match result {
-                Ok(()) => state.say(format!("{} agents are as they were", sums.done)),
-                Err(why) => state.complain(why),
-            }
+            undone(state, &sums, result);
         }
         return;
     }
-    let Some(Dialog::Bulk(bulk)) = &mut state.dialog else {
+    let count = moved.len() as u64;
+    let undo = Undo::of(moved, state.now);
+    let is_offered = undo.is_some();
+    if is_offered {
+        state.undo = undo;
+    }
+    let its_dialog = match &mut state.dialog {
+        Some(Dialog::Bulk(bulk)) if bulk.ticket == ticket => Some(bulk),
+        _ => None,
+    };
+    let Some(bulk) = its_dialog else {
+        // It was closed before the end of what it stopped.
+        if let Some(Err(why)) = over
+            && count > 0
+        {
+            state.complain(why);
+        }
         return;
     };
-    if bulk.ticket != ticket || !matches!(bulk.stage, Stage::Counting | Stage::Working) {
+    if matches!(bulk.stage, Stage::Deciding | Stage::Over) {
         return;
     }
     if sums.matched > 0 || bulk.stage == Stage::Counting {
@@ -149,7 +160,11 @@ pub(super) fn progressed(
     match over {
         None => return,
         Some(Err(why)) => {
-            bulk.note = Some(why);
+            bulk.note = Some(if is_offered {
+                format!("{why}; U takes back {}", thousands(count))
+            } else {
+                why
+            });
             bulk.stage = Stage::Over;
             return;
         }
@@ -160,25 +175,36 @@ pub(super) fn progressed(
         Some(Ok(())) => bulk.stage = Stage::Over,
     }
     let verb = bulk.act.verb().to_lowercase();
-    let text = format!("{verb}: {} agents done", thousands(bulk.sums.done));
-    let opposite = match bulk.act.transition() {
-        Some(Transition::Suspend) => Some(Transition::Resume),
-        Some(Transition::Resume) => Some(Transition::Suspend),
-        _ => None,
-    };
-    if let Some(transition) = opposite
-        && !moved.is_empty()
-    {
-        state.undo = Some(Undo {
-            transition,
-            agents: moved,
-            until: state.now.plus(UNDO),
-        });
-    }
+    let text = format!("{verb}: {} done", counted(bulk.sums.done, "agent"));
     if matches!(bulk.many, Many::Marked(_)) {
         state.agents.marks.clear();
     }
     state.say(text);
+}
+
+/// Tells what came of an undo of many: each was taken back at the revision that it was left at, if at all.
+fn undone(state: &mut State, sums: &Sums, result: Result<(), String>) {
+    let done = thousands(sums.done);
+    let are = match (sums.refused, sums.first_refused.first()) {
+        (0, _) | (_, None) if result.is_ok() => {
+            return state.say(format!("{done} agents are as they were"));
+        }
+        (0, _) | (_, None) => format!(
+            "{done} of {} agents are as they were",
+            thousands(sums.matched)
+        ),
+        (refused, Some(first)) => format!(
+            "{done} of {} agents are as they were, {} refused: {}: {}",
+            thousands(sums.matched),
+            thousands(refused),
+            first.email,
+            first.message
+        ),
+    };
+    state.complain(match result {
+        Ok(()) => are,
+        Err(why) => format!("{why}; {are}"),
+    });
 }
 
 /// The count is typed: a paste may hold anything.

@@ -7,7 +7,7 @@ use crate::text::{fit, shell_word};
 use crate::tui::event::Effect;
 use crate::tui::run::Output;
 use crate::tui::state::dialog::{Dialog, Help, Reader};
-use crate::tui::state::log::Asked;
+use crate::tui::state::log::AnswerTo;
 use crate::tui::state::{Screen, State};
 use crate::tui::words::Words;
 
@@ -118,7 +118,7 @@ fn start(state: &mut State, text: &str) -> Vec<Effect> {
     let line = format!("agentidp {}", quoted.join(" "));
     state
         .log
-        .begin(state.now, Asked::Run(state.runs), vec![line.clone()]);
+        .begin(state.now, AnswerTo::Run(state.runs), vec![line.clone()]);
     state.say(format!("{line}: ^c ends it"));
     state.running = Some((state.runs, line));
     vec![Effect::Run(state.runs, words)]
@@ -141,7 +141,8 @@ fn why_not(state: &State, matches: &ArgMatches) -> Option<String> {
                 .to_owned(),
         );
     }
-    if is_reading(noun, verb) {
+    let is_dry = matches!(options.try_get_one("dry_run"), Ok(Some(true)));
+    if is_dry || is_reading(noun, verb) {
         return None;
     }
     let why = state.is_read_only.then(|| state.why_read_only()).flatten();
@@ -171,7 +172,7 @@ fn is_reading(noun: &str, verb: &str) -> bool {
 pub(super) fn stop(state: &mut State) -> Vec<Effect> {
     if let Some((number, line)) = state.running.take() {
         let why = "ended by the operator".to_owned();
-        state.log.end(&Asked::Run(number), Err(why));
+        state.log.end(&AnswerTo::Run(number), Err(why));
         state.complain(format!("{line}: ended; what it did stays"));
     }
     vec![Effect::StopRun]
@@ -188,7 +189,7 @@ pub(super) fn ran(state: &mut State, number: u64, output: &Output) {
     } else {
         Err(told.lines().next().unwrap_or("it failed").to_owned())
     };
-    state.log.end(&Asked::Run(number), result);
+    state.log.end(&AnswerTo::Run(number), result);
     let mut text = output.data.trim_end().to_owned();
     if !told.is_empty() {
         if !text.is_empty() {
@@ -217,6 +218,6 @@ pub(super) fn ran(state: &mut State, number: u64, output: &Output) {
         }
         return;
     }
-    let reader = Reader::text(line, &text);
+    let reader = Reader::answer(line, &text);
     state.dialog = Some(Dialog::Reader(Box::new(reader)));
 }

@@ -7,7 +7,7 @@ use crate::tui::input;
 use crate::tui::state::State;
 use crate::tui::state::confirm::{Field, Tier};
 use crate::tui::state::dialog::{DEAF, Dialog};
-use crate::tui::state::log::Asked;
+use crate::tui::state::log::AnswerTo;
 
 /// A key while the dialog is open.
 pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
@@ -91,7 +91,7 @@ fn go(state: &mut State, why_not: Option<String>) -> Vec<Effect> {
         return Vec::new();
     };
     confirm.sent = Some(change.clone());
-    let asked = Asked::Change(change.clone());
+    let asked = AnswerTo::Change(change.clone());
     state
         .log
         .begin(state.now, asked, vec![confirm.command_line()]);

@@ -326,6 +326,11 @@ fn read(state: &mut State, key: KeyEvent) {
     }
     let (top, last) = match &mut state.dialog {
         Some(Dialog::Reader(dialog)) => {
+            match key.code {
+                KeyCode::Right | KeyCode::Char('l') => dialog.go_sideways(true, size),
+                KeyCode::Left | KeyCode::Char('h') => dialog.go_sideways(false, size),
+                _ => {}
+            }
             let rows = dialog.rows(size).len();
             let last = rows.saturating_sub(Reader::height(size));
             (&mut dialog.top, last)

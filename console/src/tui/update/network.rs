@@ -1,19 +1,16 @@
 //! What the connection tells.
 
 use agentidp_shared::AgentId;
-use agentidp_shared::agent::Transition;
 
 use super::bulk;
 use super::follow::{audit, read_all_again, read_detail_again, read_shown_again, record};
 use crate::client::{ListedAgent, Page, ReviewedCredential};
-use crate::tui::event::{
-    Change, ChangeDone, ChangeResult, Command, DetailData, Effect, NetEvent, Welcome,
-};
+use crate::tui::event::{ChangeDone, ChangeResult, Command, DetailData, Effect, NetEvent, Welcome};
 use crate::tui::state::detail::Detail;
 use crate::tui::state::dialog::{Dialog, SecretDialog};
-use crate::tui::state::log::Asked;
+use crate::tui::state::log::AnswerTo;
 use crate::tui::state::marks::Pinned;
-use crate::tui::state::{Link, Screen, State, UNDO, Undo, Undoing};
+use crate::tui::state::{Link, Screen, State, Undo, Undoing};
 
 /// Takes in what the connection tells.
 pub(super) fn take_in(state: &mut State, event: NetEvent) -> Vec<Effect> {
@@ -197,7 +194,9 @@ fn changed(state: &mut State, result: ChangeResult) -> Vec<Effect> {
         state.undoing = None;
     }
     let ending = result.outcome.as_ref().map(|_| ()).map_err(Clone::clone);
-    state.log.end(&Asked::Change(result.change.clone()), ending);
+    state
+        .log
+        .end(&AnswerTo::Change(result.change.clone()), ending);
     // Another dialog may have been opened since.
     let its_dialog = match &mut state.dialog {
         Some(Dialog::Confirm(confirm)) if confirm.sent.as_ref() == Some(&result.change) => {
@@ -228,23 +227,7 @@ fn changed(state: &mut State, result: ChangeResult) -> Vec<Effect> {
                 "{} is {} (audit {})",
                 agent.email, agent.status, changed.audit_seq
             ));
-            let opposite = match result.change {
-                _ if is_undo => None,
-                Change::Transition {
-                    transition: Transition::Suspend,
-                    ..
-                } => Some(Transition::Resume),
-                Change::Transition {
-                    transition: Transition::Resume,
-                    ..
-                } => Some(Transition::Suspend),
-                _ => None,
-            };
-            state.undo = opposite.map(|transition| Undo {
-                transition,
-                agents: vec![Pinned::new(&agent)],
-                until: state.now.plus(UNDO),
-            });
+            state.undo = Undo::of(vec![Pinned::new(&agent)], state.now).filter(|_| !is_undo);
             if let Some(detail) = &mut state.detail
                 && detail.agent.id == agent.id
             {

@@ -5,13 +5,16 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use crate::audit_text::{actor, details_with};
-use crate::text::{inert, thousands, width};
+use crate::text::{counted, fit, inert, width};
 use crate::tui::state::State;
 use crate::tui::state::audit::{AuditEntry, AuditRow};
 use crate::tui::state::times::Times;
 use crate::tui::style::faint;
 
 use super::canvas::{Canvas, cells};
+
+/// How much of an organization's name stands before the name of its agent.
+const ORGANIZATION: usize = 8;
 
 /// From this width on, e-mails are shown in full.
 const WIDE: u16 = 120;
@@ -77,16 +80,28 @@ pub(super) fn entry(
     };
     let style = canvas.palette.outcome(entry.outcome);
     let mut x = 1;
-    // Where there is no room, the part of an e-mail that tells agents of one house apart.
+    // Where there is no room, the part of an e-mail that tells agents of one organization apart, and
+    // whose they are where there are others.
     let is_wide = canvas.area().width >= WIDE;
-    let brief = |name: String| match name.split_once('@') {
-        Some((local, _)) if !is_wide => local.to_owned(),
+    let organization = entry
+        .organization_id
+        .filter(|_| !is_of_agent && state.organizations.len() > 1)
+        .map(|id| state.organization(id));
+    let brief = |name: String| match (name.split_once('@'), &organization) {
+        (Some((local, _)), Some(organization)) if !is_wide => {
+            format!("{}/{local}", fit(organization, ORGANIZATION).trim_end())
+        }
+        (Some((local, _)), None) if !is_wide => local.to_owned(),
         _ => name,
     };
     let actor = brief(actor(entry));
     let details = details_with(entry, |id| brief(state.agent_name(id)));
     let mut action_width = 19;
-    let mut actor_width = if is_wide { 36 } else { 16 };
+    let mut actor_width = match &organization {
+        _ if is_wide => 36,
+        Some(_) => 20,
+        None => 16,
+    };
     // Where the details of a refusal have no room, the columns before them close up: why and whom
     // it concerns is worth more than the line's shape.
     let used = x + time_width + 6 + action_width + actor_width + 4;
@@ -120,7 +135,7 @@ pub(super) fn entry(
 /// Entries that are not here, so that nobody takes what is here for all.
 fn gap(canvas: &mut Canvas<'_>, from: u64, to: u64, y: u16) {
     let count = to.saturating_sub(from).saturating_add(1);
-    let text = format!(" {} entries not shown: {from}-{to} ", thousands(count));
+    let text = format!(" {} not shown: {from}-{to} ", counted(count, "entry"));
     let width = usize::from(canvas.area().width).saturating_sub(2);
     let line = format!("{text:~^width$}");
     canvas.text(1, y, &line, canvas.palette.warn());

@@ -3,7 +3,7 @@
 use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 
-use crate::text::{fit, thousands, wrap};
+use crate::text::{counted, fit, it_or_them, thousands, wrap};
 use crate::tui::state::bulk::{Bulk, Many, Stage};
 use crate::tui::state::confirm::Field;
 use crate::tui::style::{faint, focus, heading};
@@ -25,7 +25,7 @@ pub(super) fn render(bulk: &Bulk, canvas: &mut Canvas<'_>) -> Option<Position> {
         height: 3,
         ..inner
     };
-    y = canvas.wrapped(place, bulk.act.consequence(), Style::new()) + 1;
+    y = canvas.wrapped(place, bulk.act.consequence_for_many(), Style::new()) + 1;
     y = sums(bulk, canvas, Rect { y, ..inner }) + 1;
     let cursor = inputs(bulk, canvas, Rect { y, ..inner }, &mut y);
     let lines = bulk.command_lines();
@@ -57,6 +57,7 @@ fn badge(bulk: &Bulk) -> &'static str {
     match bulk.stage {
         Stage::Counting => "DRY RUN",
         Stage::Working => "UNDER WAY",
+        Stage::Stopping => "STOPPING",
         Stage::Over => "OVER",
         Stage::Deciding => "MANY",
     }
@@ -86,16 +87,16 @@ fn sums(bulk: &Bulk, canvas: &mut Canvas<'_>, place: Rect) -> u16 {
     let text = match bulk.stage {
         Stage::Counting => format!("counting: {} so far", number(sums.matched)),
         Stage::Deciding => format!(
-            "of {} agents {} would change, {} need not, {} cannot",
-            number(sums.matched),
+            "of {} {} would change, {} need not, {} cannot",
+            counted(sums.matched, "agent"),
             number(sums.done),
             number(sums.unchanged),
             number(sums.refused),
         ),
-        Stage::Working | Stage::Over => format!(
-            "{} of {} agents done, {} needed nothing, {} refused",
+        Stage::Working | Stage::Stopping | Stage::Over => format!(
+            "{} of {} done, {} needed nothing, {} refused",
             number(sums.done),
-            number(sums.matched),
+            counted(sums.matched, "agent"),
             number(sums.unchanged),
             number(sums.refused),
         ),
@@ -123,7 +124,11 @@ fn inputs(bulk: &Bulk, canvas: &mut Canvas<'_>, place: Rect, y: &mut u16) -> Opt
             Field::Typed => {
                 let verb = bulk.act.verb().to_lowercase();
                 (
-                    format!("Type {} to {verb} them: ", bulk.count()),
+                    format!(
+                        "Type {} to {verb} {}: ",
+                        bulk.count(),
+                        it_or_them(bulk.sums.matched)
+                    ),
                     &bulk.typed,
                 )
             }
@@ -148,13 +153,13 @@ fn inputs(bulk: &Bulk, canvas: &mut Canvas<'_>, place: Rect, y: &mut u16) -> Opt
 fn buttons(bulk: &Bulk, canvas: &mut Canvas<'_>, inner: Rect, y: u16) {
     let hint = match bulk.stage {
         Stage::Working => "esc stop: what was done stays",
-        Stage::Over => "enter close",
+        Stage::Stopping | Stage::Over => "enter close",
         _ if bulk.focus == Field::Cancel => "tab next   enter cancel   esc cancel",
         _ if bulk.focus == Field::Go => "tab next   enter go on   esc cancel",
         _ => "tab next   enter next   esc cancel",
     };
     canvas.text(inner.x, y, hint, faint());
-    if matches!(bulk.stage, Stage::Working | Stage::Over) {
+    if matches!(bulk.stage, Stage::Working | Stage::Stopping | Stage::Over) {
         return;
     }
     let verb = bulk.act.verb();

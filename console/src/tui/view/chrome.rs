@@ -5,7 +5,7 @@ use ratatui::layout::Position;
 use ratatui::style::Style;
 
 use crate::duration;
-use crate::text::{fit, inert, thousands, width, wrap};
+use crate::text::{counted, fit, inert, thousands, width, wrap};
 use crate::tui::completion::Completion;
 use crate::tui::state::{Link, PromptKind, Screen, State};
 use crate::tui::style::{faint, focus, heading};
@@ -15,6 +15,12 @@ use super::{credentials, detail, health};
 
 /// How many lines a message may take.
 const MESSAGE_LINES: usize = 3;
+
+/// How to get to the other screens, in as many words as there is room for.
+const SCREENS: [&str; 2] = [
+    "1 health 2 agents 3 credentials 5 audit 6 keys",
+    "1-6 screen",
+];
 
 /// How much of an agent's name the offer of an undo shows.
 const UNDO_NAME: usize = 16;
@@ -213,9 +219,11 @@ pub(super) fn footer(state: &State, canvas: &mut Canvas<'_>) {
         x = canvas.text(x, y, key, canvas.palette.key());
         x = canvas.text(x + 1, y, binding.hint, Style::new()) + 2;
     }
-    let screens = "1 health 2 agents 3 credentials 5 audit 6 keys";
-    if x + cells(screens.len()) + 1 < area.width {
-        canvas.right(area.width.saturating_sub(1), y, screens, faint());
+    // Where their names have no room, that there are others still does.
+    let end = area.width.saturating_sub(1);
+    let is_room = |it: &&&str| x.saturating_sub(1) + cells(it.len()) <= end;
+    if let Some(screens) = SCREENS.iter().find(is_room) {
+        canvas.right(end, y, screens, faint());
     }
 }
 
@@ -228,7 +236,7 @@ fn message(state: &State, canvas: &mut Canvas<'_>, y: u16) {
                 let local = agent.email.split('@').next().unwrap_or_default();
                 format!("{}@..", fit(local, UNDO_NAME).trim_end())
             }
-            many => format!("{} agents", many.len()),
+            many => counted(many.len() as u64, "agent"),
         };
         let verb = match undo.transition {
             Transition::Suspend => "suspend",

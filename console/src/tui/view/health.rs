@@ -5,7 +5,7 @@ use ratatui::style::Style;
 
 use crate::client::SECONDS;
 use crate::duration;
-use crate::text::{counted, fit, thousands};
+use crate::text::{counted, fit, mebibytes, thousands};
 use crate::tui::state::{Link, State};
 use crate::tui::style::{faint, heading};
 
@@ -67,7 +67,6 @@ pub(super) fn render(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
         return;
     };
     let store = &status.store;
-    let mib = store.journal_bytes.div_ceil(1 << 20);
     let facts = [
         ("ISSUER", status.issuer.clone()),
         ("AGENTS AT", status.http_address.clone()),
@@ -79,9 +78,9 @@ pub(super) fn render(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
         (
             "LOG",
             format!(
-                "{} entries, journal of {} MiB in {}",
-                thousands(store.entries),
-                thousands(mib),
+                "{}, journal of {} in {}",
+                counted(store.entries, "entry"),
+                mebibytes(store.journal_bytes),
                 counted(store.journal_segments, "segment")
             ),
         ),

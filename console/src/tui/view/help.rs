@@ -3,6 +3,7 @@
 use ratatui::layout::Position;
 use ratatui::style::Style;
 
+use crate::text::counted;
 use crate::tui::state::dialog::{Help, HelpLine};
 use crate::tui::style::{faint, heading};
 
@@ -43,7 +44,10 @@ pub(super) fn render(help: &Help, canvas: &mut Canvas<'_>) -> Option<Position> {
     } else {
         "j k move   / filter   esc close"
     };
-    let text = format!("{shown} of {} lines   {keys}", lines.len());
+    let text = format!(
+        "{shown} of {}   {keys}",
+        counted(lines.len() as u64, "line")
+    );
     canvas.text(inner.x, inner.bottom().saturating_sub(1), &text, faint());
     cursor
 }

@@ -2,6 +2,7 @@
 
 use ratatui::style::Style;
 
+use crate::text::counted;
 use crate::tui::state::dialog::Reader;
 use crate::tui::style::faint;
 
@@ -18,10 +19,17 @@ pub(super) fn render(dialog: &Reader, canvas: &mut Canvas<'_>) {
         canvas.text(inner.x + indent, y, text, Style::new());
     }
     let below = rows.len().saturating_sub(top + height);
+    let sideways = if dialog.goes_sideways((area.width, area.height)) {
+        "   h l sideways"
+    } else {
+        ""
+    };
     let text = match below {
-        0 => "y copy   j k move   esc close".to_owned(),
-        1 => "1 line more below   y copy   j k G move   esc close".to_owned(),
-        _ => format!("{below} lines more below   y copy   j k G move   esc close"),
+        0 => format!("y copy   j k move{sideways}   esc close"),
+        below => format!(
+            "{} more below   y copy   j k G move{sideways}   esc close",
+            counted(below as u64, "line")
+        ),
     };
     canvas.text(inner.x, inner.bottom().saturating_sub(1), &text, faint());
 }

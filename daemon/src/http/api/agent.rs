@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::Answer;
 use super::error::ApiError;
 use super::json::{Members, required};
-use super::page::{Asked, Page, bad_cursor};
+use super::page::{Page, PageRequest, bad_cursor};
 use super::request::{Call, Query};
 use super::view::AgentView;
 use crate::service::agent::Registration;
@@ -48,7 +48,7 @@ pub(super) async fn register(mut call: Call) -> Result<Answer, ApiError> {
 
 /// `GET /agents`
 pub(super) async fn list(mut call: Call) -> Result<Answer, ApiError> {
-    let asked = Asked::take(&mut call, "agents")?;
+    let asked = PageRequest::take(&mut call, "agents")?;
     let mut query = query(&mut call.query)?;
     call.query.finish()?;
     query.limit = asked.limit;

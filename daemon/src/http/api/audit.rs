@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Answer;
 use super::error::ApiError;
-use super::page::{Asked, bad_cursor};
+use super::page::{PageRequest, bad_cursor};
 use super::request::Call;
 use crate::service::audit::{EntryFilter, StoredEntry};
 
@@ -16,7 +16,7 @@ pub(in crate::http) const MAX_SEQ: u64 = (1 << 53) - 1;
 
 /// `GET /audit`
 pub(super) async fn list(mut call: Call) -> Result<Answer, ApiError> {
-    let asked = Asked::take(&mut call, "audit")?;
+    let asked = PageRequest::take(&mut call, "audit")?;
     let filter = EntryFilter {
         action: call.query.take_by("action", str::parse::<Action>)?,
         outcome: call.query.take_by("outcome", str::parse::<Outcome>)?,

@@ -8,7 +8,7 @@ use super::Answer;
 use super::agent::take_reason;
 use super::error::ApiError;
 use super::json::Members;
-use super::page::{Asked, Page, bad_cursor};
+use super::page::{Page, PageRequest, bad_cursor};
 use super::request::Call;
 use super::view::{CredentialView, IssuedView};
 use crate::service::ServiceError;
@@ -35,7 +35,7 @@ pub(super) async fn issue(mut call: Call) -> Result<Answer, ApiError> {
 /// `GET /agents/{id}/credentials`
 pub(super) fn list(mut call: Call) -> Result<Answer, ApiError> {
     let agent: AgentId = call.id("agent_id")?;
-    let asked = Asked::take(&mut call, &format!("credentials of {agent}"))?;
+    let asked = PageRequest::take(&mut call, &format!("credentials of {agent}"))?;
     call.query.finish()?;
     let service = &call.app.service;
     let all = service.list_credentials(&call.caller, &agent.to_string())?;

@@ -23,7 +23,7 @@ pub(super) struct Page<T> {
 }
 
 /// Which page is asked for.
-pub(super) struct Asked {
+pub(super) struct PageRequest {
     /// How many.
     pub(super) limit: usize,
     /// The position after which it begins, as it was sealed.
@@ -32,7 +32,7 @@ pub(super) struct Asked {
     list: String,
 }
 
-impl Asked {
+impl PageRequest {
     /// Takes `limit` and `cursor` from the query of a list of `things`. All that is left of the
     /// query makes it another list.
     pub(super) fn take(call: &mut Call, things: &str) -> Result<Self, ApiError> {

@@ -54,7 +54,7 @@ pub(super) fn describe(route: &Route) -> Value {
     let writes = route.method_name() != "get";
     let (refused, shape) = match (route.access, route.endpoint) {
         (Access::Scope { .. }, _) => (refusal::of_api(page.body.is_some(), writes), "Error"),
-        (_, Endpoint::Contract | Endpoint::Docs | Endpoint::DocsFile) => {
+        (_, Endpoint::Contract | Endpoint::Docs | Endpoint::DocsFolder | Endpoint::DocsFile) => {
             (refusal::ALWAYS.to_vec(), "Error")
         }
         _ => (refusal::ALWAYS.to_vec(), "OAuthError"),

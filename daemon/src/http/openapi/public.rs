@@ -90,6 +90,7 @@ pub(super) fn page(endpoint: Endpoint, path: &'static str) -> Page {
             "text/html",
             json!({ "type": "string" }),
         ),
+        Endpoint::DocsFolder => docs_folder(),
         Endpoint::DocsFile => docs_file(),
     }
 }
@@ -108,6 +109,21 @@ fn plain(
         parameters: Vec::new(),
         body: None,
         responses: vec![(status, content(summary, media_type, schema))],
+    }
+}
+
+fn docs_folder() -> Page {
+    let there = json!({
+        "description": "At `/docs`.",
+        "headers": { "Location": { "schema": { "type": "string" } } },
+    });
+    Page {
+        id: "docsFolder",
+        tag: "contract",
+        summary: "Where the page is",
+        parameters: Vec::new(),
+        body: None,
+        responses: vec![("308", there)],
     }
 }
 

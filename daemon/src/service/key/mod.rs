@@ -23,7 +23,7 @@ use crate::clock::Random;
 use crate::crypto::{CryptoError, Keyring, Sealer, Signer};
 use crate::store::{Commit, Record, Sealed, SigningKeyRecord, Store, Stored};
 
-pub(crate) use rotate::Rotation;
+pub(crate) use rotate::KeyRotation;
 
 /// What a signing key is sealed for.
 fn purpose(kid: &str) -> String {

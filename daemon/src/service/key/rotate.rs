@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use agentidp_shared::{Action, Code, Entry, KeyState, Outcome, Reason, ScheduledKey};
-use tracing::Instrument as _;
 
 use super::{put, withdrawn};
 use crate::service::idempotency::Made;
-use crate::service::{Caller, Reach, Service, ServiceError};
+use crate::service::{Caller, Reach, Service, ServiceError, to_its_end};
 
 /// Which rotation is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Rotation {
+pub(crate) enum KeyRotation {
     /// The successor is published first.
     Planned,
     /// Compromised keys are withdrawn at once.
@@ -54,7 +53,7 @@ impl Service {
     pub(crate) async fn rotate_signing_keys(
         self: &Arc<Self>,
         caller: &Caller,
-        rotation: Rotation,
+        rotation: KeyRotation,
         reason: Option<Reason>,
     ) -> Result<Rotated, ServiceError> {
         if caller.reach != Reach::Installation {
@@ -70,18 +69,13 @@ impl Service {
             ));
         };
         let (service, caller) = (Arc::clone(self), caller.clone());
-        let rotating = async move { service.rotate(&caller, &rotation, &reason).await };
-        let rotated = tokio::spawn(rotating.in_current_span()).await;
-        rotated.map_err(|error| {
-            let message = format!("rotating the signing keys failed: {error}");
-            ServiceError::new(Code::Internal, message)
-        })?
+        to_its_end(async move { service.rotate(&caller, &rotation, &reason).await }).await
     }
 
     async fn rotate(
         &self,
         caller: &Caller,
-        rotation: &Rotation,
+        rotation: &KeyRotation,
         reason: &Reason,
     ) -> Result<Rotated, ServiceError> {
         let entry = |action| {
@@ -92,8 +86,8 @@ impl Service {
         let _turn = self.signing_keys.lock().await;
         let done = match (self.rotated_before(caller)?, rotation) {
             (Some(before), _) => Ok(before),
-            (None, Rotation::Planned) => self.publish_successor(caller, &entry).await,
-            (None, Rotation::Emergency { kid }) => {
+            (None, KeyRotation::Planned) => self.publish_successor(caller, &entry).await,
+            (None, KeyRotation::Emergency { kid }) => {
                 self.withdraw_compromised(caller, kid.as_deref(), &entry)
                     .await
             }

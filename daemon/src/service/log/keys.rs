@@ -20,7 +20,7 @@ const SEED_BYTES: usize = 32;
 
 /// A key as it is kept.
 #[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
-struct Kept {
+struct LogKeyRecord {
     public: [u8; 32],
     /// RFC 8032, section 5.1.5; empty once it signs no more.
     seed: Vec<u8>,
@@ -30,7 +30,7 @@ struct Kept {
 }
 
 /// A key, and what it signs.
-pub(crate) struct Held {
+pub(crate) struct KnownLogKey {
     /// What verifies its signatures.
     pub(crate) verifier: VerifierKey,
     /// The size of the log from which on it signs.
@@ -45,7 +45,7 @@ pub(crate) struct Held {
 pub(crate) struct LogKeys {
     present: LogKey,
     /// With the present one, which is the last.
-    all: Vec<Held>,
+    all: Vec<KnownLogKey>,
 }
 
 impl LogKeys {
@@ -59,7 +59,7 @@ impl LogKeys {
         let kept = read(store, sealer)?;
         let present = kept.last().ok_or_else(unreadable)?;
         let present = LogKey::from_seed(origin.clone(), &present.seed)?;
-        let all = kept.iter().map(|it| held(&origin, it));
+        let all = kept.iter().map(|it| known(&origin, it));
         let all = all.collect::<Result<_, _>>()?;
         Ok(Self { present, all })
     }
@@ -70,7 +70,7 @@ impl LogKeys {
     }
 
     /// Every key that the log has had, the present one last.
-    pub(crate) fn all(&self) -> &[Held] {
+    pub(crate) fn all(&self) -> &[KnownLogKey] {
         &self.all
     }
 
@@ -85,8 +85,8 @@ impl LogKeys {
         now: Timestamp,
     ) -> Result<Note, ServiceError> {
         let mut note = checkpoint.sign(&self.present)?;
-        for held in &self.all {
-            if let (Some(key), Some(until)) = (&held.key, held.until)
+        for known in &self.all {
+            if let (Some(key), Some(until)) = (&known.key, known.until)
                 && now < until
             {
                 note.sign_also(key)?;
@@ -108,18 +108,23 @@ pub(crate) struct Handover {
 }
 
 /// Gives the log of a store that nobody else writes to another key. `entry` says who does it, when and why;
-/// the key of before signs for `overlap` more, and in any case the checkpoint that the new one begins with.
+/// the key of before signs for `overlap` more, and in any case the checkpoint that the new one begins with. Those
+/// of before that, which may still sign since an earlier change, sign for no longer either.
 ///
 /// # Errors
 ///
-/// When the keys cannot be read, the store cannot be written, or the head file cannot.
+/// When the keys cannot be read, the store cannot be written, or the head file cannot within `patience`.
 pub(crate) async fn rotate(
     store: &dyn Store,
     sealer: &Sealer,
     source: &dyn Random,
     entry: Entry,
     overlap: Duration,
+    patience: Duration,
 ) -> Result<Handover, ServiceError> {
+    if let Some(cause) = store.status().head_failure {
+        return Err(ServiceError::new(Code::StoreUnavailable, cause));
+    }
     let now = entry.time;
     let until = now.plus(overlap);
     let origin = init::log_origin(store);
@@ -128,13 +133,15 @@ pub(crate) async fn rotate(
     let old = LogKey::from_seed(origin.clone(), &before.seed)?;
     before.until = Some(until.as_millis());
     for it in &mut kept {
+        // Those before it may be known to whoever knows it: none signs for longer.
+        it.until = it.until.map(|end| end.min(until.as_millis()));
         if it.until.is_some_and(|until| until <= now.as_millis()) {
             it.seed.zeroize();
         }
     }
     let seed = Zeroizing::new(random::<SEED_BYTES>(source));
     let new = LogKey::from_seed(origin.clone(), seed.as_slice())?;
-    kept.push(Kept {
+    kept.push(LogKeyRecord {
         public: new.verifier().public(),
         seed: seed.to_vec(),
         from: *store.head().borrow() + 1,
@@ -154,7 +161,9 @@ pub(crate) async fn rotate(
 
     // Only what the head file has is signed.
     let mut headed = store.headed();
-    let edge = headed.wait_for(|edge| edge.size() > committed.seq).await;
+    let edge = headed.wait_for(|edge| edge.size() > committed.seq);
+    let edge = tokio::time::timeout(patience, edge).await;
+    let edge = edge.map_err(|_elapsed| not_headed())?;
     let edge = edge.map_err(|_closed| not_headed())?.clone();
     let checkpoint = Checkpoint::new(origin, edge.size(), edge.root());
     let mut note = checkpoint.sign(&new)?;
@@ -168,13 +177,13 @@ pub(crate) async fn rotate(
     })
 }
 
-fn read(store: &dyn Store, sealer: &Sealer) -> Result<Vec<Kept>, ServiceError> {
+fn read(store: &dyn Store, sealer: &Sealer) -> Result<Vec<LogKeyRecord>, ServiceError> {
     let plain = init::own_secret(store, sealer, ServerSecretName::LogKey)?;
     if plain.len() != SEED_BYTES {
         return form::decode(&plain).map_err(|_error| unreadable());
     }
     let key = LogKey::from_seed(init::log_origin(store), &plain)?;
-    Ok(vec![Kept {
+    Ok(vec![LogKeyRecord {
         public: key.verifier().public(),
         seed: plain.to_vec(),
         from: 0,
@@ -182,11 +191,11 @@ fn read(store: &dyn Store, sealer: &Sealer) -> Result<Vec<Kept>, ServiceError> {
     }])
 }
 
-fn held(origin: &str, kept: &Kept) -> Result<Held, ServiceError> {
+fn known(origin: &str, kept: &LogKeyRecord) -> Result<KnownLogKey, ServiceError> {
     let name = origin.to_owned();
     let is_there = !kept.seed.is_empty();
     let key = is_there.then(|| LogKey::from_seed(name.clone(), &kept.seed));
-    Ok(Held {
+    Ok(KnownLogKey {
         verifier: VerifierKey::new(name, SignatureType::Ed25519, kept.public)?,
         from: kept.from,
         until: kept.until.map(Timestamp::from_millis),

@@ -25,7 +25,7 @@ use super::{Caller, Service, ServiceError};
 use crate::shares::Shares;
 use crate::store::{ReadError, StoredEntry};
 pub(crate) use export::{ExportChunk, ExportRange};
-pub(crate) use keys::{Handover, Held, LogKeys, rotate};
+pub(crate) use keys::{Handover, KnownLogKey, LogKeys, rotate};
 
 /// How long a proof waits for a checkpoint that covers it. There is one each second.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -39,6 +39,8 @@ pub(super) const WAITING_OF_ONE: usize = 32;
 pub(super) struct Log {
     keys: LogKeys,
     newest: watch::Sender<Option<Arc<Signed>>>,
+    /// Held while the newest is given to the store: each of those who signed it has that done.
+    keeping: Arc<Mutex<()>>,
     /// Those who wait for the next, by organization; operators of all of them are one more.
     waiting: Shares<Option<OrganizationId>>,
     /// How far each way off the machine has got.
@@ -87,6 +89,7 @@ impl Log {
         Self {
             keys,
             newest: watch::Sender::new(None),
+            keeping: Arc::default(),
             waiting: Shares::new(WAITING, WAITING_OF_ONE),
             deliveries: Mutex::default(),
         }
@@ -121,7 +124,7 @@ impl Service {
     }
 
     /// Every key that the log has had, the present one last.
-    pub(crate) fn log_keys(&self) -> &[Held] {
+    pub(crate) fn log_keys(&self) -> &[KnownLogKey] {
         self.log.keys.all()
     }
 
@@ -156,15 +159,23 @@ impl Service {
         let checkpoint = Checkpoint::new(origin, edge.size(), edge.root());
         let note = self.log.keys.sign(&checkpoint, self.clock.now())?;
         tracing::info!(target: "audit_checkpoint", size = edge.size(), note = %note, "the audit log has grown");
-        let text = note.to_string();
         let edge = edge.clone();
         self.log
             .newest
             .send_replace(Some(Arc::new(Signed { note, edge })));
-        let kept = self
-            .read(move |store| Ok(store.keep_checkpoint(&text)))
-            .await?;
-        kept.map_err(not_kept)
+        self.keep_newest().await
+    }
+
+    /// Gives the newest checkpoint to the store to keep, as it is when its turn has come: what was kept last
+    /// is then never an older one, nor one that lacks a signature.
+    async fn keep_newest(&self) -> Result<(), ServiceError> {
+        let (keeping, newest) = (Arc::clone(&self.log.keeping), self.checkpoints());
+        let kept = self.read(move |store| {
+            let _alone = keeping.lock();
+            let newest = newest.borrow().clone();
+            Ok(newest.map_or(Ok(()), |it| store.keep_checkpoint(&it.note.to_string())))
+        });
+        kept.await?.map_err(not_kept)
     }
 
     /// The newest checkpoint.
@@ -350,13 +361,13 @@ impl Service {
         size: u64,
         cosignature: Signature,
     ) -> Result<(), ServiceError> {
-        let mut added = Ok(None);
+        let mut added = Ok(false);
         let line = cosignature.to_string();
         // Nobody is told: it is the same checkpoint, and has been delivered, or is being.
         self.log.newest.send_if_modified(|newest| {
             if let Some(signed) = newest.as_ref().filter(|it| it.size() == size) {
                 let mut note = signed.note.clone();
-                added = note.add(cosignature).map(|()| Some(note.to_string()));
+                added = note.add(cosignature).map(|()| true);
                 if added.is_ok() {
                     let edge = signed.edge.clone();
                     *newest = Some(Arc::new(Signed { note, edge }));
@@ -365,12 +376,10 @@ impl Service {
             false
         });
         tracing::info!(target: "audit_checkpoint", size, cosignature = %line, "a witness has signed a checkpoint");
-        let Some(text) = added? else {
-            return Ok(());
-        };
-        self.read(move |store| Ok(store.keep_checkpoint(&text)))
-            .await?
-            .map_err(not_kept)
+        if added? {
+            self.keep_newest().await?;
+        }
+        Ok(())
     }
 
     /// Notes that checkpoints are to get to `place`.

@@ -5,7 +5,7 @@ use agentidp_shared::merkle::{Grown, Tile, TileKind, TileSource as _, bundle};
 use bytes::Bytes;
 
 use crate::service::{Caller, Reach, Service, ServiceError};
-use crate::store::Store;
+use crate::store::{Bundle, Store};
 
 impl Service {
     /// The newest checkpoint, as it is signed.
@@ -59,16 +59,17 @@ impl Service {
             return Ok(());
         }
         Err(ServiceError::new(
-            Code::AuthorizationError,
-            "the whole log is for the agents that the daemon's configuration names: an organization's own entries are at /api/v1/audit",
+            Code::PermissionDenied,
+            "the whole log is for the agents in audit.readers of the daemon's configuration: this one is not among them; an organization's own entries are at /api/v1/audit",
         ))
     }
 }
 
 /// The bundle `index` of entries, of which there are `width`.
 fn entries(store: &dyn Store, index: u64, width: usize) -> Result<Option<Bytes>, ServiceError> {
-    let from = index * agentidp_shared::merkle::TILE_WIDTH;
-    let found = store.entries_from(from, width)?;
+    let from = index * Bundle::ENTRIES;
+    let mut found = store.bundle_entries(index)?;
+    found.truncate(width);
     // Of a bundle that was pruned nothing is given out: it has no form for what is missing.
     if !found.iter().map(|it| it.seq).eq(from..from + width as u64) {
         return Ok(None);

@@ -1,11 +1,17 @@
 //! What the log gives out can be verified, and nobody is given what is not there for them.
 
+use std::path::Path;
+
+use agentidp_shared::StoreId;
 use agentidp_shared::merkle::export::{Report, verify_export};
-use agentidp_shared::merkle::{Checkpoint, NodeHash, verify_consistency};
+use agentidp_shared::merkle::{
+    Checkpoint, Edge, LogKey, NodeHash, Note, Signature, verify_consistency,
+};
 use futures_util::FutureExt as _;
 
 use super::*;
 use crate::service::log::{ExportRange, Handover, LogKeys, Signed, WAITING_OF_ONE, rotate};
+use crate::store::durable::{JournaledStore, StoreOptions};
 
 pub(super) const ALL: ExportRange = ExportRange {
     organization: None,
@@ -93,6 +99,62 @@ async fn only_so_many_of_one_organization_wait_for_a_checkpoint() {
         assert!(one.await.is_ok());
     }
     assert!(wait(&one).await.is_ok());
+}
+
+/// A store as the daemon has it, and how far its head file is, which is in a folder of its own.
+async fn journaled(root: &Path, now: Timestamp) -> (Arc<JournaledStore>, Arc<Edge>) {
+    let (head, id) = (root.join("head"), StoreId::from_bytes([7; 16]));
+    std::fs::create_dir(&head).unwrap();
+    let options = StoreOptions::new(root.join("store"), head.join("head"), now);
+    let sealer = Sealer::new(&[7; 32]).unwrap();
+    let first = init::first_commit(&sealer, &System::default(), now).unwrap();
+    JournaledStore::create(&options, id, now, first).unwrap();
+    let store = Arc::new(JournaledStore::open(&options).unwrap());
+    let mut headed = store.headed();
+    let edge = headed.wait_for(|edge| edge.size() > 0).await;
+    let edge = Arc::clone(&edge.unwrap());
+    (store, edge)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_checkpoint_that_many_sign_at_once_is_kept_whole_and_with_every_signature() {
+    let (root, clock) = (tempfile::tempdir().unwrap(), Bench::new().await.clock);
+    let (store, edge) = journaled(root.path(), clock.now()).await;
+    let service = Arc::new(Bench::open(&store, &clock).await);
+    service.sign_checkpoint(&edge).await.unwrap();
+
+    let file = root.path().join("store/checkpoint");
+    let kept = move || Note::from_bytes(&std::fs::read(&file).unwrap());
+    let (text, size) = (kept().unwrap().text().to_owned(), edge.size());
+    let witnesses: Vec<_> = (1..=30_u8)
+        .map(|number| LogKey::from_seed(format!("witness-{number}"), &[number; 32]).unwrap())
+        .collect();
+    let ended = CancellationToken::new();
+    let reader = {
+        let (kept, ended) = (kept.clone(), ended.clone());
+        std::thread::spawn(move || {
+            while !ended.is_cancelled() {
+                kept().unwrap();
+            }
+        })
+    };
+    let mut adding = tokio::task::JoinSet::new();
+    for witness in &witnesses {
+        let note = Note::sign(text.clone(), witness).unwrap().to_string();
+        let signature = Signature::from_line(note.lines().last().unwrap()).unwrap();
+        let service = Arc::clone(&service);
+        adding.spawn(async move { service.add_cosignature(size, signature).await });
+    }
+    while let Some(added) = adding.join_next().await {
+        added.unwrap().unwrap();
+    }
+    ended.cancel();
+    reader.join().unwrap();
+    let kept = kept().unwrap();
+    for witness in &witnesses {
+        kept.verify(witness.verifier()).unwrap();
+    }
+    kept.verify(service.log_verifier()).unwrap();
 }
 
 #[tokio::test]
@@ -243,7 +305,8 @@ async fn a_key_of_before_signs_until_its_end_and_is_listed_for_ever() {
     let change = async |overlap| -> Handover {
         let (action, now) = (Action::KeyRotate, bench.clock.now());
         let entry = Entry::new(now, Actor::system(), action, Outcome::Success);
-        let changed = rotate(store, &sealer, &System::default(), entry, overlap).await;
+        let source = System::default();
+        let changed = rotate(store, &sealer, &source, entry, overlap, HOUR).await;
         changed.unwrap()
     };
     let mut verifiers = vec![bench.service.log_verifier().clone()];
@@ -268,7 +331,7 @@ async fn a_key_of_before_signs_until_its_end_and_is_listed_for_ever() {
     assert_eq!(signs(&keys, now), [true, true, true]);
     assert_eq!(signs(&keys, now.plus(HOUR)), [false, false, true]);
 
-    bench.pass(HOUR);
+    // Also those that an earlier change lets sign for longer.
     let _ = change(Duration::ZERO).await;
     let keys = LogKeys::open(store, &sealer).unwrap();
     let listed: Vec<_> = keys.all().iter().map(|it| it.verifier.clone()).collect();
@@ -301,4 +364,27 @@ fn exports_that_nobody_reads_hold_no_thread_that_others_need() {
         drop(unread);
         chunks.closed().await;
     });
+}
+
+#[tokio::test]
+async fn another_key_is_not_waited_for_when_the_head_file_cannot_be_written() {
+    let (root, now) = (tempfile::tempdir().unwrap(), Timestamp::from_millis(1_000));
+    let (store, _) = journaled(root.path(), now).await;
+    std::fs::remove_dir_all(root.path().join("head")).unwrap();
+    let sealer = Sealer::new(&[7; 32]).unwrap();
+    let change = async || {
+        let entry = Entry::new(now, Actor::system(), Action::KeyRotate, Outcome::Success);
+        let (source, moment) = (System::default(), Duration::from_millis(1));
+        rotate(store.as_ref(), &sealer, &source, entry, moment, moment).await
+    };
+    let error = change().await.err().unwrap();
+    assert_eq!(error.code, Code::StoreUnavailable);
+    assert!(error.message.contains("head file"), "{error}");
+    // What a command did is not said to be done.
+    let failure = store.close().unwrap_err();
+    assert!(failure.contains("its head file does not"), "{failure}");
+    let changes = *store.head().borrow();
+    let error = change().await.err().unwrap();
+    assert!(error.message.contains("writing the head file"), "{error}");
+    assert_eq!(*store.head().borrow(), changes);
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::clock::Standing;
+use crate::clock::ClockStanding;
 use crate::service::bearer::Presents;
 use crate::service::revocation::TokenRef;
 
@@ -174,7 +174,10 @@ async fn a_clock_from_the_far_future_keeps_tokens_back_and_leaves_nothing_behind
     let bench = Bench::new().await;
     let issued = bench.credential().await;
     bench.set_ahead(Duration::from_hours(24 * 365 * 70));
-    assert!(matches!(bench.service.clock_standing(), Standing::Ahead(_)));
+    assert!(matches!(
+        bench.service.clock_standing(),
+        ClockStanding::Ahead(_)
+    ));
     assert_eq!(bench.token(&issued).await.err(), Some(Code::ClockAhead));
     let reason = bench.service.not_ready_reason().unwrap();
     assert!(reason.contains("store accept"), "{reason}");

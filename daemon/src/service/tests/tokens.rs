@@ -4,8 +4,10 @@ use agentidp_shared::{AgentStatus, OrganizationUpdate, TokenId};
 
 use super::*;
 use crate::service::bearer::Presents;
+use crate::service::review::Concern;
 use crate::service::revocation::IssuedTo;
 use crate::service::revocation::TokenRef;
+use crate::store::RecordKey;
 
 const READER: &str = "reader@demo.example";
 
@@ -293,6 +295,35 @@ async fn reading_is_noted_once_a_minute_and_counted() {
 }
 
 #[tokio::test]
+async fn who_only_introspects_uses_the_credential_that_proves_it() {
+    let bench = Bench::new().await;
+    let (old, issued) = (bench.reader().await, bench.credential().await);
+    let token = bench.text(&issued).await;
+    // Another one of the same agent, in the same minute, and each not the last to be used.
+    let caller = bench.operator();
+    let new = bench
+        .service
+        .issue_credential(&caller, READER, Proof::ClientSecret, None)
+        .await
+        .unwrap();
+    for reader in [&new, &new, &old, &new] {
+        assert!(bench.is_active(reader, &token).await);
+    }
+    bench.service.flush_denials(true);
+    let uses = |it: &Issued| {
+        let key = RecordKey::Credential(it.credential.id);
+        bench.store.usage(&key).unwrap().count
+    };
+    assert_eq!((uses(&old), uses(&new)), (1, 3));
+    let review = bench
+        .service
+        .review_credentials(&caller, Concern::NeverUsed, None, 100);
+    let review = review.await.unwrap();
+    let mut emails = review.credentials.iter().map(|it| it.email.as_str());
+    assert!(!emails.any(|it| it == READER));
+}
+
+#[tokio::test]
 async fn a_tier_ends_at_its_number_of_agents_and_tokens() {
     let mut bench = Bench::new().await;
     let limits = TierLimits {
@@ -300,12 +331,8 @@ async fn a_tier_ends_at_its_number_of_agents_and_tokens() {
         tokens_per_month: Some(2),
     };
     let tier: agentidp_shared::Tier = "tiny".parse().unwrap();
-    bench
-        .service
-        .settings
-        .tiers
-        .limits
-        .insert(tier.clone(), limits);
+    let tiers = &mut bench.settings().tiers;
+    tiers.limits.insert(tier.clone(), limits);
     let update = OrganizationUpdate {
         tier: Some(tier),
         ..OrganizationUpdate::default()
@@ -325,14 +352,25 @@ async fn a_tier_ends_at_its_number_of_agents_and_tokens() {
         registered.map(|_| ()).map_err(|error| error.code)
     };
     assert_eq!(register().await, Err(Code::QuotaExceeded));
+    let usage = async || {
+        let demo = bench.service.find_organization(&bench.operator(), "demo");
+        let usage = bench.service.tier_usage(&demo.unwrap().record).await;
+        let usage = usage.unwrap();
+        assert_eq!(usage.limits, limits);
+        (usage.agents, usage.tokens_this_month)
+    };
+    assert_eq!(usage().await, (4, 0));
     // One that has ended makes room.
     bench.transition(Transition::Revoke).await.unwrap();
+    assert_eq!(usage().await, (3, 0));
     assert_eq!(register().await, Ok(()));
 
     assert!(bench.token(&issued).await.is_ok() && bench.token(&issued).await.is_ok());
     assert_eq!(bench.token(&issued).await.err(), Some(Code::QuotaExceeded));
+    assert_eq!(usage().await, (4, 2));
     bench.pass(Duration::from_hours(24 * 31));
     assert!(bench.token(&issued).await.is_ok());
+    assert_eq!(usage().await, (4, 1));
 }
 
 #[tokio::test]
@@ -556,4 +594,21 @@ async fn a_token_is_dated_after_what_ended_others_though_the_clock_has_gone_back
     let seen = seen.token.unwrap();
     assert_eq!(seen.iat, bench.clock.now().as_secs() + 3_600);
     assert_eq!(seen.exp, seen.iat + 900);
+}
+
+#[tokio::test]
+async fn an_agents_activity_counts_who_gives_its_id_and_does_not_prove_to_be_it() {
+    let bench = Bench::new().await;
+    let issued = bench.credential().await;
+    bench.token(&issued).await.unwrap();
+    let guessed = agentidp_shared::ClientSecret::new(issued.credential.id, &[1; 32]);
+    let guess = Issued {
+        secret: Some(guessed),
+        ..bench.credential().await
+    };
+    assert_eq!(bench.token(&guess).await.err(), Some(Code::WrongSecret));
+    let operator = bench.operator();
+    let activity = bench.service.agent_activity(&operator, AGENT).unwrap();
+    assert_eq!(activity.issued.last(), Some(&1));
+    assert_eq!(activity.denied.last(), Some(&1));
 }

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use agentidp_shared::StoreId;
+use agentidp_shared::count::counted;
 use agentidp_shared::merkle::{Frontier, NodeHash};
 use serde::{Deserialize, Serialize};
 
@@ -68,7 +69,8 @@ impl fmt::Display for Head {
 
 fn place(id: StoreId, frame: u64, entries: u64) -> String {
     let last = entries.saturating_sub(1);
-    format!("store {id} at frame {frame}, {entries} entries, the last with seq {last}")
+    let entries = counted(entries, "entry");
+    format!("store {id} at frame {frame}, {entries}, the last with seq {last}")
 }
 
 /// Holds the journal, which stands at `position`, against the head file: the store must be the same,
@@ -98,6 +100,22 @@ pub(super) fn check_head(
     Err(OpenError::Head {
         head: head.to_string(),
         store,
+    })
+}
+
+/// Refuses a journal, which ends at `position`, that goes on beyond what the head file remembers though the store
+/// was closed in good order: then they end together, and who can write to the disk can add to a journal.
+pub(super) fn check_end(
+    layout: &Layout,
+    head: &Head,
+    position: &Position,
+) -> Result<(), OpenError> {
+    if layout.is_running() || head.frame == position.frame {
+        return Ok(());
+    }
+    Err(OpenError::Beyond {
+        head: head.to_string(),
+        store: place(head.store_id, position.frame, position.entries),
     })
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use agentidp_shared::{AgentId, Entry, StoreId};
+use agentidp_shared::{AgentId, Places, StoreId};
 use parking_lot::{Mutex, RwLock};
 use sled::{Batch, IVec};
 
@@ -43,8 +43,8 @@ pub(super) struct Index {
     pub(super) kept: Kept,
     /// What the index holds; held by whoever changes that.
     pub(super) tally: Mutex<Tally>,
-    /// The entries that say what was pruned since it was opened.
-    pub(super) prunings: Mutex<Vec<Entry>>,
+    /// What is pruned while a check is under way, which cannot know of it otherwise.
+    pub(super) prunings: Mutex<Option<Places>>,
     /// Held while a mark is made.
     marking: Mutex<()>,
     /// Whether no mark is to be made any more.

@@ -18,6 +18,7 @@ use super::frame::{self, Frame, FrameError, FrameItem, Hash, Reader};
 use super::layout::sync_folder;
 use super::output::{Output, WriteError};
 use super::room::{Disk, failed_call};
+use super::window::Window;
 
 const MAGIC: &[u8; 8] = b"AIDPJRNL";
 const FORMAT: u32 = 1;
@@ -361,20 +362,23 @@ pub(super) fn scan(
     let mut position = None;
     let mut end = None;
     for (index, (number, path)) in segments.iter().enumerate().skip(first) {
-        let content = std::fs::read(path).map_err(OpenError::io(path))?;
+        let mut window = Window::open(path).map_err(OpenError::io(path))?;
         let damaged = |offset: usize, cause: &str| OpenError::Damaged {
             segment: path.clone(),
             offset: offset as u64,
             cause: cause.to_owned(),
         };
-        let before = read_header(&content, store_id, *number).map_err(|cause| damaged(0, cause))?;
+        window.more().map_err(OpenError::io(path))?;
+        let before =
+            read_header(window.rest(), store_id, *number).map_err(|cause| damaged(0, cause))?;
         let mut at = before;
         if position.is_some_and(|position| position != before) {
             return Err(damaged(0, "the segment does not follow the one before it"));
         }
+        window.pass(HEADER);
         let mut offset = HEADER;
-        while let Some(rest) = content.get(offset..).filter(|rest| !rest.is_empty()) {
-            match frame::decode(rest) {
+        let torn = loop {
+            match frame::decode(window.rest()) {
                 Ok((frame, length)) => {
                     if (frame.number, frame.first_seq, frame.previous)
                         != (at.frame + 1, at.entries, at.hash)
@@ -384,9 +388,15 @@ pub(super) fn scan(
                     }
                     visit(&frame)?;
                     at = Position::after(&frame);
+                    window.pass(length);
                     offset += length;
                 }
+                Err(FrameError::Short) if window.more().map_err(OpenError::io(path))? => {}
                 Err(error) => {
+                    let rest = window.all().map_err(OpenError::io(path))?;
+                    if rest.is_empty() {
+                        break 0;
+                    }
                     let is_last = index + 1 == segments.len();
                     let flipped = frame::flipped_bit(rest);
                     if let Some(bit) = flipped {
@@ -398,13 +408,12 @@ pub(super) fn scan(
                     if error == FrameError::Form || !is_last || frame_follows(rest, at.frame) {
                         return Err(damaged(offset, &names(&at, &error.to_string())));
                     }
-                    break;
+                    break rest.len() as u64;
                 }
             }
-        }
+        };
         position = Some(at);
-        let (whole, torn) = (offset as u64, (content.len() - offset) as u64);
-        end = Some((path.clone(), whole, torn));
+        end = Some((path.clone(), offset as u64, torn));
     }
     let (Some(position), Some((segment, segment_bytes, torn))) = (position, end) else {
         return Err(OpenError::NoJournal(folder.to_owned()));

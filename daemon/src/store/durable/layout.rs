@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use agentidp_shared::merkle::{Checkpoint, Note};
-use agentidp_shared::{StoreId, Timestamp};
+use agentidp_shared::{FieldError, StoreId, Timestamp};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use serde::de::DeserializeOwned;
@@ -18,7 +18,7 @@ use crate::store::Space;
 use crate::store::form::hex;
 
 /// The version of the store's form.
-pub(super) const FORMAT: u32 = 4;
+pub(super) const FORMAT: u32 = 5;
 
 /// The room on the disk that `folder` is on.
 pub(super) fn space(folder: &Path) -> io::Result<Space> {
@@ -90,13 +90,26 @@ impl Layout {
 
     /// Reads the newest checkpoint, whose signature is not verified; `None` when there is none.
     pub(super) fn read_checkpoint(&self) -> Result<Option<Checkpoint>, OpenError> {
+        let Some(note) = self.read_note()? else {
+            return Ok(None);
+        };
+        let read = note.text().parse();
+        read.map(Some)
+            .map_err(|error: FieldError| OpenError::Unreadable {
+                path: self.checkpoint(),
+                cause: error.to_string(),
+            })
+    }
+
+    /// Reads the note of the newest checkpoint; `None` when there is none.
+    pub(super) fn read_note(&self) -> Result<Option<Note>, OpenError> {
         let path = self.checkpoint();
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(OpenError::io(&path)(error)),
         };
-        let read = Note::from_bytes(&bytes).and_then(|note| note.text().parse());
+        let read = Note::from_bytes(&bytes);
         read.map(Some).map_err(|error| OpenError::Unreadable {
             path,
             cause: error.to_string(),
@@ -122,14 +135,18 @@ impl Layout {
         self.root.join("running")
     }
 
+    /// Whether the store is open, or did not end in good order.
+    pub(super) fn is_running(&self) -> bool {
+        self.running().exists()
+    }
+
     /// Notes that the store is open. Gives whether it was when it was last used, and so did not end in
     /// good order.
     pub(super) fn begin(&self) -> io::Result<bool> {
-        let path = self.running();
-        if path.exists() {
+        if self.is_running() {
             return Ok(true);
         }
-        File::create(&path)?.sync_all()?;
+        File::create(self.running())?.sync_all()?;
         sync_folder(&self.root)?;
         Ok(false)
     }
@@ -174,11 +191,21 @@ impl Layout {
         self.identity().exists()
     }
 
+    /// Why there is no store here: it was never made, or what makes it one is lost.
+    pub(super) fn missing(&self) -> OpenError {
+        let root = self.root.clone();
+        if self.journal().exists() {
+            OpenError::NoIdentity(root)
+        } else {
+            OpenError::Missing(root)
+        }
+    }
+
     /// Reads what the store is.
     pub(super) fn read_identity(&self) -> Result<Identity, OpenError> {
         let path = self.identity();
         if !path.exists() {
-            return Err(OpenError::Missing(self.root.clone()));
+            return Err(self.missing());
         }
         // The format first, by itself: a newer one may have other members.
         let Format { format } = read_json(&path)?;
@@ -294,6 +321,16 @@ pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()?;
     std::fs::rename(&temporary, path)?;
     sync_folder(path.parent().unwrap_or_else(|| Path::new(".")))
+}
+
+/// Makes a folder, and those that it is in, and has them found after a cut of power.
+pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
+    let Some(parent) = folder.parent().filter(|_| !folder.is_dir()) else {
+        return Ok(());
+    };
+    make_folder(parent)?;
+    std::fs::create_dir_all(folder)?;
+    sync_folder(parent)
 }
 
 /// Makes the names in a folder durable.

@@ -9,8 +9,11 @@ mod builder;
 mod bundle;
 mod cache;
 mod care;
+mod catch_up;
 mod check;
+mod closed;
 mod compact;
+mod create;
 mod database;
 mod directory;
 mod flip;
@@ -26,6 +29,7 @@ mod kept;
 mod layout;
 mod listing;
 mod open;
+mod open_error;
 mod output;
 mod places;
 mod progress;
@@ -42,6 +46,7 @@ mod tiles;
 mod upkeep;
 mod usage;
 mod verify;
+mod window;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -70,7 +75,7 @@ pub(crate) use check::{Report, check};
 pub(crate) use image::{Cut, ImageError, Inspector, Sink};
 use keeper::Keeper;
 use layout::Layout;
-pub(crate) use open::OpenError;
+pub(crate) use open_error::OpenError;
 pub(crate) use progress::{Progress, Step};
 pub(crate) use restore::{Rebuilder, Restorer, Until};
 use sequencer::Waiting;
@@ -126,6 +131,8 @@ pub(crate) struct JournaledStore {
     state: Arc<State>,
     /// Whether it was not closed in good order when it was last used.
     was_unclean: bool,
+    /// How many entries its log had when it was opened.
+    opened_with: u64,
     care: Care,
     /// `None` once the store is being shut down.
     queue: Mutex<Option<mpsc::Sender<Waiting>>>,
@@ -152,6 +159,21 @@ impl JournaledStore {
         if let Err(error) = self.layout.end() {
             tracing::warn!(%error, "it could not be noted that the store was closed in good order");
         }
+    }
+
+    /// The same, for a command that then says that what it was to do is done.
+    ///
+    /// # Errors
+    ///
+    /// Why the head file does not have what was committed: the next start would refuse the store.
+    pub(crate) fn close(&self) -> Result<(), String> {
+        self.shutdown();
+        let failure = self.state.troubles.lock().get(keeper::HEAD).cloned();
+        failure.map_or(Ok(()), |cause| {
+            Err(format!(
+                "{cause}; the store has the change, and its head file does not: put that right, and do this again"
+            ))
+        })
     }
 
     /// Closes a store that cannot be served after all, and leaves it as it was found.
@@ -261,6 +283,10 @@ impl Store for JournaledStore {
         Ok(of_kind(found, Record::into_credential))
     }
 
+    fn last_change(&self, key: &RecordKey) -> Read<Option<u64>> {
+        Ok(self.state.record(key)?.map(|stored| stored.audit_seq))
+    }
+
     fn usage(&self, key: &RecordKey) -> Read<Usage> {
         self.state.usage(key)
     }
@@ -284,16 +310,28 @@ impl Store for JournaledStore {
         Ok(of_kind(found.into_iter().collect(), Record::into_server_secret).pop())
     }
 
+    fn bundle_entries(&self, number: u64) -> Read<Vec<StoredEntry>> {
+        let end = *self.state.head.borrow();
+        if number > end / bundle::ENTRIES {
+            return Ok(Vec::new());
+        }
+        let mut entries = self.state.bundle_of(number * bundle::ENTRIES)?;
+        entries.retain(|entry| entry.seq < end);
+        Ok(entries)
+    }
+
     fn entries_from(&self, from: u64, limit: usize) -> Read<Vec<StoredEntry>> {
         let end = *self.state.head.borrow();
         let mut entries = Vec::new();
         let mut next = from;
         while next < end && entries.len() < limit {
-            let bundle = self.state.bundle_of(next)?;
-            let fresh = bundle
-                .into_iter()
-                .filter(|entry| (next..end).contains(&entry.seq));
-            entries.extend(fresh.take(limit - entries.len()));
+            if self.may_match(next, &EntryFilter::default())? {
+                let bundle = self.state.bundle_of(next)?;
+                let fresh = bundle
+                    .into_iter()
+                    .filter(|entry| (next..end).contains(&entry.seq));
+                entries.extend(fresh.take(limit - entries.len()));
+            }
             // Of a bundle some entries may have been pruned, or all.
             next = (next / bundle::ENTRIES + 1) * bundle::ENTRIES;
         }
@@ -345,6 +383,9 @@ impl Store for JournaledStore {
         if number >= self.state.open.read().first_seq / bundle::ENTRIES {
             return Ok(None);
         }
+        if self.is_pruned(number)? {
+            return Ok(Some(Bundle::default()));
+        }
         let packed = self.state.index.bundle(number)?;
         Ok(Some(Bundle {
             entries: bundle::unpack(number, &packed)?,
@@ -353,6 +394,9 @@ impl Store for JournaledStore {
     }
 
     fn bundle_bytes(&self, number: u64) -> Read<u64> {
+        if self.is_pruned(number)? {
+            return Ok(0);
+        }
         Ok(self.state.index.bundle(number)?.len() as u64)
     }
 
@@ -410,12 +454,18 @@ impl Store for JournaledStore {
 }
 
 impl JournaledStore {
-    /// Whether the bundle that begins at `start` can hold what `filter` lets through.
-    fn may_match(&self, start: u64, filter: &EntryFilter) -> Read<bool> {
-        if filter.is_empty() || start >= self.state.open.read().first_seq {
+    /// Whether bundle `number` is full, and has no entry any more.
+    fn is_pruned(&self, number: u64) -> Read<bool> {
+        let seq = number.saturating_mul(bundle::ENTRIES);
+        Ok(!self.may_match(seq, &EntryFilter::default())?)
+    }
+
+    /// Whether the bundle that the entry `seq` is in can hold what `filter` lets through.
+    fn may_match(&self, seq: u64, filter: &EntryFilter) -> Read<bool> {
+        if seq >= self.state.open.read().first_seq {
             return Ok(true);
         }
-        let summary = self.state.index.summary(start / bundle::ENTRIES)?;
+        let summary = self.state.index.summary(seq / bundle::ENTRIES)?;
         Ok(bundle::may_match(&summary, filter))
     }
 }

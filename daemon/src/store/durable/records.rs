@@ -1,6 +1,6 @@
 //! The records in the index: how they are put, found and listed.
 
-use agentidp_shared::{Organization, OrganizationId, OrganizationName, Timestamp};
+use agentidp_shared::{OrganizationId, OrganizationName, Timestamp};
 use sled::{Batch, IVec};
 
 use super::database::{damaged, failed};
@@ -89,9 +89,6 @@ impl Index {
             };
             tally.records.remove(&key, header.seq);
             tally.resize(key.len() + HEADER + header.length, 0);
-            if let Record::Organization(it) = record {
-                self.give_up_name(&key, before, it)?;
-            }
         }
         let length = u32::try_from(stored.len()).unwrap_or(u32::MAX);
         let mut value = Vec::with_capacity(HEADER + stored.len());
@@ -134,21 +131,6 @@ impl Index {
             })?;
         }
         Ok(before.is_none())
-    }
-
-    /// Gives up the name that an organization had until now, if it is another.
-    fn give_up_name(&self, key: &[u8], before: &[u8], now: &Organization) -> Read<()> {
-        let stored = self.stored(key, before)?.1;
-        if let Glance::Organization(before) = glance(&stored)?
-            && before.name != now.name.as_str()
-            && self.name(before.name)?.as_deref() == Some(now.id.as_bytes())
-        {
-            self.database.write(|trees| {
-                trees.names.remove(before.name)?;
-                Ok(())
-            })?;
-        }
-        Ok(())
     }
 
     /// The record under `key`.

@@ -9,7 +9,7 @@ use super::builder::Builder;
 use super::care::set_aside;
 use super::image::{Cut, ImageError, Sink, latest, one_frame, section};
 use super::journal::{self, Position, segments};
-use super::layout::{FORMAT, Identity, Layout, sync_folder, write_json};
+use super::layout::{FORMAT, Identity, Layout, make_folder, sync_folder, write_json};
 use super::segments::{Copied, Frames};
 use super::{OpenError, StoreOptions};
 use crate::store::form::hex;
@@ -85,10 +85,21 @@ impl Restorer {
                 cut.time
             )));
         }
-        let journal = match journal {
-            Some(folder) => Some((folder.to_owned(), reaches_back(folder, cut)?)),
-            None => None,
+        let (journal, entries) = match journal {
+            Some(folder) => {
+                let (is_whole, entries) = reaches_back(folder, cut)?;
+                (Some((folder.to_owned(), is_whole)), entries)
+            }
+            None => (None, cut.entries),
         };
+        if let Some(Until::Seq(seq)) = until
+            && seq >= entries
+        {
+            return Err(content(format!(
+                "the log ends with entry {}, before entry {seq}: name the last entry that is to stay, or leave --until out to restore everything; nothing was changed",
+                entries.saturating_sub(1)
+            )));
+        }
         match std::fs::read_dir(root) {
             Ok(mut files) => {
                 if files.next().is_some() {
@@ -99,7 +110,7 @@ impl Restorer {
                 }
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                std::fs::create_dir_all(root).map_err(OpenError::io(root))?;
+                make_folder(root).map_err(OpenError::io(root))?;
             }
             Err(error) => return Err(OpenError::io(root)(error).into()),
         }
@@ -171,9 +182,9 @@ impl Sink for Restorer {
     }
 }
 
-/// Whether a journal has everything from the image's first frame on. One that begins only after its
-/// last is refused.
-fn reaches_back(folder: &Path, cut: &Cut) -> Result<bool, ImageError> {
+/// Whether a journal has everything from the image's first frame on, and how many entries the log has up to
+/// the end of both. One that begins only after the image's last frame is refused.
+fn reaches_back(folder: &Path, cut: &Cut) -> Result<(bool, u64), ImageError> {
     let segments = segments(folder)?;
     let Some((first, _)) = segments.first() else {
         return Err(OpenError::NoJournal(folder.to_owned()).into());
@@ -187,7 +198,8 @@ fn reaches_back(folder: &Path, cut: &Cut) -> Result<bool, ImageError> {
     }
     // Verifies it, and tells a torn end from damage.
     let end = journal::scan(folder, cut.store_id, cut.frame.max(*first), &mut |_| Ok(()))?;
-    Ok(*first <= cut.first_frame && end.position.frame >= cut.frame)
+    let is_whole = *first <= cut.first_frame && end.position.frame >= cut.frame;
+    Ok((is_whole, cut.entries.max(end.position.entries)))
 }
 
 /// Copies what the journal in `folder` has: all of it when it is whole, otherwise what comes after the
@@ -270,6 +282,13 @@ impl Rebuilder {
             return Err(content(format!(
                 "the backup is of store {}, and this is store {}",
                 cut.store_id, identity.id
+            )));
+        }
+        let first = journal::first_frame(&layout.journal())?;
+        if first > cut.first_frame {
+            return Err(content(format!(
+                "the journal begins with frame {first}, and the index of this backup goes on with what the journal has from frame {} on: choose a newer backup; nothing was changed",
+                cut.first_frame
             )));
         }
         // The frame must be there, and be the same: otherwise the store is of another history.

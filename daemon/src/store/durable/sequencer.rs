@@ -57,8 +57,7 @@ pub(super) struct Sequencer {
     pub(super) state: Arc<State>,
 }
 
-/// What the batch under way will have changed, on top of the state. A name that is given up within
-/// the batch counts as taken until the next one.
+/// What the batch under way will have changed, on top of the state.
 struct Overlay<'a> {
     state: &'a State,
     revisions: HashMap<RecordKey, u64>,

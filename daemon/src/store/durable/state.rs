@@ -20,7 +20,7 @@ use super::journal::Position;
 use super::places;
 use super::progress::Progress;
 use super::room::Disk;
-use super::usage::{Issued, UsageKey, Uses};
+use super::usage::{UsageKey, Use, Uses};
 use crate::metrics::store::StoreMetrics;
 use crate::store::query::first_expiry;
 use crate::store::{
@@ -146,22 +146,30 @@ impl State {
         })
     }
 
+    /// Where the journal stood after the last frame all of which is applied.
+    pub(super) fn applied(&self) -> Position {
+        // One that is being applied comes to its end first.
+        let _tree = self.tree.lock();
+        self.journal.lock().0
+    }
+
     /// Applies one item of frame `frame`, and appends its entry to `tree`, which is [`State::tree`].
     /// Applying it again changes nothing.
     pub(super) fn apply(&self, frame: u64, item: Applied<'_>, tree: &mut Edge) -> Read<()> {
         let seq = item.entry.seq;
         self.index.kept.note_time(item.entry.time);
+        // Before it counts as applied, which is what a mark goes by.
+        self.index.prune(item.entry)?;
         let is_new = self.index.apply(item.change, item.kept, seq)?;
         if let Some((record, _)) = item.change {
             self.note(record, is_new, seq)?;
         }
-        if let Some(issued) = Issued::of(item.entry) {
-            self.uses.note(&issued, item.entry, &self.index)?;
-            if let Some(agent) = issued.agent {
+        if let Some(used) = Use::of(item.entry) {
+            self.uses.note(&used, item.entry, &self.index)?;
+            if let Some(agent) = used.agent {
                 self.directory.note_auth(agent, item.entry.time);
             }
         }
-        self.index.prune(item.entry)?;
         let mut open = self.open.write();
         // Replay begins with the frame that the bundle begins in, and so with entries before it.
         if seq < open.end() {

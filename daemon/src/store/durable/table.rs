@@ -97,8 +97,6 @@ pub(super) struct Table {
     order: Vec<u32>,
     /// Their e-mails, one after another.
     emails: Vec<u8>,
-    /// How many bytes of the e-mails no row has any more.
-    waste: usize,
     by_email: HashTable<u32>,
     hasher: RandomState,
     /// The credentials by id, each with its agent's row.
@@ -113,7 +111,7 @@ pub(super) struct Table {
 
 /// A credential as the directory is told of it when it is made: which, whose, and when it expires, in
 /// milliseconds; [`NEVER`].
-pub(super) type Held = (CredentialId, AgentId, i64);
+pub(super) type LoadedCredential = (CredentialId, AgentId, i64);
 
 fn number(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
@@ -192,7 +190,7 @@ impl Table {
         self.id(*found)
     }
 
-    /// Makes an e-mail that of row `number`, whoever had it.
+    /// Has row `number` found by its e-mail.
     fn own_email(&mut self, number: u32) {
         // What finds the e-mails is taken out while the e-mails are looked at.
         let mut by_email = std::mem::take(&mut self.by_email);
@@ -204,14 +202,6 @@ impl Table {
         );
         *entry.or_insert(number).into_mut() = number;
         self.by_email = by_email;
-    }
-
-    /// Takes its e-mail from row `number`, if it has it.
-    fn disown_email(&mut self, number: u32) {
-        let hash = self.hasher.hash_one(self.email(number));
-        if let Ok(entry) = self.by_email.find_entry(hash, |it| *it == number) {
-            entry.remove();
-        }
     }
 
     /// Writes an e-mail, and tells where it begins and how long it is.
@@ -263,7 +253,7 @@ impl Table {
         self.own_email(number);
     }
 
-    /// Makes a row say what `facts` say.
+    /// Makes a row say what `facts` say. Its e-mail stays.
     pub(super) fn change(&mut self, number: u32, facts: &Facts<'_>) {
         let Some(mut row) = self.row(number).copied() else {
             return;
@@ -277,29 +267,15 @@ impl Table {
         row.status = facts.status;
         row.agent_type = facts.agent_type;
         row.deployment_env = facts.deployment_env;
-        if self.email(number) != facts.email.as_bytes() {
-            self.disown_email(number);
-            self.waste += usize::from(row.email_length);
-            let (start, length) = self.write_email(facts.email);
-            row.email_length = length;
-            if let Some(slot) = self.email_starts.get_mut(number as usize) {
-                *slot = start;
-            }
-        }
         self.count(&row, true);
         if let Some(slot) = self.rows.get_mut(number as usize) {
             *slot = row;
-        }
-        // Also when it has not changed: while the journal is read again, another may have had it.
-        self.own_email(number);
-        if self.waste > self.emails.len() / 2 {
-            self.put_emails_in_order();
         }
     }
 
     /// Writes the e-mails anew, in the order of the rows.
     fn put_emails_in_order(&mut self) {
-        let mut emails = Vec::with_capacity(self.emails.len().saturating_sub(self.waste));
+        let mut emails = Vec::with_capacity(self.emails.len());
         for row in 0..self.rows.len() {
             let start = number(emails.len());
             emails.extend_from_slice(self.email(number(row)));
@@ -308,7 +284,6 @@ impl Table {
             }
         }
         self.emails = emails;
-        self.waste = 0;
     }
 
     /// Adds a credential to an agent's row; nothing when there is no such agent.
@@ -332,7 +307,11 @@ impl Table {
     }
 
     /// Puts what was loaded in order, and adds the credentials and when agents last got a token.
-    pub(super) fn complete(&mut self, mut held: Vec<Held>, mut auths: Vec<(AgentId, i64)>) {
+    pub(super) fn complete(
+        &mut self,
+        mut loaded: Vec<LoadedCredential>,
+        mut auths: Vec<(AgentId, i64)>,
+    ) {
         // Those who walk through the agents find them one after the other.
         if !self.ids.is_sorted() {
             self.put_rows_in_order();
@@ -346,13 +325,13 @@ impl Table {
         }
         self.by_email = by_email;
         // Both in the order of the rows: looking each up would take longer than all the rest.
-        held.sort_unstable_by_key(|(_, agent, _)| *agent);
+        loaded.sort_unstable_by_key(|(_, agent, _)| *agent);
         auths.sort_unstable();
-        self.credentials.reserve_exact(held.len());
-        let (mut held, mut auths) = (held.into_iter().peekable(), auths.into_iter().peekable());
+        self.credentials.reserve_exact(loaded.len());
+        let (mut loaded, mut auths) = (loaded.into_iter().peekable(), auths.into_iter().peekable());
         let times = self.last_auths.iter_mut().zip(&mut self.expiries);
         for ((row, number), (last_auth, expires)) in self.ids.iter().zip(0_u32..).zip(times) {
-            while let Some((id, agent, expiry)) = held.next_if(|(_, agent, _)| agent <= row) {
+            while let Some((id, agent, expiry)) = loaded.next_if(|(_, agent, _)| agent <= row) {
                 if agent == *row {
                     *expires = expiry.min(*expires);
                     self.credentials.push((id, number));

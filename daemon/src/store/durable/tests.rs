@@ -41,6 +41,11 @@ fn fresh() -> (JournaledStore, tempfile::TempDir) {
 
 every_store!(fresh());
 
+/// Has a store take no more writes, as after an error of its disk.
+pub(crate) fn fail(store: &JournaledStore, cause: &str) {
+    *store.state.failure.write() = Some(cause.to_owned());
+}
+
 fn register(number: u64) -> Commit {
     let agent = agent(number, &format!("a{number}@acme.example"), 1);
     Commit::new(entry(Action::AgentRegister)).put(Record::Agent(agent))
@@ -485,6 +490,8 @@ async fn an_index_that_is_ahead_of_the_journal_is_made_anew() {
     drop(store);
     fs::write(segment(&options), journal).unwrap();
     fs::write(&options.head_file, head).unwrap();
+    // As it was when the two were copied.
+    fs::write(options.path.join("running"), "").unwrap();
     let store = JournaledStore::open(&options).unwrap();
     assert_eq!(emails(&store).len(), 2);
     assert_eq!(store.entries_from(0, 1_000).unwrap().len(), 3);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use agentidp_shared::Timestamp;
+use agentidp_shared::merkle::Note;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
@@ -58,27 +59,44 @@ impl Upkeep {
 struct Work {
     /// Held while it is done.
     turn: Mutex<()>,
-    progress: Mutex<Option<Arc<Progress>>>,
+    now: Mutex<Now>,
+}
+
+#[derive(Default)]
+struct Now {
+    progress: Option<Arc<Progress>>,
+    /// Whether none is begun any more.
+    is_over: bool,
 }
 
 impl Work {
-    /// Does it, unless it is being done already.
-    fn once<T>(&self, work: impl FnOnce(&Progress) -> T) -> Option<T> {
-        let _turn = self.turn.try_lock()?;
+    /// Does it, after whoever is doing it; `None` once that is over.
+    fn in_turn<T>(&self, work: impl FnOnce(&Progress) -> T) -> Option<T> {
+        let _turn = self.turn.lock();
         let progress = Arc::new(Progress::beside_others());
-        *self.progress.lock() = Some(Arc::clone(&progress));
+        {
+            let mut now = self.now.lock();
+            if now.is_over {
+                return None;
+            }
+            now.progress = Some(Arc::clone(&progress));
+        }
         let done = work(&progress);
-        *self.progress.lock() = None;
+        self.now.lock().progress = None;
         Some(done)
     }
 
     fn now(&self) -> Option<Step> {
-        self.progress.lock().as_ref().and_then(|it| it.now())
+        self.now.lock().progress.as_ref().and_then(|it| it.now())
     }
 
     fn stop(&self) {
-        if let Some(progress) = self.progress.lock().as_ref() {
-            progress.stop();
+        {
+            let mut now = self.now.lock();
+            now.is_over = true;
+            if let Some(progress) = &now.progress {
+                progress.stop();
+            }
         }
         // Until it has ended.
         drop(self.turn.lock());
@@ -121,14 +139,23 @@ impl JournaledStore {
         self.was_unclean
     }
 
-    /// Verifies everything at `now`, while the store is in use; `None` when that is being done already. It takes
-    /// its time, on the thread that calls it.
+    /// Of a store that was not closed in good order: with how many entries it was opened that its newest
+    /// checkpoint was not of. `size_of` gives the size of a checkpoint that the log has signed.
+    pub(crate) fn unsigned(&self, size_of: impl Fn(&Note) -> Option<u64>) -> Option<u64> {
+        let note = self.layout.read_note().ok().flatten();
+        let signed = note.and_then(|note| size_of(&note)).unwrap_or(0);
+        self.was_unclean
+            .then(|| self.opened_with.saturating_sub(signed))
+    }
+
+    /// Verifies everything at `now`, while the store is in use, after whoever is doing that; `None` when it is
+    /// shut down. It takes its time, on the thread that calls it.
     ///
     /// # Errors
     ///
     /// When something cannot be read, or the store is shut down.
     pub(crate) fn check_in_use(&self, now: Timestamp) -> Option<Result<Report, OpenError>> {
-        self.care.check.once(|progress| {
+        self.care.check.in_turn(|progress| {
             let report = check_in_use(&self.layout, self.id, &self.state, progress)?;
             let checked = CheckStatus {
                 time: now,
@@ -158,14 +185,14 @@ impl JournaledStore {
         Ok(true)
     }
 
-    /// Copies the index into a fresh one while it is in use; `None` when that is being done already.
-    /// Gives its size before and after it.
+    /// Copies the index into a fresh one while it is in use, after whoever is doing that; `None` when it is shut
+    /// down. Gives its size before and after it.
     ///
     /// # Errors
     ///
     /// When the index fails; all is then as it was.
     pub(crate) fn compact(&self) -> Option<Result<(u64, u64), ReadError>> {
-        self.care.compaction.once(|progress| {
+        self.care.compaction.in_turn(|progress| {
             let before = self.state.index.sizes().0;
             self.state.compact(self.id, progress)?;
             Ok((before, self.state.index.sizes().0))
@@ -182,5 +209,46 @@ impl JournaledStore {
             checked: self.care.checked.lock().clone(),
             compacting: self.care.compaction.now(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_while_it_is_done_is_done_once_more_and_nothing_after_the_end() {
+        let work = Arc::new(Work::default());
+        let again = |asks: mpsc::Sender<()>| {
+            let work = Arc::clone(&work);
+            std::thread::spawn(move || {
+                asks.send(()).unwrap();
+                work.in_turn(|_| "again")
+            })
+        };
+        let (asks, asked) = mpsc::channel();
+        let second = work.in_turn(|_| {
+            let second = again(asks.clone());
+            asked.recv().unwrap();
+            second
+        });
+        assert_eq!(second.unwrap().join().unwrap(), Some("again"));
+        let waits = work.in_turn(|progress| {
+            let waits = again(asks);
+            asked.recv().unwrap();
+            let stopped = Arc::clone(&work);
+            let stopping = std::thread::spawn(move || stopped.stop());
+            // It is told to end, and waited for.
+            while progress.rest() {
+                std::thread::yield_now();
+            }
+            (waits, stopping)
+        });
+        let (waits, stopping) = waits.unwrap();
+        stopping.join().unwrap();
+        assert_eq!(waits.join().unwrap(), None);
+        assert!(work.in_turn(|_| ()).is_none());
     }
 }

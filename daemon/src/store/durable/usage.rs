@@ -119,11 +119,11 @@ impl Count {
         self.end
     }
 
-    /// Counts the use that `entry` tells of.
+    /// Counts the uses that `entry` tells of.
     pub(super) fn add(&mut self, entry: &Entry) {
         *self = Self {
             last: entry.time.as_millis(),
-            total: self.total + 1,
+            total: self.total + times(entry),
             end: entry.seq + 1,
         };
     }
@@ -167,7 +167,7 @@ struct Fresh {
 
 impl Fresh {
     fn add(&mut self, entry: &Entry) {
-        self.count += 1;
+        self.count += times(entry);
         self.last = entry.time.as_millis();
         self.end = entry.seq + 1;
     }
@@ -193,16 +193,18 @@ const HOT: usize = 16_384;
 /// How many counts go to the index in one batch.
 const BATCH: usize = 1_024;
 
-/// The keys that an entry counts for: none when it does not say that a token was issued.
+/// What an entry tells of a use: an agent got a token, or introspected or revoked some and proved by a credential
+/// who it is.
 #[derive(Debug)]
-pub(super) struct Issued {
-    /// The agent that got it.
+pub(super) struct Use {
+    /// The agent.
     pub(super) agent: Option<AgentId>,
     credential: Option<CredentialId>,
+    /// The agent's, if it got a token.
     organization: Option<OrganizationId>,
 }
 
-impl Issued {
+impl Use {
     /// The keys that `entry`, of which this is, counts for.
     pub(super) fn keys(&self, entry: &Entry) -> [Option<UsageKey>; 3] {
         let month = |id| UsageKey::Month(id, entry.time.month());
@@ -213,19 +215,33 @@ impl Issued {
         ]
     }
 
-    /// What `entry` says of the issue of a token.
+    /// What `entry` tells of, if it is of a use.
     pub(super) fn of(entry: &Entry) -> Option<Self> {
-        if entry.action != Action::TokenIssue || entry.outcome != Outcome::Success {
+        if entry.outcome != Outcome::Success {
             return None;
         }
         let is_agent = entry.actor.kind == ActorKind::Agent;
         let agent = entry.actor.id.as_ref().filter(|_| is_agent);
+        let organization = match entry.action {
+            Action::TokenIssue => entry.organization_id,
+            // Who comes with a token uses no credential, and an operator names that of another.
+            Action::TokenIntrospect | Action::TokenRevoke if is_agent => {
+                entry.credential_id?;
+                None
+            }
+            _ => return None,
+        };
         Some(Self {
             agent: agent.and_then(|id| id.parse().ok()),
             credential: entry.credential_id,
-            organization: entry.organization_id,
+            organization,
         })
     }
+}
+
+/// How many uses an entry tells of.
+fn times(entry: &Entry) -> u64 {
+    entry.count.unwrap_or(1)
 }
 
 /// The counts that are in use or that the index does not have yet.
@@ -246,13 +262,8 @@ impl Uses {
     }
 
     /// Counts what `entry` says.
-    pub(super) fn note(
-        &self,
-        issued: &Issued,
-        entry: &Entry,
-        index: &Index,
-    ) -> Result<(), ReadError> {
-        let keys = issued.keys(entry);
+    pub(super) fn note(&self, used: &Use, entry: &Entry, index: &Index) -> Result<(), ReadError> {
+        let keys = used.keys(entry);
         let is_live = self.is_live.load(Ordering::Relaxed);
         let mut slots = self.slots.lock();
         for key in keys.into_iter().flatten() {
@@ -366,7 +377,7 @@ mod tests {
         let uses = Uses::default();
         uses.go_live();
         let agent = AgentId::from_bytes([7; 16]);
-        let issued = Issued {
+        let issue = Use {
             agent: Some(agent),
             credential: None,
             organization: None,
@@ -384,7 +395,7 @@ mod tests {
             let mut entry = Entry::new(time, Actor::system(), Action::TokenIssue, Outcome::Success);
             for seq in 0..USES {
                 entry.seq = seq;
-                uses.note(&issued, &entry, &index).unwrap();
+                uses.note(&issue, &entry, &index).unwrap();
             }
             is_over.store(true, Ordering::Relaxed);
         });

@@ -13,7 +13,7 @@ use super::glance::Glance;
 use super::index::Index;
 use super::places::{AGENT, CREDENTIAL, ORGANIZATION};
 use super::records::{Header, glance};
-use super::table::{Held, NEVER, Table};
+use super::table::{LoadedCredential, NEVER, Table};
 use super::tally::{Mark, NowAndThen, Tally};
 use crate::store::ReadError;
 
@@ -24,7 +24,7 @@ type Read<T> = Result<T, ReadError>;
 struct Walk {
     sums: NowAndThen,
     organizations: usize,
-    held: Vec<Held>,
+    credentials: Vec<LoadedCredential>,
 }
 
 impl Walk {
@@ -32,7 +32,7 @@ impl Walk {
     fn and(mut self, other: Self) -> Self {
         self.sums.add_all(other.sums);
         self.organizations += other.organizations;
-        self.held.extend(other.held);
+        self.credentials.extend(other.credentials);
         self
     }
 }
@@ -99,7 +99,7 @@ impl Index {
             return Ok(None);
         }
         let mut table = table.into_inner();
-        table.complete(walk.held, auths);
+        table.complete(walk.credentials, auths);
         Ok(Some(table.into()))
     }
 
@@ -144,7 +144,7 @@ impl Index {
                 Glance::Agent(it) => table.lock().load(&it.facts()),
                 Glance::Credential(it) => {
                     let expires = it.expiry().map_or(NEVER, Timestamp::as_millis);
-                    walk.held.push((it.id, it.agent_id, expires));
+                    walk.credentials.push((it.id, it.agent_id, expires));
                 }
             }
         }

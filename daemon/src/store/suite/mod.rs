@@ -289,11 +289,22 @@ pub(crate) async fn names_and_emails_belong_to_one(store: Arc<dyn Store>) {
         .unwrap();
     let taken = store.commit(put_agent(agent(3, "a@acme.example", 1))).await;
     assert_eq!(taken, Err(CommitError::Conflict(Conflict::Taken("email"))));
-    // Its owner keeps it through a change.
+    // Its owner keeps it through a change, and has no other.
+    let renamed = store.commit(put_agent(agent(2, "b@acme.example", 2))).await;
+    assert_eq!(
+        renamed,
+        Err(CommitError::Conflict(Conflict::Renamed("email")))
+    );
     store
         .commit(put_agent(agent(2, "a@acme.example", 2)))
         .await
         .unwrap();
+    let rename = Commit::new(entry(Action::OrganizationUpdate))
+        .put(Record::Organization(organization(1, "globex", 2)));
+    assert_eq!(
+        store.commit(rename).await,
+        Err(CommitError::Conflict(Conflict::Renamed("name")))
+    );
 }
 
 pub(crate) async fn of_many_who_want_one_email_at_once_one_gets_it(store: Arc<dyn Store>) {
@@ -502,6 +513,29 @@ pub(crate) async fn the_last_use_is_drawn_from_the_log(store: Arc<dyn Store>) {
     store.commit(Commit::new(denied)).await.unwrap();
     assert_eq!(store.usage(&agent).unwrap().last, Some(at(6000)));
     assert_eq!(store.usage(&credential).unwrap().last, Some(at(5000)));
+
+    // A resource server that introspects, whose reads are counted.
+    let mut read = token(2, 3, 8000);
+    read.action = Action::TokenIntrospect;
+    read.count = Some(4);
+    let theirs = organization(1, "some", 1).id;
+    read.organization_id = Some(theirs);
+    store.commit(Commit::new(read.clone())).await.unwrap();
+    let usage = store.usage(&credential).unwrap();
+    assert_eq!((usage.last, usage.count), (Some(at(8000)), 5));
+    assert_eq!(store.usage(&agent).unwrap().last, Some(at(8000)));
+    assert_eq!(store.tokens_issued(theirs, at(8000)).unwrap(), 0);
+    // Those who use it not: who comes with a token, and an operator who ends what hangs on it.
+    let mut by_token = token(2, 3, 9000);
+    by_token.action = Action::TokenIntrospect;
+    by_token.credential_id = None;
+    let mut operator = token(2, 3, 9000);
+    operator.action = Action::TokenRevoke;
+    operator.actor.kind = ActorKind::Operator;
+    for entry in [by_token, operator] {
+        store.commit(Commit::new(entry)).await.unwrap();
+        assert_eq!(store.usage(&credential).unwrap(), usage);
+    }
 }
 
 pub(crate) async fn the_head_tells_of_every_commit(store: Arc<dyn Store>) {
@@ -606,11 +640,25 @@ mod on_the_model {
     super::every_store!((ModelStore::new(), ()));
 }
 
-/// Prunes the entries from `from` to before `to`, but for those of organization `held`.
-pub(crate) fn prune(from: u64, to: u64, held: u64) -> Commit {
+/// Prunes the entries from `from` to before `to` as the service does, but for those of organization `held`.
+pub(crate) fn prune(store: &dyn Store, from: u64, to: u64, held: u64) -> Commit {
+    let held = Some(organization(held, "held", 1).id);
+    let (mut kept, mut count) = (Vec::new(), 0);
+    let there = store.entries_from(from, usize::MAX).unwrap();
+    for stored in there.iter().filter(|it| it.seq < to) {
+        let entry: Entry = serde_json::from_slice(&stored.json).unwrap();
+        let stays = entry.organization_id == held
+            || entry.pruned.is_some()
+            || store.is_last_change(&entry).unwrap();
+        if stays {
+            kept.push(stored.seq);
+        } else {
+            count += 1;
+        }
+    }
     let mut it = entry(Action::AuditPrune);
-    let held = vec![organization(held, "held", 1).id];
-    it.pruned = Some(Pruned { from, to, held });
+    it.count = Some(count);
+    it.pruned = Some(Pruned::new(from..to, &kept).unwrap());
     Commit::new(it)
 }
 
@@ -628,7 +676,8 @@ pub(crate) async fn what_was_pruned_is_not_found_and_everything_else_is(store: A
     };
     let mut before = store.tree();
     let begin = seqs(0, usize::MAX).len() as u64 - 600;
-    let pruned = store.commit(prune(0, 512, 2)).await.unwrap().seq;
+    let commit = prune(store.as_ref(), 0, 512, 2);
+    let pruned = store.commit(commit).await.unwrap().seq;
     let is_held = |seq: u64| {
         let number = seq.wrapping_sub(begin);
         (256..600).contains(&number) && number % 3 == 2
@@ -639,6 +688,11 @@ pub(crate) async fn what_was_pruned_is_not_found_and_everything_else_is(store: A
     assert_eq!(seqs(0, usize::MAX), expected);
     assert_eq!(seqs(0, 5), expected[..5]);
     assert_eq!(seqs(expected[4], 2), expected[4..6]);
+    for seq in 0..pruned + 600 {
+        let found = store.entry(seq).unwrap().map(|it| it.seq);
+        let is_there = expected.binary_search(&seq).is_ok();
+        assert_eq!(found, is_there.then_some(seq), "{seq}");
+    }
     assert_eq!(
         pages(store.as_ref(), &EntryFilter::default(), 50).len(),
         expected.len()
@@ -663,6 +717,7 @@ pub(crate) async fn what_was_pruned_is_not_found_and_everything_else_is(store: A
     let usage = store.usage(&RecordKey::Credential(credential(3, 3, 1).credential.id));
     assert_eq!(usage.unwrap().count, 1);
     // What says that others were removed stays.
-    store.commit(prune(512, 768, 2)).await.unwrap();
+    let commit = prune(store.as_ref(), 512, 768, 2);
+    store.commit(commit).await.unwrap();
     assert!(seqs(0, usize::MAX).contains(&pruned));
 }

@@ -18,13 +18,15 @@ const AGENTS: u64 = 8;
 pub(crate) enum Step {
     Agent {
         number: u64,
-        email: u8,
+        /// Whose e-mail it has: its own, or that of one so many further.
+        shift: u64,
         revision: u64,
         look: u8,
     },
     Organization {
         number: u64,
-        name: u8,
+        /// As an agent's e-mail.
+        shift: u64,
         revision: u64,
     },
     Credential {
@@ -47,12 +49,12 @@ pub(crate) enum Step {
 /// Any few dozen steps, of which many do not fit.
 pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        3 => (0..AGENTS, 0..8_u8, 1..4_u64, any::<u8>()).prop_map(
-            |(number, email, revision, look)| Step::Agent { number, email, revision, look }
+        3 => (0..AGENTS, shift(), 1..4_u64, any::<u8>()).prop_map(
+            |(number, shift, revision, look)| Step::Agent { number, shift, revision, look }
         ),
-        1 => (0..3_u64, 0..3_u8, 1..3_u64).prop_map(|(number, name, revision)| Step::Organization {
+        1 => (0..3_u64, shift(), 1..3_u64).prop_map(|(number, shift, revision)| Step::Organization {
             number,
-            name,
+            shift,
             revision
         }),
         3 => (0..AGENTS, 1..3_u64, any::<u8>()).prop_map(
@@ -67,6 +69,11 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (1..90_u8).prop_map(Step::Many),
     ];
     prop::collection::vec(step, 1..80)
+}
+
+/// Mostly none, for those of whom one has what is another's.
+fn shift() -> impl Strategy<Value = u64> {
+    prop_oneof![4 => Just(0), 1 => 1..AGENTS]
 }
 
 /// One of `all`, by a number.
@@ -96,11 +103,12 @@ fn commits(step: &Step, now: Timestamp) -> Vec<Commit> {
     match *step {
         Step::Agent {
             number,
-            email,
+            shift,
             revision,
             look,
         } => {
-            let mut agent = agent(number, &format!("a{email}@acme.example"), revision);
+            let email = format!("a{}@acme.example", (number + shift) % AGENTS);
+            let mut agent = agent(number, &email, revision);
             agent.organization_id = organization_of(number);
             agent.status = pick(AgentStatus::ALL, look);
             agent.agent_type = pick(&AgentType::ALL[..3], look / 3);
@@ -111,10 +119,11 @@ fn commits(step: &Step, now: Timestamp) -> Vec<Commit> {
         }
         Step::Organization {
             number,
-            name,
+            shift,
             revision,
         } => {
-            let tenant = organization(number, &format!("org-{name}"), revision);
+            let name = format!("org-{}", (number + shift) % 3);
+            let tenant = organization(number, &name, revision);
             one(Action::OrganizationCreate, Record::Organization(tenant))
         }
         Step::Credential {
@@ -217,6 +226,12 @@ pub(crate) fn assert_alike(store: &dyn Store, model: &ModelStore) {
         store.entries_from(0, count).unwrap(),
         model.entries_from(0, count).unwrap()
     );
+    for number in 0..3 {
+        assert_eq!(
+            store.bundle_entries(number).unwrap(),
+            model.bundle_entries(number).unwrap()
+        );
+    }
     let filter = EntryFilter {
         agent: Some(agent_id(1)),
         ..EntryFilter::default()

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::audit::Pruned;
 use crate::id::OrganizationId;
 use crate::merkle::hash::HASH_TEXT_BYTES;
 use crate::merkle::{CheckpointError, MAX_PROOF, NodeHash, ProofError};
+use crate::pruned::Pruned;
 
 /// The format's name and version.
 pub(super) const FORMAT: &str = "agentidp-audit-export/1";
@@ -197,9 +197,6 @@ pub struct EntryHead {
     /// The entries that were removed from the log with it.
     #[serde(default)]
     pub pruned: Option<Pruned>,
-    /// How many those are.
-    #[serde(default)]
-    pub count: Option<u64>,
 }
 
 impl EntryHead {

@@ -30,9 +30,11 @@ pub struct Report {
     /// How many more there were, of which it has only the hashes: they were pruned, or someone has taken
     /// them out of the export.
     pub pruned: u64,
-    /// How many of these at least no entry of the export says to have been pruned. The entries that say so
-    /// may be behind its end.
+    /// How many of these no entry of the export says to have been pruned. Only of an export that goes to
+    /// the end of the checkpoint's log does it prove anything: the entries that say so may be behind its end.
     pub unexplained: u64,
+    /// How many of the entries that it has were pruned, says another of its entries.
+    pub put_back: u64,
 }
 
 /// What is known after some lines.
@@ -107,7 +109,7 @@ impl Verifier {
                     return Err(Fault::NotInRange { found: seq });
                 }
                 if let Some(pruned) = &head.pruned {
-                    self.holes.said(pruned, head.count);
+                    self.holes.said(self.header.from, seq, pruned);
                 }
                 self.frontier.push(hash);
                 self.next = seq + 1;
@@ -219,6 +221,7 @@ impl Verifier {
             entries: self.entries,
             pruned: self.holes.count(),
             unexplained: self.holes.unexplained(),
+            put_back: self.holes.put_back(),
         }
     }
 }

@@ -154,7 +154,7 @@ impl Hand {
             email: email.to_owned(),
             agent_type: "custom".to_owned(),
             version: "1.0.0".to_owned(),
-            capabilities: vec![capability.to_owned()],
+            capabilities: capability.split(' ').map(str::to_owned).collect(),
             owner: "torture".to_owned(),
             deployment_env: "production".to_owned(),
             ..v1::RegisterAgentRequest::default()

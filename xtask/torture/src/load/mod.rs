@@ -68,7 +68,8 @@ impl Crowd {
         for name in ORGANIZATIONS {
             hand.create_organization(name).await?.context(NOT_MADE)?;
             let reader = format!("reader@{name}.example");
-            let capability = "tokens:read";
+            // With something besides, because it asks for tokens too.
+            let capability = "tokens:read resume:read";
             readers.push(
                 hand.enrol(name, &reader, capability)
                     .await?

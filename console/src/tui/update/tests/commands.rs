@@ -75,6 +75,29 @@ fn the_command_line_s_own_help_and_errors_are_shown_and_nothing_is_run() {
 }
 
 #[test]
+fn a_table_is_not_broken_and_goes_sideways() {
+    let mut world = World::live();
+    typed(&mut world, "agent list");
+    let row = format!("{}  {}", "a".repeat(70), "b".repeat(20));
+    let table = format!("ID{}  EMAIL\n{row}\n", " ".repeat(68));
+    world.event(Event::Ran(1, Box::new(output(true, &table, ""))));
+    let shown = |world: &World| match &world.state.dialog {
+        Some(Dialog::Reader(reader)) => {
+            assert!(reader.goes_sideways((80, 24)));
+            reader.rows((80, 24))
+        }
+        _ => panic!("no answer"),
+    };
+    assert_eq!(world.state.size, (80, 24));
+    let rows = shown(&world);
+    assert_eq!((rows.len(), &rows[1].1), (2, &row[..72].to_owned()));
+    world.keys(&["l", "l", "l"]);
+    assert_eq!(shown(&world)[1].1, row[row.len() - 72..]);
+    world.keys(&["h", "h", "h"]);
+    assert_eq!(shown(&world), rows);
+}
+
+#[test]
 fn what_would_print_a_secret_or_never_end_is_not_run() {
     for (line, part) in [
         ("credential issue a@b.c", "print a secret"),
@@ -105,6 +128,10 @@ fn a_read_only_console_runs_what_reads() {
         ("agent suspend a --reason x --yes", false),
         ("org create acme", false),
         ("key rotate --reason x --yes", false),
+        ("org hold acme --reason x --yes", false),
+        ("org hold acme --dry-run", true),
+        ("audit prune --older-than 1d", false),
+        ("audit prune --older-than 1d --dry-run", true),
     ] {
         let mut world = World::live();
         world.state.is_read_only = true;

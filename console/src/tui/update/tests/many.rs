@@ -253,6 +253,8 @@ fn what_a_filter_lets_through_is_counted_first_and_pinned_to_the_count() {
     // Leaving stops it, and what was done stays to be read.
     world.key("esc");
     assert_eq!(world.sent(), [&Command::StopBulk]);
+    assert_eq!(stage(&world), Stage::Stopping);
+    world.bulk(sums(), Some(Err("stopped".to_owned())));
     assert_eq!(stage(&world), Stage::Over);
 }
 
@@ -356,4 +358,75 @@ fn enter_goes_through_the_fields_to_what_they_are_for() {
     assert!(world.sent().is_empty());
     world.key("enter");
     assert_eq!(order(&world).reason, "odd");
+}
+
+/// While the agents that the filter lets through are suspended.
+fn working() -> World {
+    let mut world = suspending_what_a_filter_lets_through();
+    world.type_text("odd");
+    world.key("tab");
+    world.type_text("4");
+    world.keys(&["tab", "tab", "enter"]);
+    assert_eq!(stage(&world), Stage::Working);
+    world
+}
+
+/// The connection tells that it ended before its end.
+fn end_early(world: &mut World, why: &str) {
+    let ticket = world.state.bulk_ticket;
+    world.net(NetEvent::Bulk {
+        ticket,
+        sums: Box::new(Sums {
+            matched: 4,
+            done: 2,
+            ..Sums::default()
+        }),
+        over: Some(Err(why.to_owned())),
+        moved: moved(),
+    });
+}
+
+#[test]
+fn what_was_done_before_a_change_of_many_was_stopped_or_failed_can_be_taken_back() {
+    for keys in [&[][..], &["esc"], &["esc", "esc"]] {
+        let mut world = working();
+        world.keys(keys);
+        let is_open = world.state.dialog.is_some();
+        end_early(&mut world, "the daemon went away");
+        if is_open {
+            assert_eq!(stage(&world), Stage::Over);
+            world.key("enter");
+        } else {
+            assert!(world.message().contains("the daemon went away"));
+        }
+        world.key("U");
+        let undo = order(&world);
+        assert_eq!(undo.transition, Transition::Resume);
+        assert_eq!(undo.many, Many::Marked(moved()));
+    }
+}
+
+#[test]
+fn what_an_undo_of_many_could_not_take_back_is_said() {
+    let mut world = working();
+    end_early(&mut world, "stopped");
+    world.keys(&["enter", "U"]);
+    let mut sums = Sums {
+        matched: 2,
+        done: 1,
+        ..Sums::default()
+    };
+    sums.refuse([crate::client::Refused {
+        agent_id: agent_id(2).to_string(),
+        email: "poster@acme.example".to_owned(),
+        code: String::new(),
+        message: "it was changed since".to_owned(),
+    }]);
+    world.bulk(sums, Some(Ok(())));
+    let message = world.state.message.as_ref().unwrap();
+    assert!(message.is_error);
+    assert_eq!(
+        message.text,
+        "1 of 2 agents are as they were, 1 refused: poster@acme.example: it was changed since"
+    );
 }

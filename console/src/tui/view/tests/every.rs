@@ -66,7 +66,8 @@ fn next_stage(it: Option<Stage>) -> Option<Stage> {
         None => Stage::Counting,
         Some(Stage::Counting) => Stage::Deciding,
         Some(Stage::Deciding) => Stage::Working,
-        Some(Stage::Working) => Stage::Over,
+        Some(Stage::Working) => Stage::Stopping,
+        Some(Stage::Stopping) => Stage::Over,
         Some(Stage::Over) => return None,
     })
 }

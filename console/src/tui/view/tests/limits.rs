@@ -1,6 +1,7 @@
 //! What must not happen on any screen: text that is cut, that acts, or that cannot be told apart.
 
 use super::*;
+use crate::tui::fixtures::entry_of;
 
 #[test]
 fn a_long_name_does_not_run_into_the_tabs() {
@@ -189,4 +190,38 @@ fn more_connections_than_there_is_room_for_are_counted() {
     world.event(Event::Resize(80, 60));
     let shown = text(&world.state);
     assert!(shown.contains("alice operator for 1h, this one"), "{shown}");
+}
+
+#[test]
+fn agents_of_the_same_name_are_told_apart_in_the_log_by_their_organization() {
+    let mut world = World::live();
+    let acme = world.state.organizations[0].clone();
+    let more = format!(r#","organization_id":"{}""#, acme.id);
+    let entry = || entry_of(88_410, "token.issue", "success", &more);
+    world.state.audit.restart(vec![entry()]);
+    world.key("5");
+    assert!(text(&world.state).contains(" invoice-matcher "));
+    // With another organization the name alone does not tell whose it is.
+    let globex = agentidp_shared::Organization {
+        id: "0193f2c4-0000-7000-8000-0000000000ff".parse().unwrap(),
+        name: "globex".parse().unwrap(),
+        ..acme
+    };
+    world.state.organizations.push(globex);
+    assert!(text(&world.state).contains(" acme/invoice-matcher "));
+    world.event(Event::Resize(120, 40));
+    assert!(text(&world.state).contains(" invoice-matcher@acme.example "));
+}
+
+#[test]
+fn how_to_get_to_the_other_screens_stands_on_every_one() {
+    for key in ["1", "2", "3", "4", "5", "6"] {
+        let mut world = World::live();
+        world.key(key);
+        let shown = text(&world.state);
+        assert!(
+            shown.contains("1-6 screen") || shown.contains("5 audit 6 keys"),
+            "{key}: {shown}"
+        );
+    }
 }

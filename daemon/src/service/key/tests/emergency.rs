@@ -7,9 +7,9 @@ async fn in_an_emergency_every_published_key_is_gone_at_once_and_a_new_one_signs
     let bench = Bench::new().await;
     let service = bench.open().await;
     // A key that retires, one that signs, one that waits.
-    rotate(&service, &Rotation::Planned).await.unwrap();
+    rotate(&service, &KeyRotation::Planned).await.unwrap();
     bench.pass(&service, PUBLISHED_BEFORE).await;
-    rotate(&service, &Rotation::Planned).await.unwrap();
+    rotate(&service, &KeyRotation::Planned).await.unwrap();
     let before = published(&service);
     assert_eq!(before.len(), 3);
 
@@ -52,7 +52,7 @@ async fn in_an_emergency_a_named_key_that_no_longer_signs_is_withdrawn_alone() {
     let bench = Bench::new().await;
     let service = bench.open().await;
     let retiring = signs(&service);
-    rotate(&service, &Rotation::Planned).await.unwrap();
+    rotate(&service, &KeyRotation::Planned).await.unwrap();
     bench.pass(&service, PUBLISHED_BEFORE).await;
     let active = signs(&service);
     let rotated = rotate(&service, &emergency(Some(&retiring))).await.unwrap();
@@ -71,7 +71,7 @@ async fn in_an_emergency_a_named_key_that_signs_is_replaced_and_the_others_stay(
     let bench = Bench::new().await;
     let service = bench.open().await;
     let retiring = signs(&service);
-    rotate(&service, &Rotation::Planned).await.unwrap();
+    rotate(&service, &KeyRotation::Planned).await.unwrap();
     bench.pass(&service, PUBLISHED_BEFORE).await;
     let active = signs(&service);
     let rotated = rotate(&service, &emergency(Some(&active))).await.unwrap();
@@ -87,7 +87,7 @@ async fn a_key_that_is_not_there_or_has_retired_cannot_be_compromised() {
     let first = signs(&service);
     let absent = rotate(&service, &emergency(Some("nobody"))).await;
     assert_eq!(absent.err(), Some(Code::KeyNotFound));
-    rotate(&service, &Rotation::Planned).await.unwrap();
+    rotate(&service, &KeyRotation::Planned).await.unwrap();
     bench.pass(&service, PUBLISHED_BEFORE).await;
     bench.pass(&service, 2 * DAY).await;
     let retired = rotate(&service, &emergency(Some(&first))).await;

@@ -40,7 +40,7 @@ async fn a_rotation_that_is_durable_and_not_in_use_is_put_to_use_by_the_next_loo
             let (one, other) = (bench.open().await, bench.open().await);
             let first = signs(&one);
             let rotation = match kind {
-                "planned" => Rotation::Planned,
+                "planned" => KeyRotation::Planned,
                 _ => emergency(Some(&first)),
             };
             let rotated = rotate(&other, &rotation).await.unwrap();
@@ -62,9 +62,9 @@ async fn a_rotation_that_is_durable_and_not_in_use_is_put_to_use_by_the_next_loo
 async fn of_two_steps_that_are_due_the_first_takes_effect_when_the_second_fails() {
     let bench = Bench::new().await;
     let service = bench.open().await;
-    rotate(&service, &Rotation::Planned).await.unwrap();
+    rotate(&service, &KeyRotation::Planned).await.unwrap();
     bench.pass(&service, PUBLISHED_BEFORE).await;
-    rotate(&service, &Rotation::Planned).await.unwrap();
+    rotate(&service, &KeyRotation::Planned).await.unwrap();
     // A key is to sign and another to leave, and nobody has looked since.
     let later = bench.clock.now().plus(2 * DAY);
     *bench.clock.0.lock() = later;

@@ -150,7 +150,7 @@ fn caller() -> Caller {
     }
 }
 
-async fn rotate(service: &Arc<Service>, rotation: &Rotation) -> Result<Rotated, Code> {
+async fn rotate(service: &Arc<Service>, rotation: &KeyRotation) -> Result<Rotated, Code> {
     let reason = Some("for the test".parse().unwrap());
     service
         .rotate_signing_keys(&caller(), rotation.clone(), reason)
@@ -158,8 +158,8 @@ async fn rotate(service: &Arc<Service>, rotation: &Rotation) -> Result<Rotated, 
         .map_err(|error| error.code)
 }
 
-fn emergency(kid: Option<&str>) -> Rotation {
-    Rotation::Emergency {
+fn emergency(kid: Option<&str>) -> KeyRotation {
+    KeyRotation::Emergency {
         kid: kid.map(str::to_owned),
     }
 }
@@ -266,11 +266,11 @@ async fn an_operator_s_rotation_publishes_first_and_asked_twice_it_is_one() {
     let bench = Bench::new().await;
     let service = bench.open().await;
     let first = signs(&service);
-    let one = rotate(&service, &Rotation::Planned).await.unwrap();
+    let one = rotate(&service, &KeyRotation::Planned).await.unwrap();
     assert_eq!(one.key.key.state, KeyState::Pending);
     assert_eq!(signs(&service), first);
     assert_eq!(published(&service), set([&first, &one.key.key.kid]));
-    let two = rotate(&service, &Rotation::Planned).await.unwrap();
+    let two = rotate(&service, &KeyRotation::Planned).await.unwrap();
     assert_eq!((&two.key.key, two.audit_seq), (&one.key.key, one.audit_seq));
     let next = one.key.next.unwrap();
     assert_eq!(next.state, KeyState::Active);
@@ -292,7 +292,7 @@ async fn an_operator_s_rotation_publishes_first_and_asked_twice_it_is_one() {
 async fn a_rotation_needs_a_reason() {
     let bench = Bench::new().await;
     let service = bench.open().await;
-    for rotation in [Rotation::Planned, emergency(None)] {
+    for rotation in [KeyRotation::Planned, emergency(None)] {
         let refused = service.rotate_signing_keys(&caller(), rotation, None).await;
         let code = refused.err().map(|error| error.code);
         assert_eq!(code, Some(Code::InvalidArgument));
@@ -309,7 +309,7 @@ async fn whoever_reaches_one_organization_only_does_not_rotate_the_keys_of_all()
         ..caller()
     };
     let reason = || Some("for the test".parse().unwrap());
-    for rotation in [Rotation::Planned, emergency(None)] {
+    for rotation in [KeyRotation::Planned, emergency(None)] {
         let refused = service
             .rotate_signing_keys(&caller, rotation, reason())
             .await;
@@ -325,7 +325,7 @@ async fn nothing_changes_when_a_rotation_cannot_be_written() {
     let service = bench.open().await;
     let (first, before) = (signs(&service), published(&service));
     bench.store.fail("the disk is full");
-    for rotation in [Rotation::Planned, emergency(None)] {
+    for rotation in [KeyRotation::Planned, emergency(None)] {
         assert_eq!(
             rotate(&service, &rotation).await.err(),
             Some(Code::StoreUnavailable)
@@ -355,7 +355,7 @@ async fn of_ten_thousand_tokens_none_is_refused_by_those_who_cache_the_jwks_as_l
     let mut kids = BTreeSet::new();
     for turn in 0..10_000_u64 {
         if turn % 500 == 0 {
-            rotate(&service, &Rotation::Planned).await.unwrap();
+            rotate(&service, &KeyRotation::Planned).await.unwrap();
         }
         let now = bench.clock.now();
         kids.insert(signs(&service));
@@ -384,7 +384,7 @@ async fn a_rotation_that_is_repeated_is_answered_with_what_the_first_one_made() 
     let bench = Bench::new().await;
     let service = bench.open().await;
     let compromised = signs(&service);
-    let rotate = async |rotation: &Rotation, named: &str| {
+    let rotate = async |rotation: &KeyRotation, named: &str| {
         let caller = Caller {
             idempotency: Some(IdempotencyKey::new("alice", named, &[])),
             ..caller()
@@ -406,10 +406,10 @@ async fn a_rotation_that_is_repeated_is_answered_with_what_the_first_one_made() 
     assert_eq!((bench.log().len(), published(&service)), (log, before));
     assert_ne!(rotate(&emergency(None), "two").await.0, first.0);
 
-    let planned = rotate(&Rotation::Planned, "three").await;
+    let planned = rotate(&KeyRotation::Planned, "three").await;
     bench.pass(&service, PUBLISHED_BEFORE).await;
     assert_eq!(signs(&service), planned.0);
-    let again = rotate(&Rotation::Planned, "three").await;
+    let again = rotate(&KeyRotation::Planned, "three").await;
     assert_eq!(again.0, planned.0);
     assert_eq!(published(&service).len(), 2, "no other was made");
 }

@@ -9,7 +9,7 @@ use crate::store::ServerSecretName;
 async fn everything_is_sealed_again_under_another_key_encryption_key_once() {
     let mut bench = Bench::new().await;
     let service = bench.open().await;
-    rotate(&service, &Rotation::Planned).await.unwrap();
+    rotate(&service, &KeyRotation::Planned).await.unwrap();
     let before = (signs(&service), published(&service));
     (bench.key, bench.previous) = (8, Some(7));
     let service = bench.open().await;
@@ -51,7 +51,7 @@ async fn everything_is_sealed_again_under_another_key_encryption_key_once() {
 async fn a_change_of_the_key_encryption_key_that_was_cut_off_is_finished_by_the_next_start() {
     let mut bench = Bench::new().await;
     let service = bench.open().await;
-    rotate(&service, &Rotation::Planned).await.unwrap();
+    rotate(&service, &KeyRotation::Planned).await.unwrap();
     let before = (signs(&service), published(&service));
     (bench.key, bench.previous) = (8, Some(7));
     for cut_off_after in [1, 2] {

@@ -11,6 +11,8 @@ use super::log::{Expected, name_of, short, tile_digest};
 use super::naming::Asked;
 use super::pruned::{bundle_digest, finds};
 use super::{Bounds, Check, Finding, Part, word};
+use agentidp_shared::count::counted;
+
 use crate::crypto::sha256;
 use crate::store::form::hex;
 use crate::store::{Record, RecordKey, Temporary, TemporaryKey, form};
@@ -42,11 +44,14 @@ impl Check<'_> {
     ) -> Result<(), OpenError> {
         let count = expected.records.len() as u64;
         self.progress.begin("comparing the records", count);
+        let mut there = 0;
         for (found, done) in index.all_records().zip(1..) {
             let (key, header, stored) = found?;
             self.record(expected, bounds, &key, header, &stored);
+            there = done;
             self.go_on(done)?;
         }
+        self.report.records = there + expected.records.len() as u64;
         let missing = expected.records.values();
         for last in missing.filter(|last| last.seq < bounds.settled) {
             asked.lost(last.seq);
@@ -54,6 +59,7 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// Holds a record against the log.
     fn record(
         &mut self,
         expected: &mut Expected,
@@ -76,8 +82,6 @@ impl Check<'_> {
             }),
             Some(_) | None if seq >= bounds.unknown => None,
             Some(last) if last.seq >= bounds.settled => None,
-            // The entry that names it was pruned.
-            _ if expected.is_hidden(seq) && last.is_none_or(|last| last.seq < seq) => None,
             Some(last) => Some(format!(
                 "the record was put back: it is as entry {seq} left it, and entry {} changed it last",
                 last.seq
@@ -106,14 +110,10 @@ impl Check<'_> {
                 continue;
             };
             if index.organization_by_name(&it.name)? != Some(it.id) {
-                // It may have been renamed since it was read.
-                let key = RecordKey::Organization(it.id);
-                if index.get(&places::organization(it.id))?.as_ref() == Some(&found) {
-                    let (kind, id) = key.target();
-                    let problem = format!("it is not found by its name, {}", it.name.as_str());
-                    let finding = Finding::new(Part::Index, word(kind), Some(id), problem);
-                    self.report.add(finding.of(found.audit_seq));
-                }
+                let (kind, id) = RecordKey::Organization(it.id).target();
+                let problem = format!("it is not found by its name, {}", it.name.as_str());
+                let finding = Finding::new(Part::Index, word(kind), Some(id), problem);
+                self.report.add(finding.of(found.audit_seq));
             }
         }
         for found in index.all_names() {
@@ -173,7 +173,7 @@ impl Check<'_> {
         expected: &mut Expected,
         bounds: &Bounds,
     ) -> Result<(), OpenError> {
-        if expected.hidden > 0 {
+        if expected.hides_some {
             let note = "how often credentials were used cannot be verified: the entries that say so were pruned";
             self.report.notes.push(note.to_owned());
             return Ok(());
@@ -233,7 +233,7 @@ impl Check<'_> {
             let is_as_made = short(&sha256(&found)) == *summary;
             let finds_all = match entries {
                 Ok(entries) if bundle_digest(index, number, &entries)? == digest => {
-                    self.lacking(expected, number, &entries, &index.prunings.lock());
+                    self.lacking(index, expected, number, &entries);
                     let is_whole = entries.len() as u64 == bundle::ENTRIES;
                     // One of a bundle that was pruned was made of entries that the log may have no more.
                     let may_differ = entries.is_empty() || !(is_whole || expected.is_whole);
@@ -255,7 +255,13 @@ impl Check<'_> {
                 return Err(OpenError::Interrupted);
             }
         }
-        self.lacking_in_all(expected, &index.prunings.lock());
+        if self.report.pruned > 0 {
+            let note = format!(
+                "pruned: {}, of which only the hashes are there",
+                counted(self.report.pruned, "entry")
+            );
+            self.report.notes.push(note);
+        }
         Ok(())
     }
 

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
 
+use agentidp_shared::count::counted;
 use agentidp_shared::merkle::{Edge, NodeHash};
-use agentidp_shared::{Entry, Target, TargetKind};
+use agentidp_shared::{Entry, Places, Target, TargetKind};
 
 use super::super::bundle::{self, Summary};
 use super::super::database::gave_up;
@@ -13,9 +14,9 @@ use super::super::head::Head;
 use super::super::index::Index;
 use super::super::journal::{self, Position};
 use super::super::kept::MARGIN;
-use super::super::usage::{Count, Issued, UsageKey};
+use super::super::prune::removed_by;
+use super::super::usage::{Count, UsageKey, Use};
 use super::super::{OpenError, progress::Progress};
-use super::pruned::Concerned;
 use super::{Check, Finding, Part, word};
 use crate::crypto::sha256;
 use crate::store::{ReadError, Record, Temporary, TemporaryKey, form};
@@ -69,6 +70,9 @@ pub(super) struct Expected {
     pub(super) promises: Vec<Promise>,
     /// Whether the journal goes back to the first entry.
     pub(super) is_whole: bool,
+    /// Whether nothing is known of what was before the journal's begin: the tree is none of the whole log,
+    /// and no index can be held against it.
+    pub(super) is_partial: bool,
     /// The last change of each record, by its name ([`name_of`]). There may be a million: a tree does not
     /// double where it grows.
     pub(super) records: BTreeMap<u64, Last>,
@@ -85,12 +89,14 @@ pub(super) struct Expected {
     pub(super) tiles: Vec<FullTile>,
     /// The tree.
     pub(super) tree: Edge,
-    /// The entries that say what was pruned.
-    pub(super) prunings: Vec<Entry>,
-    /// Whom each entry concerns.
-    pub(super) concerned: Concerned,
-    /// How many entries are known only by their hashes.
-    pub(super) hidden: u64,
+    /// The index must have done what the entries before this one say.
+    pub(super) settled: u64,
+    /// The entries that were pruned, as entries say that it must have done.
+    pub(super) pruned: Places,
+    /// Those that were pruned by entries that it may not have come to yet.
+    pub(super) pruned_late: Places,
+    /// Whether there are entries that are known only by their hashes.
+    pub(super) hides_some: bool,
     summary: Option<Summary>,
     kept_limit: usize,
 }
@@ -112,6 +118,14 @@ pub(super) fn tile_digest(hashes: &[NodeHash]) -> Short {
 }
 
 impl Expected {
+    /// What is expected of an index that must have done what the entries before `settled` say.
+    pub(super) fn of(settled: u64) -> Self {
+        Self {
+            settled,
+            ..Self::default()
+        }
+    }
+
     /// The digests of the full tiles of the lowest level, which are those of the full bundles.
     pub(super) fn bundles(&self) -> impl Iterator<Item = Short> + '_ {
         let lowest = self.tiles.iter().filter(|tile| tile.place.0 == 0);
@@ -123,6 +137,15 @@ impl Expected {
         self.promises.push(Promise { what, size, root });
     }
 
+    /// Forgets everything, and goes on with entry `end`: those before it cannot be read.
+    fn begin_at(&mut self, end: u64) {
+        *self = Self {
+            end,
+            is_partial: true,
+            ..Self::default()
+        };
+    }
+
     /// Takes in an entry; gives what it says.
     fn add(&mut self, seq: u64, json: &[u8], check: &mut Check<'_>) -> Option<Entry> {
         self.grow(seq, NodeHash::of_leaf(json));
@@ -131,12 +154,16 @@ impl Expected {
             let problem = "it is not an audit entry".to_owned();
             let finding = Finding::entry(Part::Journal, seq, problem);
             check.report.add(finding);
-            self.concerned.note_unknown();
             return None;
         };
-        self.concerned.note(&entry);
-        if entry.pruned.is_some() {
-            self.prunings.push(entry.clone());
+        if let Some(pruned) = &entry.pruned {
+            let is_settled = seq < self.settled;
+            let noted = if is_settled {
+                &mut self.pruned
+            } else {
+                &mut self.pruned_late
+            };
+            noted.extend(removed_by(&entry, pruned));
         }
         if entry.seq != seq {
             let problem = format!("it says that it is entry {}", entry.seq);
@@ -151,8 +178,8 @@ impl Expected {
             self.summaries.push(short(&sha256(summary.as_bytes())));
             self.summary = None;
         }
-        if let Some(issued) = Issued::of(&entry) {
-            for key in issued.keys(&entry).into_iter().flatten() {
+        if let Some(used) = Use::of(&entry) {
+            for key in used.keys(&entry).into_iter().flatten() {
                 self.uses.entry(key).or_default().add(&entry);
             }
         }
@@ -168,8 +195,7 @@ impl Expected {
     /// Takes in an entry that was pruned: of it there is only its hash.
     fn hide(&mut self, seq: u64, hash: NodeHash) {
         self.grow(seq, hash);
-        self.concerned.note_unknown();
-        self.hidden += 1;
+        self.hides_some = true;
         let summary = self.summary.get_or_insert_with(Summary::new);
         if self.end.is_multiple_of(bundle::ENTRIES) {
             self.summaries.push(short(&sha256(summary.as_bytes())));
@@ -239,13 +265,10 @@ pub(super) fn read(
     let end = journal::scan(&folder, id, first, &mut |frame| {
         if !begun {
             begun = true;
+            check.report.first_frame = frame.number;
             if frame.first_seq > 0 {
                 expected.is_whole = false;
-                check.report.notes.push(format!(
-                    "the journal begins with frame {}, for backups have what was before it; the entries before {} are those that the index has",
-                    frame.number, frame.first_seq
-                ));
-                before(check, &mut expected, index, frame.first_seq)?;
+                before(check, &mut expected, index, frame)?;
             }
         }
         if frame.number <= last {
@@ -259,11 +282,13 @@ pub(super) fn read(
     })?;
     check.report.entries = expected.end;
     check.report.records = expected.records.len() as u64;
-    check.report.root = expected.tree.root().to_string();
+    if !expected.is_partial {
+        check.report.root = Some(expected.tree.root().to_string());
+    }
     if end.torn > 0 && last == u64::MAX {
         check.report.notes.push(format!(
-            "the journal ends in {} bytes of a write that was cut off; the next start removes them",
-            end.torn
+            "the journal ends in {} of a write that was cut off; the next start removes what is there of it",
+            counted(end.torn, "byte")
         ));
     }
     Ok((expected, position))
@@ -278,20 +303,47 @@ fn pause(progress: &Progress, done: u64) -> Result<(), OpenError> {
     }
 }
 
-/// Reads the entries before `end` from the bundles of the index.
+/// Takes in the entries before `first`, with which the journal begins: the index has them. Without one that
+/// can be read nothing is known of them, and what is wrong is the index: a backup and the journal make
+/// another.
 fn before(
     check: &mut Check<'_>,
     expected: &mut Expected,
     index: Option<&Index>,
+    first: &Frame,
+) -> Result<(), OpenError> {
+    let (number, seq) = (first.number, first.first_seq);
+    let read = index.map(|index| from_index(check, expected, index, seq));
+    let cause = match read {
+        Some(Ok(())) => {
+            check.report.notes.push(format!(
+                "the journal begins with frame {number}, for backups have what was before it; the entries before {seq} are those that the index has"
+            ));
+            return Ok(());
+        }
+        Some(Err(OpenError::Index(error))) => error.to_string(),
+        Some(Err(error)) => return Err(error),
+        None => "it is missing, or cannot be read".to_owned(),
+    };
+    let problem = format!(
+        "{cause}; the journal begins with frame {number}, and beside backups it alone has the entries before {seq}"
+    );
+    check.report.add(Finding::whole(Part::Index, problem));
+    check.report.notes.push(
+        "without the index the journal was verified for itself: the tree over the log, and with it what head file and checkpoint say of that, cannot be told"
+            .to_owned(),
+    );
+    expected.begin_at(seq);
+    Ok(())
+}
+
+/// Reads the entries before `end` from the bundles of the index.
+fn from_index(
+    check: &mut Check<'_>,
+    expected: &mut Expected,
+    index: &Index,
     end: u64,
 ) -> Result<(), OpenError> {
-    let Some(index) = index else {
-        let problem = format!(
-            "it begins with entry {end}, and there is no index that has those before: restore the store from a backup"
-        );
-        check.report.add(Finding::whole(Part::Journal, problem));
-        return Ok(());
-    };
     for number in 0..end.div_ceil(bundle::ENTRIES) {
         // sled panics on damage that it meets on its way.
         let read = std::panic::catch_unwind(AssertUnwindSafe(|| {

@@ -13,13 +13,15 @@ mod pruned;
 use std::path::Path;
 use std::{fs, io};
 
+use agentidp_shared::count::counted;
 use agentidp_shared::merkle::Checkpoint;
-use agentidp_shared::{StoreId, TargetKind};
+use agentidp_shared::{Places, StoreId, TargetKind};
 use serde::Serialize;
 
-use super::head::{Head, check_head};
+use super::head::{Head, check_end, check_head};
 use super::index::Index;
-use super::layout::Layout;
+use super::journal;
+use super::layout::{Layout, space};
 use super::progress::Progress;
 use super::state::State;
 use super::{OpenError, StoreOptions};
@@ -117,14 +119,16 @@ impl std::fmt::Display for Finding {
 /// What a check found.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Report {
-    /// How many frames the journal has.
+    /// The number of the journal's last frame.
     pub(crate) frames: u64,
+    /// The number of its first. Above 1, only a backup and the journal make another index.
+    pub(crate) first_frame: u64,
     /// How many audit entries.
     pub(crate) entries: u64,
     /// How many records.
     pub(crate) records: u64,
-    /// The root of the log's tree.
-    pub(crate) root: String,
+    /// The root of the log's tree; `None` when it cannot be told.
+    pub(crate) root: Option<String>,
     /// How many entries were pruned: of them only the hashes are there.
     pub(crate) pruned: u64,
     /// What is wrong; empty for a sound store.
@@ -185,6 +189,8 @@ struct Check<'a> {
     id: StoreId,
     progress: &'a Progress,
     report: Report,
+    /// How much of the disk it must leave.
+    reserve: u64,
 }
 
 /// Verifies a store that nobody has open: every frame, the chain, the head file, the order of the
@@ -205,6 +211,7 @@ pub(crate) fn check(options: &StoreOptions) -> Result<Report, OpenError> {
         id: identity.id,
         progress: &options.progress,
         report: Report::default(),
+        reserve: options.reserve,
     };
     let checked = check.offline();
     options.progress.end();
@@ -227,8 +234,13 @@ pub(super) fn check_in_use(
         id,
         progress,
         report: Report::default(),
+        // It writes nothing.
+        reserve: 0,
     };
+    // Before anything is read: whatever is pruned later is noted.
+    *state.index.prunings.lock() = Some(Places::default());
     let checked = check.in_use(state);
+    *state.index.prunings.lock() = None;
     progress.end();
     checked.map(|()| check.report)
 }
@@ -251,14 +263,17 @@ impl Check<'_> {
         let checkpoint = self.layout.read_checkpoint();
         let copy = self.copy_of_index()?;
         let index = copy.as_ref().map(|(index, ..)| index);
-        let Some(expected) = self.journal(head.as_ref(), checkpoint, u64::MAX, index)? else {
+        let settled = copy.as_ref().map_or(0, |(_, mark, _)| mark.entries);
+        let expected = Expected::of(settled);
+        let read = self.journal(expected, head.as_ref(), checkpoint, u64::MAX, index)?;
+        let Some(expected) = read else {
             return Ok(());
         };
-        let Some((index, mark, _folder)) = &copy else {
+        let Some((index, mark, _folder)) = copy.as_ref().filter(|_| !expected.is_partial) else {
             return Ok(());
         };
         let bounds = Bounds {
-            settled: mark.entries,
+            settled,
             unknown: u64::MAX,
             counted: mark.open_seq,
             bundled: mark.open_seq,
@@ -278,12 +293,16 @@ impl Check<'_> {
         let head = self.layout.read_head()?;
         let bundled = state.open.read().first_seq;
         let counted = Index::read_mark(&self.layout.index()).map_or(0, |mark| mark.open_seq);
-        let end = state.journal.lock().0;
+        let end = state.applied();
         let index = &state.index;
-        let Some(expected) = self.journal(head.as_ref(), checkpoint, end.frame, Some(index))?
-        else {
+        let expected = Expected::of(end.entries);
+        let read = self.journal(expected, head.as_ref(), checkpoint, end.frame, Some(index))?;
+        let Some(expected) = read else {
             return Ok(());
         };
+        if expected.is_partial {
+            return Ok(());
+        }
         let bounds = Bounds {
             settled: end.entries,
             unknown: end.entries,
@@ -297,12 +316,12 @@ impl Check<'_> {
     /// Reads the journal; `None` when it is damaged, so that nothing can be held against it.
     fn journal(
         &mut self,
+        mut expected: Expected,
         head: Option<&Head>,
         checkpoint: Result<Option<Checkpoint>, OpenError>,
         last: u64,
         index: Option<&Index>,
     ) -> Result<Option<Expected>, OpenError> {
-        let mut expected = Expected::default();
         if let Some(head) = head {
             expected.promise("head file", head.entries, head.root);
         }
@@ -322,24 +341,26 @@ impl Check<'_> {
                     .add(Finding::whole(Part::Journal, error.to_string()));
                 return Ok(None);
             }
-            // The entries that only the index has.
-            Err(OpenError::Index(error)) => {
-                self.report
-                    .add(Finding::whole(Part::Index, error.to_string()));
-                return Ok(None);
-            }
             Err(error) => return Err(error),
         };
-        if let Some(head) = head
-            && let Err(error) = check_head(self.layout, self.id, Some(head), expected.at_head, &end)
-        {
-            self.report
-                .add(Finding::whole(Part::Head, error.to_string()));
+        if let Some(head) = head {
+            let agrees = check_head(self.layout, self.id, Some(head), expected.at_head, &end);
+            // In use, the head file is behind.
+            let agrees = agrees.and_then(|()| match last {
+                u64::MAX => check_end(self.layout, head, &end),
+                _ => Ok(()),
+            });
+            if let Err(error) = agrees {
+                let finding = Finding::whole(Part::Head, error.to_string());
+                self.report.add(finding);
+            }
         }
         for promise in &expected.promises {
             let problem = format!(
-                "the {} says that the log's first {} entries have the root {}, and the journal's have not",
-                promise.what, promise.size, promise.root
+                "the {} says that the log's beginning of {} has the root {}, and the journal's has not",
+                promise.what,
+                counted(promise.size, "entry"),
+                promise.root
             );
             self.report.add(Finding::whole(Part::Head, problem));
         }
@@ -379,7 +400,7 @@ impl Check<'_> {
         self.uses(index, &mut expected, bounds)?;
         self.bundles(index, &expected, bounds, &mut asked)?;
         self.tiles(index, &expected, bounds);
-        self.name(asked)
+        self.name(index, asked)
     }
 
     /// The index, opened in a copy: opening a sled database writes to it, and what is checked is to
@@ -388,19 +409,25 @@ impl Check<'_> {
         &mut self,
     ) -> Result<Option<(Index, super::tally::Mark, tempfile::TempDir)>, OpenError> {
         let folder = self.layout.index();
+        // One that is not: reading the journal tells what that means for the index.
+        let is_whole = journal::is_whole(&self.layout.journal()).unwrap_or_default();
         if !folder.exists() {
-            let note = "there is no index; the next start makes one from the journal";
-            self.report.notes.push(note.to_owned());
+            if is_whole {
+                let note = "there is no index; the next start makes one from the journal";
+                self.report.notes.push(note.to_owned());
+            }
             return Ok(None);
         }
         let mark = Index::read_mark(&folder).filter(|mark| mark.store_id == self.id);
         let Some(mark) = mark else {
-            let problem =
-                "it has no mark, or one that cannot be read: the next start makes it anew";
-            self.report
-                .add(Finding::whole(Part::Index, problem.to_owned()));
+            let mut problem = "it has no mark, or one that cannot be read".to_owned();
+            if is_whole {
+                problem.push_str(": the next start makes it anew");
+            }
+            self.report.add(Finding::whole(Part::Index, problem));
             return Ok(None);
         };
+        self.check_room_for(&folder)?;
         let copy = tempfile::Builder::new()
             .prefix(Layout::COPY)
             .tempdir_in(self.layout.root())
@@ -415,6 +442,40 @@ impl Check<'_> {
             }
         }
     }
+}
+
+impl Check<'_> {
+    /// Refuses to copy `folder` beside the store where that would take what is kept for revocations.
+    fn check_room_for(&self, folder: &Path) -> Result<(), OpenError> {
+        let root = self.layout.root();
+        let needed = size_of(folder).map_err(OpenError::io(folder))?;
+        let free = space(root).map_err(OpenError::io(root))?.free;
+        if free >= needed.saturating_add(self.reserve) {
+            return Ok(());
+        }
+        let cause = format!(
+            "there is no room for a copy of the index, of which the check reads: it has {needed} bytes, {free} are free, and {} of them are kept for revocations and the like",
+            self.reserve
+        );
+        Err(OpenError::io(root)(io::Error::new(
+            io::ErrorKind::StorageFull,
+            cause,
+        )))
+    }
+}
+
+/// How many bytes the files in a folder have.
+fn size_of(folder: &Path) -> io::Result<u64> {
+    let mut size = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        size += if entry.file_type()?.is_dir() {
+            size_of(&entry.path())?
+        } else {
+            entry.metadata()?.len()
+        };
+    }
+    Ok(size)
 }
 
 /// The word for a kind of record.

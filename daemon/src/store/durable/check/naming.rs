@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use agentidp_shared::Entry;
 
 use super::super::bundle;
+use super::super::index::Index;
 use super::super::{OpenError, journal};
 use super::{Check, Finding, Part, word};
 use crate::store::StoredEntry;
@@ -38,7 +39,7 @@ impl Asked {
 
 impl Check<'_> {
     /// Names what was asked for.
-    pub(super) fn name(&mut self, mut asked: Asked) -> Result<(), OpenError> {
+    pub(super) fn name(&mut self, index: &Index, mut asked: Asked) -> Result<(), OpenError> {
         for (number, _) in asked.differing.iter().filter(|(_, it)| it.is_empty()) {
             let (first, last) = bundle::range(*number);
             let problem =
@@ -74,10 +75,13 @@ impl Check<'_> {
                 Err(OpenError::Interrupted)
             }
         })?;
+        // The journal has let go of these entries, and the index has them.
         for seq in asked.lost {
-            let problem = format!("the record that entry {seq} changed last is not there");
-            self.report
-                .add(Finding::whole(Part::Index, problem).of(seq));
+            let number = seq / bundle::ENTRIES;
+            let packed = index.bundle(number)?;
+            let entries = bundle::unpack(number, &packed).unwrap_or_default();
+            let found = entries.iter().find(|it| it.seq == seq);
+            self.name_lost(seq, found.map(|it| it.json.as_ref()).unwrap_or_default());
         }
         Ok(())
     }

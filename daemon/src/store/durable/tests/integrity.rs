@@ -392,3 +392,20 @@ fn what_shrinks_leaves_nothing_of_the_larger_one_behind() {
         assert_eq!(index.get(&key).unwrap().unwrap().record, record, "{count}");
     }
 }
+
+#[tokio::test]
+async fn a_check_that_would_take_what_is_kept_for_revocations_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let options = full(root.path()).await;
+    assert_eq!(found(&options), Vec::<String>::new());
+    let reserve = u64::MAX / 2;
+    let greedy = StoreOptions {
+        reserve,
+        ..options.clone()
+    };
+    let error = check(&greedy).unwrap_err().to_string();
+    assert!(error.contains("no room for a copy of the index"), "{error}");
+    let left = fs::read_dir(&options.path).unwrap().flatten();
+    let copies = left.filter(|it| it.file_name().to_string_lossy().starts_with(Layout::COPY));
+    assert_eq!(copies.count(), 0);
+}

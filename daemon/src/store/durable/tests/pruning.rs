@@ -1,5 +1,8 @@
 //! Entries that were pruned: they stay away whatever happens, and nothing else may be missing.
 
+use agentidp_shared::merkle::{Checkpoint, LogKey, Note};
+use agentidp_shared::{Organization, Pruned};
+
 use super::*;
 use crate::store::suite::{organization, prune};
 
@@ -22,26 +25,11 @@ async fn full(root: &Path) -> StoreOptions {
 /// Prunes some of its entries, as the daemon does; gives what is left. `is_closed`: not by a crash.
 async fn pruned(options: &StoreOptions, to: u64, is_closed: bool) -> Vec<StoredEntry> {
     let store = JournaledStore::open(options).unwrap();
-    store
-        .commit(counted(&store, prune(0, to, HELD)))
-        .await
-        .unwrap();
+    store.commit(prune(&store, 0, to, HELD)).await.unwrap();
     if is_closed {
         store.shutdown();
     }
     store.entries_from(0, usize::MAX).unwrap()
-}
-
-/// The commit of a pruning with the number of entries that it removes, as the service counts them.
-pub(crate) fn counted(store: &JournaledStore, commit: Commit) -> Commit {
-    let mut entry = commit.into_items().remove(0).entry;
-    let pruned = entry.pruned.clone().unwrap();
-    let before = store.entries_from(0, usize::MAX).unwrap();
-    let gone = before
-        .iter()
-        .map(|it| serde_json::from_slice(&it.json).unwrap());
-    entry.count = Some(gone.filter(|it| pruned.removes(it)).count() as u64);
-    Commit::new(entry)
 }
 
 /// Takes entries out of the index of a store that is closed, and no entry says so.
@@ -58,6 +46,46 @@ pub(crate) fn lose(options: &StoreOptions, is_lost: impl Fn(u64) -> bool) {
         let summary = index.summary(number).unwrap();
         index.replace_bundle(number, &packed, &summary).unwrap();
     }
+}
+
+/// Puts an entry into the index of a store that is closed, in its place.
+pub(crate) fn put_back(options: &StoreOptions, entry: &StoredEntry) {
+    let index = index::Index::open(&options.path.join("index")).unwrap();
+    let number = entry.seq / bundle::ENTRIES;
+    let mut entries = bundle::unpack(number, &index.bundle(number).unwrap()).unwrap();
+    entries.push(entry.clone());
+    entries.sort_by_key(|it| it.seq);
+    let packed = bundle::pack(number, &entries).unwrap();
+    let summary = index.summary(number).unwrap();
+    index.replace_bundle(number, &packed, &summary).unwrap();
+}
+
+/// Puts a record into the index of a store that is closed, as if the entry `seq` had changed it last.
+pub(crate) fn put_record(options: &StoreOptions, record: &Record, seq: u64) {
+    let index = index::Index::open(&options.path.join("index")).unwrap();
+    let stored = crate::store::form::encode(record).unwrap();
+    index.apply(Some((record, &stored)), &[], seq).unwrap();
+}
+
+/// Takes a record out of the index of a store that is closed.
+pub(crate) fn take_record(options: &StoreOptions, record: &Record) {
+    let index = index::Index::open(&options.path.join("index")).unwrap();
+    let taken = index.trees().records.remove(places::key_of(record));
+    assert!(taken.unwrap().is_some());
+}
+
+/// Adds a frame to the journal of a store that is closed, as anybody can who can write to its disk.
+fn forge(options: &StoreOptions, commit: Commit) {
+    let (folder, id) = (options.path.join("journal"), StoreId::from_bytes([7; 16]));
+    let end = journal::scan(&folder, id, 1, &mut |_| Ok(())).unwrap();
+    let mut writer = journal::Journal::open(&folder, id, &end).unwrap();
+    let frame = sequencer::seal(&mut commit.into_items(), end.position.entries);
+    writer.append(&frame.unwrap()).unwrap();
+}
+
+/// Has a store that is closed look like after a crash.
+fn pretend_a_crash(options: &StoreOptions) {
+    fs::write(options.path.join("running"), "").unwrap();
 }
 
 /// Has queries pass over a bundle of a store that is closed.
@@ -103,10 +131,7 @@ async fn a_store_in_use_is_sound_while_it_is_pruned() {
     let options = full(root.path()).await;
     let store = JournaledStore::open(&options).unwrap();
     for to in [256, 512, 768] {
-        store
-            .commit(counted(&store, prune(0, to, HELD)))
-            .await
-            .unwrap();
+        store.commit(prune(&store, 0, to, HELD)).await.unwrap();
         let report = store.check_in_use(Timestamp::from_millis(1)).unwrap();
         let report = report.unwrap();
         assert_eq!(report.findings, Vec::new());
@@ -170,16 +195,171 @@ async fn an_entry_that_says_what_was_pruned_is_never_pruned() {
     let root = tempfile::tempdir().unwrap();
     let options = full(root.path()).await;
     let store = JournaledStore::open(&options).unwrap();
-    let said = store.commit(prune(0, 256, HELD)).await.unwrap().seq;
+    let commit = prune(&store, 0, 256, HELD);
+    let said = store.commit(commit).await.unwrap().seq;
     for _ in 0..300 {
         store
             .commit(Commit::new(entry(Action::TokenIssue)))
             .await
             .unwrap();
     }
-    let again = store.commit(prune(0, 1_024, HELD)).await.unwrap().seq;
+    let commit = prune(&store, 0, 1_024, HELD);
+    let again = store.commit(commit).await.unwrap().seq;
     let left = store.entries_from(said, 2).unwrap();
     assert_eq!(left[0].seq, said);
     assert!(left[1].seq >= 1_024, "all around it went");
     assert!(again > said);
+}
+
+#[tokio::test]
+async fn one_who_asks_for_what_was_pruned_reads_nothing_of_what_was_pruned_after_it() {
+    let root = tempfile::tempdir().unwrap();
+    let options = full(root.path()).await;
+    let nobody = Commit::new({
+        let mut it = entry(Action::AuditPrune);
+        it.pruned = Some(Pruned::new(0..768, &[]).unwrap());
+        it
+    });
+    let store = JournaledStore::open(&options).unwrap();
+    store.commit(nobody).await.unwrap();
+    // Whoever reads one of these fails.
+    for number in 1..3 {
+        let index = &store.state.index;
+        let put = index.replace_bundle(number, b"nonsense", bundle::PRUNED);
+        put.unwrap();
+        assert!(store.bundle_entries(number).is_err());
+    }
+    assert_eq!(store.entry(0).unwrap(), None);
+    assert_eq!(store.entry(255).unwrap(), None);
+    assert_eq!(store.entries_from(0, 1).unwrap()[0].seq, 768);
+    let all = EntryFilter::default();
+    let page = store.entries_before(Some(770), &all, 10).unwrap();
+    let seqs: Vec<_> = page.entries.iter().map(|it| it.seq).collect();
+    assert_eq!((seqs, page.next_before), (vec![769, 768], None));
+}
+
+#[tokio::test]
+async fn what_is_under_legal_hold_stays_whatever_an_entry_says_and_the_check_names_it() {
+    let root = tempfile::tempdir().unwrap();
+    let options = create(root.path());
+    let store = JournaledStore::open(&options).unwrap();
+    let theirs = Organization {
+        is_held: true,
+        ..organization(HELD, "held", 1)
+    };
+    let id = theirs.id;
+    let hold = Commit::new(entry(Action::OrganizationHold)).put(Record::Organization(theirs));
+    store.commit(hold).await.unwrap();
+    for number in 0..600 {
+        let mut one = entry(Action::TokenIssue);
+        one.organization_id = Some(organization(number % 2, "some", 1).id);
+        store.commit(Commit::new(one)).await.unwrap();
+    }
+    store.shutdown();
+    drop(store);
+    let mut all = entry(Action::AuditPrune);
+    all.pruned = Some(Pruned::new(0..512, &[]).unwrap());
+    forge(&options, Commit::new(all));
+    pretend_a_crash(&options);
+    for _ in 0..2 {
+        let there = read(&options).into_iter().filter(|it| it.seq < 512);
+        let there: Vec<_> = there.map(|it| it.seq).collect();
+        let expected: Vec<_> = (2..512).filter(|seq| seq % 2 == 1).collect();
+        assert_eq!(there, expected, "theirs, and nobody else's");
+        let problems = expected.iter().map(|seq| {
+            format!("index: entry {seq}: it is there, and the log says that it was pruned: it was put back, or the log was made to say so of what is under legal hold")
+        });
+        assert_eq!(found(&options), problems.collect::<Vec<_>>());
+        // Once more, with an index that is made from the journal.
+        fs::remove_dir_all(options.path.join("index")).unwrap();
+    }
+    let store = JournaledStore::open(&options).unwrap();
+    let theirs = EntryFilter {
+        organizations: Some([id].into()),
+        ..EntryFilter::default()
+    };
+    let page = store.entries_before(None, &theirs, 1_000).unwrap();
+    assert_eq!(page.entries.len(), 300);
+}
+
+#[tokio::test]
+async fn a_hold_that_came_after_a_prune_brings_nothing_back_at_a_replay() {
+    let root = tempfile::tempdir().unwrap();
+    let options = create(root.path());
+    let store = JournaledStore::open(&options).unwrap();
+    for _ in 0..600 {
+        let mut one = entry(Action::TokenIssue);
+        one.organization_id = Some(organization(HELD, "held", 1).id);
+        store.commit(Commit::new(one)).await.unwrap();
+    }
+    store.commit(prune(&store, 0, 512, 99)).await.unwrap();
+    let theirs = Organization {
+        is_held: true,
+        ..organization(HELD, "held", 1)
+    };
+    let hold = Commit::new(entry(Action::OrganizationHold)).put(Record::Organization(theirs));
+    store.commit(hold).await.unwrap();
+    let there = store.entries_from(0, usize::MAX).unwrap();
+    assert_eq!(there[0].seq, 512);
+    // The index is durable, and its mark is not.
+    let index = &store.state.index;
+    index.trees().sync(index.database.folder()).unwrap();
+    drop(store);
+    assert_eq!(read(&options), there);
+    assert_eq!(found(&options), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_journal_that_was_added_to_while_the_store_was_closed_is_refused_and_named() {
+    let root = tempfile::tempdir().unwrap();
+    let options = create(root.path());
+    let store = JournaledStore::open(&options).unwrap();
+    store.commit(register(0)).await.unwrap();
+    store.shutdown();
+    drop(store);
+    assert_eq!(found(&options), Vec::<String>::new());
+    let other = Record::Agent(agent(0, "other@acme.example", 2));
+    forge(&options, Commit::new(entry(Action::AgentUpdate)).put(other));
+    let error = open_error(&options);
+    for part in [
+        "closed in good order",
+        "at frame 2, 2 entries",
+        "at frame 3, 3 entries",
+        "agentidpd store accept",
+    ] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    let report = check(&options).unwrap();
+    assert!(report.is_head_only() && !report.is_sound());
+    assert_eq!(found(&options), [format!("head file: {error}")]);
+    // Once somebody has found out, or it was a crash, it is taken.
+    drop(JournaledStore::open_accepting(&options).unwrap());
+    let store = JournaledStore::open(&options).unwrap();
+    assert_eq!(emails(&store), ["other@acme.example"]);
+}
+
+#[tokio::test]
+async fn what_no_checkpoint_was_of_is_counted_after_an_unclean_end() {
+    let root = tempfile::tempdir().unwrap();
+    let options = crashed(root.path(), 3).await;
+    let signed_by = |key: &LogKey, store: &JournaledStore| {
+        let size = |note: &Note| {
+            Checkpoint::verified(note, key.verifier())
+                .ok()
+                .map(|it| it.size)
+        };
+        store.unsigned(size)
+    };
+    let [own, other] = [1, 2].map(|seed| LogKey::from_seed("log".to_owned(), &[seed; 32]).unwrap());
+    let store = JournaledStore::open(&options).unwrap();
+    assert_eq!(signed_by(&own, &store), Some(4), "there is none");
+    let checkpoint = Checkpoint::new("log".to_owned(), 3, store.tree().root());
+    let note = checkpoint.sign(&own).unwrap().to_string();
+    store.keep_checkpoint(&note).unwrap();
+    assert_eq!(signed_by(&own, &store), Some(1));
+    assert_eq!(signed_by(&other, &store), Some(4), "another has signed it");
+    store.shutdown();
+    drop(store);
+    let store = JournaledStore::open(&options).unwrap();
+    assert_eq!(signed_by(&own, &store), None);
 }

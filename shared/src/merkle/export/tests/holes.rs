@@ -1,7 +1,7 @@
 //! Exports of a log that was pruned.
 
 use super::*;
-use crate::audit::Pruned;
+use crate::pruned::Pruned;
 
 /// The complete export of `from..to`, of which the daemon has pruned `gone`.
 fn pruned(log: &Log, from: u64, to: u64, gone: impl Fn(u64) -> bool) -> Vec<u8> {
@@ -23,12 +23,11 @@ fn pruned(log: &Log, from: u64, to: u64, gone: impl Fn(u64) -> bool) -> Vec<u8> 
 /// A log of 40 entries. Entry 30 says that 20 before it were pruned: all that one organization has not.
 fn kept() -> (Log, impl Fn(u64) -> bool + Copy) {
     let is_gone = |seq: u64| seq < 30 && organization(seq) != organization(0);
-    let said = Pruned {
-        from: 0,
-        to: 30,
-        held: vec![organization(0)],
-    };
-    (Log::with(40, 30, &said, 20), is_gone)
+    let kept: Vec<_> = (0..30).step_by(3).collect();
+    (
+        Log::with(40, 30, &Pruned::new(0..30, &kept).unwrap()),
+        is_gone,
+    )
 }
 
 #[test]
@@ -45,13 +44,22 @@ fn an_export_of_a_log_that_was_pruned_holds_by_its_hashes() {
 }
 
 #[test]
-fn what_is_missing_and_was_not_pruned_is_told() {
+fn what_is_missing_and_was_not_pruned_and_what_is_there_and_was_are_told_apart() {
     let (log, is_gone) = kept();
-    let report = |gone: &dyn Fn(u64) -> bool| verify(&pruned(&log, 0, 40, gone)).unwrap();
-    // Behind what was pruned, and one that was under legal hold.
-    assert_eq!(report(&|seq| is_gone(seq) || seq == 35).unexplained, 1);
-    assert_eq!(report(&|seq| is_gone(seq) || seq == 3).unexplained, 1);
-    assert_eq!(report(&|seq| is_gone(seq) && seq != 4).unexplained, 0);
+    let found = |from, gone: &dyn Fn(u64) -> bool| {
+        let report = verify(&pruned(&log, from, 40, gone)).unwrap();
+        (report.unexplained, report.put_back)
+    };
+    assert_eq!(found(0, &is_gone), (0, 0));
+    // Behind what was pruned, and one that stayed.
+    assert_eq!(found(0, &|seq| is_gone(seq) || seq == 35), (1, 0));
+    assert_eq!(found(0, &|seq| is_gone(seq) || seq == 3), (1, 0));
+    assert_eq!(found(0, &|seq| is_gone(seq) && seq != 4), (0, 1));
+    // As many as there should be, and one in another's place.
+    let swapped = |seq| (is_gone(seq) && seq != 4) || seq == 3;
+    assert_eq!(found(0, &swapped), (1, 1));
+    // All that stayed, of a part that goes to the end.
+    assert_eq!(found(10, &|seq| seq < 30), (6, 0));
 }
 
 #[test]
