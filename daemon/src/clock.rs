@@ -22,6 +22,9 @@ pub(crate) trait Clock: Send + Sync + 'static {
 
 /// How far the clock may be ahead of the audit log: a year in which the daemon did not run.
 pub(crate) const FARTHEST_AHEAD: Duration = Duration::from_hours(366 * 24);
+/// How far time may go on at once, beyond what passed, without a word: a day in which the daemon did not run,
+/// or the machine slept.
+const LEAP: Duration = Duration::from_hours(24);
 /// How far the clock may be behind without a word: a step of NTP at a start.
 pub(crate) const BEHIND_UNSAID: Duration = Duration::from_secs(5);
 
@@ -34,6 +37,18 @@ pub(crate) enum ClockStanding {
     Behind(Duration),
     /// It is ahead by this much, which is not believed: time goes on from what the log has.
     Ahead(Duration),
+}
+
+/// That time went on at once, by more than a day beyond what passed: the daemon did not run, or the clock is
+/// wrong, or was. Nothing tells which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Leap {
+    /// By how much.
+    pub(crate) by: Duration,
+    /// What the time was then.
+    pub(crate) to: Timestamp,
+    /// When that was, by [`Clock::passed`].
+    pub(crate) when: Duration,
 }
 
 /// The time that the daemon goes by.
@@ -49,6 +64,8 @@ struct State {
     /// When that was, by [`Clock::passed`].
     since: Duration,
     standing: ClockStanding,
+    /// The last leap that nobody has taken note of.
+    leapt: Option<Leap>,
 }
 
 impl Steady {
@@ -58,6 +75,7 @@ impl Steady {
             from: newest.unwrap_or_else(|| clock.now()),
             since: clock.passed(),
             standing: ClockStanding::Believed,
+            leapt: None,
         };
         Self {
             clock,
@@ -78,6 +96,18 @@ impl Steady {
     /// The machine's clock.
     pub(crate) fn clock(&self) -> &dyn Clock {
         self.clock.as_ref()
+    }
+
+    /// The last leap that is not [noted](Self::note).
+    pub(crate) fn leapt(&self) -> Option<Leap> {
+        self.look();
+        self.state.lock().leapt
+    }
+
+    /// Forgets `leap`, which has been taken note of; another that came since stays.
+    pub(crate) fn note(&self, leap: Leap) {
+        let mut state = self.state.lock();
+        state.leapt = state.leapt.filter(|it| *it != leap);
     }
 
     fn look(&self) -> (Timestamp, ClockStanding) {
@@ -109,6 +139,13 @@ impl Steady {
         } else {
             slow
         };
+        if now > likely.plus(LEAP) {
+            state.leapt = Some(Leap {
+                by: now.since(likely),
+                to: now,
+                when: passed,
+            });
+        }
         if standing == ClockStanding::Believed || !is_as_before {
             (state.from, state.since) = (now, passed);
         }
@@ -255,6 +292,34 @@ mod tests {
         let steady = Steady::new(Arc::clone(&hands) as _, Some(newest));
         assert_eq!(steady.now(), newest);
         assert!(matches!(steady.standing(), ClockStanding::Ahead(_)));
+    }
+
+    #[test]
+    fn a_leap_of_more_than_a_day_is_told_until_it_is_noted_and_passing_time_is_none() {
+        let hands = Hands::new();
+        let steady = steady(&hands);
+        for _ in 0..3 {
+            hands.pass(3 * 86_400_000);
+            assert_eq!(steady.leapt(), None, "it passed");
+        }
+        let from = millis(&steady);
+        hands.set(from + DAY);
+        assert_eq!(steady.leapt(), None);
+        hands.set(from + 101 * DAY + 1);
+        let leap = steady.leapt().unwrap();
+        assert_eq!(leap.by, Duration::from_millis(100 * 86_400_000 + 1));
+        assert_eq!(steady.leapt(), Some(leap));
+        steady.note(leap);
+        assert_eq!(steady.leapt(), None);
+        // A start after a rest, and a clock that was not believed and is put right.
+        let newest = Timestamp::from_millis(from);
+        let rested = Steady::new(Arc::clone(&hands) as _, Some(newest));
+        assert_eq!(rested.leapt().map(|it| it.to), Some(hands.now()));
+        let steady = Steady::new(Arc::clone(&hands) as _, Some(newest));
+        hands.set(from + 500 * DAY);
+        assert_eq!(steady.leapt(), None, "it is not believed");
+        hands.set(from + 2 * DAY);
+        assert!(steady.leapt().is_some());
     }
 
     #[test]

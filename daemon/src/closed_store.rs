@@ -11,7 +11,7 @@ use crate::clock::{Clock as _, System, random};
 use crate::config::Config;
 use crate::crypto::Sealer;
 use crate::service::log::{self, Handover};
-use crate::service::{init, time_of};
+use crate::service::{grace, init, time_of};
 use crate::store::durable::{JournaledStore, OpenError, StoreOptions};
 use crate::store::{Commit, Store as _};
 
@@ -114,12 +114,13 @@ pub(crate) fn rotate_log_key(
 ) -> anyhow::Result<Handover> {
     let sealer = sealer(config)?;
     let store = JournaledStore::open(&options(config))?;
-    let now = time_of(&store, Arc::new(System::default()))?.now();
-    let mut entry = Entry::new(now, actor, Action::KeyRotate, Outcome::Success);
-    entry.reason = Some(reason);
+    let time = time_of(&store, Arc::new(System::default()))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()?;
+    runtime.block_on(grace::note_leap(&store, &time))?;
+    let mut entry = Entry::new(time.now(), actor, Action::KeyRotate, Outcome::Success);
+    entry.reason = Some(reason);
     let source = System::default();
     let rotation = log::rotate(&store, &sealer, &source, entry, overlap, HEAD_PATIENCE);
     let rotated = runtime.block_on(rotation);

@@ -27,6 +27,10 @@ pub(crate) async fn tick(service: Arc<Service>, stopping: CancellationToken) -> 
             () = stopping.cancelled() => return Ok(()),
         }
         service.watch_clock();
+        service.watch_turns();
+        if let Err(error) = service.watch_leaps().await {
+            tracing::error!(%error, "that time went on at once could not be put into the audit log; it is tried again");
+        }
         service.flush_denials(false);
         service.flush_reads(false);
         service.forget_full_buckets();

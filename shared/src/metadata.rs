@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::FieldError;
+use crate::text::check_untold;
 
 /// At most 100 entries; names of 1 to 64 bytes in letters, digits, `.`, `_`, `-`, `/`; values of at
 /// most 2 KiB of any text: it is inert, and whoever shows it makes control characters visible.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "BTreeMap<String, String>")]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Metadata(BTreeMap<String, String>);
 
 impl Metadata {
@@ -40,6 +41,22 @@ impl TryFrom<BTreeMap<String, String>> for Metadata {
     type Error = FieldError;
 
     fn try_from(entries: BTreeMap<String, String>) -> Result<Self, Self::Error> {
+        for value in entries.values() {
+            check_untold("metadata", value)?;
+        }
+        Self::kept(entries)
+    }
+}
+
+/// What was kept may be older than the rule that refuses secrets.
+impl<'de> Deserialize<'de> for Metadata {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Self::kept(BTreeMap::deserialize(from)?).map_err(D::Error::custom)
+    }
+}
+
+impl Metadata {
+    fn kept(entries: BTreeMap<String, String>) -> Result<Self, FieldError> {
         if entries.len() > 100 {
             return Err(FieldError::new("metadata", "must be at most 100 entries"));
         }

@@ -23,6 +23,30 @@ const CHECKSUM_DIGITS: usize = 6;
 /// The length of a client secret in bytes.
 pub const LENGTH: usize = PREFIX.len() + ID_DIGITS + 1 + RANDOM_DIGITS + CHECKSUM_DIGITS;
 
+/// Whether `text` holds what looks like a client secret, even one with a typing error or without its end, or
+/// like a signed JSON Web Token (RFC 7515, section 7.1). Such a text is not for what is kept and shown.
+#[must_use]
+pub fn is_told_in(text: &str) -> bool {
+    let is_digit = |byte: &u8| byte.is_ascii_alphanumeric();
+    let is_secret = |rest: &str| {
+        let (id, random) = rest.split_once('_').unwrap_or_default();
+        id.len() == ID_DIGITS
+            && id.bytes().all(|byte| is_digit(&byte))
+            && random.bytes().take_while(is_digit).count() >= RANDOM_DIGITS / 2
+    };
+    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let is_token = |word: &str| {
+        let parts: Vec<_> = word.split('.').collect();
+        // `{"` in base64url.
+        let is_object = |part: &str| part.starts_with("eyJ");
+        parts.windows(3).any(|part| {
+            matches!(part, [header, claims, signature]
+                if is_object(header) && is_object(claims) && signature.len() >= 16)
+        })
+    };
+    text.split(PREFIX).skip(1).any(is_secret) || text.split(|c| !is_word(c)).any(is_token)
+}
+
 /// A well-formed client secret. Wiped from memory when dropped; never printed.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct ClientSecret {
@@ -127,6 +151,35 @@ mod tests {
             bytes[at] = if bytes[at] == b'x' { b'y' } else { b'x' };
             let changed = String::from_utf8(bytes).unwrap();
             assert!(ClientSecret::parse(&changed).is_err(), "{at}");
+        }
+    }
+
+    #[test]
+    fn secrets_and_tokens_are_recognised_in_a_text_and_what_names_them_is_not() {
+        let secret = secret().expose().to_owned();
+        let typo = secret.replace('_', "_x").replacen("_x", "_", 1);
+        let token = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJlc2lnbmF0dXJl";
+        for told in [
+            secret.clone(),
+            format!("it leaked: {secret}!"),
+            typo,
+            secret[..LENGTH - 20].to_owned(),
+            format!("Bearer {token}"),
+            format!("token={token}."),
+        ] {
+            assert!(is_told_in(&told), "{told}");
+        }
+        let named = &secret[..PREFIX.len() + ID_DIGITS];
+        for harmless in [
+            "",
+            "case 4711",
+            "aidp_ is the prefix",
+            named,
+            "aidp_aidp_aidp_",
+            "eyJhbGciOiJFZERTQSJ9",
+            "https://id.example/a.b.c?d=eyJ.eyJ.eyJ",
+        ] {
+            assert!(!is_told_in(harmless), "{harmless}");
         }
     }
 

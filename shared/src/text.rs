@@ -141,31 +141,52 @@ fn check_line(field: &'static str, text: &str, max: usize) -> Result<(), FieldEr
     Ok(())
 }
 
+/// Refuses what nobody meant to write down for good.
+pub(crate) fn check_untold(field: &'static str, text: &str) -> Result<(), FieldError> {
+    if crate::secret::is_told_in(text) {
+        return Err(FieldError::new(
+            field,
+            "must not hold a client secret or a token: leave it out, and revoke it if others have seen it",
+        ));
+    }
+    Ok(())
+}
+
+/// Reads a line that was kept, which may be older than the rule that refuses secrets.
+macro_rules! kept_line {
+    ($name:ident, $field:literal, $max:literal) => {
+        impl $name {
+            fn check(text: &str) -> Result<(), FieldError> {
+                check_line($field, text, $max)?;
+                check_untold($field, text)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(from)?;
+                check_line($field, &text, $max).map_err(serde::de::Error::custom)?;
+                Ok(Self(text))
+            }
+        }
+    };
+}
+
 /// The team or person that answers for an agent; 1 to 128 characters, one line.
-#[derive(
-    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(into = "String")]
 pub struct Owner(String);
 
-impl Owner {
-    fn check(text: &str) -> Result<(), FieldError> {
-        check_line("owner", text, 128)
-    }
-}
+kept_line!(Owner, "owner", 128);
 
 text_type!(Owner);
 
 /// Why an operator did something, for the audit log; 1 to 512 characters, one line.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(into = "String")]
 pub struct Reason(String);
 
-impl Reason {
-    fn check(text: &str) -> Result<(), FieldError> {
-        check_line("reason", text, 512)
-    }
-}
+kept_line!(Reason, "reason", 512);
 
 text_type!(Reason);
 
@@ -189,5 +210,21 @@ mod tests {
             assert!(text.parse::<Owner>().is_err(), "{text:?}");
         }
         assert_eq!("équipe-a".parse::<Owner>().unwrap().as_str(), "équipe-a");
+    }
+
+    #[test]
+    fn a_reason_that_gives_a_secret_away_is_refused_and_one_that_was_kept_is_read() {
+        let id = crate::CredentialId::from_bytes([1; 16]);
+        let secret = crate::ClientSecret::new(id, &[2; 32]);
+        let text = format!("it was {}", secret.expose());
+        let refused = text.parse::<Reason>().unwrap_err();
+        assert!(!refused.to_string().contains("aidp_"), "{refused}");
+        assert!(text.parse::<Owner>().is_err());
+        let kept = serde_json::to_string(&text).unwrap();
+        assert_eq!(
+            serde_json::from_str::<Reason>(&kept).unwrap().as_str(),
+            text
+        );
+        assert!(serde_json::from_str::<Reason>("\"a\\nb\"").is_err());
     }
 }

@@ -52,7 +52,9 @@ pub(super) async fn run(
         }
         AuditCommand::Checkpoint => {
             let note = Client::connect(socket).await?.audit_checkpoint().await?;
-            output.text(&note).and_then(|()| output.flush())
+            output
+                .text(&inert_lines(&note))
+                .and_then(|()| output.flush())
         }
         AuditCommand::Prove { seq, out } => {
             prove(seq, out.as_deref(), &Client::connect(socket).await?, output).await
@@ -159,12 +161,21 @@ async fn prove(
         proof => proof?,
     };
     let Some(path) = out else {
-        return output.text(&proof).and_then(|()| output.flush());
+        return output
+            .text(&inert_lines(&proof))
+            .and_then(|()| output.flush());
     };
     export::write_new(path, proof.as_bytes())?;
     let path = inert(&path.to_string_lossy()).into_owned();
     tell(&format!("the proof of entry {seq} is in {path}"));
     Ok(())
+}
+
+/// A text of many lines, each made inert. A proof's own names are not: it is printed as it is, whatever it is
+/// printed to.
+fn inert_lines(text: &str) -> String {
+    let lines: Vec<_> = text.split('\n').map(inert).collect();
+    lines.join("\n")
 }
 
 /// The code for what is another organization's, or nobody's.
@@ -341,5 +352,21 @@ impl Record for AuditLine {
 
     fn pretty_json(&self) -> Result<String, Error> {
         Ok(self.stored.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_of_many_lines_is_printed_as_it_is_but_for_what_a_terminal_would_obey() {
+        let proof = "c2sp.org/tlog-proof@v1\nindex 8\n\nid.example/log\n9\n";
+        assert_eq!(inert_lines(proof), proof);
+        let hostile = inert_lines("extra \u{1b}]0;pwn\u{7}\nid.example\u{202e}\n");
+        assert!(
+            hostile.lines().count() == 2 && hostile.is_ascii() && !hostile.contains('\u{1b}'),
+            "{hostile}"
+        );
     }
 }

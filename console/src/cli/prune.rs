@@ -2,8 +2,9 @@
 
 use std::io::Write;
 
-use agentidp_proto::convert::duration;
+use agentidp_proto::convert::{duration, to_domain_timestamp};
 use agentidp_proto::v1;
+use agentidp_shared::Timestamp;
 use serde::Serialize;
 
 use crate::args::{Consent, PruneArgs, Revision};
@@ -24,6 +25,10 @@ struct Pruned {
     entries: u64,
     bytes: u64,
     held: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    newest: Option<Timestamp>,
     audit_seq: u64,
 }
 
@@ -41,12 +46,16 @@ impl Record for Pruned {
         } else {
             "removed"
         };
-        vec![
-            (removed, self.entries.to_string()),
+        let mut fields = vec![(removed, self.entries.to_string())];
+        if let (Some(oldest), Some(newest)) = (self.oldest, self.newest) {
+            fields.push(("of", ages(oldest, newest)));
+        }
+        fields.extend([
             ("bytes of the index", self.bytes.to_string()),
             ("under legal hold", self.held.to_string()),
             ("audit", self.audit_seq.to_string()),
-        ]
+        ]);
+        fields
     }
 }
 
@@ -72,7 +81,11 @@ pub(super) async fn run(
     };
     let mut found = follow(client, request.clone(), "looked at").await?;
     if !is_dry && found.entries > 0 {
-        let waits = client.status().await?.retention.failure;
+        if let (Some(oldest), Some(newest)) = (found.oldest, found.newest) {
+            let (oldest, newest) = (to_domain_timestamp(oldest), to_domain_timestamp(newest));
+            tell(&format!("entries of {}", ages(oldest, newest)));
+        }
+        let waits = client.status().await?.retention.waits;
         if !waits.is_empty() {
             // Such as for legal holds that a restored backup lacks.
             tell(&format!(
@@ -95,8 +108,14 @@ pub(super) async fn run(
         entries: found.entries,
         bytes: found.bytes,
         held: found.held,
+        oldest: found.oldest.map(to_domain_timestamp),
+        newest: found.newest.map(to_domain_timestamp),
         audit_seq: found.audit_seq,
     })
+}
+
+fn ages(oldest: Timestamp, newest: Timestamp) -> String {
+    format!("{oldest} to {newest}")
 }
 
 async fn follow(
@@ -108,7 +127,7 @@ async fn follow(
     let (mut last, mut told) = (v1::PruneAuditResponse::default(), TOLD_EVERY);
     while let Some(step) = steps.message().await? {
         if step.next >= told {
-            told = step.next + TOLD_EVERY;
+            told = step.next.saturating_add(TOLD_EVERY);
             tell(&format!("{verb} entry {} of {}", step.next, step.to));
         }
         last = step;

@@ -4,7 +4,7 @@ use agentidp_proto::convert::to_domain_timestamp;
 use agentidp_proto::v1;
 use agentidp_proto::v1::audit_service_client::AuditServiceClient;
 use agentidp_shared::Timestamp;
-use agentidp_shared::merkle::VerifierKey;
+use agentidp_shared::merkle::{Note, TlogProof, VerifierKey};
 use serde::Serialize;
 use tonic::{Request, Streaming};
 
@@ -110,7 +110,9 @@ impl Client {
     pub async fn audit_proof(&self, seq: u64) -> Result<String, Error> {
         let request = call(v1::ProveAuditEntryRequest { seq });
         let answer = self.audit_service().prove(request).await?;
-        Ok(answer.into_inner().proof)
+        // What is not a proof is not passed on.
+        let proof = TlogProof::from_bytes(answer.into_inner().proof.as_bytes())?;
+        Ok(proof.to_string())
     }
 
     /// The audit log's newest checkpoint: a signed note.
@@ -121,7 +123,8 @@ impl Client {
     pub async fn audit_checkpoint(&self) -> Result<String, Error> {
         let request = call(v1::GetAuditCheckpointRequest {});
         let answer = self.audit_service().get_checkpoint(request).await?;
-        Ok(answer.into_inner().note)
+        let note = Note::from_bytes(answer.into_inner().note.as_bytes())?;
+        Ok(note.to_string())
     }
 
     /// The proof that the log of `to` entries begins with that of `from` (RFC 6962, section 2.1.2): hashes

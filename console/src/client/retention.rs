@@ -29,6 +29,15 @@ pub struct RetentionStatus {
     /// Why they could not be removed then.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub failure: String,
+    /// Why nothing is removed unasked for a time.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub waits: String,
+    /// Until when, if the daemon goes on serving.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits_until: Option<Timestamp>,
+    /// The time of the oldest entry that would have been removed but for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overdue: Option<Timestamp>,
 }
 
 impl TryFrom<v1::status::Retention> for RetentionStatus {
@@ -43,6 +52,9 @@ impl TryFrom<v1::status::Retention> for RetentionStatus {
             entries: it.entries,
             held: it.held,
             failure: it.failure,
+            waits: it.waits,
+            waits_until: it.waits_until.map(to_domain_timestamp),
+            overdue: it.overdue.map(to_domain_timestamp),
         })
     }
 }
@@ -70,11 +82,44 @@ impl fmt::Display for RetentionStatus {
         if !self.failure.is_empty() {
             return write!(f, "; nothing pruned at {ran_at}: {}", self.failure);
         }
+        if let Some(until) = self.waits_until {
+            write!(
+                f,
+                "; nothing is pruned unasked until {until}: {}",
+                self.waits
+            )?;
+            return match self.overdue {
+                Some(overdue) => write!(f, "; the oldest that waits is of {overdue}"),
+                None => Ok(()),
+            };
+        }
         // Whoever prunes by hand does that beside it.
         write!(f, "; it pruned {} at {ran_at}", thousands(self.entries))?;
         if self.held > 0 {
             write!(f, ", {} under legal hold", thousands(self.held))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_nothing_is_pruned_for_a_time_is_said_as_planned_and_not_as_a_failure() {
+        let at = |millis| Some(Timestamp::from_millis(millis));
+        let waiting = RetentionStatus {
+            keep_for_seconds: Some(90 * 86_400),
+            ran_at: at(1_800_000_000_000),
+            waits: "the store was restored".to_owned(),
+            waits_until: at(1_800_086_400_000),
+            overdue: at(1_700_000_000_000),
+            ..RetentionStatus::default()
+        };
+        assert_eq!(
+            waiting.to_string(),
+            "entries are kept for 90d; nothing is pruned unasked until 2027-01-16T08:00:00.000Z: the store was restored; the oldest that waits is of 2023-11-14T22:13:20.000Z"
+        );
     }
 }

@@ -19,7 +19,7 @@ use crate::clock::{Clock as _, System};
 use crate::closed_store::options;
 use crate::config::Config;
 use crate::rpc::peer::Peer;
-use crate::service::time_of;
+use crate::service::{grace, time_of};
 use crate::store::durable::{JournaledStore, OpenError, Restorer, StoreOptions, Until};
 use crate::store::{Commit, Store as _};
 
@@ -112,6 +112,7 @@ async fn make(config: &Config, reason: Option<&str>) -> anyhow::Result<String> {
     })?;
     let store = Arc::new(store);
     let clock = time_of(store.as_ref(), Arc::new(System::default()))?;
+    grace::note_leap(store.as_ref(), &clock).await?;
     let backups = Arc::new(Backups::new(
         Arc::clone(&store),
         config.backup.clone(),

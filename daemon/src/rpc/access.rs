@@ -13,13 +13,14 @@ use tonic::body::Body;
 use tower::{Layer, Service as TowerService};
 use tracing::Instrument as _;
 
+use super::asked::Asked;
 use super::calls::{Unanswered, Unsent};
 use super::error::status;
 use super::measure;
 use super::peer::Peer;
 use super::policy::{Operators, Standing};
 use super::table::rule_of;
-use crate::sending::Sending;
+use crate::sending::{Flowing, Sending};
 use crate::service::{Caller, IdempotencyKey, Reach, Service, ServiceError};
 use crate::shares::{Share, Shares};
 
@@ -67,18 +68,33 @@ impl AccessLayer {
         Ok((share, peer.calls.begin()))
     }
 
-    /// Lets the call through as `caller`, or says why not.
-    fn admit(
+    /// Lets the call through as `caller`, or gives what refuses it.
+    fn check(
         &self,
         path: &str,
         standing: Option<&Standing>,
         caller: &Caller,
-    ) -> Result<(), ServiceError> {
+        asked: Option<&Asked>,
+    ) -> Result<(), Box<Refused>> {
+        Self::admit(path, standing, caller).map_err(|(action, error)| {
+            Box::new(Refused {
+                service: Arc::clone(&self.service),
+                caller: caller.clone(),
+                action,
+                error,
+                asked: asked.cloned(),
+            })
+        })
+    }
+
+    /// Lets the call through as `caller`, or says why not, and what it is in the log.
+    fn admit(
+        path: &str,
+        standing: Option<&Standing>,
+        caller: &Caller,
+    ) -> Result<(), (Action, ServiceError)> {
         let refuse = |action, message: String| {
-            let error = ServiceError::new(Code::PermissionDenied, message);
-            self.service
-                .deny_operator(caller, action, Outcome::Denied, error.code);
-            Err(error)
+            Err((action, ServiceError::new(Code::PermissionDenied, message)))
         };
         let name = caller
             .actor
@@ -127,6 +143,18 @@ impl<S> Layer<S> for AccessLayer {
     }
 }
 
+/// The body of an answer, which holds the call's place, and is given up with its connection when its client
+/// does not take it.
+fn until_taken(body: Body, held: Option<(Share<u32>, Unsent)>) -> Body {
+    match held {
+        Some(held) => {
+            let untaken = held.1.untaken();
+            Body::new(Sending::new(Flowing::new(body, untaken), held))
+        }
+        None => body,
+    }
+}
+
 /// The code of an answer that is an error. One that does not come from the service, such as that a
 /// message could not be read, has none of its own.
 fn code_of(response: &Response<Body>) -> Option<Code> {
@@ -145,6 +173,7 @@ struct Attempt {
     path: String,
     is_read: bool,
     is_answered: bool,
+    asked: Option<Asked>,
     /// What the connection has of it.
     _unanswered: Option<Unanswered>,
 }
@@ -162,8 +191,38 @@ impl Attempt {
     }
 
     fn failed(&self, code: Code) {
+        let about = self.asked.as_ref().and_then(Asked::about);
+        let came_to = (code.outcome(), code);
         self.service
-            .deny_operator(&self.caller, self.action, code.outcome(), code);
+            .deny_operator(&self.caller, self.action, came_to, about);
+    }
+}
+
+/// A call that goes no further. It is in the log though its caller goes away before the rest of it is read.
+struct Refused {
+    service: Arc<Service>,
+    caller: Caller,
+    action: Action,
+    error: ServiceError,
+    asked: Option<Asked>,
+}
+
+impl Refused {
+    /// Reads what was asked for, if that is of use, and says no.
+    async fn answer(&self, body: Body) -> Response<Body> {
+        if let Some(asked) = &self.asked {
+            asked.read(body).await;
+        }
+        status(&self.error).into_http()
+    }
+}
+
+impl Drop for Refused {
+    fn drop(&mut self) {
+        let about = self.asked.as_ref().and_then(Asked::about);
+        let came_to = (Outcome::Denied, self.error.code);
+        self.service
+            .deny_operator(&self.caller, self.action, came_to, about);
     }
 }
 
@@ -183,11 +242,10 @@ pub(super) struct Access<S> {
     gate: AccessLayer,
 }
 
-impl<S, B> TowerService<Request<B>> for Access<S>
+impl<S> TowerService<Request<Body>> for Access<S>
 where
-    S: TowerService<Request<B>, Response = Response<Body>> + Clone + Send + 'static,
+    S: TowerService<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
     S::Future: Send,
-    B: Send + 'static,
 {
     type Response = Response<Body>;
     type Error = S::Error;
@@ -197,7 +255,7 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let service = &self.gate.service;
         let named = request
             .headers()
@@ -239,31 +297,36 @@ where
             user = caller.actor.name.as_deref().unwrap_or_default()
         );
         let path = request.uri().path().to_owned();
+        // What a stranger asks for is nobody's business, and looking it up would cost a read.
+        let asked = standing.as_ref().and_then(|_| Asked::of(&path));
+        let admitted = self
+            .gate
+            .check(&path, standing.as_ref(), &caller, asked.as_ref());
         let is_read = rule_of(&path).is_some_and(|rule| rule.is_read);
         let action = rule_of(&path).map_or(Action::UnknownCall, |rule| rule.action);
         let failed = |error: &ServiceError| {
-            service.deny_operator(&caller, action, Outcome::Failed, error.code);
+            let came_to = (Outcome::Failed, error.code);
+            service.deny_operator(&caller, action, came_to, None);
         };
-        let admitted = span.in_scope(|| {
-            self.gate
-                .admit(&path, standing.as_ref(), &caller)
-                .and_then(|()| unread.inspect_err(failed))
-        });
-        let begun = admitted.and_then(|()| match (&peer, &standing) {
-            (Some(peer), Some(standing)) => {
-                let begun = self.gate.begin(peer, standing);
+        let begun = match (&admitted, &peer, &standing) {
+            (Ok(()), Some(peer), Some(standing)) => span.in_scope(|| {
+                let begun = unread.and_then(|()| self.gate.begin(peer, standing));
                 begun.inspect_err(failed).map(Some)
-            }
-            _ => Ok(None),
-        });
+            }),
+            // Whoever is refused is so whatever could be read.
+            _ => unread.map(|()| None),
+        };
         request.extensions_mut().insert(caller.clone());
+        if let Some(asked) = &asked {
+            request.extensions_mut().insert(asked.clone());
+        }
         let service = Arc::clone(service);
         // The clone that was polled ready serves this call; the fresh one waits for the next.
         let fresh = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, fresh);
         let answer = async move {
-            let mut response = match begun {
-                Ok(held) => {
+            let mut response = match (admitted, begun) {
+                (Ok(()), Ok(held)) => {
                     let attempt = Attempt {
                         service: Arc::clone(&service),
                         caller,
@@ -271,13 +334,15 @@ where
                         path: path.clone(),
                         is_read,
                         is_answered: false,
+                        asked,
                         _unanswered: unanswered,
                     };
                     let response = ready.call(request).await?;
                     attempt.answered(code_of(&response));
-                    response.map(|body| Body::new(Sending::new(body, held)))
+                    response.map(|body| until_taken(body, held))
                 }
-                Err(error) => status(&error).into_http(),
+                (Err(refused), _) => refused.answer(request.into_body()).await,
+                (_, Err(error)) => status(&error).into_http(),
             };
             measure::called(&service.metrics().rpc, &path, &response);
             if let Ok(id) = HeaderValue::from_str(&request_id.to_string()) {
@@ -347,8 +412,8 @@ pub(super) mod tests {
         }])
     }
 
-    fn rotate_keys() -> Request<()> {
-        let mut request = Request::new(());
+    fn rotate_keys() -> Request<Body> {
+        let mut request = Request::new(Body::empty());
         *request.uri_mut() = "/agentidp.operator.v1.SigningKeyService/Rotate"
             .parse()
             .unwrap();
@@ -382,7 +447,7 @@ pub(super) mod tests {
             (Code::StoreUnavailable, Outcome::Failed),
         ];
         for (code, _) in expected {
-            let inner = service_fn(move |_request: Request<()>| async move {
+            let inner = service_fn(move |_request: Request<Body>| async move {
                 let error = crate::service::ServiceError::new(code, "no");
                 Ok::<_, Infallible>(status(&error).into_http())
             });
@@ -394,15 +459,54 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_refused_is_in_the_log_with_its_record_and_also_when_its_caller_goes_away() {
+        let store = Arc::new(ModelStore::new());
+        let service = service(&store).await;
+        let inner = service_fn(|_request: Request<Body>| async {
+            Ok::<_, Infallible>(Response::new(Body::empty()))
+        });
+        let auditors = Operators::new(vec![RoleMapping {
+            role: Role::Auditor,
+            users: vec![Peer::of_this_process().uid.to_string()],
+            groups: Vec::new(),
+            organizations: None,
+        }]);
+        let mut gate = AccessLayer::new(service, auditors).layer(inner);
+        let mut release = |body| {
+            let path = "/agentidp.operator.v1.OrganizationService/Release";
+            let mut request = Request::new(Body::new(body));
+            *request.uri_mut() = path.parse().unwrap();
+            let peer = Arc::new(Peer::of_this_process());
+            request.extensions_mut().insert(peer);
+            gate.call(request)
+        };
+        let message = [&[0, 0, 0, 0, 6, 10, 4][..], b"acme"].concat();
+        let answer = release(axum::body::Body::from(message)).await.unwrap();
+        assert_eq!(code_of(&answer), Some(Code::PermissionDenied));
+        let never = futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>();
+        let unread = release(axum::body::Body::from_stream(never)).now_or_never();
+        assert!(unread.is_none());
+        let page = store.entries_before(None, &EntryFilter::default(), 2);
+        let entries = page.unwrap().entries;
+        let targets: Vec<_> = entries
+            .iter()
+            .map(|it| serde_json::from_slice::<Entry>(&it.json).unwrap())
+            .map(|entry| (entry.outcome, entry.target.map(|it| it.id)))
+            .collect();
+        let acme = Some("acme".to_owned());
+        assert_eq!(targets, [(Outcome::Denied, None), (Outcome::Denied, acme)]);
+    }
+
+    #[tokio::test]
     async fn who_takes_no_answers_gets_only_so_many() {
         let service = service(&Arc::new(ModelStore::new())).await;
-        let inner = service_fn(|_request: Request<()>| async {
+        let inner = service_fn(|_request: Request<Body>| async {
             let body = Body::new(axum::body::Body::from("an answer"));
             Ok::<_, Infallible>(Response::new(body))
         });
         let mut gate = AccessLayer::new(Arc::clone(&service), operators()).layer(inner);
         let mut call = || {
-            let mut request = Request::new(());
+            let mut request = Request::new(Body::empty());
             *request.uri_mut() = "/agentidp.operator.v1.AgentService/List".parse().unwrap();
             let peer = Arc::new(Peer::of_this_process());
             request.extensions_mut().insert(peer);
@@ -420,7 +524,7 @@ pub(super) mod tests {
         let store = Arc::new(ModelStore::new());
         let service = service(&store).await;
         let call = |is_answered: bool| {
-            let inner = service_fn(move |_request: Request<()>| async move {
+            let inner = service_fn(move |_request: Request<Body>| async move {
                 if !is_answered {
                     std::future::pending::<()>().await;
                 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use agentidp_proto::v1::audit_service_server::AuditService;
 use agentidp_proto::{convert, v1};
-use agentidp_shared::FieldError;
+use agentidp_shared::{Code, FieldError};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::mpsc;
@@ -13,20 +13,45 @@ use tonic::{Request, Response, Status};
 use tracing::Instrument as _;
 
 use super::error::{invalid, status};
+use super::peer::Peer;
 use super::{caller, duration, page_size, present, reason};
 use crate::service::audit::{EntryFilter, StoredEntry, TailEvent};
 use crate::service::log::{ExportChunk, ExportRange};
 use crate::service::retention::{Asked, Progress, Retention};
-use crate::service::{Caller, Service, to_its_end};
+use crate::service::{Caller, Service, ServiceError, to_its_end};
+use crate::shares::{Share, Shares};
 
 /// How many events wait for a slow reader; the log holds the rest.
 const EVENTS: usize = 64;
 /// How many parts of an export wait for a slow reader.
 const CHUNKS: usize = 4;
 
-pub(super) struct Adapter(pub(super) Arc<Service>);
+/// How many exports there may be at once, and how many of one user: each holds some hundred kilobytes, and
+/// has the store work for it.
+const EXPORTS: usize = 16;
+/// See [`EXPORTS`].
+const EXPORTS_OF_ONE: usize = 4;
+
+pub(super) struct Adapter {
+    service: Arc<Service>,
+    exports: Shares<u32>,
+}
 
 impl Adapter {
+    pub(super) fn new(service: Arc<Service>) -> Self {
+        Self {
+            service,
+            exports: Shares::new(EXPORTS, EXPORTS_OF_ONE),
+        }
+    }
+
+    /// A place among the exports under way.
+    fn begin_export<T>(&self, request: &Request<T>) -> Result<Option<Share<u32>>, Status> {
+        let peer = request.extensions().get::<Arc<Peer>>();
+        let share = peer.map(|peer| self.exports.take(peer.uid, 1).ok_or_else(too_many_exports));
+        share.transpose()
+    }
+
     fn filter(
         &self,
         caller: &Caller,
@@ -34,10 +59,10 @@ impl Adapter {
     ) -> Result<EntryFilter, Status> {
         let filter = filter.unwrap_or_default();
         let agent = present(filter.agent)
-            .map(|text| self.0.find_agent(caller, &text))
+            .map(|text| self.service.find_agent(caller, &text))
             .transpose();
         let organization = present(filter.organization)
-            .map(|text| self.0.find_organization(caller, &text))
+            .map(|text| self.service.find_organization(caller, &text))
             .transpose()
             .map_err(|error| status(&error))?
             .map(|stored| stored.record.id);
@@ -57,6 +82,11 @@ impl Adapter {
             organizations: caller.reach.narrowed(organization),
         })
     }
+}
+
+fn too_many_exports() -> Status {
+    let message = "too many exports are under way: wait until one has ended";
+    status(&ServiceError::new(Code::Overloaded, message))
 }
 
 fn entry(entry: StoredEntry) -> v1::AuditEntry {
@@ -86,7 +116,7 @@ impl AuditService for Adapter {
         let request = request.into_inner();
         let filter = self.filter(&caller, request.filter)?;
         let page = self
-            .0
+            .service
             .list_entries(request.before, filter, page_size(request.limit))
             .await;
         let page = page.map_err(|error| status(&error))?;
@@ -105,13 +135,13 @@ impl AuditService for Adapter {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let filter = self.filter(&caller, request.filter)?;
-        let end = *self.0.store().head().borrow();
+        let end = *self.service.store().head().borrow();
         if request.from.is_some_and(|from| from > end) {
             let rule = "must not be beyond the log's end; a store put back from an earlier time has a shorter log";
             return Err(invalid(FieldError::new("from", rule)));
         }
         let (sender, receiver) = mpsc::channel(EVENTS);
-        let service = Arc::clone(&self.0);
+        let service = Arc::clone(&self.service);
         let follow = async move {
             // The reader sees the stream end and comes back from where it was.
             if let Err(error) = service
@@ -134,8 +164,8 @@ impl AuditService for Adapter {
         request: Request<v1::GetAuditKeyRequest>,
     ) -> Result<Response<v1::AuditKey>, Status> {
         caller(&request)?;
-        let vkey = self.0.log_verifier().to_string();
-        let keys = self.0.log_keys().iter().map(|it| v1::LogKey {
+        let vkey = self.service.log_verifier().to_string();
+        let keys = self.service.log_keys().iter().map(|it| v1::LogKey {
             vkey: it.verifier.to_string(),
             from: it.from,
             until: it.until.map(convert::timestamp),
@@ -149,7 +179,10 @@ impl AuditService for Adapter {
         request: Request<v1::ProveAuditEntryRequest>,
     ) -> Result<Response<v1::AuditProof>, Status> {
         let caller = caller(&request)?;
-        let proof = self.0.prove_entry(&caller, request.into_inner().seq).await;
+        let proof = self
+            .service
+            .prove_entry(&caller, request.into_inner().seq)
+            .await;
         let proof = proof.map_err(|error| status(&error))?.to_string();
         Ok(Response::new(v1::AuditProof { proof }))
     }
@@ -159,7 +192,7 @@ impl AuditService for Adapter {
         request: Request<v1::GetAuditCheckpointRequest>,
     ) -> Result<Response<v1::AuditCheckpoint>, Status> {
         caller(&request)?;
-        let signed = self.0.newest_checkpoint().await;
+        let signed = self.service.newest_checkpoint().await;
         let note = signed.map_err(|error| status(&error))?.note.to_string();
         Ok(Response::new(v1::AuditCheckpoint { note }))
     }
@@ -170,7 +203,7 @@ impl AuditService for Adapter {
     ) -> Result<Response<v1::AuditConsistency>, Status> {
         caller(&request)?;
         let request = request.into_inner();
-        let proved = self.0.prove_growth(request.from, request.to).await;
+        let proved = self.service.prove_growth(request.from, request.to).await;
         let proved = proved.map_err(|error| status(&error))?;
         Ok(Response::new(v1::AuditConsistency {
             to: proved.to,
@@ -186,9 +219,10 @@ impl AuditService for Adapter {
         request: Request<v1::ExportAuditRequest>,
     ) -> Result<Response<Self::ExportStream>, Status> {
         let caller = caller(&request)?;
+        let share = self.begin_export(&request)?;
         let request = request.into_inner();
         let organization = present(request.organization)
-            .map(|text| self.0.find_organization(&caller, &text))
+            .map(|text| self.service.find_organization(&caller, &text))
             .transpose()
             .map_err(|error| status(&error))?;
         let range = ExportRange {
@@ -198,17 +232,21 @@ impl AuditService for Adapter {
             size: request.size,
         };
         let (sender, receiver) = mpsc::channel(CHUNKS);
-        self.0
+        self.service
             .export(&caller, range, sender)
             .await
             .map_err(|error| status(&error))?;
-        let chunks = ReceiverStream::new(receiver).map(|chunk| match chunk {
-            Ok(ExportChunk { data, next, to }) => Ok(v1::ExportAuditResponse {
-                data: data.into(),
-                next,
-                to,
-            }),
-            Err(error) => Err(status(&error)),
+        let chunks = ReceiverStream::new(receiver).map(move |chunk| {
+            // It counts until its reader has it all, or is gone.
+            let _until_dropped = &share;
+            match chunk {
+                Ok(ExportChunk { data, next, to }) => Ok(v1::ExportAuditResponse {
+                    data: data.into(),
+                    next,
+                    to,
+                }),
+                Err(error) => Err(status(&error)),
+            }
         });
         Ok(Response::new(chunks.boxed()))
     }
@@ -230,10 +268,10 @@ impl AuditService for Adapter {
             is_dry: request.dry_run,
         };
         let pruning = self
-            .0
+            .service
             .plan_pruning(&caller, asked)
             .map_err(|error| status(&error))?;
-        let (service, (steps, receiver)) = (Arc::clone(&self.0), mpsc::channel(CHUNKS));
+        let (service, (steps, receiver)) = (Arc::clone(&self.service), mpsc::channel(CHUNKS));
         let last = to_its_end(async move {
             let (done, pruned) = service.prune_log(pruning, &steps).await;
             pruned.map(|()| done)
@@ -254,5 +292,29 @@ fn pruned(it: Progress) -> v1::PruneAuditResponse {
         bytes: it.bytes,
         held: it.held,
         audit_seq: it.audit_seq.unwrap_or_default(),
+        oldest: it.times.map(|(oldest, _)| convert::timestamp(oldest)),
+        newest: it.times.map(|(_, newest)| convert::timestamp(newest)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::access::tests::service;
+    use super::*;
+    use crate::store::model::ModelStore;
+
+    #[tokio::test]
+    async fn one_operator_has_only_so_many_exports_under_way() {
+        let adapter = Adapter::new(service(&Arc::new(ModelStore::new())).await);
+        let mut request = Request::new(());
+        let peer = Arc::new(Peer::of_this_process());
+        request.extensions_mut().insert(peer);
+        let held: Vec<_> = (0..EXPORTS_OF_ONE)
+            .map(|_| adapter.begin_export(&request).unwrap())
+            .collect();
+        let refused = adapter.begin_export(&request).unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::Unavailable);
+        drop(held);
+        assert!(adapter.begin_export(&request).is_ok());
     }
 }

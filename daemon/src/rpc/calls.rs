@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::busy::Busy;
+use crate::sending::Untaken;
 
 /// The calls of one connection.
 #[derive(Debug, Default)]
@@ -11,6 +12,8 @@ pub(crate) struct Calls {
     is_read_only: AtomicBool,
     answering: Busy,
     sending: Busy,
+    /// What of their answers is not taken.
+    untaken: Arc<Untaken>,
 }
 
 /// A call that is not answered yet; for a stream, that has not begun.
@@ -48,6 +51,18 @@ impl Calls {
     /// Whether no answer was on its way, and no call let through, since the look that left `before` behind.
     pub(super) fn were_none_since(&self, before: &mut Option<u64>) -> bool {
         self.sending.was_idle_since(before)
+    }
+
+    /// What of their answers is not taken.
+    pub(super) fn untaken(&self) -> &Arc<Untaken> {
+        &self.untaken
+    }
+}
+
+impl Unsent {
+    /// What of the connection's answers is not taken.
+    pub(super) fn untaken(&self) -> Arc<Untaken> {
+        Arc::clone(self.0.untaken())
     }
 }
 

@@ -19,6 +19,7 @@ use super::peer::Peer;
 use super::policy::Operators;
 use super::presence::{Connections, Presence};
 use super::seats::Seats;
+use crate::sending::LOOK;
 use crate::service::{Caller, Reach, Service};
 use crate::shares::Share;
 
@@ -34,6 +35,8 @@ pub(crate) struct OperatorStream {
     seen: Option<u64>,
     /// How long it is left alone without a call; `None`: it ends when its time is over.
     idle: Option<Duration>,
+    /// Runs from one look at whether answers are taken to the next.
+    looking: Pin<Box<Sleep>>,
     parting: Parting,
     _seat: Share<u32>,
     _presence: Presence,
@@ -95,14 +98,29 @@ impl Connected for OperatorStream {
 }
 
 impl OperatorStream {
+    /// Whether its client has not taken an answer for too long, which no end of its own sees: a stream waits
+    /// for a client for ever.
+    fn is_untaken(&mut self, context: &mut Context<'_>) -> bool {
+        while self.looking.as_mut().poll(context).is_ready() {
+            if self.peer.calls.untaken().look() {
+                return true;
+            }
+            self.looking.as_mut().reset(Instant::now() + LOOK);
+        }
+        false
+    }
+
     /// What has come of reading or writing, and when that waits, whether the connection is to end instead.
     /// Whoever waits to write does not read meanwhile.
-    fn unless_parted<T>(
+    fn unless_over<T>(
         &mut self,
         polled: Poll<io::Result<T>>,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<T>> {
-        if polled.is_pending() && self.parting.is_over(&self.peer, context) {
+        let is_over = |it: &mut Self, context: &mut Context<'_>| {
+            it.is_untaken(context) || it.parting.is_over(&it.peer, context)
+        };
+        if polled.is_pending() && is_over(self, context) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         polled
@@ -135,7 +153,7 @@ impl AsyncRead for OperatorStream {
             }
             self.patience.as_mut().reset(Instant::now() + idle);
         }
-        self.unless_parted(Poll::Pending, context)
+        self.unless_over(Poll::Pending, context)
     }
 }
 
@@ -146,12 +164,12 @@ impl AsyncWrite for OperatorStream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.unless_parted(written, context)
+        self.unless_over(written, context)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(context);
-        self.unless_parted(flushed, context)
+        self.unless_over(flushed, context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -232,6 +250,7 @@ impl Door {
             is_heard: false,
             seen: Some(0),
             idle: role.map(|_| IDLE),
+            looking: Box::pin(tokio::time::sleep(LOOK)),
             parting: Parting::new(self.stopping.clone()),
             _seat: seat,
         };
@@ -250,16 +269,18 @@ impl Door {
         };
         let action = Action::UnknownCall;
         self.service
-            .deny_operator(&caller, action, Outcome::Denied, code);
+            .deny_operator(&caller, action, (Outcome::Denied, code), None);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use nix::unistd::geteuid;
+    use tokio::io::AsyncReadExt as _;
 
     use super::super::access::tests::{operators, service};
     use super::*;
+    use crate::sending::LOOKS;
     use crate::store::model::ModelStore;
     use crate::store::{EntryFilter, Store as _};
 
@@ -299,5 +320,32 @@ mod tests {
         };
         let page = store.entries_before(None, &filter, 10).unwrap();
         assert_eq!(page.entries.len(), 4, "each who was turned away");
+    }
+
+    #[tokio::test]
+    async fn a_connection_ends_whose_client_takes_no_answer_for_a_minute() {
+        let service = service(&Arc::new(ModelStore::new())).await;
+        let (served, mut handed) = mpsc::channel(1);
+        let door = Door {
+            open: Connections::default(),
+            service,
+            operators: operators(),
+            seats: Seats::new(),
+            stopping: CancellationToken::new(),
+            served,
+        };
+        let place = door.seats.wait(geteuid().as_raw()).unwrap();
+        let (_client, end) = UnixStream::pair().unwrap();
+        door.clone().admit(end, place).await;
+        let mut stream = handed.try_recv().unwrap().unwrap();
+        let untaken = Arc::clone(stream.peer.calls.untaken());
+        let answer = untaken.offer();
+        for _ in 1..LOOKS {
+            assert!(!untaken.look());
+        }
+        stream.looking = Box::pin(tokio::time::sleep(Duration::ZERO));
+        let ended = stream.read(&mut [0]).await.unwrap_err();
+        assert_eq!(ended.kind(), io::ErrorKind::TimedOut);
+        drop(answer);
     }
 }

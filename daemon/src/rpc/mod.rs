@@ -8,6 +8,7 @@
 mod access;
 mod agent;
 mod agent_query;
+mod asked;
 mod audit;
 mod backup;
 mod calls;
@@ -124,7 +125,7 @@ pub(crate) async fn serve(
         .add_service(SigningKeyServiceServer::new(key::Adapter(Arc::clone(
             &service,
         ))))
-        .add_service(AuditServiceServer::new(audit::Adapter(Arc::clone(
+        .add_service(AuditServiceServer::new(audit::Adapter::new(Arc::clone(
             &service,
         ))))
         .add_service(ChangeServiceServer::new(change::Adapter {
@@ -197,6 +198,9 @@ fn caller<T: prost::Message>(request: &tonic::Request<T>) -> Result<Caller, toni
         ))
     })?;
     let message = || request.get_ref().encode_to_vec();
+    if let Some(asked) = request.extensions().get::<asked::Asked>() {
+        asked.note(&message());
+    }
     caller.idempotency = caller.idempotency.map(|key| key.with(&message()));
     Ok(caller)
 }

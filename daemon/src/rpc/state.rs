@@ -105,6 +105,30 @@ fn rates(rates: Rates) -> v1::TokenRates {
     }
 }
 
+/// What the log keeps, and how the last look for the rest went.
+fn retention(service: &Service) -> v1::status::Retention {
+    let (kept, last) = service.retention();
+    let mut told = v1::status::Retention {
+        keep_for: kept.keep_for.map(duration),
+        keep_bytes: kept.keep_bytes.unwrap_or_default(),
+        ..v1::status::Retention::default()
+    };
+    let Some(last) = last else { return told };
+    let progress = last.progress;
+    told.ran_at = Some(timestamp(last.time));
+    told.held = progress.held;
+    told.failure = last.failure.unwrap_or_default();
+    match last.waits {
+        None => told.entries = progress.entries,
+        Some(waits) => {
+            told.overdue = progress.times.map(|(oldest, _)| timestamp(oldest));
+            told.waits = waits.why;
+            told.waits_until = Some(timestamp(waits.until));
+        }
+    }
+    told
+}
+
 /// How backups stand, if there are to be any.
 fn backups(job: &Backups) -> Option<v1::status::Backups> {
     let settings = job.settings()?;
@@ -170,7 +194,6 @@ impl StatusService for Adapter {
         let connections = peer.map(|peer| self.connections.seen_by(&self.operators, peer));
         let reason = self.service.not_ready_reason();
         let store = self.service.store().status();
-        let (kept, last) = self.service.retention();
         let space = store.room.space;
         Ok(Response::new(v1::Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -179,14 +202,7 @@ impl StatusService for Adapter {
             started_at: Some(timestamp(self.about.started_at)),
             ready: reason.is_none(),
             not_ready_reason: reason.unwrap_or_default(),
-            retention: Some(v1::status::Retention {
-                keep_for: kept.keep_for.map(duration),
-                keep_bytes: kept.keep_bytes.unwrap_or_default(),
-                ran_at: last.as_ref().map(|it| timestamp(it.time)),
-                entries: last.as_ref().map_or(0, |it| it.progress.entries),
-                held: last.as_ref().map_or(0, |it| it.progress.held),
-                failure: last.and_then(|it| it.failure).unwrap_or_default(),
-            }),
+            retention: Some(retention(&self.service)),
             store: Some(v1::status::Store {
                 id: store.id.to_string(),
                 path: store.path,

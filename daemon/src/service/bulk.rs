@@ -182,7 +182,8 @@ impl Service {
                     // What was done so far is known in any case; that the rest was not, is here.
                     let _ = progress.send(now).await;
                     let action = Action::AgentTransitionMany;
-                    self.deny_operator(caller, action, error.code.outcome(), error.code);
+                    let came_to = (error.code.outcome(), error.code);
+                    self.deny_operator(caller, action, came_to, None);
                     return Err(error);
                 }
             }

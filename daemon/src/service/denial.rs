@@ -11,10 +11,12 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use agentidp_shared::{
-    Action, Actor, ActorKind, AgentId, Code, CredentialId, Entry, Outcome, RequestId, Timestamp,
+    Action, Actor, ActorKind, AgentId, Code, CredentialId, Entry, OrganizationId, Outcome,
+    RequestId, Target, Timestamp,
 };
 use parking_lot::Mutex;
 
+use super::about::About;
 use super::{Caller, Service};
 use crate::store::Commit;
 
@@ -33,6 +35,8 @@ enum Kind {
     /// Somebody from a network names the agent, and has not proved to be it.
     Claimed(AgentId, Action, Code, IpAddr),
     Operator(Option<String>, Action, Code),
+    /// More of an operator's, about an organization.
+    About(Option<String>, Action, Code, OrganizationId),
     Stranger(Action, Code, IpAddr),
     /// By client authentication, the credential too: of two in use at once none is hidden by the other.
     Read(AgentId, Option<CredentialId>, Action),
@@ -86,6 +90,7 @@ impl Denials {
         let mut allowed = match kind {
             Kind::Agent(..) | Kind::Claimed(..) | Kind::Operator(..) => PER_ACTOR,
             Kind::Stranger(..) | Kind::Read(..) | Kind::Other(..) => 1,
+            Kind::About(..) => 0,
         };
         let crowd = Crowd::of(&entry.actor);
         if crowd == Crowd::Strangers && minute.unproven >= UNPROVEN {
@@ -98,9 +103,18 @@ impl Denials {
         if kinds.len() >= KINDS && !kinds.contains_key(&kind) {
             kind = Kind::Other(entry.action, entry.outcome, entry.code);
         }
-        let counted = kinds.entry(kind).or_default();
+        let has_room = kinds.len() < KINDS;
+        let counted = kinds.entry(kind.clone()).or_default();
         counted.seen += 1;
         if counted.seen > allowed {
+            let counted = match (kind, entry.organization_id) {
+                // A count of its own, so that a legal hold keeps it too.
+                (Kind::Operator(id, action, code), Some(organization)) if has_room => {
+                    let kind = Kind::About(id, action, code, organization);
+                    kinds.entry(kind).or_default()
+                }
+                (kind, _) => kinds.entry(kind).or_default(),
+            };
             counted.unwritten += 1;
             counted.last = Some(entry);
             return write;
@@ -147,7 +161,7 @@ impl Minute {
         let summarize = |(kind, counted): (Kind, Counted)| {
             let mut entry = counted.last?;
             // What is of many names none of them.
-            let of_all = match kind {
+            let of_all = match &kind {
                 Kind::Other(..) => Some(Actor {
                     id: None,
                     name: None,
@@ -155,9 +169,19 @@ impl Minute {
                     address: None,
                     ..entry.actor.clone()
                 }),
-                Kind::Stranger(_, _, prefix) => Some(Actor::client(network(prefix))),
-                Kind::Agent(..) | Kind::Claimed(..) | Kind::Operator(..) | Kind::Read(..) => None,
+                Kind::Stranger(_, _, prefix) => Some(Actor::client(network(*prefix))),
+                Kind::Agent(..)
+                | Kind::Claimed(..)
+                | Kind::Operator(..)
+                | Kind::About(..)
+                | Kind::Read(..) => None,
             };
+            if matches!(kind, Kind::Operator(..) | Kind::About(..)) {
+                entry.target = None;
+            }
+            if matches!(kind, Kind::Operator(..)) {
+                entry.organization_id = None;
+            }
             if let Some(all) = of_all {
                 let code = entry.code;
                 entry = Entry::new(entry.time, all, entry.action, entry.outcome);
@@ -217,16 +241,26 @@ impl Service {
     }
 
     /// Puts into the log, or counts, that an operator's call was refused (`denied`) or came to
-    /// nothing (`failed`).
+    /// nothing (`failed`), with the record that it was `about`.
     pub(crate) fn deny_operator(
         &self,
         caller: &Caller,
         action: Action,
-        outcome: Outcome,
-        code: Code,
+        (outcome, code): (Outcome, Code),
+        about: Option<&About>,
     ) {
         let mut entry = self.entry(caller, action, outcome);
         entry.code = Some(code);
+        if let Some(about) = about {
+            let (id, organization) = self.named(about).unwrap_or_default();
+            entry.organization_id = organization;
+            entry.target = id.map(|id| Target {
+                kind: about.kind,
+                id,
+                revision: None,
+                digest: None,
+            });
+        }
         self.metrics.denials.operator(code);
         let kind = Kind::Operator(caller.actor.id.clone(), action, code);
         // As often as there are entries: nobody fills the system's log either.

@@ -1,14 +1,25 @@
 //! Whether the daemon may take on more, and what operators should look at: room on the disk, the
 //! machine's clock, and what the store has trouble with.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use agentidp_shared::{Action, Actor, Code, Entry, Outcome};
+use parking_lot::Mutex;
 
 use super::bearer::Origin;
 use super::{Service, ServiceError};
 use crate::clock::{BEHIND_UNSAID, ClockStanding};
 use crate::store::Room;
+
+/// How long work on the store may wait for a thread before the daemon counts as not ready.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// Since when a thread for work on the store is waited for, by what no clock change moves; `None`: there was
+/// one when it was asked for last.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Turn(Arc<Mutex<Option<Duration>>>);
 
 /// A number of bytes, in words.
 fn mebibytes(bytes: u64) -> String {
@@ -93,6 +104,28 @@ impl Service {
             ));
         }
         warnings
+    }
+
+    /// Asks for a thread as work on the store does, unless one is waited for.
+    pub(crate) fn watch_turns(&self) {
+        let mut waiting = self.turn.0.lock();
+        if waiting.is_none() {
+            *waiting = Some(self.clock.clock().passed());
+            let turn = self.turn.clone();
+            tokio::task::spawn_blocking(move || *turn.0.lock() = None);
+        }
+    }
+
+    /// That work on the store does not get on, if so.
+    pub(super) fn without_turn(&self) -> Option<String> {
+        let since = (*self.turn.0.lock())?;
+        let waited = self.clock.clock().passed().saturating_sub(since);
+        (waited > LONGEST_WAIT).then(|| {
+            format!(
+                "work on the store has waited for {} s for its turn: the daemon does more at once than it can; its log and agentidp status tell who asks",
+                waited.as_secs()
+            )
+        })
     }
 
     /// Notes how it went to read the certificate again, which operators are told of until it goes well.

@@ -7,6 +7,7 @@
 //! The token path: [`Service::issue`] → [`authenticate`] → the grant
 //! (`agentidp_shared::token::grant`) → [`Signer::sign`](crate::crypto::Signer::sign) → one commit.
 
+pub(crate) mod about;
 mod activity;
 pub(crate) mod agent;
 pub(crate) mod audit;
@@ -22,6 +23,7 @@ pub(crate) mod denial;
 pub(crate) mod error;
 mod expiry;
 mod fitness;
+pub(crate) mod grace;
 pub(crate) mod health;
 mod idempotency;
 pub(crate) mod init;
@@ -162,6 +164,8 @@ pub(crate) struct Service {
     metrics: Metrics,
     /// Whether it has been said that the machine's clock is not what the daemon goes by.
     clock_is_off: AtomicBool,
+    /// Whether work on the store gets its turn.
+    turn: fitness::Turn,
     /// Why the certificate that is on the disk is not the one in use.
     certificate_failure: parking_lot::Mutex<Option<String>>,
     /// When it began, by the machine's clock and by what no clock change moves.
@@ -185,6 +189,8 @@ impl Service {
         let check_key = init::secret_check_key(store.as_ref(), &sealer)?;
         let newest = newest_time(store.as_ref())?;
         let clock = Arc::new(Steady::new(clock, newest));
+        // Before anything else has the new time.
+        grace::note_leap(store.as_ref(), &clock).await?;
         let keyring = key::prepare(
             store.as_ref(),
             &sealer,
@@ -222,6 +228,7 @@ impl Service {
             stopping,
             metrics: Metrics::default(),
             clock_is_off: AtomicBool::new(false),
+            turn: fitness::Turn::default(),
             certificate_failure: parking_lot::Mutex::default(),
             begun,
         })
@@ -298,7 +305,9 @@ impl Service {
         if self.stopping.is_cancelled() {
             return Some("the daemon is stopping".to_owned());
         }
-        self.store.failure().or_else(|| self.clock_ahead())
+        let failure = self.store.failure();
+        let failure = failure.or_else(|| self.clock_ahead());
+        failure.or_else(|| self.without_turn())
     }
 
     /// Puts an entry of the daemon's own into the log.

@@ -11,14 +11,12 @@ use agentidp_shared::{
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+use super::grace::{Epoch, Grace, Standing, Waits};
 use super::{Caller, Changed, Reach, Service, ServiceError, to_its_end};
-use crate::store::{Bundle, Commit, EntryFilter, Store};
+use crate::store::{Bundle, Commit, Store};
 
 /// How many bundles of entries are removed with one commit: others wait meanwhile.
 const BUNDLES: u64 = Pruned::MOST / Bundle::ENTRIES;
-
-/// How long after a restore nothing is removed that nobody asks for.
-const GRACE: Duration = Duration::from_hours(24);
 
 /// What the log keeps. What is absent keeps everything.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,7 +46,9 @@ pub(crate) struct Pruning {
     entry: Entry,
     is_dry: bool,
     /// Whether it is noted even when nothing is removed.
-    is_asked_for: bool,
+    is_noted: bool,
+    /// When nobody asks for it, as which it was found that it may be done.
+    epoch: Option<Epoch>,
 }
 
 /// How far it is.
@@ -64,6 +64,8 @@ pub(crate) struct Progress {
     pub(crate) bytes: u64,
     /// How many entries stayed because of a legal hold.
     pub(crate) held: u64,
+    /// The earliest and the latest time of those that were removed.
+    pub(crate) times: Option<(Timestamp, Timestamp)>,
     /// The last entry that says so.
     pub(crate) audit_seq: Option<u64>,
 }
@@ -77,6 +79,8 @@ pub(crate) struct LastRun {
     pub(crate) progress: Progress,
     /// Why it did not get to its end, or did not begin.
     pub(crate) failure: Option<String>,
+    /// Why nothing was removed, though there is nothing wrong; then `progress` says what would have been.
+    pub(crate) waits: Option<Waits>,
 }
 
 /// What the service remembers of it.
@@ -85,10 +89,9 @@ pub(super) struct Keeping {
     /// Held while a step is decided on and done, and while a hold is: so nothing is removed of an
     /// organization whose hold was acknowledged. It has the holds, unless they are to be read anew.
     pub(super) alone: Arc<tokio::sync::Mutex<Option<Holds>>>,
+    pub(super) grace: Grace,
     last: Mutex<Option<LastRun>>,
     settled: Mutex<Settled>,
-    /// When the store was last restored.
-    restored: tokio::sync::OnceCell<Option<Timestamp>>,
 }
 
 /// The organizations under legal hold.
@@ -113,17 +116,18 @@ struct Step {
     entries: u64,
     bytes: u64,
     held: u64,
+    times: Option<(Timestamp, Timestamp)>,
     /// What stays: of organizations under legal hold, and what accounts for the log or for a record.
     kept: Vec<u64>,
     is_last: bool,
 }
 
 impl Step {
-    /// What is to be removed from entry `from` on, before `end` and of what is older than `limit`.
+    /// What is to be removed from entry `from` on, before `end`.
     fn plan(
         store: &dyn Store,
         from: u64,
-        (end, limit): (u64, Option<Timestamp>),
+        end: u64,
         held: &BTreeSet<OrganizationId>,
     ) -> Result<Self, ServiceError> {
         let mut step = Self {
@@ -133,18 +137,12 @@ impl Step {
         };
         let first = from / Bundle::ENTRIES;
         for number in first..first + BUNDLES {
-            let is_beyond = (number + 1) * Bundle::ENTRIES > end;
-            let Some(bundle) = store.bundle(number)? else {
+            let is_due = (number + 1) * Bundle::ENTRIES <= end;
+            let due = if is_due { store.bundle(number)? } else { None };
+            let Some(bundle) = due else {
                 step.is_last = true;
                 break;
             };
-            let mut newest_first = bundle.entries.iter().rev();
-            let last = newest_first.find_map(|it| serde_json::from_slice(&it.json).ok());
-            let is_old = |limit| last.as_ref().is_none_or(|it: &Entry| it.time < limit);
-            if is_beyond && !limit.is_some_and(is_old) {
-                step.is_last = true;
-                break;
-            }
             step.take(store, number, &bundle, held)?;
         }
         Ok(step)
@@ -160,18 +158,19 @@ impl Step {
     ) -> Result<(), ServiceError> {
         let mut removed = 0;
         for stored in &bundle.entries {
-            // Of what cannot be read nobody can tell whom it concerns.
-            let entry = serde_json::from_slice::<Entry>(&stored.json).ok();
-            let holder = entry.as_ref().and_then(|it| it.organization_id);
-            let is_held = holder.is_some_and(|it| held.contains(&it));
-            let accounts = entry.map_or(Ok(true), |entry| {
-                Ok::<_, ServiceError>(entry.pruned.is_some() || store.is_last_change(&entry)?)
-            })?;
+            let Ok(entry) = serde_json::from_slice::<Entry>(&stored.json) else {
+                // Of what cannot be read nobody can tell whom it concerns.
+                self.kept.push(stored.seq);
+                continue;
+            };
+            let is_held = entry.organization_id.is_some_and(|it| held.contains(&it));
+            let accounts = entry.pruned.is_some() || store.is_last_change(&entry)?;
             if is_held || accounts {
                 self.kept.push(stored.seq);
                 self.held += u64::from(is_held && !accounts);
             } else {
                 removed += 1;
+                self.times = widened(self.times, Some((entry.time, entry.time)));
             }
         }
         self.to = (number + 1) * Bundle::ENTRIES;
@@ -225,7 +224,8 @@ impl Service {
             retention,
             entry,
             is_dry: asked.is_dry,
-            is_asked_for: true,
+            is_noted: true,
+            epoch: None,
         })
     }
 
@@ -259,16 +259,27 @@ impl Service {
             keep_for,
             keep_bytes,
         } = pruning.retention;
-        let limit = keep_for.map(|it| self.now().minus(it));
+        // Not what the time has become since it was found that it may be done; and where the machine's clock
+        // was ahead and is put right, time is still ahead, and nothing older for that.
+        let now = pruning.entry.time.min(self.clock.clock().now());
+        let from = done.next;
         let (end, entries) = self
-            .read(move |store| Ok((size_limit(store, keep_bytes)?, *store.head().borrow())))
+            .read(move |store| {
+                let by_age = age_limit(store, from, keep_for, now)?;
+                let end = size_limit(store, keep_bytes)?.max(by_age);
+                Ok((end, *store.head().borrow()))
+            })
             .await?;
         done.to = entries;
         self.keeping.alone.lock().await.take();
-        let mut stood = BTreeSet::new();
+        let (mut stood, mut is_whole) = (BTreeSet::new(), false);
         loop {
             // Within the lock that a hold takes too.
             let mut alone = self.keeping.alone.lock().await;
+            let epoch = pruning.epoch.as_ref();
+            if epoch.is_some_and(|epoch| *epoch != self.keeping.grace.epoch()) {
+                break;
+            }
             let holds = match &*alone {
                 Some(holds) => Arc::clone(holds),
                 None => Arc::clone(alone.insert(self.read(held).await?)),
@@ -276,7 +287,7 @@ impl Service {
             stood.extend(holds.iter().copied());
             let from = done.next;
             let step = self
-                .read(move |store| Step::plan(store, from, (end, limit), &holds))
+                .read(move |store| Step::plan(store, from, end, &holds))
                 .await?;
             if step.entries > 0 && !pruning.is_dry {
                 done.audit_seq = Some(self.remove(pruning.entry.clone(), &step).await?);
@@ -285,18 +296,24 @@ impl Service {
             done.entries += step.entries;
             done.bytes += step.bytes;
             done.held += step.held;
-            if step.is_last || self.stopping.is_cancelled() || progress.is_closed() {
+            done.times = widened(done.times, step.times);
+            is_whole = step.is_last;
+            if is_whole || self.stopping.is_cancelled() || progress.is_closed() {
                 break;
             }
             // One who has stopped listening stops it; one who is slow only misses something.
             let _ = progress.try_send(*done);
         }
-        if pruning.is_asked_for && done.audit_seq.is_none() {
-            // Nothing was removed, and yet somebody asked for it.
+        if pruning.is_noted && pruning.epoch.is_none_or(|_| is_whole) && done.audit_seq.is_none() {
+            // Nothing was removed, and yet somebody asked for it, or it is the first look in a while.
             let commit = Commit::new(pruning.entry);
             done.audit_seq = Some(self.commit(commit).await?);
         }
-        Ok(stood)
+        if is_whole {
+            Ok(stood)
+        } else {
+            Err(cut_off(done, end))
+        }
     }
 
     async fn remove(&self, mut entry: Entry, step: &Step) -> Result<u64, ServiceError> {
@@ -314,39 +331,59 @@ impl Service {
         if self.settings.retention == Retention::default() {
             return;
         }
-        let (time, retention) = (self.now(), self.settings.retention);
-        let pruning = Pruning {
-            retention,
-            entry: Entry::new(time, Actor::system(), Action::AuditPrune, Outcome::Success),
-            is_dry: false,
-            is_asked_for: false,
-        };
-        let mut progress = Progress::default();
-        let run = match self.awaits_holds().await {
-            Ok(None) => self.prune_on(pruning, &mut progress).await,
-            Ok(Some(why)) => {
-                tracing::info!("no old entries are removed from the audit log: {why}");
-                *self.keeping.last.lock() = Some(LastRun {
-                    time,
-                    progress,
-                    failure: Some(why),
-                });
-                return;
-            }
-            Err(error) => Err(error),
-        };
-        if let Err(error) = &run {
-            tracing::error!(%error, "old entries could not be removed from the audit log; it is tried again");
+        let (time, mut progress) = (self.now(), Progress::default());
+        let looked = self.look_for_old(&mut progress).await;
+        if looked.is_err() && self.stopping.is_cancelled() {
+            // Where it is cut off, the next start goes on.
+            return;
         }
-        if progress.entries > 0 {
+        let (waits, failure) = match looked {
+            Ok(waits) => (waits, None),
+            Err(error) => {
+                tracing::error!(%error, "old entries could not be removed from the audit log; it is tried again");
+                (None, Some(error.to_string()))
+            }
+        };
+        if let Some(waits) = &waits {
+            tracing::info!(until = %waits.until, "no old entries are removed from the audit log: {}", waits.why);
+        } else if progress.entries > 0 {
             let entries = progress.entries;
             tracing::info!(entries, "entries of the audit log were old enough to go");
         }
         *self.keeping.last.lock() = Some(LastRun {
             time,
             progress,
-            failure: run.err().map(|error| error.to_string()),
+            failure,
+            waits,
         });
+    }
+
+    /// Removes what is old, or where that has to wait, only finds it, and says so.
+    async fn look_for_old(&self, progress: &mut Progress) -> Result<Option<Waits>, ServiceError> {
+        let (standing, epoch) = self.grace().await?;
+        let action = Action::AuditPrune;
+        let pruning = Pruning {
+            retention: self.settings.retention,
+            entry: Entry::new(self.now(), Actor::system(), action, Outcome::Success),
+            is_dry: matches!(standing, Standing::Waits(_)),
+            is_noted: standing == Standing::Ends,
+            epoch: Some(epoch),
+        };
+        let is_dry = pruning.is_dry;
+        if let Err(error) = self.prune_on(pruning, progress).await {
+            if is_dry {
+                // Nothing of what was found has gone.
+                *progress = Progress::default();
+            }
+            return Err(error);
+        }
+        Ok(match standing {
+            Standing::Waits(waits) => Some(waits),
+            Standing::Ends | Standing::Over => {
+                self.keeping.grace.end(epoch);
+                None
+            }
+        })
     }
 
     /// Goes on from where the last look ended, unless a hold was lifted since that stood in its way.
@@ -361,29 +398,17 @@ impl Service {
             settled = Settled::default();
         }
         (progress.next, progress.held) = (settled.next, settled.held);
+        let is_dry = pruning.is_dry;
         let (unheard, _nobody) = mpsc::channel(1);
         let holds = self.prune_steps(pruning, &unheard, progress).await?;
-        *self.keeping.settled.lock() = Settled {
-            next: progress.next,
-            held: progress.held,
-            holds: &settled.holds | &holds,
-        };
+        if !is_dry {
+            *self.keeping.settled.lock() = Settled {
+                next: progress.next,
+                held: progress.held,
+                holds: &settled.holds | &holds,
+            };
+        }
         Ok(())
-    }
-
-    /// Until when, and why, nothing is removed for a time after a restore: what a backup does not have of the
-    /// legal holds has to be put again first.
-    async fn awaits_holds(&self) -> Result<Option<String>, ServiceError> {
-        // Once is enough: it is not restored while it is in use.
-        let restored = &self.keeping.restored;
-        let restored = *restored.get_or_try_init(|| self.read(last_restore)).await?;
-        let waiting = restored.filter(|time| self.now() < time.plus(GRACE));
-        Ok(waiting.map(|time| {
-            format!(
-                "it waits until {}, a day after the store was restored, so that legal holds that the backup lacks can be put again",
-                time.plus(GRACE)
-            )
-        }))
     }
 
     /// What the log keeps, and how the last look for the rest went.
@@ -441,24 +466,50 @@ fn held(store: &dyn Store) -> Result<Holds, ServiceError> {
     Ok(Arc::new(held.map(|it| it.record.id).collect()))
 }
 
-/// When the store was last restored from a backup, as far as the log has it.
-fn last_restore(store: &dyn Store) -> Result<Option<Timestamp>, ServiceError> {
-    let filter = EntryFilter {
-        action: Some(Action::StoreRestore),
-        ..EntryFilter::default()
-    };
-    let mut before = None;
-    loop {
-        let page = store.entries_before(before, &filter, 1)?;
-        if let Some(stored) = page.entries.first() {
-            let entry: Option<Entry> = serde_json::from_slice(&stored.json).ok();
-            return Ok(entry.map(|it| it.time));
-        }
-        if page.next_before.is_none() {
-            return Ok(None);
-        }
-        before = page.next_before;
+/// That the daemon's end cut it off; or that time went on at once, or nobody listens any more.
+fn cut_off(done: &Progress, end: u64) -> ServiceError {
+    let message = format!(
+        "it was cut off after {} of {end} entries, of which {} were removed: prune again when the daemon runs again",
+        done.next, done.entries
+    );
+    ServiceError::new(Code::Overloaded, message)
+}
+
+/// The earliest and the latest of both.
+fn widened(
+    one: Option<(Timestamp, Timestamp)>,
+    other: Option<(Timestamp, Timestamp)>,
+) -> Option<(Timestamp, Timestamp)> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some((one.0.min(other.0), one.1.max(other.1))),
+        (one, other) => one.or(other),
     }
+}
+
+/// The entry before which bundles are to go because all in them are older than `keep` at `now`, as far as these
+/// are from `from` on. What is later than now is of a clock that was ahead, and older than what follows it.
+fn age_limit(
+    store: &dyn Store,
+    from: u64,
+    keep: Option<Duration>,
+    now: Timestamp,
+) -> Result<u64, ServiceError> {
+    let Some(limit) = keep.map(|keep| now.minus(keep)) else {
+        return Ok(0);
+    };
+    let (mut number, mut end) = (from / Bundle::ENTRIES, 0);
+    while let Some(bundle) = store.bundle(number)? {
+        number += 1;
+        let mut entries = bundle.entries.iter().rev();
+        let last = entries.find_map(|it| serde_json::from_slice::<Entry>(&it.json).ok());
+        match last.map(|it| it.time) {
+            Some(time) if time < limit => end = number * Bundle::ENTRIES,
+            Some(time) if time <= now => break,
+            // What follows says it.
+            Some(_) | None => {}
+        }
+    }
+    Ok(end)
 }
 
 /// The entry before which bundles are to go so that the others have no more than `keep` bytes.

@@ -33,8 +33,8 @@ mod retention;
 mod review;
 mod tokens;
 
-/// A clock that stands until it is moved.
-struct Hands(parking_lot::Mutex<Timestamp>);
+/// A clock that stands until it is moved, and how much time has passed whatever was done to it.
+struct Hands(parking_lot::Mutex<Timestamp>, parking_lot::Mutex<Duration>);
 
 impl Clock for Hands {
     fn now(&self) -> Timestamp {
@@ -42,7 +42,7 @@ impl Clock for Hands {
     }
 
     fn passed(&self) -> Duration {
-        Duration::ZERO
+        *self.1.lock()
     }
 }
 
@@ -57,9 +57,11 @@ const AGENT: &str = "screener@demo.example";
 impl Bench {
     async fn new() -> Self {
         let store = Arc::new(ModelStore::new());
-        let clock = Arc::new(Hands(parking_lot::Mutex::new(Timestamp::from_millis(
-            1_800_000_000_000,
-        ))));
+        let begin = Timestamp::from_millis(1_800_000_000_000);
+        let clock = Arc::new(Hands(
+            parking_lot::Mutex::new(begin),
+            parking_lot::Mutex::default(),
+        ));
         let sealer = || Sealer::new(&[7; 32]).unwrap();
         let first = init::first_commit(&sealer(), &System::default(), clock.now()).unwrap();
         store.commit(first).await.unwrap();
@@ -116,7 +118,14 @@ impl Bench {
         &mut Arc::get_mut(&mut self.service).unwrap().settings
     }
 
+    /// Time passes, and the clock goes with it.
     fn pass(&self, duration: Duration) {
+        self.set_ahead(duration);
+        *self.clock.1.lock() += duration;
+    }
+
+    /// Somebody sets the clock, or it goes on while the daemon does not run.
+    fn set_ahead(&self, duration: Duration) {
         let mut now = self.clock.0.lock();
         *now = now.plus(duration);
     }

@@ -212,6 +212,8 @@ impl ModelStore {
             let mut entry = item.entry;
             entry.seq = seq;
             let latest = contents.entries.last().map(|(last, _)| last.time);
+            // Which alone is dated by the machine's clock, whatever the log has.
+            let latest = latest.filter(|_| entry.action != Action::StoreAccept);
             entry.time = latest.map_or(entry.time, |latest| entry.time.max(latest));
             if let (Some(record), Some(target)) = (&item.change, &mut entry.target) {
                 target.revision = Some(record.revision());

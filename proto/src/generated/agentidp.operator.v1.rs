@@ -975,6 +975,12 @@ pub struct PruneAuditResponse {
     /// the last entry's place in the log that says so
     #[prost(uint64, tag = "6")]
     pub audit_seq: u64,
+    /// the times of those entries: the earliest; absent: there are none
+    #[prost(message, optional, tag = "7")]
+    pub oldest: ::core::option::Option<::prost_types::Timestamp>,
+    /// and the latest
+    #[prost(message, optional, tag = "8")]
+    pub newest: ::core::option::Option<::prost_types::Timestamp>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CheckStoreRequest {}
@@ -1195,6 +1201,15 @@ pub mod status {
         /// why it could not be done then
         #[prost(string, tag = "6")]
         pub failure: ::prost::alloc::string::String,
+        /// why nothing is removed unasked for a time
+        #[prost(string, tag = "7")]
+        pub waits: ::prost::alloc::string::String,
+        /// until then, if the daemon goes on serving; absent: it does not wait
+        #[prost(message, optional, tag = "8")]
+        pub waits_until: ::core::option::Option<::prost_types::Timestamp>,
+        /// The oldest entry that would have been removed at that look but for the wait; absent: none.
+        #[prost(message, optional, tag = "9")]
+        pub overdue: ::core::option::Option<::prost_types::Timestamp>,
     }
     /// How far something is.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -1,13 +1,13 @@
 //! The whole log over HTTP: C2SP tlog-tiles below `/audit/log`.
 
-use agentidp_shared::merkle::{TILE_WIDTH, Tile};
+use agentidp_shared::merkle::{TILE_WIDTH, Tile, TileKind};
 use agentidp_shared::{Code, FieldError};
 
 use super::Answer;
 use super::error::ApiError;
 use super::request::Call;
 
-/// What never changes; only for the one who asked, because it is behind authorization.
+/// What never changes, as hashes do not; only for the one who asked, because it is behind authorization.
 const FOR_EVER: &str = "private, max-age=31536000, immutable";
 const TEXT: &str = "text/plain; charset=utf-8";
 const BYTES: &str = "application/octet-stream";
@@ -29,7 +29,9 @@ pub(super) async fn tile(call: Call) -> Result<Answer, ApiError> {
     let Named(tile) = call.id("path").map_err(|_error| absent())?;
     let bytes = service.log_tile(&call.caller, tile).await?;
     let answer = Answer::of_json(bytes.ok_or_else(absent)?).content_type(BYTES);
-    Ok(if u64::from(tile.width()) == TILE_WIDTH {
+    // Entries are pruned: what was fetched by then is not to be found in caches for a year.
+    let is_for_ever = matches!(tile.kind(), TileKind::Hashes(_));
+    Ok(if is_for_ever && u64::from(tile.width()) == TILE_WIDTH {
         answer.cached(FOR_EVER)
     } else {
         answer

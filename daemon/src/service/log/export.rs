@@ -20,6 +20,8 @@ use crate::store::{EntryFilter, Store, StoredEntry};
 const BATCH: usize = 256;
 /// How many bytes of an export are sent at a time.
 const CHUNK: usize = 64 * 1_024;
+/// How often entries are read for them at most: where an organization has few, parts have less.
+const TURN: usize = 64;
 
 /// What of the log an export is to have.
 #[derive(Debug, Clone, Copy)]
@@ -83,23 +85,48 @@ impl Service {
             Some(size) => self.checkpoint_at(&signed, size).await?,
             None => signed.note.clone(),
         };
+        let size = range.size.unwrap_or(signed.size());
         let export = Export {
             store: Arc::clone(&self.store),
-            size: range.size.unwrap_or(signed.size()),
+            size,
             signed,
             checkpoint: checkpoint.to_string(),
             organization: range.organization,
             from: range.from,
             to,
-            stopping: self.stopping.clone(),
         };
-        tokio::task::spawn_blocking(move || {
-            if let Err(Ended::Failed(error)) = export.write(&chunks) {
-                // Whoever asked may have gone away.
-                let _ = chunks.blocking_send(Err(error));
-            }
-        });
+        let writing = send(export, chunks);
+        let stopping = self.stopping.clone();
+        tokio::spawn(async move { stopping.run_until_cancelled(writing).await });
         Ok(())
+    }
+}
+
+/// Sends all of `export`. A part is made when there is room for it, and only for that a thread is taken which
+/// the store's work needs: who reads slowly, or not at all, holds up nobody else.
+async fn send(export: Export, chunks: Chunks) {
+    let (export, mut part) = (Arc::new(export), None);
+    // When nobody wants the rest it ends.
+    while let Ok(room) = chunks.reserve().await {
+        let made = Arc::clone(&export);
+        let making = tokio::task::spawn_blocking(move || {
+            let part = part.map_or_else(|| made.begin(), Ok)?;
+            made.make(part)
+        });
+        let made = making.await.unwrap_or_else(|error| {
+            let message = format!("making the export failed: {error}");
+            Err(ServiceError::new(Code::Internal, message))
+        });
+        match made {
+            Ok((chunk, rest)) => {
+                room.send(Ok(chunk));
+                if rest.is_none() {
+                    return;
+                }
+                part = rest;
+            }
+            Err(error) => return room.send(Err(error)),
+        }
     }
 }
 
@@ -114,89 +141,112 @@ struct Export {
     organization: Option<OrganizationId>,
     from: u64,
     to: u64,
-    stopping: tokio_util::sync::CancellationToken,
 }
 
-/// Why an export is not whole.
-enum Ended {
-    /// Nobody wants the rest.
-    Unwanted,
-    /// Something failed.
-    Failed(ServiceError),
-}
-
-impl<E: Into<ServiceError>> From<E> for Ended {
-    fn from(error: E) -> Self {
-        Self::Failed(error.into())
-    }
+/// How far it is.
+struct Part {
+    writer: ExportWriter<Vec<u8>>,
+    /// The next place in the log.
+    next: u64,
+    /// Entries from there on, as far as they are read.
+    entries: VecDeque<StoredEntry>,
 }
 
 impl Export {
-    fn write(&self, chunks: &Chunks) -> Result<(), Ended> {
-        let edge = &self.signed.edge;
-        let store = self.store.as_ref();
-        let tiles = CachedTiles::new(Grown { full: store, edge });
+    fn tiles(&self) -> CachedTiles<Grown<'_, dyn Store>> {
+        CachedTiles::new(Grown {
+            full: self.store.as_ref(),
+            edge: &self.signed.edge,
+        })
+    }
+
+    fn begin(&self) -> Result<Part, ServiceError> {
         let checkpoint = self.checkpoint.clone();
         let header = match self.organization {
-            None => Header::complete(self.from, self.to, peaks(&tiles, self.from)?, checkpoint),
+            None => {
+                let peaks = peaks(&self.tiles(), self.from)?;
+                Header::complete(self.from, self.to, peaks, checkpoint)
+            }
             Some(organization) => {
                 Header::of_organization(organization, self.from, self.to, checkpoint)
             }
         };
-        let filter = EntryFilter {
-            organizations: self.organization.map(|it| BTreeSet::from([it])),
-            ..EntryFilter::default()
-        };
         let out = Vec::with_capacity(CHUNK);
-        let mut writer = ExportWriter::begin(out, &header).map_err(unwritten)?;
-        let (mut next, mut entries) = (self.from, VecDeque::new());
-        while next < self.to {
-            if self.stopping.is_cancelled() {
-                return Err(Ended::Unwanted);
+        Ok(Part {
+            writer: ExportWriter::begin(out, &header).map_err(unwritten)?,
+            next: self.from,
+            entries: VecDeque::new(),
+        })
+    }
+
+    /// The next bytes, and what comes after them, if anything does.
+    fn make(&self, mut part: Part) -> Result<(ExportChunk, Option<Part>), ServiceError> {
+        let tiles = self.tiles();
+        for _ in 0..TURN {
+            if part.next >= self.to || part.writer.out().len() >= CHUNK {
+                break;
             }
-            if entries.is_empty() {
-                entries = store.entries_from(next, BATCH)?.into();
-            }
-            let until = ((next / TILE_WIDTH + 1) * TILE_WIDTH).min(self.to);
-            // Up to the first that is there, and beyond the last, all were pruned.
-            let there = entries.front().map_or(until, |it: &StoredEntry| it.seq);
-            if self.organization.is_none() {
-                for seq in next..until.min(there) {
-                    writer.pruned(leaf(&tiles, seq)?).map_err(unwritten)?;
-                }
-            }
-            next = until.min(there);
-            while let Some(entry) = entries.pop_front_if(|it| it.seq == next && next < until) {
-                if self.organization.is_none() {
-                    writer.entry(&entry.json).map_err(unwritten)?;
-                } else if filter.matches_stored(&entry) {
-                    let proof = prove_inclusion(&tiles, next, self.size)?;
-                    writer.proved_entry(&entry.json, proof).map_err(unwritten)?;
-                }
-                next += 1;
-            }
-            if writer.out().len() >= CHUNK {
-                self.send(chunks, std::mem::take(writer.out()), next)?;
-            }
+            self.write(&mut part, &tiles)?;
+        }
+        let next = part.next;
+        if next < self.to {
+            let data = std::mem::take(part.writer.out());
+            return Ok((self.chunk(data, next), Some(part)));
         }
         let proof = if self.organization.is_some() || self.to == 0 {
             Vec::new()
         } else {
             prove_consistency(&tiles, self.to, self.size)?
         };
-        let rest = writer.end(proof).map_err(unwritten)?;
-        self.send(chunks, rest, next)
+        let rest = part.writer.end(proof).map_err(unwritten)?;
+        Ok((self.chunk(rest, next), None))
     }
 
-    fn send(&self, chunks: &Chunks, data: Vec<u8>, next: u64) -> Result<(), Ended> {
-        let chunk = ExportChunk {
+    /// Writes entries up to the end of a tile, or as many as were read.
+    fn write(
+        &self,
+        part: &mut Part,
+        tiles: &CachedTiles<Grown<'_, dyn Store>>,
+    ) -> Result<(), ServiceError> {
+        let filter = EntryFilter {
+            organizations: self.organization.map(|it| BTreeSet::from([it])),
+            ..EntryFilter::default()
+        };
+        let Part {
+            writer,
+            next,
+            entries,
+        } = part;
+        if entries.is_empty() {
+            *entries = self.store.entries_from(*next, BATCH)?.into();
+        }
+        let until = ((*next / TILE_WIDTH + 1) * TILE_WIDTH).min(self.to);
+        // Up to the first that is there, and beyond the last, all were pruned.
+        let there = entries.front().map_or(until, |it| it.seq);
+        if self.organization.is_none() {
+            for seq in *next..until.min(there) {
+                writer.pruned(leaf(tiles, seq)?).map_err(unwritten)?;
+            }
+        }
+        *next = until.min(there);
+        while let Some(entry) = entries.pop_front_if(|it| it.seq == *next && *next < until) {
+            if self.organization.is_none() {
+                writer.entry(&entry.json).map_err(unwritten)?;
+            } else if filter.matches_stored(&entry) {
+                let proof = prove_inclusion(tiles, *next, self.size)?;
+                writer.proved_entry(&entry.json, proof).map_err(unwritten)?;
+            }
+            *next += 1;
+        }
+        Ok(())
+    }
+
+    fn chunk(&self, data: Vec<u8>, next: u64) -> ExportChunk {
+        ExportChunk {
             data: data.into(),
             next,
             to: self.to,
-        };
-        chunks
-            .blocking_send(Ok(chunk))
-            .map_err(|_gone| Ended::Unwanted)
+        }
     }
 }
 

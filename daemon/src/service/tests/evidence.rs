@@ -340,6 +340,32 @@ async fn a_key_of_before_signs_until_its_end_and_is_listed_for_ever() {
     assert_eq!(signs(&keys, now), [false, false, false]);
 }
 
+/// There is one thread, and it is for all who read the store.
+#[test]
+fn exports_that_nobody_reads_hold_no_thread_that_others_need() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.max_blocking_threads(1).enable_all().build();
+    runtime.unwrap().block_on(async {
+        let bench = Bench::new().await;
+        for _ in 0..1_000 {
+            bench.service.record(Action::DaemonStart).await.unwrap();
+        }
+        bench.sign().await;
+        let (chunks, mut unread) = tokio::sync::mpsc::channel(1);
+        let operator = bench.operator();
+        for _ in 0..4 {
+            let export = bench.service.export(&operator, ALL, chunks.clone());
+            export.await.unwrap();
+        }
+        let looked = tokio::time::timeout(Duration::from_secs(30), bench.service.health());
+        assert!(looked.await.is_ok(), "the store cannot be read");
+        // Nobody wants them any more.
+        while unread.try_recv().is_ok() {}
+        drop(unread);
+        chunks.closed().await;
+    });
+}
+
 #[tokio::test]
 async fn another_key_is_not_waited_for_when_the_head_file_cannot_be_written() {
     let (root, now) = (tempfile::tempdir().unwrap(), Timestamp::from_millis(1_000));

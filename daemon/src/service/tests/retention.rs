@@ -1,12 +1,14 @@
 //! What the audit log keeps no longer, and what it keeps whatever its age.
 
-use agentidp_shared::Pruned;
 use agentidp_shared::merkle::{Checkpoint, verify_consistency};
+use agentidp_shared::{Pruned, TargetKind};
 use futures_util::poll;
 
 use super::evidence::ALL;
 use super::*;
-use crate::service::retention::{Asked, Progress};
+use crate::service::about::About;
+use crate::service::grace::Waits;
+use crate::service::retention::{Asked, LastRun, Progress};
 use crate::store::Commit;
 
 const DAY: Duration = Duration::from_hours(24);
@@ -343,8 +345,6 @@ async fn the_configuration_is_enforced_and_a_failure_is_told() {
             .contains("nothing can be written now")
     );
 
-    let mut bench = Box::pin(bench.restart()).await;
-    bench.settings().retention.keep_for = Some(DAY * 30);
     bench.store.recover();
     let removable = bench.removable(before / 256 * 256);
     bench.service.enforce_retention().await;
@@ -358,6 +358,39 @@ async fn the_configuration_is_enforced_and_a_failure_is_told() {
     let size = bench.size();
     bench.service.enforce_retention().await;
     assert_eq!(bench.size(), size);
+}
+
+impl Bench {
+    /// What `action` leaves in the log when no daemon runs.
+    async fn note(&self, action: Action) {
+        let now = self.clock.now();
+        let entry = Entry::new(now, Actor::system(), action, Outcome::Success);
+        self.store.commit(Commit::new(entry)).await.unwrap();
+    }
+
+    /// The daemon, started anew, with everything but the last 30 days to be removed.
+    async fn restart_keeping(self) -> Self {
+        let mut bench = Box::pin(self.restart()).await;
+        bench.settings().retention.keep_for = Some(DAY * 30);
+        bench
+    }
+
+    /// One look that nobody asks for.
+    async fn look(&self) -> LastRun {
+        self.service.enforce_retention().await;
+        let last = self.service.retention().1.unwrap();
+        assert_eq!(last.failure, None);
+        last
+    }
+
+    /// The same, which has to wait; gives why.
+    async fn waits(&self) -> Waits {
+        let before = self.entries();
+        let waits = self.look().await.waits;
+        let after = self.entries();
+        assert_eq!(after[..before.len()], before, "nothing is removed");
+        waits.expect("it does not wait")
+    }
 }
 
 #[tokio::test]
@@ -411,25 +444,139 @@ async fn a_look_goes_on_where_the_last_one_ended_until_a_hold_is_lifted() {
 }
 
 #[tokio::test]
-async fn after_a_restore_legal_holds_can_be_put_again_before_anything_goes() {
-    let mut bench = Bench::new().await;
+async fn after_a_restore_and_after_another_store_was_accepted_holds_can_be_put_before_anything_goes()
+ {
+    for (action, why) in [
+        (Action::StoreRestore, "was restored"),
+        (Action::StoreAccept, "was accepted"),
+    ] {
+        let bench = Bench::new().await;
+        bench.fill(600, None).await;
+        bench.pass(DAY * 60);
+        bench.note(action).await;
+        // Nobody can put a hold before the daemon runs: that is when the day begins, however late.
+        bench.set_ahead(DAY * 3);
+        let bench = bench.restart_keeping().await;
+        let waits = bench.waits().await;
+        assert!(waits.why.contains(why), "{}", waits.why);
+        assert_eq!(waits.until, bench.service.now().plus(DAY));
+        let told = bench.service.retention().1.unwrap().progress;
+        let oldest = bench.entries()[0].time;
+        let removable = bench.removable(512);
+        assert_eq!((told.entries, told.times.unwrap().0), (removable, oldest));
+        bench.pass(DAY / 2);
+        bench.fill(1, None).await;
+        // Nor does what was left of the day count that another run had.
+        let bench = bench.restart_keeping().await;
+        let _ = bench.waits().await;
+        bench.pass(DAY / 2);
+        assert_eq!(bench.waits().await.until, bench.service.now().plus(DAY / 2));
+        bench.pass(DAY / 2);
+        let removable = bench.removable(512);
+        let done = bench.look().await;
+        assert_eq!((done.waits, done.progress.entries), (None, removable));
+        // Once and for all.
+        let bench = bench.restart_keeping().await;
+        assert_eq!(bench.look().await.waits, None);
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_ahead_at_a_start_or_jumps_removes_nothing_before_it_can_be_put_right() {
+    let bench = Bench::new().await;
     bench.fill(600, None).await;
-    bench.pass(DAY * 60);
-    let (now, action) = (bench.service.now(), Action::StoreRestore);
-    let restored = Entry::new(now, Actor::system(), action, Outcome::Success);
-    bench.store.commit(Commit::new(restored)).await.unwrap();
-    bench.settings().retention.keep_for = Some(DAY * 30);
-    let size = bench.size();
-    bench.service.enforce_retention().await;
-    let waits = bench.service.retention().1.unwrap();
-    let why = waits.failure.unwrap();
-    assert!(why.starts_with("it waits until "), "{why}");
-    assert_eq!(bench.size(), size);
+    bench.set_ahead(DAY * 100);
+    let bench = bench.restart_keeping().await;
+    let waits = bench.waits().await;
+    assert!(waits.why.contains("at once"), "{}", waits.why);
+    bench.service.record(Action::DaemonStop).await.unwrap();
+    // The next start finds nothing wrong with the time, and knows it nevertheless.
+    let bench = bench.restart_keeping().await;
+    assert_eq!(bench.waits().await, waits);
     bench.pass(DAY);
     let removable = bench.removable(512);
-    bench.service.enforce_retention().await;
-    let done = bench.service.retention().1.unwrap();
-    assert_eq!((done.failure, done.progress.entries), (None, removable));
+    assert_eq!(bench.look().await.progress.entries, removable);
+    // While it runs.
+    bench.fill(600, None).await;
+    bench.set_ahead(DAY * 100);
+    let _ = bench.waits().await;
+    bench.pass(DAY / 2);
+    let _ = bench.waits().await;
+    bench.pass(DAY / 2);
+    assert!(bench.look().await.progress.entries > 500);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_put_right_makes_nothing_old_though_time_is_still_ahead_of_it() {
+    let bench = Bench::new().await;
+    bench.fill(600, None).await;
+    bench.set_ahead(DAY * 100);
+    let bench = bench.restart_keeping().await;
+    let _ = bench.waits().await;
+    *bench.clock.0.lock() = Timestamp::from_millis(1_800_000_000_000);
+    bench.pass(DAY);
+    let done = bench.look().await;
+    assert_eq!((done.waits, done.progress.entries), (None, 0));
+}
+
+#[tokio::test]
+async fn that_the_wait_is_over_is_in_the_log_though_nothing_was_to_be_removed() {
+    let bench = Bench::new().await;
+    bench.note(Action::StoreRestore).await;
+    let bench = bench.restart_keeping().await;
+    let size = bench.size();
+    let _ = bench.waits().await;
+    assert_eq!(bench.size(), size, "to wait leaves no trace");
+    bench.pass(DAY);
+    assert_eq!(bench.look().await.waits, None);
+    let last = bench.last();
+    assert_eq!(
+        (last.action, last.actor),
+        (Action::AuditPrune, Actor::system())
+    );
+    assert_eq!(bench.size(), size + 1);
+    let bench = bench.restart_keeping().await;
+    assert_eq!(bench.look().await.waits, None);
+    assert_eq!(bench.size(), size + 1, "and not twice");
+}
+
+#[tokio::test]
+async fn entries_of_a_clock_that_was_ahead_do_not_keep_those_behind_them() {
+    let bench = Bench::new().await;
+    bench.fill(300, None).await;
+    bench.set_ahead(DAY * 300);
+    bench.fill(600, None).await;
+    *bench.clock.0.lock() = Timestamp::from_millis(1_800_000_000_000);
+    bench.note(Action::StoreAccept).await;
+    let bench = Box::pin(bench.restart()).await;
+    bench.fill(600, None).await;
+    let old = bench.size() / 256 * 256;
+    // As long as nothing behind them is old, nobody can tell how old they are.
+    bench.pass(DAY);
+    assert_eq!(bench.prune(older_than(30)).await.unwrap().entries, 0);
+    bench.pass(DAY * 30);
+    bench.fill(256, None).await;
+    let _ = bench.prune(older_than(30)).await.unwrap();
+    assert_eq!(bench.first_filled(), old);
+}
+
+#[tokio::test]
+async fn who_asked_is_told_when_the_end_of_the_daemon_cuts_it_off() {
+    let bench = Bench::new().await;
+    bench.fill(4_500, None).await;
+    bench.pass(DAY * 60);
+    bench.service.stopping.cancel();
+    let pruning = bench
+        .service
+        .plan_pruning(&bench.operator(), older_than(30));
+    let (sender, _steps) = tokio::sync::mpsc::channel(1_000);
+    let removable = bench.removable(4_096);
+    let (done, cut) = bench.service.prune_log(pruning.unwrap(), &sender).await;
+    let told = cut.unwrap_err().message;
+    let far = format!("after 4096 of 4352 entries, of which {removable} were removed");
+    assert!(told.contains(&far), "{told}");
+    assert_eq!(done.entries, removable);
+    assert_eq!(bench.last().count, Some(removable), "what was done is done");
 }
 
 #[tokio::test]
@@ -454,4 +601,64 @@ async fn who_may_not_or_does_not_say_what_and_why_is_refused() {
         .service
         .hold_organization(&operator, "demo", true, None, 0);
     assert_eq!(unexplained.await.unwrap_err().code, Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn what_operators_were_refused_says_of_what_and_stays_under_its_legal_hold() {
+    let bench = Bench::new().await;
+    let (demo, _) = bench.of_demo();
+    let credential = bench.credential().await.credential;
+    let deny = |kind, name: &str| {
+        let (action, name) = (Action::OrganizationRelease, name.to_owned());
+        let denied = (Outcome::Denied, Code::PermissionDenied);
+        let about = About { kind, name };
+        let service = &bench.service;
+        service.deny_operator(&bench.operator(), action, denied, Some(&about));
+    };
+    let named = |kind, name: &str| {
+        deny(kind, name);
+        bench.service.flush_denials(true);
+        let last = bench.last();
+        (last.target.map(|it| it.id), last.organization_id)
+    };
+    let (id, of_demo) = (|id: &str| Some(id.to_owned()), Some(demo));
+    let agent = credential.agent_id.to_string();
+    let unknown = AgentId::from_bytes([7; 16]).to_string();
+    for (kind, name, expected) in [
+        (
+            TargetKind::Organization,
+            "demo",
+            (id(&demo.to_string()), of_demo),
+        ),
+        (TargetKind::Organization, "nobody", (id("nobody"), None)),
+        (TargetKind::Organization, "\u{1b}[2J", (None, None)),
+        (TargetKind::Agent, AGENT, (id(&agent), of_demo)),
+        (TargetKind::Agent, &unknown, (id(&unknown), None)),
+        (TargetKind::Agent, "someone@elsewhere.example", (None, None)),
+        (
+            TargetKind::Credential,
+            &credential.id.to_string(),
+            (id(&credential.id.to_string()), of_demo),
+        ),
+    ] {
+        assert_eq!(named(kind, name), expected, "{name}");
+    }
+    // More than have entries of their own are counted for the organization.
+    for _ in 0..20 {
+        deny(TargetKind::Organization, "demo");
+    }
+    bench.service.flush_denials(true);
+    let _ = bench.set_held(true).await;
+    bench.fill(300, None).await;
+    bench.pass(DAY * 60);
+    let attempts = |bench: &Bench| {
+        let denied = bench.entries().into_iter();
+        let denied = denied.filter(|it| it.outcome == Outcome::Denied);
+        let denied = denied.filter(|it| it.organization_id == Some(demo));
+        denied.map(|it| it.count.unwrap_or(1)).sum::<u64>()
+    };
+    assert_eq!(attempts(&bench), 23);
+    let done = bench.prune(older_than(30)).await.unwrap();
+    assert!(done.entries > 0);
+    assert_eq!(attempts(&bench), 23, "they stay");
 }
