@@ -115,7 +115,8 @@ fn shown_after(
     // The one of before has left the screen: the load has filled it since.
     Connection::open(address)?.ask(request, Expected::TOKEN)?;
     let asked = Instant::now();
-    let name: String = name.chars().take(14).collect();
+    // As much of it as fits beside the organization's.
+    let name: String = name.chars().take(9).collect();
     console.wait_until("the last entry", |screen| {
         screen
             .lines()
