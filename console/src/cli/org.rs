@@ -154,16 +154,13 @@ async fn set_held(
         consent.revision.seen(),
     );
     let client = connect().await?;
-    let entries = client.status().await?.store.entries;
     let changed = client.set_organization_held(is_held, organization, reason, seen);
     let changed = changed.await?;
     let name = &changed.record.name;
-    // What was so before has an entry from before.
-    let holds = match (is_held, changed.audit_seq < entries) {
-        (true, false) => "is under legal hold now",
-        (true, true) => "was under legal hold already: nothing was done",
-        (false, false) => "is under legal hold no more",
-        (false, true) => "was under no legal hold: nothing was done",
+    let holds = if is_held {
+        "is under legal hold now"
+    } else {
+        "is under no legal hold now"
     };
     answer(&changed, &format!("{name} {holds}"), output)
 }
