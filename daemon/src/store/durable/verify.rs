@@ -1,11 +1,11 @@
 //! The one look at everything in the index when it is opened: whether it still holds what it held
 //! when it was marked, and the directory that is made on the way.
 
-use std::ops::RangeBounds;
 use std::thread::ScopedJoinHandle;
 
 use agentidp_shared::Timestamp;
 use parking_lot::Mutex;
+use sled::IVec;
 
 use super::database::{failed, gave_up};
 use super::directory::Directory;
@@ -37,22 +37,42 @@ impl Walk {
     }
 }
 
-/// A key half-way between two of the same length, as numbers.
-fn between(first: &[u8], last: &[u8]) -> Vec<u8> {
-    let mut sum: Vec<u16> = Vec::with_capacity(first.len() + 1);
-    let mut carry = 0;
-    for (one, other) in first.iter().zip(last).rev() {
-        let digit = u16::from(*one) + u16::from(*other) + carry;
-        sum.push(digit % 256);
-        carry = digit / 256;
+/// From which end a walk goes.
+#[derive(Clone, Copy)]
+enum End {
+    Front,
+    Back,
+}
+
+type Pair = (IVec, IVec);
+
+/// How many records a walk takes at a time.
+const TAKEN: usize = 256;
+
+/// How far two have come who walk towards each other. Where half of the records is, no key tells.
+#[derive(Default)]
+struct Meeting {
+    front: Option<IVec>,
+    back: Option<IVec>,
+}
+
+impl Meeting {
+    /// Leaves of `pairs`, which are the next from `end`, those that the other has not taken, and takes them.
+    fn take(&mut self, end: End, pairs: &mut Vec<Pair>) {
+        let (mine, others) = match end {
+            End::Front => (&mut self.front, &self.back),
+            End::Back => (&mut self.back, &self.front),
+        };
+        if let Some(others) = others {
+            pairs.truncate(pairs.partition_point(|(key, _)| match end {
+                End::Front => key < others,
+                End::Back => key > others,
+            }));
+        }
+        if let Some((key, _)) = pairs.last() {
+            *mine = Some(key.clone());
+        }
     }
-    let mut rest = carry;
-    let halved = sum.into_iter().rev().map(|digit| {
-        let digit = rest * 256 + digit;
-        rest = digit % 2;
-        u8::try_from(digit / 2).unwrap_or(u8::MAX)
-    });
-    halved.collect()
 }
 
 fn joined<T>(thread: ScopedJoinHandle<'_, Read<T>>) -> Read<T> {
@@ -68,21 +88,21 @@ impl Index {
     /// When it cannot be told, or sled panics.
     pub(super) fn verify(&self, mark: &Mark) -> Read<Option<Directory>> {
         let table = Mutex::new(Table::default());
-        let (end, middle) = (vec![AGENT + 1], self.middle()?);
+        let meeting = Mutex::new(Meeting::default());
+        let walk = |end| self.walk(end, &meeting, mark, &table);
         // With a million agents each of these takes its second, and they need not wait for each
         // other.
-        let (some, others, rest, beside) = std::thread::scope(|scope| {
-            let some = scope.spawn(|| self.walk(..middle.clone(), mark, &table));
-            let others = scope.spawn(|| self.walk(middle.clone()..end.clone(), mark, &table));
-            let rest = scope.spawn(|| self.walk(end.clone().., mark, &table));
+        let (some, others, beside) = std::thread::scope(|scope| {
+            let some = scope.spawn(|| walk(End::Front));
+            let others = scope.spawn(|| walk(End::Back));
             let beside = scope.spawn(|| {
                 let auths = self.last_auths()?;
                 let kept = self.kept.load(mark)?;
                 Ok((self.trees().names.len(), auths, kept))
             });
-            (joined(some), joined(others), joined(rest), joined(beside))
+            (joined(some), joined(others), joined(beside))
         });
-        let walk = rest?.and(some?).and(others?);
+        let walk = some?.and(others?);
         let (names, auths, kept) = beside?;
         // A record is put before its name; the one that a crash came between is put again.
         let is_found = names + 1 >= walk.organizations;
@@ -103,63 +123,94 @@ impl Index {
         Ok(Some(table.into()))
     }
 
-    /// A key that some of the agents stand before and some do not, so that two can share the work.
-    fn middle(&self) -> Read<Vec<u8>> {
-        let end = [AGENT + 1];
-        let mut agents = self.trees().records.range([AGENT]..end).keys();
-        match (agents.next(), agents.next_back()) {
-            (Some(first), Some(last)) => {
-                Ok(between(&first.map_err(failed)?, &last.map_err(failed)?))
-            }
-            _ => Ok(end.to_vec()),
-        }
-    }
-
     fn walk(
         &self,
-        range: impl RangeBounds<Vec<u8>>,
+        end: End,
+        meeting: &Mutex<Meeting>,
         mark: &Mark,
         table: &Mutex<Table>,
     ) -> Read<Walk> {
         let mut walk = Walk::default();
-        for pair in self.trees().records.range(range) {
-            let (key, value) = pair.map_err(failed)?;
-            let (header, inline) = Header::read(&value)?;
-            walk.sums
-                .add(&key, header.seq, header.settled, mark.entries);
-            let kind = key.first().copied().unwrap_or_default();
-            walk.organizations += usize::from(kind == ORGANIZATION);
-            if kind != AGENT && kind != CREDENTIAL {
-                continue;
+        let mut records = self.trees().records.iter();
+        let next = std::iter::from_fn(|| match end {
+            End::Front => records.next(),
+            End::Back => records.next_back(),
+        });
+        let mut next = next.map(|pair| pair.map_err(failed));
+        loop {
+            let mut pairs = next.by_ref().take(TAKEN).collect::<Read<Vec<_>>>()?;
+            meeting.lock().take(end, &mut pairs);
+            for (key, value) in &pairs {
+                self.look_at(key, value, mark, table, &mut walk)?;
             }
-            let parts;
-            let stored = if inline.is_empty() {
-                parts = self.stored(&key, &value)?.1;
-                &parts
-            } else {
-                inline
-            };
-            match glance(stored)? {
-                Glance::Organization(_) => {}
-                Glance::Agent(it) => table.lock().load(&it.facts()),
-                Glance::Credential(it) => {
-                    let expires = it.expiry().map_or(NEVER, Timestamp::as_millis);
-                    walk.credentials.push((it.id, it.agent_id, expires));
-                }
+            if pairs.len() < TAKEN {
+                return Ok(walk);
             }
         }
-        Ok(walk)
+    }
+
+    /// Adds a record to what a walk gives.
+    fn look_at(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        mark: &Mark,
+        table: &Mutex<Table>,
+        walk: &mut Walk,
+    ) -> Read<()> {
+        let (header, inline) = Header::read(value)?;
+        walk.sums.add(key, header.seq, header.settled, mark.entries);
+        let kind = key.first().copied().unwrap_or_default();
+        walk.organizations += usize::from(kind == ORGANIZATION);
+        if kind != AGENT && kind != CREDENTIAL {
+            return Ok(());
+        }
+        let parts;
+        let stored = if inline.is_empty() {
+            parts = self.stored(key, value)?.1;
+            &parts
+        } else {
+            inline
+        };
+        match glance(stored)? {
+            Glance::Organization(_) => {}
+            Glance::Agent(it) => table.lock().load(&it.facts()),
+            Glance::Credential(it) => {
+                let expires = it.expiry().map_or(NEVER, Timestamp::as_millis);
+                walk.credentials.push((it.id, it.agent_id, expires));
+            }
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::between;
+    use super::*;
 
     #[test]
-    fn what_is_between_two_keys_is_not_before_the_first_and_not_after_the_last() {
-        assert_eq!(between(b"a\x00\x00", b"a\x00\x10"), b"a\x00\x08");
-        assert_eq!(between(b"a\x01\xff", b"a\xff\xff"), b"a\x80\xff");
-        assert_eq!(between(b"a\xff", b"a\xff"), b"a\xff");
+    fn two_who_walk_towards_each_other_take_all_and_nothing_twice() {
+        let keys: Vec<Pair> = (0..10_u8)
+            .map(|n| (IVec::from(&[n]), IVec::default()))
+            .collect();
+        for of_front in 0..=keys.len() {
+            let mut meeting = Meeting::default();
+            let (front, _) = keys.split_at(of_front);
+            let mut front = front.to_vec();
+            let mut back: Vec<_> = keys.iter().rev().cloned().collect();
+            meeting.take(End::Front, &mut front);
+            meeting.take(End::Back, &mut back);
+            let mut rest = keys.clone();
+            meeting.take(End::Front, &mut rest);
+            let beyond: Vec<_> = keys
+                .get(of_front..)
+                .unwrap()
+                .iter()
+                .rev()
+                .cloned()
+                .collect();
+            assert_eq!((front.len(), back), (of_front, beyond));
+            assert!(rest.len() <= of_front, "nothing is left");
+        }
     }
 }
