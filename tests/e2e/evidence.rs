@@ -9,7 +9,7 @@ use agentidp_shared::merkle::{
     Checkpoint, Frontier, NodeHash, Note, Signature, VerifierKey, verify_cosignature,
 };
 use agentidp_tests::{
-    Cli, DEADLINE, Installation, Process, Registration, TestDaemon, project_root,
+    Cli, DEADLINE, Installation, Process, Registration, TestDaemon, meddle, project_root,
 };
 use serde_json::Value;
 
@@ -489,6 +489,31 @@ fn a_whole_folder_put_back_is_contradicted_by_the_checkpoints_held_elsewhere() {
         !of_that_size.is_sorted_by(|a, b| a.size < b.size),
         "it went back"
     );
+}
+
+#[test]
+fn a_daemon_that_sends_another_part_of_its_log_than_was_asked_for_is_not_verified() {
+    let daemon = TestDaemon::start();
+    let id = |name| daemon.organization(name)["id"].as_str().unwrap().to_owned();
+    let (ours, theirs) = (id("acme"), id("other"));
+    let near = daemon.installation.directory().join("near.sock");
+    let far = &daemon.installation.config.socket;
+    meddle(&near, far, &[], &[(ours.clone(), theirs.clone())]);
+    let hidden = Cli::new(&near);
+    let export = daemon.installation.directory().join("export");
+    let export = export.to_str().unwrap();
+    for arguments in [
+        ["audit", "verify", "--org", &ours].as_slice(),
+        &["audit", "export", export, "--org", &ours],
+    ] {
+        let _ = daemon.cli().run(arguments).ok();
+        let _ = fs::remove_file(export);
+        let refused = hidden.run(arguments).failing_with(1).stderr().to_owned();
+        let said = format!("the daemon was asked for the entries of organization {ours} ");
+        assert!(refused.contains(&said), "{refused}");
+        assert!(refused.contains(&format!("and sent the entries of organization {theirs} ")));
+        assert!(!Path::new(export).exists());
+    }
 }
 
 #[test]

@@ -222,7 +222,7 @@ fn a_hostile_daemon_cannot_command_the_terminal() {
             (owner.to_owned(), padded(owner.len())),
             (email.clone(), padded(email.len())),
         ];
-        meddle(&near, far, &texts);
+        meddle(&near, far, &texts, &[]);
         let mut console = TestConsole::start(&near);
         console.wait_for("LIVE");
         // Refused or shown inert: the frame around it stands, and every screen can be gone to.

@@ -7,18 +7,22 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::thread;
 
+/// What is said, and what is made of it.
+type Replaced = (String, String);
+
 /// Listens on `near` for the daemon behind `far`, and replaces each of the texts on the way from the
-/// daemon by another of the same length, so that all around them stays what it is.
+/// daemon, or each of those `asked` on the way to it, by another of the same length, so that all around them
+/// stays what it is.
 ///
 /// # Panics
 ///
 /// When `near` cannot be made or lengths differ.
-pub fn meddle(near: &Path, far: &Path, texts: &[(String, String)]) {
-    for (honest, hostile) in texts {
+pub fn meddle(near: &Path, far: &Path, texts: &[Replaced], asked: &[Replaced]) {
+    for (honest, hostile) in texts.iter().chain(asked) {
         assert_eq!(honest.len(), hostile.len(), "{honest}");
     }
     let listener = UnixListener::bind(near).expect("a socket can be made");
-    let (far, texts) = (far.to_owned(), texts.to_vec());
+    let (far, texts, asked) = (far.to_owned(), texts.to_vec(), asked.to_vec());
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let Ok(daemon) = UnixStream::connect(&far) else {
@@ -27,13 +31,13 @@ pub fn meddle(near: &Path, far: &Path, texts: &[(String, String)]) {
             let (Ok(stream_too), Ok(daemon_too)) = (stream.try_clone(), daemon.try_clone()) else {
                 continue;
             };
-            carry(stream, daemon, Vec::new());
+            carry(stream, daemon, asked.clone());
             carry(daemon_too, stream_too, texts.clone());
         }
     });
 }
 
-fn carry(mut from: UnixStream, mut to: UnixStream, texts: Vec<(String, String)>) {
+fn carry(mut from: UnixStream, mut to: UnixStream, texts: Vec<Replaced>) {
     thread::spawn(move || {
         let mut buffer = [0; 16_384];
         let mut held = Vec::new();

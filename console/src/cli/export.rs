@@ -19,6 +19,7 @@ use crate::text::{counted, inert, thousands};
 
 use super::progress::Progress;
 use super::tell;
+use super::wanted::Wanted;
 
 /// From this many entries on, how far it is is told.
 pub(super) const LARGE: u64 = 100_000;
@@ -77,7 +78,7 @@ fn done(report: &Report, path: &Path) -> String {
 
 /// What the bytes that come are verified by.
 enum Taker {
-    Whole(ExportVerifier),
+    Whole(ExportVerifier, Wanted),
     Rest(ResumedExport),
 }
 
@@ -102,24 +103,35 @@ async fn rest(
     }
     let mut taker = match begun.position() {
         Some(_) => Taker::Rest(ResumedExport::new(begun)),
-        None => Taker::Whole(begun),
+        None => Taker::Whole(begun, Wanted::of(client, &request).await?),
     };
     let mut stream = client.audit_export(request).await?;
     let mut progress = Progress::new("exported", LARGE);
     while let Some(chunk) = stream.message().await? {
         let verified = match &mut taker {
-            Taker::Whole(verifier) => verifier.push(&chunk.data).map(|()| chunk.data),
+            Taker::Whole(verifier, _) => verifier.push(&chunk.data).map(|()| chunk.data),
             Taker::Rest(resumed) => resumed.push(&chunk.data),
         };
         part.append(&verified.map_err(|error| part.not_verified(&error))?)?;
         let all = chunk.to.saturating_sub(from);
         progress.at(chunk.next.saturating_sub(from), all);
     }
-    let whole = match taker {
-        Taker::Whole(verifier) => verifier.finish(),
-        Taker::Rest(resumed) => resumed.finish(),
-    };
-    whole.map_err(|error| part.not_verified(&error))
+    match taker {
+        Taker::Whole(verifier, wanted) => {
+            let report = verifier
+                .finish()
+                .map_err(|error| part.not_verified(&error))?;
+            let Some(why) = wanted.not_met(&report) else {
+                return Ok(report);
+            };
+            part.file.set_len(0).map_err(part.unwritten())?;
+            Err(Error::NotVerified {
+                file: part.path.display().to_string(),
+                why,
+            })
+        }
+        Taker::Rest(resumed) => resumed.finish().map_err(|error| part.not_verified(&error)),
+    }
 }
 
 /// Refuses to go on with a part of what is not asked for.
@@ -129,14 +141,8 @@ async fn check_same(
     header: &Header,
     request: &v1::ExportAuditRequest,
 ) -> Result<(), Error> {
-    let organization = match request.organization.as_str() {
-        "" => None,
-        name => Some(client.organization(name.to_owned()).await?.id),
-    };
-    let is_same = header.organization_id == organization
-        && header.from == request.from
-        && request.to.is_none_or(|to| to == header.to);
-    if is_same {
+    let wanted = Wanted::of(client, request).await?;
+    if wanted.is_met_by(header.organization_id, &(header.from..header.to), header.to) {
         return Ok(());
     }
     let of = match header.organization_id {
@@ -287,7 +293,6 @@ fn unwritten(path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
 
 #[cfg(test)]
 mod tests {
-    use agentidp_shared::OrganizationId;
     use agentidp_shared::merkle::NodeHash;
 
     use super::*;
@@ -313,7 +318,7 @@ mod tests {
             told(of(None, 0, 111)),
             "111 entries, 0 to 110, in audit.ndjson; --from 111 exports what comes after"
         );
-        let organization = OrganizationId::from_bytes([1; 16]);
+        let organization = agentidp_shared::OrganizationId::from_bytes([1; 16]);
         assert_eq!(
             told(of(Some(organization), 100, 1)),
             "1 entry of 100 to 110, in audit.ndjson; --from 111 exports what comes after"

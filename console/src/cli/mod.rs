@@ -26,6 +26,7 @@ mod store;
 mod tail;
 mod token;
 mod verify;
+mod wanted;
 mod watch;
 
 use std::io::{self, Write};

@@ -20,6 +20,7 @@ use super::progress::Progress;
 use super::remembered::{self, Remembered};
 use super::tell;
 use super::verify::{Verified, unproved};
+use super::wanted::Wanted;
 
 /// What is asked of the daemon's log.
 pub(super) struct LogQuery {
@@ -190,6 +191,7 @@ async fn read_all(
         organization,
         ..v1::ExportAuditRequest::default()
     };
+    let wanted = Wanted::of(client, &request).await?;
     let mut stream = client.audit_export(request).await?;
     let mut verifier = ExportVerifier::new(key.clone());
     let mut progress = Progress::new("verified", LARGE);
@@ -199,5 +201,8 @@ async fn read_all(
         progress.at(chunk.next, chunk.to);
     }
     let report = verifier.finish().map_err(refused)?;
+    if let Some(why) = wanted.not_met(&report) {
+        return Err(not_verified(why));
+    }
     unproved(LOG, &report)?.map_or(Ok(report), Err)
 }

@@ -130,17 +130,24 @@ pub(crate) fn made_until(
 }
 
 /// Which of the backups of `store` that were [made until `now`](made_until) are beyond what is kept: those
-/// after the newest `keep`, once they are also older than `for_at_least`.
+/// that `keep` newer ones take the place of, once they are also older than `for_at_least`. What `is_other`
+/// says is of another history of the store takes no other's place.
 pub(crate) fn surplus(
     listed: &[Listed],
     store: StoreId,
     keep: usize,
     for_at_least: Duration,
     now: Timestamp,
+    is_other: impl Fn(&Listed) -> bool,
 ) -> Vec<&Listed> {
+    let mut newer = 0;
+    let is_beyond = |(it, manifest): &(&Listed, &Manifest)| {
+        let is_beyond = newer >= keep && now.since(manifest.created_at) >= for_at_least;
+        newer += usize::from(!is_other(it));
+        is_beyond
+    };
     made_until(listed, store, now)
-        .skip(keep)
-        .filter(|(_, manifest)| now.since(manifest.created_at) >= for_at_least)
+        .filter(is_beyond)
         .map(|(it, _)| it)
         .collect()
 }

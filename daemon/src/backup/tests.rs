@@ -469,13 +469,18 @@ fn what_is_beyond_what_is_kept_goes_and_what_is_another_store_s_stays() {
     let now = Timestamp::from_millis(6_000);
     let surplus = |keep, seconds, id| {
         let at_least = std::time::Duration::from_secs(seconds);
-        folder::surplus(&listed, id, keep, at_least, now)
+        folder::surplus(&listed, id, keep, at_least, now, |_| false)
     };
     assert_eq!(times(surplus(3, 0, store.id())), [2, 1]);
     assert_eq!(times(surplus(3, 5, store.id())), [1]);
     assert_eq!(times(surplus(9, 0, store.id())), [0_i64; 0]);
     let other = StoreId::from_bytes([9; 16]);
     assert!(surplus(3, 0, other).is_empty());
+    // The fifth and the third are of a history that was given up: what they would take the place of stays.
+    let is_other = |it: &folder::Listed| [5, 3].contains(&times(vec![it])[0]);
+    let at_once = std::time::Duration::ZERO;
+    let beyond = folder::surplus(&listed, store.id(), 2, at_once, now, is_other);
+    assert_eq!(times(beyond), [1]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What goes once there is another backup: those that are beyond what is kept, and the part of the
 //! journal that two have.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use agentidp_shared::{Action, Actor, Code, Entry, Outcome, Target, TargetKind};
 use super::job::{Asked, Backups};
 use super::{BackupError, file, folder};
 use crate::config;
-use crate::store::durable::Cut;
+use crate::store::durable::{Cut, ImageError};
 use crate::store::{Commit, CommitError, Store as _};
 
 /// How many verified backups must have something before anything else lets go of it.
@@ -62,7 +63,16 @@ impl Backups {
     fn look_through(&self, settings: &config::Backup) -> Result<Found, BackupError> {
         let listed = folder::list(&settings.folder)?;
         let (store, now) = (self.store.id(), self.clock.now());
+        let mut others = HashSet::new();
+        for (it, manifest) in folder::made_until(&listed, store, now) {
+            let is_ours = self.store.has_come_by(&manifest.cut);
+            if is_ours.map_err(ImageError::from)? == Some(false) {
+                others.insert(it.path.clone());
+            }
+        }
+        let is_other = |it: &folder::Listed| others.contains(&it.path);
         let newest: Vec<_> = folder::made_until(&listed, store, now)
+            .filter(|(it, _)| !is_other(it))
             .take(COVERS)
             .collect();
         let mut cuts = Vec::new();
@@ -77,7 +87,7 @@ impl Backups {
         let known = newest.iter().map(|(it, _)| it.path.clone());
         *self.verified.lock() = known.collect();
         let days = Duration::from_hours(24) * settings.keep_days;
-        let surplus = folder::surplus(&listed, store, settings.keep, days, now);
+        let surplus = folder::surplus(&listed, store, settings.keep, days, now, is_other);
         let surplus = surplus.iter().map(|it| (it.name(), it.path.clone()));
         Ok(Found {
             cuts,

@@ -72,8 +72,9 @@ impl Service {
         if range.size.is_some_and(|size| size == 0 || size > end) {
             return Err(FieldError::new("size", "must be one that the log has had").into());
         }
-        let to = range.to.or(range.size).unwrap_or(end);
-        if to > range.size.unwrap_or(end) {
+        let end = range.size.unwrap_or(end);
+        let to = range.to.unwrap_or(end);
+        if to > end {
             return Err(FieldError::new("to", "must not be beyond the end of the log").into());
         }
         if range.from > to {
@@ -93,7 +94,9 @@ impl Service {
             checkpoint: checkpoint.to_string(),
             organization: range.organization,
             from: range.from,
-            to,
+            // What goes to the end goes to that of the log of its checkpoint: whoever reads it sees that nothing
+            // was left out there.
+            to: range.to.unwrap_or(size),
         };
         let writing = send(export, chunks);
         let stopping = self.stopping.clone();

@@ -1,6 +1,9 @@
 //! Audit entries in bundles of 256: the unit in which the index keeps them, compressed, each with
 //! a summary that tells a query whether the bundle is worth opening.
 
+use std::io::{self, Read as _};
+
+use agentidp_shared::audit::MAX_ENTRY_BYTES;
 use agentidp_shared::{ActorKind, AgentId, Entry, TargetKind};
 use bytes::Bytes;
 
@@ -9,6 +12,10 @@ use crate::store::{Bundle, EntryFilter, ReadError, StoredEntry};
 
 /// How many entries a bundle has; C2SP's tlog-tiles has the same.
 pub(super) const ENTRIES: u64 = Bundle::ENTRIES;
+/// The largest window that is set up for a frame, as a power of two: what RFC 8878, section 3.1.1.1.2, recommends.
+const WINDOW_LOG: u32 = 23;
+/// The most bytes that a bundle has when it is not compressed: of each entry its length and its JSON.
+const MAX_BYTES: u64 = ENTRIES * (4 + MAX_ENTRY_BYTES as u64);
 /// zstd's fastest ordinary level: the entries of a bundle are much alike.
 const LEVEL: i32 = 1;
 
@@ -33,6 +40,19 @@ pub(super) fn pack(number: u64, entries: &[StoredEntry]) -> Result<Vec<u8>, Read
         .map_err(|error| ReadError(format!("compressing audit entries failed: {error}")))
 }
 
+/// What a bundle's compressed form has, or an error when it is more than a bundle can have: a few bytes may say
+/// that they are gibibytes.
+fn decompressed(packed: &[u8]) -> io::Result<Vec<u8>> {
+    let mut plain = Vec::new();
+    let mut decoder = zstd::Decoder::with_buffer(packed)?;
+    decoder.window_log_max(WINDOW_LOG)?;
+    decoder.by_ref().take(MAX_BYTES).read_to_end(&mut plain)?;
+    match decoder.read(&mut [0])? {
+        0 => Ok(plain),
+        _ => Err(io::ErrorKind::FileTooLarge.into()),
+    }
+}
+
 /// The entries of bundle `number` that were not pruned.
 pub(super) fn unpack(number: u64, packed: &[u8]) -> Result<Vec<StoredEntry>, ReadError> {
     let damaged = || {
@@ -40,7 +60,7 @@ pub(super) fn unpack(number: u64, packed: &[u8]) -> Result<Vec<StoredEntry>, Rea
             "bundle {number} of the audit log is damaged in the index: stop the daemon and have it rebuilt with `agentidpd store rebuild`"
         ))
     };
-    let plain = zstd::decode_all(packed).map_err(|_error| damaged())?;
+    let plain = decompressed(packed).map_err(|_error| damaged())?;
     let plain = Bytes::from(plain);
     let mut reader = Reader(&plain);
     let mut entries = Vec::new();
@@ -179,6 +199,13 @@ mod tests {
         assert_eq!(unpack(2, &pack(2, &entries).unwrap()).unwrap(), entries);
         assert_eq!(unpack(2, &pack(2, &[]).unwrap()).unwrap(), []);
         assert!(unpack(2, b"nonsense").is_err());
+        let endless = io::repeat(0).take(1 << 30);
+        let endless = zstd::encode_all(endless, LEVEL).unwrap();
+        assert!(unpack(2, &endless).is_err());
+        assert!(
+            decompressed(&endless).is_err(),
+            "no more is unpacked than a bundle can have"
+        );
     }
 
     #[test]

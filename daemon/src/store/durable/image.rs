@@ -190,7 +190,7 @@ impl JournaledStore {
             return Ok(0);
         }
         for cut in cuts {
-            if !self.has_come_by(cut)? {
+            if self.has_come_by(cut)? != Some(true) {
                 return Ok(0);
             }
         }
@@ -202,24 +202,30 @@ impl JournaledStore {
         Ok(removed.0)
     }
 
-    /// Whether the journal has the frame that a moment came after, with the same hash.
-    fn has_come_by(&self, cut: &Cut) -> Result<bool, OpenError> {
+    /// Whether the journal has the frame that a moment came after, with the same hash: a moment that it never
+    /// came by is of another history of the store, as after a restore to one before it. `None` where the
+    /// journal has let go of that frame.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] when the journal cannot be read.
+    pub(crate) fn has_come_by(&self, cut: &Cut) -> Result<Option<bool>, OpenError> {
         let end = self.state.journal.lock().0;
         if cut.frame > end.frame {
-            return Ok(false);
+            return Ok(Some(false));
         }
         let mut frames = match Frames::open(&self.layout.journal(), self.id, cut.frame) {
             Ok(frames) => frames,
-            Err(OpenError::Before { .. }) => return Ok(false),
+            Err(OpenError::Before { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
         let mut bytes = Vec::new();
         while let Some(frame) = frames.next(&mut bytes)? {
             if frame.number == cut.frame {
-                return Ok(hex(&frame.hash) == cut.hash);
+                return Ok(Some(hex(&frame.hash) == cut.hash));
             }
         }
-        Ok(false)
+        Ok(Some(false))
     }
 }
 
