@@ -1,7 +1,7 @@
 //! The dialog of a secret that is shown once.
 
 use agentidp_shared::Timestamp;
-use ratatui::layout::Position;
+use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 
 use crate::audit_text::short_id;
@@ -66,7 +66,18 @@ pub(super) fn render(
     // marked with a mouse.
     canvas.clipped(inner.x - 1, y, &dialog.shown(), inner.width + 2, heading());
     y += 2;
+    let key = canvas.palette.key();
     if let Some(path) = &dialog.path {
+        // A file's name stands there already, which not everybody wants.
+        let keys = [
+            ("enter", key),
+            (" do it   ", plain),
+            ("^u", key),
+            (" empty the line   ", plain),
+            ("esc", key),
+            (" back", plain),
+        ];
+        canvas.pieces(inner.x, y + 1, &keys);
         let what = if dialog.is_pipe {
             "pipe to a command: "
         } else {
@@ -75,7 +86,6 @@ pub(super) fn render(
         let x = canvas.text(inner.x, y, what, plain);
         return Some(canvas.input(x, y, inner.right().saturating_sub(x), path));
     }
-    let key = canvas.palette.key();
     let reveal = if dialog.revealed_until.is_some() {
         " hide   "
     } else {
@@ -111,7 +121,9 @@ pub(super) fn render(
     );
     y += 1;
     if let Some(note) = &dialog.note {
-        canvas.clipped(inner.x, y, note, inner.width, canvas.palette.warn());
+        let room = inner.bottom().saturating_sub(y);
+        let place = Rect::new(inner.x, y, inner.width, room);
+        canvas.wrapped(place, note, canvas.palette.warn());
     }
     None
 }
