@@ -52,16 +52,18 @@ Without a command, agentidp opens the full-screen console.
 
 Examples:
   agentidp org create acme
-  agentidp agent register --org acme --email screener-001@acme.example --type screener \\
-      --version 1.0.0 --capability resume:read --owner team-a --env production
-  agentidp credential issue screener-001@acme.example --secret-out screener.secret
+  agentidp agent register --org acme --email screener-001@acme.example \\
+      --type screener --version 1.0.0 --capability resume:read \\
+      --owner team-a --env production
+  agentidp credential issue screener-001@acme.example \\
+      --secret-out screener.secret
   agentidp agent suspend screener-001@acme.example --reason 'odd requests' --yes
   agentidp agent suspend --filter 'owner=team-a env=production' --dry-run
   agentidp audit tail -o ndjson
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 not permitted,
-5 conflict (revision changed, name taken, state does not allow it), 6 daemon unreachable,
-7 verified in part, and the rest cannot be told.";
+5 conflict (revision changed, name taken, state does not allow it),
+6 daemon unreachable, 7 verified in part, and the rest cannot be told.";
 
 /// The operators' console and command line of `AgentIdP`.
 #[derive(Debug, Parser)]
@@ -206,15 +208,18 @@ Example:
 }
 
 const DIAGNOSE_HELP: &str = "\
-Looks at the socket, your permissions, the daemon, the clock, the store, the signing keys, the disk,
-the certificate and the versions. Each gets a verdict: ok, warning, failed, or skipped with the
-reason; and what is not ok gets a next step. Nothing is changed, and nothing secret is shown.
+Looks at the socket, your permissions, the daemon, the clock, the store, the
+signing keys, the disk, the certificate and the versions. Each gets a verdict:
+ok, warning, failed, or skipped with the reason; and what is not ok gets a next
+step. Nothing is changed, and nothing secret is shown.
 
-Exit codes: 0 all is ok, 1 something is not, 4 you are not permitted, 6 the daemon is unreachable.";
+Exit codes: 0 all is ok, 1 something is not, 4 you are not permitted,
+6 the daemon is unreachable.";
 
 const COMPLETIONS_HELP: &str = "\
-The script asks agentidp what can follow; names of agents, organizations and keys come from the
-daemon, which is given half a second, and none come when it is away.
+The script asks agentidp what can follow; names of agents, organizations and
+keys come from the daemon, which is given half a second, and none come when it
+is away.
 
 Examples:
   agentidp completions bash > /etc/bash_completion.d/agentidp
@@ -226,13 +231,16 @@ Examples:
 pub enum AuditCommand {
     /// Lists entries, newest first
     #[command(after_help = "\
-WHEN is how long ago (2h, 1d12h) or a time in UTC: 02:40, 2026-11-21, 2026-11-21T02:40,
-2026-11-21T03:40+01:00. A time of day is the last one that was.
+WHEN is how long ago (2h, 1d12h) or a time in UTC: 02:40, 2026-11-21,
+2026-11-21T02:40, 2026-11-21T03:40+01:00. A time of day is the last one that
+was.
 
 Examples:
   agentidp audit list --outcome denied --since 2h
-  agentidp audit list --since 2026-11-21T02:40 --until 2026-11-21T02:50 --limit 100000 -o ndjson
-  agentidp audit list --outcome denied --agent screener-001@acme.example --limit 1000 -o ndjson")]
+  agentidp audit list --since 2026-11-21T02:40 --until 2026-11-21T02:50 \\
+      --limit 100000 -o ndjson
+  agentidp audit list --outcome denied --agent screener-001@acme.example \\
+      --limit 1000 -o ndjson")]
     List {
         /// Which ones.
         #[command(flatten)]
@@ -254,8 +262,8 @@ Examples:
     },
     /// Follows the log until it is interrupted, over restarts of the daemon too
     #[command(after_help = "\
-Entries are printed as they are stored. Entries that the daemon could not send are named: with
--o ndjson as {\"gap\":{\"from\":FIRST,\"to\":LAST}}.
+Entries are printed as they are stored. Entries that the daemon could not send
+are named: with -o ndjson as {\"gap\":{\"from\":FIRST,\"to\":LAST}}.
 
 Example:
   agentidp audit tail --from 0 -o ndjson > audit.ndjson")]
@@ -285,8 +293,9 @@ Example:
     },
     /// Exports the log to a file that can be verified without the daemon
     #[command(after_help = "\
-The file is JSON, an entry a line after the first; docs/reference/audit-log.md has its form. It grows in
-FILE.part, and is verified while it is written. After an interruption the same command goes on with that.
+The file is JSON, an entry a line after the first; docs/reference/audit-log.md
+has its form. It grows in FILE.part, and is verified while it is written. After
+an interruption the same command goes on with that.
 
 Examples:
   agentidp audit export audit.ndjson
@@ -306,9 +315,9 @@ Examples:
     },
     /// Removes entries that are kept no longer; their hashes stay, so that the rest still proves
     #[command(after_help = "\
-Without --older-than and --larger-than, what the configuration says. Entries of organizations under
-legal hold stay. The log is cut in whole bundles of 256 entries, and what is removed cannot be brought
-back: export it first.
+Without --older-than and --larger-than, what the configuration says. Entries of
+organizations under legal hold stay. The log is cut in whole bundles of 256
+entries, and what is removed cannot be brought back: export it first.
 
 Examples:
   agentidp audit prune --older-than 365d --dry-run
@@ -316,17 +325,20 @@ Examples:
     Prune(PruneArgs),
     /// Verifies the daemon's log; or, without the daemon, an export or the proof of an entry
     #[command(after_help = "\
-Without FILE every entry of the log is read from the daemon, and must make the tree of the checkpoint
-that the daemon's key has signed. Key and checkpoint are remembered in ~/.local/state/agentidp: the next
-time the log must begin with what it was.
+Without FILE every entry of the log is read from the daemon, and must make the
+tree of the checkpoint that the daemon's key has signed. Key and checkpoint are
+remembered in ~/.local/state/agentidp: the next time the log must begin with
+what it was.
 
-With FILE nothing but the file and the key is needed. Exit code 0: every byte of the file is as the log
-has it, by a checkpoint that the key has signed. Else the first line that is not is named.
+With FILE nothing but the file and the key is needed. Exit code 0: every byte of
+the file is as the log has it, by a checkpoint that the key has signed. Else the
+first line that is not is named.
 
 Examples:
   agentidp audit verify
   agentidp audit verify --since checkpoint-of-last-month
-  agentidp audit verify audit.ndjson --key id.example/audit+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k")]
+  agentidp audit verify audit.ndjson --key \\
+      id.example/audit+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k")]
     Verify {
         /// The file [default: the daemon's log]
         #[arg(requires = "key", conflicts_with_all = ["since", "org"])]
@@ -373,12 +385,14 @@ pub struct AuditFilterArgs {
 pub enum StoreCommand {
     /// Verifies all of the store while the daemon serves
     #[command(after_help = "\
-It takes half of one processor at the most. `agentidp status` tells how far it is and what it found.
-With the daemon stopped, `agentidpd store check` does the same and names each finding.")]
+It takes half of one processor at the most. `agentidp status` tells how far it
+is and what it found. With the daemon stopped, `agentidpd store check` does the
+same and names each finding.")]
     Check,
     /// Copies the index into a fresh one, which takes less room, while the daemon serves
     #[command(after_help = "\
-For that time both are on the disk. `agentidp status` tells how far it is, and how large the index is.")]
+For that time both are on the disk. `agentidp status` tells how far it is, and
+how large the index is.")]
     Compact,
 }
 
@@ -408,6 +422,21 @@ mod tests {
         let mut texts = Vec::new();
         collect(&mut command, &mut texts);
         insta::assert_snapshot!("help", texts.join("\n"));
+    }
+
+    #[test]
+    fn no_line_of_the_help_is_too_long_for_the_smallest_terminal() {
+        fn check(command: &clap::Command, long: &mut Vec<String>) {
+            let help = command.get_after_long_help().or(command.get_after_help());
+            let help = help.map(ToString::to_string).unwrap_or_default();
+            long.extend(help.lines().filter(|it| it.len() > 80).map(str::to_owned));
+            for command in command.get_subcommands() {
+                check(command, long);
+            }
+        }
+        let mut long = Vec::new();
+        check(&Args::command(), &mut long);
+        assert_eq!(long, Vec::<String>::new());
     }
 
     #[test]

@@ -244,7 +244,9 @@ impl Refusal {
             "QUOTA_EXCEEDED" => {
                 "agentidp org show ORG tells the tier; an admin changes it: agentidp org update ORG --tier TIER"
             }
-            "PERMISSION_DENIED" => "agentidp status shows who you are to the daemon and your role",
+            "PERMISSION_DENIED" => {
+                "agentidp status shows who you are to the daemon, your role and the organizations it is for"
+            }
             "READ_ONLY" => {
                 "start agentidp without --read-only and without AGENTIDP_READ_ONLY to change something"
             }

@@ -16,7 +16,6 @@ mod backoff;
 mod clock;
 mod command_line;
 mod complete;
-mod duration;
 mod login;
 mod manual;
 mod secret_file;
@@ -27,6 +26,7 @@ mod when;
 
 use std::process::ExitCode;
 
+use agentidp_shared::duration;
 use nix::sys::prctl::set_dumpable;
 use nix::sys::resource::{Resource, setrlimit};
 

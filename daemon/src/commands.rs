@@ -213,6 +213,15 @@ fn make_key_encryption_key(config: &Config) -> anyhow::Result<Option<&Path>> {
 }
 
 fn tell_what_next(daemon: &Daemon, socket: &Path) -> anyhow::Result<()> {
+    // The other terminal may be in another folder, and may not have our programs on its path.
+    let socket = std::path::absolute(socket)?;
+    let beside = std::env::current_exe()?.with_file_name("agentidp");
+    let agentidp = if beside.exists() {
+        &beside
+    } else {
+        Path::new("agentidp")
+    };
+    let command = format!("{} --socket {}", agentidp.display(), socket.display());
     let (issuer, socket) = (daemon.issuer(), socket.display());
     let mut out = io::stdout().lock();
     writeln!(out, "agentidpd serves {issuer}, and operators on {socket}")?;
@@ -223,9 +232,9 @@ fn tell_what_next(daemon: &Daemon, socket: &Path) -> anyhow::Result<()> {
         out,
         "
 Next, in another terminal:
-  agentidp --socket {socket}                      the console
-  agentidp --socket {socket} agent list           the agents
-  agentidp --socket {socket} credential issue screener@demo.example
+  {command}                      the console
+  {command} agent list           the agents
+  {command} credential issue screener@demo.example
   curl -u CLIENT_ID:CLIENT_SECRET -d grant_type=client_credentials {issuer}/oauth2/token
 
 Ctrl-C ends it."

@@ -125,7 +125,7 @@ fn print(out: &mut impl io::Write, report: &Report) -> io::Result<()> {
     let next = if report.is_index_only() {
         "only the index is concerned: `agentidpd store rebuild` makes it anew from the journal; nothing is lost"
     } else if report.is_head_only() {
-        "the store by itself is whole, and it is not the one that its head file remembers: find out which of them was put back or lost; once the store is the one that you mean, `agentidpd store accept` says so"
+        "the store by itself is whole, and no head file says that it is the newest: find out which of them was put back or lost; once the store is the one that you mean, `agentidpd store accept` says so"
     } else {
         "keep this store as it is, and restore the newest backup that verifies together with what is whole of this journal: `agentidpd backup list`, `agentidpd backup restore … --journal`"
     };

@@ -10,6 +10,7 @@ pub mod audit;
 pub mod base62;
 pub mod count;
 pub mod credential;
+pub mod duration;
 pub mod email;
 pub mod error;
 pub mod id;

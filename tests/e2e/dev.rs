@@ -75,6 +75,27 @@ fn the_command_line_finds_a_daemon_in_the_folder_it_is_called_in() {
 }
 
 #[test]
+fn what_to_do_next_works_in_a_terminal_in_another_folder() {
+    let daemon = DevDaemon::start();
+    let line = daemon
+        .process
+        .wait_for_line("what lists the agents", |line| {
+            let line = line.trim().strip_suffix("the agents")?;
+            Some(line.trim().to_owned())
+        });
+    let mut words = line.split(' ');
+    let mut command = Command::new(words.next().unwrap());
+    command
+        .args(words)
+        .args(["-o", "ndjson"])
+        .current_dir("/")
+        .env("PATH", "");
+    let finished = Process::spawn(command).wait();
+    assert_eq!(finished.code(), Some(0), "{line}: {}", finished.stderr);
+    assert_eq!(finished.stdout.lines().count(), 3);
+}
+
+#[test]
 fn the_store_can_be_put_elsewhere() {
     let daemon = DevDaemon::start();
     let folder = daemon.directory().join("elsewhere");

@@ -339,6 +339,15 @@ fn many_agents_are_moved_by_a_filter_after_it_is_told_how_many() {
         "nothing was done"
     );
 
+    // What a mistyped filter is about is nothing, and said to be.
+    let nothing = ["agent", "suspend", "--filter", "owner=team-aa"];
+    let said = cli.run(&[&nothing[..], &REASON].concat()).ok();
+    assert!(
+        said.stderr().contains("lets no agent through"),
+        "{}",
+        said.stderr()
+    );
+
     // Without a yes, and nobody to ask, nothing happens.
     let _ = cli
         .run(&[&["agent", "suspend"], &filter[..], &REASON[..2]].concat())
@@ -479,7 +488,7 @@ fn the_use_of_a_credential_is_shown_before_it_is_cut_off() {
     let revoke = [&["credential", "revoke", &old.credential], &REASON[..]].concat();
     let revoked = cli.run(&revoke).ok();
     let stderr = revoked.stderr();
-    assert!(stderr.contains("the old one was still used"), "{stderr}");
+    assert!(stderr.starts_with("it was still used"), "{stderr}");
     assert!(stderr.contains("2 times in all"), "{stderr}");
 }
 
@@ -503,6 +512,17 @@ fn a_token_is_inspected_and_revoked_without_being_on_a_command_line() {
     assert_eq!(seen["active"], true);
     assert_eq!(seen["agent_id"], client.id);
     assert_eq!(seen["credential_id"], client.credential);
+    let path = file(&daemon, "token", &first);
+    let told = cli.run(&["token", "inspect", path.to_str().unwrap()]).ok();
+    let line = told
+        .stdout()
+        .lines()
+        .find(|it| it.starts_with("organization "));
+    assert!(
+        line.is_some_and(|it| it.ends_with(" acme")),
+        "{}",
+        told.stdout()
+    );
     let nothing = inspect("nothing");
     assert_eq!(
         (&nothing["active"], &nothing["jti"]),

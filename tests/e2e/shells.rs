@@ -155,7 +155,10 @@ fn every_command_has_a_manual_page_that_renders() {
         .arg(out.join("agentidp-agent-list.1"));
     let page = Process::spawn(render).wait().stdout;
     // An example is a line of its own.
-    let example =
-        "agentidp agent list --status '!archived,revoked' --expires-within 7d --sort expires";
-    assert!(page.lines().any(|line| line.trim() == example), "{page}");
+    for example in [
+        "agentidp agent list --filter 'owner=billing env=production text=invoice'",
+        r"agentidp agent list --status '!archived,revoked' --expires-within 7d \",
+    ] {
+        assert!(page.lines().any(|line| line.trim() == example), "{page}");
+    }
 }

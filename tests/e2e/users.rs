@@ -101,7 +101,9 @@ fn a_user_without_a_role_is_refused_and_the_refusal_stands_in_the_log() {
             refused.stdout()
         );
         assert!(
-            refused.stderr().contains(STRANGER),
+            refused
+                .stderr()
+                .contains(&format!("the user {STRANGER} has no role")),
             "says as whom: {}",
             refused.stderr()
         );

@@ -11,10 +11,10 @@ use super::{Consent, DryRun, Limit, Revision, Watch};
 use crate::{complete, duration};
 
 const FILTER_HELP: &str = "\
-A filter is key=value and key!=value, apart by spaces; several values of a key by commas. The
-keys: org, owner, status, type, env, capability, email (its beginning), expires-within (such as 7d),
-text.
-A status that is not named is any but archived.";
+A filter is key=value and key!=value, apart by spaces; several values of a key
+by commas. The keys: org, owner, status, type, env, capability, email (its
+beginning), expires-within (such as 7d), text. A status that is not named is any
+but archived.";
 
 /// What `agent` can do.
 #[derive(Debug, Subcommand)]
@@ -22,19 +22,21 @@ pub enum AgentCommand {
     /// Registers an agent
     #[command(after_help = "\
 Example:
-  agentidp agent register --org acme --email screener-001@acme.example --type screener \\
-      --version 1.0.0 --capability resume:read --capability resume:write \\
-      --owner team-a --env production --audience https://mcp.example/ --metadata ticket=OPS-7")]
+  agentidp agent register --org acme --email screener-001@acme.example \\
+      --type screener --version 1.0.0 --capability resume:read \\
+      --capability resume:write --owner team-a --env production \\
+      --audience https://mcp.example/ --metadata ticket=OPS-7")]
     Register(RegisterArgs),
     /// Registers the agents of a file, each a JSON object on a line of its own
     #[command(after_help = "\
-A line has email, agent_type, version, capabilities, owner and deployment_env, and may have
-audiences and metadata. All lines are looked at first; then up to 100 at a time are registered, all
-of them or none.
+A line has email, agent_type, version, capabilities, owner and deployment_env,
+and may have audiences and metadata. All lines are looked at first; then up to
+100 at a time are registered, all of them or none.
 
 Example:
   echo '{\"email\":\"a@acme.example\",\"agent_type\":\"screener\",\"version\":\"1.0.0\",
-    \"capabilities\":[\"resume:read\"],\"owner\":\"team-a\",\"deployment_env\":\"production\"}' |
+    \"capabilities\":[\"resume:read\"],\"owner\":\"team-a\",
+    \"deployment_env\":\"production\"}' |
       tr -d '\\n' | agentidp agent register-many - --org acme")]
     RegisterMany(RegisterManyArgs),
     /// Lists agents
@@ -43,7 +45,8 @@ Example:
 
 Examples:
   agentidp agent list --org acme --status suspended --limit 100000 -o ndjson
-  agentidp agent list --status '!archived,revoked' --expires-within 7d --sort expires
+  agentidp agent list --status '!archived,revoked' --expires-within 7d \\
+      --sort expires
   agentidp agent list --filter 'owner=billing env=production text=invoice'"))]
     List(AgentListArgs),
     /// Shows one agent
@@ -60,7 +63,8 @@ Examples:
 What is not named stays as it is. A list that is named replaces the whole list.
 
 Example:
-  agentidp agent update screener-001@acme.example --version 1.1.0 --owner team-b --revision 3")]
+  agentidp agent update screener-001@acme.example --version 1.1.0 \\
+      --owner team-b --revision 3")]
     Update(UpdateArgs),
     /// Suspends agents: no token until they are resumed
     #[command(after_help = format!("\
@@ -69,7 +73,8 @@ Example:
 Examples:
   agentidp agent suspend screener-001@acme.example --reason 'odd requests' --yes
   agentidp agent suspend --filter 'owner=billing env=production' --dry-run
-  agentidp agent suspend --filter 'owner=billing env=production' --reason 'incident 12'"))]
+  agentidp agent suspend --filter 'owner=billing env=production' \\
+      --reason 'incident 12'"))]
     Suspend(EndingArgs),
     /// Lets suspended agents ask for tokens again
     #[command(after_help = "\
@@ -80,13 +85,16 @@ Examples:
     /// Ends agents after an incident, with their credentials, for good
     #[command(after_help = "\
 Examples:
-  agentidp agent revoke screener-001@acme.example --reason 'its host was broken into'
-  agentidp agent revoke --filter 'owner=billing type=screener' --reason 'incident 12'")]
+  agentidp agent revoke screener-001@acme.example \\
+      --reason 'its host was broken into'
+  agentidp agent revoke --filter 'owner=billing type=screener' \\
+      --reason 'incident 12'")]
     Revoke(EndingArgs),
     /// Ends agents at the end of their life, with their credentials, for good
     #[command(after_help = "\
 Example:
-  agentidp agent decommission screener-001@acme.example --reason 'replaced by screener-002'")]
+  agentidp agent decommission screener-001@acme.example \\
+      --reason 'replaced by screener-002'")]
     Decommission(EndingArgs),
     /// Hides agents that have ended from lists that do not ask for them, for good
     #[command(after_help = "\

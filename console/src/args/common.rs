@@ -30,7 +30,7 @@ pub struct Watch {
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
-    match duration::parse(text)? {
+    match duration::parse(text).map_err(|error| error.to_string())? {
         Duration::ZERO => Err("must be at least 1s".to_owned()),
         interval => Ok(interval),
     }

@@ -36,12 +36,15 @@ impl Review {
 pub enum CredentialCommand {
     /// Issues a client secret, which is shown once, or a credential for a public key
     #[command(after_help = "\
-A public key is a JWK (RFC 7517): EC P-256 or P-384, Ed25519, or RSA. The agent signs assertions
-with its private half (private_key_jwt, RFC 7523), which never leaves it.
+A public key is a JWK (RFC 7517): EC P-256 or P-384, Ed25519, or RSA. The agent
+signs assertions with its private half (private_key_jwt, RFC 7523), which never
+leaves it.
 
 Examples:
-  agentidp credential issue screener-001@acme.example --expires-in 90d --secret-out s.secret
-  agentidp credential issue screener-001@acme.example -o json | jq -r .client_secret
+  agentidp credential issue screener-001@acme.example --expires-in 90d \\
+      --secret-out s.secret
+  agentidp credential issue screener-001@acme.example -o json |
+      jq -r .client_secret
   agentidp credential issue screener-001@acme.example --public-key screener.jwk")]
     Issue {
         /// The agent's id or e-mail
@@ -63,8 +66,10 @@ Examples:
     /// Issues a successor; the old credential is accepted until its grace is over
     #[command(after_help = "\
 Examples:
-  agentidp credential rotate 0193f2c5-1a2b-7c3d-8e4f-50617283c001 --grace 2h --secret-out s.secret
-  agentidp credential rotate 0193f2c5-1a2b-7c3d-8e4f-50617283c001 --public-key new.jwk")]
+  agentidp credential rotate 0193f2c5-1a2b-7c3d-8e4f-50617283c001 --grace 2h \\
+      --secret-out s.secret
+  agentidp credential rotate 0193f2c5-1a2b-7c3d-8e4f-50617283c001 \\
+      --public-key new.jwk")]
     Rotate {
         /// The credential's id
         credential: String,
@@ -87,7 +92,8 @@ Examples:
     /// Cuts a credential off, and the tokens it got, for good
     #[command(after_help = "\
 Example:
-  agentidp credential revoke 0193f2c5-1a2b-7c3d-8e4f-50617283c001 --reason 'leaked in a log' --yes")]
+  agentidp credential revoke 0193f2c5-1a2b-7c3d-8e4f-50617283c001 \\
+      --reason 'leaked in a log' --yes")]
     Revoke {
         /// The credential's id
         credential: String,

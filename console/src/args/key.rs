@@ -25,12 +25,14 @@ pub enum KeyCommand {
     },
     /// Replaces the key that signs; the new one is published before it signs
     #[command(after_help = "\
-The new key signs ten minutes after it was made, when no copy of the JWKS is older than it. The one
-before it stays published until the last token that it signed has expired. Asked twice, the answer
-is the key that is on its way already.
+The new key signs ten minutes after it was made, when no copy of the JWKS is
+older than it. The one before it stays published until the last token that it
+signed has expired. Asked twice, the answer is the key that is on its way
+already.
 
-In an emergency the compromised keys leave the JWKS at once, and a new key signs at once: the tokens
-that they signed are dead, and copies of the JWKS may be wrong for five minutes.
+In an emergency the compromised keys leave the JWKS at once, and a new key signs
+at once: the tokens that they signed are dead, and copies of the JWKS may be
+wrong for five minutes.
 
 Examples:
   agentidp key rotate --reason 'yearly' --yes

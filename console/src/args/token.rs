@@ -12,8 +12,8 @@ use crate::complete;
 pub enum TokenCommand {
     /// Tells what an access token is, and whether it counts
     #[command(after_help = "\
-A token on the command line could be read in the list of processes, so it is read from standard
-input or from a file.
+A token on the command line could be read in the list of processes, so it is
+read from standard input or from a file.
 
 Examples:
   agentidp token inspect < token
@@ -25,13 +25,15 @@ Examples:
     },
     /// Revokes one access token, or all that were issued until now
     #[command(after_help = "\
-It introspects inactive at once. Resource servers that verify by JWKS alone ask nobody: they accept
-it until it expires.
+It introspects inactive at once. Resource servers that verify by JWKS alone ask
+nobody: they accept it until it expires.
 
 Examples:
   agentidp token revoke - --reason 'leaked in a log' --yes < token
-  agentidp token revoke --jti 0193f2c5-1a2b-7c3d-8e4f-50617283c001 --reason 'leaked in a log'
-  agentidp token revoke --agent screener-001@acme.example --reason 'its host was broken into'
+  agentidp token revoke --jti 0193f2c5-1a2b-7c3d-8e4f-50617283c001 \\
+      --reason 'leaked in a log'
+  agentidp token revoke --agent screener-001@acme.example \\
+      --reason 'its host was broken into'
   agentidp token revoke --org acme --reason 'incident 12'")]
     Revoke(RevokeTokenArgs),
 }

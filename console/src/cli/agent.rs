@@ -20,6 +20,7 @@ use crate::text::{counted, inert};
 use crate::tui::read_stakes;
 
 use super::agent_many::Many;
+use super::named::Named;
 use super::output::Output;
 use super::watch::{self, Look, Shape};
 use super::{consent, dry, pages, register_many, tell};
@@ -46,10 +47,16 @@ pub(super) async fn run(
         AgentCommand::List(args) => list(args, &connect().await?, output).await,
         AgentCommand::Show { agent, watch } => {
             let client = connect().await?;
-            let Some(interval) = watch.watch else {
-                return output.one(&client.agent(agent).await?);
+            let format = output.format();
+            let look = async |client: &Client| {
+                let found = client.agent(agent.clone()).await?;
+                let organization = found.organization_id.to_string();
+                Named::of(found, Some(organization), client, format).await
             };
-            let look = async |client: &Client| Ok(Look::one(client.agent(agent.clone()).await?));
+            let Some(interval) = watch.watch else {
+                return output.one(&look(&client).await?);
+            };
+            let look = async |client: &Client| look(client).await.map(Look::one);
             watch::run(interval, Shape::One, &client, output, look).await
         }
         AgentCommand::Update(args) => {

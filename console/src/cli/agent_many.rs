@@ -52,7 +52,10 @@ impl Many {
             consent::check_can_be_had(&self.consent, self.takes_reason)?;
         }
         let would = self.run(client, None, String::new()).await?;
-        if self.is_dry_run {
+        if would.matched == 0 {
+            tell("the filter lets no agent through: nothing is there to be done");
+        }
+        if self.is_dry_run || would.matched == 0 {
             return output.one(&would);
         }
         let verb = self.verb();

@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::socket::SocketChoice;
 use crate::text::{counted, fit, inert};
 
+use super::named::organization_name;
 use super::output::{Output, Record};
 use super::{export, online, pages, prune, span, tail, tell, verify};
 
@@ -242,17 +243,9 @@ impl Names {
             for (id, is_agent) in agents.chain(organization) {
                 if !self.0.contains_key(&id) && self.0.len() < MAX_NAMES {
                     let name = if is_agent {
-                        let agent = client.agent(id.clone()).await;
-                        agent.map(|agent| agent.email.to_string())
+                        agent_name(client, id.clone()).await?
                     } else {
-                        let organization = client.organization(id.clone()).await;
-                        organization.map(|organization| organization.name.to_string())
-                    };
-                    let name = match name {
-                        Ok(name) => Some(name),
-                        // It may be gone, or not for this operator to see.
-                        Err(Error::Refused(_)) => None,
-                        Err(error) => return Err(error),
+                        organization_name(client, id.clone()).await?
                     };
                     self.0.insert(id.clone(), name);
                 }
@@ -263,6 +256,15 @@ impl Names {
             line.names = details;
         }
         Ok(())
+    }
+}
+
+/// The e-mail of an agent; `None` for one that is gone, or not for this operator to see.
+async fn agent_name(client: &Client, id: String) -> Result<Option<String>, Error> {
+    match client.agent(id).await {
+        Ok(agent) => Ok(Some(agent.email.to_string())),
+        Err(Error::Refused(_)) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

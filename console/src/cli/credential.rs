@@ -14,12 +14,13 @@ use crate::clock;
 use crate::duration;
 use crate::error::Error;
 use crate::secret_file::SecretFile;
-use crate::text::{inert, thousands};
+use crate::text::{counted, inert};
 use crate::tui::read_stakes;
 
+use super::named::Named;
 use super::output::{Output, Record};
 use super::watch::{self, Look, Shape};
-use super::{consent, dry, pages, tell};
+use super::{consent, dry, of_input, pages, tell};
 
 /// The longest JWK that is read; the daemon takes less.
 const MAX_KEY: u64 = 64 << 10;
@@ -100,11 +101,16 @@ pub(super) async fn run(
         CredentialCommand::Show { credential, watch } => {
             check_id(&credential)?;
             let client = connect().await?;
-            let Some(interval) = watch.watch else {
-                return output.one(&client.credential(credential).await?);
+            let format = output.format();
+            let look = async |client: &Client| {
+                let found = client.credential(credential.clone()).await?;
+                let organization = found.organization_id.to_string();
+                Named::of(found, Some(organization), client, format).await
             };
-            let look =
-                async |client: &Client| Ok(Look::one(client.credential(credential.clone()).await?));
+            let Some(interval) = watch.watch else {
+                return output.one(&look(&client).await?);
+            };
+            let look = async |client: &Client| look(client).await.map(Look::one);
             watch::run(interval, Shape::One, &client, output, look).await
         }
     }
@@ -118,7 +124,7 @@ async fn revoke(
     output: &mut Output<impl Write>,
 ) -> Result<(), Error> {
     let current = client.credential(credential.clone()).await?;
-    if let Some(warning) = still_used(&current, clock::now()) {
+    if let Some(warning) = still_used("it", &current, clock::now()) {
         tell(&warning);
     }
     if dry.dry_run {
@@ -169,46 +175,42 @@ async fn review(
 /// Reads a public key's JWK; the daemon says whether it is one.
 fn read_key(path: &Path) -> Result<String, Error> {
     let mut text = String::new();
-    let what = format!("cannot read {}", path.display());
+    let name = of_input(path);
     if path == Path::new("-") {
         let stdin = io::stdin().lock();
         stdin.take(MAX_KEY).read_to_string(&mut text)
     } else {
         File::open(path).and_then(|file| file.take(MAX_KEY).read_to_string(&mut text))
     }
-    .map_err(Error::io(what))?;
+    .map_err(Error::io(format!("cannot read {name}")))?;
     if text.trim().is_empty() {
         return Err(Error::usage(
-            format!("{} is empty", path.display()),
+            format!("{name} is empty"),
             "give a JWK (RFC 7517), the public half of the agent's key",
         ));
     }
     // Here and not in the daemon: it may be the private half, which stays where it is.
     if text.trim_start().starts_with("-----BEGIN") {
         return Err(Error::usage(
-            format!("{} is PEM, and a JWK (RFC 7517) is wanted", path.display()),
+            format!("{name} is PEM, and a JWK (RFC 7517) is wanted"),
             "docs/reference/authentication.md shows how to make one of it",
         ));
     }
     Ok(text)
 }
 
-/// That a credential which is about to be cut off was used of late, if it was.
-fn still_used(credential: &Credential, now: Timestamp) -> Option<String> {
+/// That a credential which is about to be cut off was used of late, if it was. `which` stands for it.
+fn still_used(which: &str, credential: &Credential, now: Timestamp) -> Option<String> {
     let is_accepted = matches!(
         credential.status,
         CredentialStatus::Active | CredentialStatus::Retiring
     );
     let age = now.since(credential.last_used_at?);
-    let which = match credential.status {
-        CredentialStatus::Retiring => "the old one",
-        _ => "it",
-    };
     (is_accepted && age < LATELY).then(|| {
         format!(
-            "{which} was still used {} ago, {} times in all",
+            "{which} was still used {} ago, {} in all",
             duration::short(age),
-            thousands(credential.use_count)
+            counted(credential.use_count, "time")
         )
     })
 }
@@ -218,7 +220,7 @@ async fn warn_of_retiring(client: &Client, issued: &Issued) -> Result<(), Error>
     let agent = issued.credential.agent_id.to_string();
     for credential in client.credentials(agent).await? {
         if credential.status == CredentialStatus::Retiring
-            && let Some(warning) = still_used(&credential, clock::now())
+            && let Some(warning) = still_used("the old one", &credential, clock::now())
         {
             tell(&format!("credential {}: {warning}", credential.id));
         }
@@ -397,19 +399,23 @@ mod tests {
     fn a_credential_that_is_still_in_use_is_not_cut_off_without_a_word() {
         let mut credential = issued().credential;
         let now = Timestamp::from_millis(86_400_000 * 3);
-        assert_eq!(still_used(&credential, now), None, "it never was");
+        let still_used = |credential: &Credential| still_used("it", credential, now);
+        assert_eq!(still_used(&credential), None, "it never was");
         credential.status = CredentialStatus::Retiring;
         credential.last_used_at = Some(Timestamp::from_millis(86_400_000 * 3 - 180_000));
         credential.use_count = 1_204;
         assert_eq!(
-            still_used(&credential, now).unwrap(),
-            "the old one was still used 3m ago, 1,204 times in all"
+            still_used(&credential).unwrap(),
+            "it was still used 3m ago, 1,204 times in all"
         );
+        credential.use_count = 1;
+        let once = "it was still used 3m ago, 1 time in all";
+        assert_eq!(still_used(&credential).unwrap(), once);
         credential.last_used_at = Some(Timestamp::from_millis(0));
-        assert_eq!(still_used(&credential, now), None, "that was days ago");
+        assert_eq!(still_used(&credential), None, "that was days ago");
         credential.last_used_at = Some(now);
         credential.status = CredentialStatus::Revoked;
-        assert_eq!(still_used(&credential, now), None, "it is cut off already");
+        assert_eq!(still_used(&credential), None, "it is cut off already");
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod diagnose;
 mod dry;
 mod export;
 mod key;
+mod named;
 mod online;
 mod org;
 mod pages;
@@ -29,7 +30,9 @@ mod verify;
 mod wanted;
 mod watch;
 
+use std::borrow::Cow;
 use std::io::{self, Write};
+use std::path::Path;
 
 use crate::args::{Command, Format};
 use crate::client::Client;
@@ -68,4 +71,24 @@ pub async fn run(command: Command, format: Format, socket: &SocketChoice) -> Res
 fn tell(message: &str) {
     // When nobody can be told, the command still does what it was asked.
     let _ = writeln!(io::stderr().lock(), "{message}");
+}
+
+/// What a file to read from is called to people: `-` is the standard input.
+fn of_input(path: &Path) -> Cow<'_, str> {
+    if path == Path::new("-") {
+        Cow::Borrowed("standard input")
+    } else {
+        path.to_string_lossy()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_standard_input_has_a_name() {
+        assert_eq!(of_input(Path::new("-")), "standard input");
+        assert_eq!(of_input(Path::new("./-")), "./-");
+    }
 }

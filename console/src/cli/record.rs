@@ -42,6 +42,10 @@ fn moment_or_dash(time: Option<Timestamp>) -> String {
     time.map_or_else(|| "-".to_owned(), moment)
 }
 
+fn moment_or_never(time: Option<Timestamp>) -> String {
+    time.map_or_else(|| "never".to_owned(), moment)
+}
+
 fn or(time: Option<Timestamp>, text: &str) -> String {
     time.map_or_else(|| text.to_owned(), |time| time.to_string())
 }
@@ -162,7 +166,7 @@ impl Record for Agent {
             self.owner.to_string(),
             self.deployment_env.to_string(),
             self.status.to_string(),
-            moment_or_dash(self.last_auth_at),
+            moment_or_never(self.last_auth_at),
         ]
     }
 
@@ -248,7 +252,7 @@ impl Record for Credential {
             moment(self.created_at),
             end(self.expires_at),
             end(self.retires_at),
-            moment_or_dash(self.last_used_at),
+            moment_or_never(self.last_used_at),
             self.use_count.to_string(),
         ]
     }
@@ -299,7 +303,7 @@ impl Record for ReviewedCredential {
             moment(credential.created_at),
             moment_or_dash(credential.expires_at),
             moment_or_dash(credential.retires_at),
-            moment_or_dash(credential.last_used_at),
+            moment_or_never(credential.last_used_at),
             credential.use_count.to_string(),
         ]
     }

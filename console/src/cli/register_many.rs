@@ -23,6 +23,8 @@ const AT_ONCE: usize = 100;
 const BYTES_AT_ONCE: usize = 2 << 20;
 /// The longest line: an agent with all the notes that it may have.
 const MAX_LINE: u64 = 1 << 20;
+/// How many lines at fault are told.
+const MAX_FAULTS: usize = 10;
 
 /// A line of the file.
 #[derive(Debug, Deserialize)]
@@ -167,6 +169,7 @@ fn refused(error: Error, batch: &Batch, done: u64, count: u64) -> Error {
 fn batches(file: &mut impl BufRead) -> Result<Vec<Batch>, Error> {
     let mut batches: Vec<Batch> = Vec::new();
     let mut emails = HashMap::new();
+    let mut faults = Faults::default();
     for number in 1.. {
         let mut text = String::new();
         let read = io::Read::take(&mut *file, MAX_LINE)
@@ -178,12 +181,13 @@ fn batches(file: &mut impl BufRead) -> Result<Vec<Batch>, Error> {
         if text.trim().is_empty() {
             continue;
         }
-        let request = parse(&text, number, &mut emails).map_err(|rule| {
-            Error::usage(
-                format!("line {number}: {rule}"),
-                "nothing was registered: put the line right and repeat",
-            )
-        })?;
+        let request = match parse(&text, number, &mut emails) {
+            Ok(request) => request,
+            Err(rule) => {
+                faults.note(number, &rule);
+                continue;
+            }
+        };
         let room = |batch: &&mut Batch| {
             batch.agents.len() < AT_ONCE && batch.bytes + text.len() <= BYTES_AT_ONCE
         };
@@ -200,7 +204,38 @@ fn batches(file: &mut impl BufRead) -> Result<Vec<Batch>, Error> {
             }),
         }
     }
-    Ok(batches)
+    faults.none().map(|()| batches)
+}
+
+/// The lines that cannot be what they should be.
+#[derive(Default)]
+struct Faults {
+    told: Vec<String>,
+    more: u64,
+}
+
+impl Faults {
+    fn note(&mut self, line: usize, rule: &str) {
+        if self.told.len() < MAX_FAULTS {
+            self.told.push(format!("line {line}: {rule}"));
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// Tells all of them at once, so that they are put right at once.
+    fn none(mut self) -> Result<(), Error> {
+        let hint = match self.told.len() {
+            0 => return Ok(()),
+            1 => "nothing was registered: put the line right and repeat",
+            _ => "nothing was registered: put the lines right and repeat",
+        };
+        if self.more > 0 {
+            self.told
+                .push(format!("and {}", counted(self.more, "more line")));
+        }
+        Err(Error::usage(self.told.join("\n       "), hint))
+    }
 }
 
 /// Reads and checks the line `number`; `emails` has the lines on which the e-mails before it stand.
@@ -212,7 +247,13 @@ fn parse(
     if !(text.trim().starts_with('{') && text.trim().ends_with('}')) {
         return Err("must be one JSON object a line: jq -c '.[]' makes that of an array, and jq -c . of objects over several lines".to_owned());
     }
-    let line: Line = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let line: Line = serde_json::from_str(text).map_err(|error| {
+        // It counts lines, too, and has seen but this one.
+        let told = error.to_string();
+        let place = format!(" at line {} column {}", error.line(), error.column());
+        let what = told.strip_suffix(&place).unwrap_or(&told);
+        format!("{what} (column {})", error.column())
+    })?;
     let request = line.into_request();
     let email = check(&request).map_err(|error| error.to_string())?;
     match emails.insert(email, number) {
@@ -258,7 +299,7 @@ mod tests {
                 line("b@acme.example").replace("owner", "boss"),
                 "line 2: unknown field",
             ),
-            ("{}".to_owned(), "line 2: missing field"),
+            ("{}".to_owned(), "line 2: missing field `email` (column 2)"),
             ("not json".to_owned(), "line 2: must be one JSON object"),
             (
                 format!("[{}]", line("b@acme.example")),
@@ -274,5 +315,19 @@ mod tests {
             assert_eq!(error.exit_code(), 2);
             assert!(error.to_string().contains(part), "{error}");
         }
+    }
+
+    #[test]
+    fn all_lines_at_fault_are_told_at_once_and_of_very_many_the_first() {
+        let right = line("a@acme.example");
+        let error = |text: String| batches(&mut text.as_bytes()).err().unwrap().to_string();
+        assert_eq!(
+            error(format!("{{}}\n{right}\n{right}\n")),
+            "line 1: missing field `email` (column 2)\n       \
+             line 3: email: stands on line 2 already"
+        );
+        let many = error("{}\n".repeat(1_000));
+        assert_eq!(many.lines().count(), MAX_FAULTS + 1);
+        assert!(many.ends_with("\n       and 990 more lines"), "{many}");
     }
 }

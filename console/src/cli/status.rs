@@ -10,6 +10,7 @@ use crate::duration;
 use crate::error::Error;
 use crate::text::{counted, inert, mebibytes};
 
+use super::named::organization_name;
 use super::output::{Output, Record};
 use super::watch::{self, Look, Shape, Watched};
 
@@ -33,11 +34,9 @@ async fn read(client: &Client, format: Format) -> Result<DaemonStatus, Error> {
     let mut status = client.status().await?;
     if format == Format::Table {
         for id in status.caller.organizations.iter_mut().flatten() {
-            match client.organization(id.clone()).await {
-                Ok(organization) => *id = organization.name.to_string(),
-                // Its id says which it is, too.
-                Err(Error::Refused(_)) => {}
-                Err(error) => return Err(error),
+            // Its id says which it is, too.
+            if let Some(name) = organization_name(client, id.clone()).await? {
+                *id = name;
             }
         }
     }

@@ -12,8 +12,9 @@ use crate::client::{Client, InspectedToken, RevokedTokens};
 use crate::error::Error;
 use crate::text::inert;
 
+use super::named::Named;
 use super::output::{Output, Record};
-use super::{consent, dry, tell};
+use super::{consent, dry, of_input, tell};
 
 /// The longest token that is read.
 const MAX_TOKEN: u64 = 64 << 10;
@@ -26,8 +27,11 @@ pub(super) async fn run(
     match command {
         TokenCommand::Inspect { file } => {
             let token = read(&file)?;
-            let inspected = connect().await?.inspect_token(token.to_string()).await?;
-            output.one(&inspected)
+            let client = connect().await?;
+            let inspected = client.inspect_token(token.to_string()).await?;
+            let claims = inspected.claims.as_ref();
+            let organization = claims.map(|it| it.organization_id.clone());
+            output.one(&Named::of(inspected, organization, &client, output.format()).await?)
         }
         TokenCommand::Revoke(args) => revoke(args, connect, output).await,
     }
@@ -133,11 +137,11 @@ fn read(path: &Path) -> Result<Zeroizing<String>, Error> {
     } else {
         File::open(path).and_then(|file| file.take(MAX_TOKEN).read_to_string(&mut text))
     }
-    .map_err(Error::io(format!("cannot read {}", path.display())))?;
+    .map_err(Error::io(format!("cannot read {}", of_input(path))))?;
     let token = text.trim();
     if token.is_empty() {
         return Err(Error::usage(
-            format!("{} holds no token", path.display()),
+            format!("{} holds no token", of_input(path)),
             "agentidp token inspect < FILE",
         ));
     }

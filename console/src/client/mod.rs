@@ -29,6 +29,7 @@ pub use self::status::{
 };
 pub use self::token::{InspectedToken, RevokedTokens, TokenClaims};
 
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -212,11 +213,18 @@ pub struct AgentCounts {
 /// Why the socket could not be connected to, and what to do about it.
 fn unreachable(socket: &std::path::Path, error: &std::io::Error) -> Error {
     use std::io::ErrorKind::{ConnectionRefused, NotFound, PermissionDenied};
+    let is_socket =
+        std::fs::metadata(socket).is_ok_and(|metadata| metadata.file_type().is_socket());
     let socket = socket.display();
     let (why, hint) = match error.kind() {
         NotFound => (
             format!("there is no socket at {socket}"),
             "start the daemon, or name its socket with --socket PATH or AGENTIDP_SOCKET",
+        ),
+        // What connecting to another kind of file gives.
+        ConnectionRefused if !is_socket => (
+            format!("{socket} is no socket"),
+            "name the daemon's operator socket with --socket PATH or AGENTIDP_SOCKET",
         ),
         ConnectionRefused => (
             format!("nobody listens on {socket}"),
@@ -284,4 +292,28 @@ where
         record: record.try_into()?,
         audit_seq,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_no_socket_is_not_taken_for_a_daemon_that_does_not_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("operator.sock");
+        let error = async || {
+            let choice = SocketChoice::new(Some(path.clone()));
+            Client::connect(&choice).await.unwrap_err()
+        };
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let why = error().await.to_string();
+        assert!(why.contains("nobody listens on"), "{why}");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "").unwrap();
+        let error = error().await;
+        assert!(error.to_string().ends_with("operator.sock is no socket"));
+        assert_eq!(error.exit_code(), 6);
+        assert!(error.hint().unwrap().starts_with("name the daemon's"));
+    }
 }

@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use ratatui::style::Color;
 use serde::Deserialize;
+use toml::Spanned;
 
 use crate::args::ScreenArgs;
 use crate::error::Error;
@@ -46,7 +46,7 @@ struct File {
     read_only: bool,
     demo_keys: bool,
     clock: bool,
-    colours: BTreeMap<String, String>,
+    colours: BTreeMap<String, Spanned<String>>,
     keys: BTreeMap<String, BTreeMap<String, Vec<String>>>,
 }
 
@@ -94,7 +94,10 @@ impl Settings {
     }
 
     fn parse(text: &str, args: &ScreenArgs, palette: Palette) -> Result<Self, String> {
-        let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
+        let file: File = toml::from_str(text).map_err(|error| match error.span() {
+            Some(place) => format!("{}: {}", line_of(text, place.start), error.message()),
+            None => error.message().to_owned(),
+        })?;
         let mut key_map = KeyMap::default();
         key_map.rebind(&file.keys)?;
         let mut colours = match file.theme {
@@ -102,12 +105,16 @@ impl Settings {
             _ => Colours::SIXTEEN,
         };
         for (name, colour) in &file.colours {
-            let parsed = colour.parse::<Color>().ok().ok_or_else(|| {
-                format!("{colour} is no colour: blue, light-blue, #5f87ff, 12, ..")
+            let line = line_of(text, colour.span().start);
+            let colour = colour.get_ref();
+            let known = colours
+                .get_mut(name)
+                .ok_or_else(|| format!("{line}: no colour is for {name}: good, warn, bad, key"))?;
+            *known = colour.parse().ok().ok_or_else(|| {
+                format!(
+                    "{line}: colours.{name}: {colour} is no colour: blue, light-blue, #5f87ff, 12, .."
+                )
             })?;
-            let known = colours.get_mut(name);
-            *known.ok_or_else(|| format!("no colour is for {name}: good, warn, bad, key"))? =
-                parsed;
         }
         // A terminal without colours, and NO_COLOR, know better than a file.
         let palette = match (palette, file.theme) {
@@ -124,6 +131,12 @@ impl Settings {
     }
 }
 
+/// The line of `text` that has the byte `at`.
+fn line_of(text: &str, at: usize) -> String {
+    let before = text.bytes().take(at).filter(|byte| *byte == b'\n').count();
+    format!("line {}", before + 1)
+}
+
 /// The file that is read when none is named: below the XDG folder of configuration.
 fn usual_path(env: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
     let set = |name: &str| env(name).filter(|it| !it.is_empty()).map(PathBuf::from);
@@ -134,6 +147,8 @@ fn usual_path(env: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use ratatui::style::Color;
+
     use super::*;
 
     fn parse(text: &str) -> Result<Settings, String> {
@@ -181,15 +196,25 @@ mod tests {
     #[test]
     fn what_a_file_cannot_mean_is_refused() {
         for (text, part) in [
-            ("theme = 'neon'", "neon"),
-            ("speed = 9", "speed"),
-            ("[colours]\ngood = 'nice'", "is no colour"),
-            ("[colours]\nugly = 'red'", "good, warn"),
+            ("\ntheme = 'neon'", "line 2: unknown variant `neon`"),
+            ("speed = 9", "line 1: unknown field `speed`"),
+            ("clock =", "line 1: "),
+            (
+                "[colours]\ngood = 'nice'",
+                "line 2: colours.good: nice is no colour",
+            ),
+            (
+                "[colours]\n\nugly = 'red'",
+                "line 3: no colour is for ugly: good, warn",
+            ),
             ("[keys.list]\ndown = ['a']", "means"),
             ("[keys.list]\ndown = 'j'", "sequence"),
         ] {
             let error = parse(text).map(|_| ()).unwrap_err();
-            assert!(error.contains(part), "{text}: {error}");
+            assert!(
+                error.contains(part) && !error.contains('\n'),
+                "{text}: {error}"
+            );
         }
     }
 

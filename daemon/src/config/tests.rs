@@ -173,8 +173,12 @@ fn backups_that_would_not_be_safe_are_refused() {
             "agentidpd.toml:1: backup.keep: must be between 2 and 10000: the journal lets go of what two backups have",
         ),
         (
+            "backup.every = \"30\"",
+            "agentidpd.toml:1: backup.every: must be off, or a duration such as 6h",
+        ),
+        (
             "backup.every = \"30s\"",
-            "agentidpd.toml:1: backup.every: must be off, or a whole number with m, h or d, such as 6h",
+            "agentidpd.toml:1: backup.every: must be off, or between 1m and 30d",
         ),
     ] {
         assert_eq!(error(text, &[]), expected);
@@ -299,8 +303,12 @@ fn every_setting_has_a_variable_that_stands_above_the_file() {
 fn what_the_log_keeps_is_a_time_or_a_size_that_there_can_be() {
     for (setting, rule) in [
         (
+            "keep_for = \"90\"",
+            "keep_for: must be forever, or a duration such as 90d",
+        ),
+        (
             "keep_for = \"23h\"",
-            "keep_for: must be forever, or a whole number with d, such as 90d",
+            "keep_for: must be forever, or between 1d and 36500d",
         ),
         (
             "keep_for = \"0d\"",
@@ -333,7 +341,7 @@ fn a_bad_setting_in_the_file_is_refused_with_its_line_its_key_and_the_rule() {
         ),
         (
             "tokens.lifetime = \"15\"",
-            "agentidpd.toml:1: tokens.lifetime: must be a whole number with s, m or h, such as 15m",
+            "agentidpd.toml:1: tokens.lifetime: must be a duration such as 15m",
         ),
         (
             "[http]\nlisen = \"x\"",
@@ -396,7 +404,7 @@ fn a_bad_setting_in_the_file_is_refused_with_its_line_its_key_and_the_rule() {
         ),
         (
             "credentials.warn_before = [\"7\"]",
-            "agentidpd.toml:1: credentials.warn_before: must be whole numbers with h or d, such as 7d",
+            "agentidpd.toml:1: credentials.warn_before: must be durations such as 7d",
         ),
         (
             "[organizations]\ndefault_tier = \"gold\"",
@@ -493,7 +501,7 @@ fn a_bad_variable_is_refused_by_its_name() {
         (
             "AGENTIDP_TOKENS_LIFETIME",
             "soon",
-            "AGENTIDP_TOKENS_LIFETIME: tokens.lifetime: must be a whole number with s, m or h, such as 15m",
+            "AGENTIDP_TOKENS_LIFETIME: tokens.lifetime: must be a duration such as 15m",
         ),
         (
             "AGENTIDP_HTTP_LISTEN",
@@ -584,6 +592,8 @@ fn a_lifetime_is_between_a_second_and_a_day() {
         ("15m", 900),
         ("24h", 86_400),
         ("86400s", 86_400),
+        ("1d", 86_400),
+        ("1m30s", 90),
         ("007s", 7),
     ] {
         assert_eq!(
@@ -603,7 +613,7 @@ fn a_lifetime_is_between_a_second_and_a_day() {
         "1.5h",
         "25h",
         "86401s",
-        "1d",
+        "1d1s",
         "1é",
         "99999999999999999999h",
     ] {
@@ -743,7 +753,14 @@ fn a_rotation_period_is_between_an_hour_and_ten_years_or_never() {
         let parsed = parse(&text, &[]);
         parsed.map(|(config, _)| config.keys.rotation_period)
     };
-    for (text, hours) in [("1h", 1), ("36h", 36), ("30d", 720), ("3650d", 87_600)] {
+    for (text, hours) in [
+        ("1h", 1),
+        ("60m", 1),
+        ("36h", 36),
+        ("1d12h", 36),
+        ("30d", 720),
+        ("3650d", 87_600),
+    ] {
         let expected = Some(Duration::from_hours(hours));
         assert_eq!(period(text), Ok(expected), "{text}");
     }
@@ -752,7 +769,8 @@ fn a_rotation_period_is_between_an_hour_and_ten_years_or_never() {
         "",
         "h",
         "0h",
-        "60m",
+        "59m",
+        "12h1d",
         "-1d",
         "+1d",
         "1.5d",

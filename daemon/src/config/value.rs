@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use agentidp_shared::duration::{self, DurationError};
 use agentidp_shared::key_schedule::LONGEST_JWKS_MAX_AGE;
 use agentidp_shared::merkle::{SignatureType, VerifierKey};
 use agentidp_shared::{OrganizationId, OrganizationName, Rate, Resource, Role, Tier};
@@ -251,8 +252,7 @@ pub(super) fn socket(text: &str) -> Result<PathBuf, Rule> {
 
 /// How long tokens live, to the second: 1 s to 24 h.
 pub(super) fn lifetime(text: &str) -> Result<Duration, Rule> {
-    let seconds = quantity(text, &[("s", 1), ("m", 60), ("h", 3_600)])
-        .ok_or("must be a whole number with s, m or h, such as 15m")?;
+    let seconds = seconds(text).ok_or("must be a duration such as 15m")?;
     if !(1..=86_400).contains(&seconds) {
         return Err("must be between 1s and 24h".into());
     }
@@ -261,8 +261,7 @@ pub(super) fn lifetime(text: &str) -> Result<Duration, Rule> {
 
 /// How long the JWKS may be cached: 1 s to an hour.
 pub(super) fn jwks_max_age(text: &str) -> Result<Duration, Rule> {
-    let seconds = quantity(text, &[("s", 1), ("m", 60), ("h", 3_600)])
-        .ok_or("must be a whole number with s, m or h, such as 5m")?;
+    let seconds = seconds(text).ok_or("must be a duration such as 5m")?;
     if !(1..=LONGEST_JWKS_MAX_AGE.as_secs()).contains(&seconds) {
         return Err("must be between 1s and 1h".into());
     }
@@ -275,8 +274,7 @@ pub(super) fn rotation_period(text: &str) -> Result<Option<Duration>, Rule> {
     if text == "never" {
         return Ok(None);
     }
-    let seconds = quantity(text, &[("h", 3_600), ("d", 86_400)])
-        .ok_or("must be never, or a whole number with h or d, such as 30d")?;
+    let seconds = seconds(text).ok_or("must be never, or a duration such as 30d")?;
     if !(3_600..=3_650 * 86_400).contains(&seconds) {
         return Err("must be never, or between 1h and 3650d".into());
     }
@@ -288,8 +286,7 @@ pub(super) fn backup_every(text: &str) -> Result<Option<Duration>, Rule> {
     if text == "off" {
         return Ok(None);
     }
-    let seconds = quantity(text, &[("m", 60), ("h", 3_600), ("d", 86_400)])
-        .ok_or("must be off, or a whole number with m, h or d, such as 6h")?;
+    let seconds = seconds(text).ok_or("must be off, or a duration such as 6h")?;
     if !(60..=30 * 86_400).contains(&seconds) {
         return Err("must be off, or between 1m and 30d".into());
     }
@@ -301,8 +298,7 @@ pub(super) fn keep_for(text: &str) -> Result<Option<Duration>, Rule> {
     if text == "forever" {
         return Ok(None);
     }
-    let seconds = quantity(text, &[("d", 86_400)])
-        .ok_or("must be forever, or a whole number with d, such as 90d")?;
+    let seconds = seconds(text).ok_or("must be forever, or a duration such as 90d")?;
     if !(86_400..=36_500 * 86_400).contains(&seconds) {
         return Err("must be forever, or between 1d and 36500d".into());
     }
@@ -337,14 +333,22 @@ pub(super) fn warn_before(texts: &[String]) -> Result<Vec<Duration>, Rule> {
         return Err("must be at most 8 durations".into());
     }
     let duration = |text: &String| {
-        let seconds = quantity(text, &[("h", 3_600), ("d", 86_400)])
-            .ok_or("must be whole numbers with h or d, such as 7d")?;
+        let seconds = seconds(text).ok_or("must be durations such as 7d")?;
         if !(3_600..=365 * 86_400).contains(&seconds) {
             return Err("must each be between 1h and 365d".into());
         }
         Ok(Duration::from_secs(seconds))
     };
     texts.iter().map(duration).collect()
+}
+
+/// How many seconds a duration is; more than there can be is as much as there can.
+fn seconds(text: &str) -> Option<u64> {
+    match duration::parse(text) {
+        Ok(duration) => Some(duration.as_secs()),
+        Err(DurationError::TooLong) => Some(u64::MAX),
+        Err(DurationError::Form) => None,
+    }
 }
 
 /// A whole number with one of `units`, in what these count; more than there can be is as much as there can.

@@ -96,17 +96,14 @@ impl AccessLayer {
         let refuse = |action, message: String| {
             Err((action, ServiceError::new(Code::PermissionDenied, message)))
         };
-        let name = caller
-            .actor
-            .name
-            .as_deref()
-            .or(caller.actor.id.as_deref())
-            .unwrap_or("nobody");
+        // Users are called anything, also "nobody".
+        let name = caller.actor.name.as_ref().or(caller.actor.id.as_ref());
+        let who = name.map_or_else(|| "this user".to_owned(), |name| format!("the user {name}"));
         match (rule_of(path), standing) {
             (listed, None) => refuse(
                 listed.map_or(Action::UnknownCall, |rule| rule.action),
                 format!(
-                    "{name} has no role here: an administrator gives one under [[operator.roles]] in the configuration"
+                    "{who} has no role here: an administrator gives one under [[operator.roles]] in the configuration"
                 ),
             ),
             (None, Some(_)) => refuse(
@@ -116,14 +113,14 @@ impl AccessLayer {
             (Some(listed), Some(standing)) if standing.role < listed.role => refuse(
                 listed.action,
                 format!(
-                    "{name} has the role {}; {} takes the role {}",
+                    "{who} has the role {}; {} takes the role {}",
                     standing.role, listed.action, listed.role
                 ),
             ),
             (Some(listed), Some(standing)) if !standing.allows(listed) => refuse(
                 listed.action,
                 format!(
-                    "{name} has the role {} for some organizations only; {} takes it for all",
+                    "{who} has the role {} for some organizations only; {} takes it for all",
                     standing.role, listed.action
                 ),
             ),

@@ -7,7 +7,7 @@ use agentidp_shared::agent::Transition;
 use agentidp_shared::{
     Action, Agent, AgentId, AgentStatus, AgentType, AgentUpdate, Code, CredentialStatus,
     DeploymentEnv, Email, Entry, Metadata, OrganizationId, Outcome, Owner, Reason, Resource,
-    ScopeSet,
+    ScopeSet, Timestamp,
 };
 
 use super::idempotency::Made;
@@ -57,7 +57,8 @@ impl Service {
         if let Some(Made::Agent(id)) = self.made_before(caller)? {
             return self.as_changed(caller, id);
         }
-        let (entry, agent) = self.new_agent(caller, organization.record.id, registration);
+        let random = random(self.random.as_ref());
+        let (entry, agent) = self.new_agent(caller, organization.record.id, registration, random);
         let commit = Commit::new(entry)
             .require(
                 RecordKey::Organization(organization.record.id),
@@ -101,8 +102,10 @@ impl Service {
         }
         let mut agents = Vec::with_capacity(registrations.len());
         let mut commit: Option<Commit> = None;
-        for registration in registrations {
-            let (entry, agent) = self.new_agent(caller, organization.record.id, registration);
+        let ids = self.ascending(registrations.len());
+        for (registration, random) in registrations.into_iter().zip(ids) {
+            let id = organization.record.id;
+            let (entry, agent) = self.new_agent(caller, id, registration, random);
             let grown = match commit {
                 Some(commit) => commit.and(entry),
                 None => Commit::new(entry).require(
@@ -156,15 +159,25 @@ impl Service {
         })
     }
 
+    /// The random bytes of `count` ids that stand in this order though they are made in one millisecond, as
+    /// agents that are registered together are listed.
+    fn ascending(&self, count: usize) -> Vec<[u8; 10]> {
+        let mut all: Vec<_> = (0..count).map(|_| random(self.random.as_ref())).collect();
+        // Some of the bits give way to the version and the variant.
+        all.sort_unstable_by_key(|random| AgentId::new(Timestamp::from_millis(0), *random));
+        all
+    }
+
     fn new_agent(
         &self,
         caller: &Caller,
         organization: OrganizationId,
         registration: Registration,
+        random: [u8; 10],
     ) -> (Entry, Agent) {
         let mut entry = self.entry(caller, Action::AgentRegister, Outcome::Success);
         let agent = Agent {
-            id: AgentId::new(entry.time, random(self.random.as_ref())),
+            id: AgentId::new(entry.time, random),
             organization_id: organization,
             email: registration.email,
             agent_type: registration.agent_type,

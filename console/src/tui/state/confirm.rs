@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use agentidp_shared::duration::{self, DurationError};
 use agentidp_shared::{Agent, AgentId, Credential, SigningKey, Timestamp};
 use tui_input::Input;
 
 use crate::audit_text::short_id;
 use crate::command_line::{CommandLine, transition};
-use crate::duration;
 use crate::tui::event::{Change, Stakes, TokensOf};
 
 pub(crate) use super::act::{Act, Field, Tier};
@@ -123,7 +123,7 @@ impl Confirm {
     }
 
     /// The period as it was typed; none when there is none.
-    fn parsed_period(&self) -> Result<Option<Duration>, String> {
+    fn parsed_period(&self) -> Result<Option<Duration>, DurationError> {
         match self.period.value().trim() {
             "" => Ok(None),
             text => duration::parse(text).map(Some),

@@ -121,9 +121,10 @@ pub(super) fn entry(
     ] {
         // One cell more, so that it still reads as a column.
         let spare = column.saturating_sub(cells(width(&inert(text))).saturating_add(1));
-        let taken = spare.min(missing);
+        // All of it: a row that is one cell off reads as a slip.
+        let taken = if missing > 0 { spare } else { 0 };
         *column -= taken;
-        missing -= taken;
+        missing = missing.saturating_sub(taken);
     }
     for (text, width, style) in [
         (time.as_str(), time_width, faint()),

@@ -2,7 +2,7 @@
 
 use agentidp_shared::agent::Transition;
 use ratatui::layout::Position;
-use ratatui::style::Style;
+use ratatui::style::{Modifier, Style};
 
 use crate::duration;
 use crate::text::{counted, fit, inert, thousands, width, wrap};
@@ -185,7 +185,8 @@ fn audit_crumbs(state: &State, canvas: &mut Canvas<'_>) {
     }
 }
 
-/// The keys that were pressed last, over the rule at the bottom, for whoever looks on.
+/// The keys that were pressed last, on the rule at the top, for whoever looks on: messages and hints stand at
+/// the bottom.
 pub(super) fn demo(state: &State, canvas: &mut Canvas<'_>) {
     let Some(demo) = &state.demo else {
         return;
@@ -194,12 +195,8 @@ pub(super) fn demo(state: &State, canvas: &mut Canvas<'_>) {
     let keys: Vec<_> = demo.keys().map(|key| format!(" {key} ")).collect();
     let text = keys.join("");
     if !text.is_empty() {
-        canvas.right(
-            area.width.saturating_sub(1),
-            area.height.saturating_sub(3),
-            &text,
-            focus(),
-        );
+        let style = focus().remove_modifier(Modifier::DIM);
+        canvas.right(area.width.saturating_sub(1), 2, &text, style);
     }
 }
 

@@ -34,6 +34,7 @@ pub(crate) fn render(state: &State, buffer: &mut Buffer) -> Option<Position> {
     }
     chrome::header(state, &mut canvas);
     canvas.rule(2);
+    chrome::demo(state, &mut canvas);
     let body = Rect::new(0, 3, area.width, area.height.saturating_sub(6));
     match state.screen {
         Screen::Agents => agents::render(state, &mut canvas, body),
@@ -49,7 +50,7 @@ pub(crate) fn render(state: &State, buffer: &mut Buffer) -> Option<Position> {
     if state.menu.is_some() {
         menu::render(state, &mut canvas);
     }
-    let cursor = match &state.dialog {
+    match &state.dialog {
         None => cursor,
         Some(Dialog::Confirm(confirm)) => confirm::render(confirm, &mut canvas),
         Some(Dialog::Secret(dialog)) => secret::render(dialog, state.now, &mut canvas),
@@ -59,9 +60,7 @@ pub(crate) fn render(state: &State, buffer: &mut Buffer) -> Option<Position> {
             None
         }
         Some(Dialog::Help(help)) => help::render(help, &mut canvas),
-    };
-    chrome::demo(state, &mut canvas);
-    cursor
+    }
 }
 
 fn too_small(state: &State, canvas: &mut Canvas<'_>) {

@@ -1,8 +1,9 @@
 //! The dialog of a secret that is shown once.
 
 use agentidp_shared::Timestamp;
-use ratatui::layout::Position;
+use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
+use tui_input::Input;
 
 use crate::audit_text::short_id;
 use crate::tui::state::dialog::SecretDialog;
@@ -66,52 +67,68 @@ pub(super) fn render(
     // marked with a mouse.
     canvas.clipped(inner.x - 1, y, &dialog.shown(), inner.width + 2, heading());
     y += 2;
+    let below = Rect::new(inner.x, y, inner.width, inner.bottom().saturating_sub(y));
     if let Some(path) = &dialog.path {
-        let what = if dialog.is_pipe {
-            "pipe to a command: "
-        } else {
-            "write to a new file: "
-        };
-        let x = canvas.text(inner.x, y, what, plain);
-        return Some(canvas.input(x, y, inner.right().saturating_sub(x), path));
+        return Some(path_line(path, dialog.is_pipe, below, canvas));
     }
-    let key = canvas.palette.key();
+    what_can_be_done(dialog, below, canvas);
+    None
+}
+
+/// Where the secret is to go, as it is being typed; gives where the cursor is.
+fn path_line(path: &Input, is_pipe: bool, area: Rect, canvas: &mut Canvas<'_>) -> Position {
+    let (key, plain) = (canvas.palette.key(), Style::new());
+    // A file's name stands there already, which not everybody wants.
+    let keys = [
+        ("enter", key),
+        (" do it   ", plain),
+        ("^u", key),
+        (" empty the line   ", plain),
+        ("esc", key),
+        (" back", plain),
+    ];
+    canvas.pieces(area.x, area.y + 1, &keys);
+    let what = if is_pipe {
+        "pipe to a command: "
+    } else {
+        "write to a new file: "
+    };
+    let x = canvas.text(area.x, area.y, what, plain);
+    canvas.input(x, area.y, area.right().saturating_sub(x), path)
+}
+
+/// The keys, and what came of the last.
+fn what_can_be_done(dialog: &SecretDialog, area: Rect, canvas: &mut Canvas<'_>) {
+    let (key, plain) = (canvas.palette.key(), Style::new());
     let reveal = if dialog.revealed_until.is_some() {
         " hide   "
     } else {
         " reveal   "
     };
-    canvas.pieces(
-        inner.x,
-        y,
-        &[
-            ("v", key),
-            (reveal, plain),
-            ("y", key),
-            (" copy   ", plain),
-            ("w", key),
-            (" write to a 0600 file   ", plain),
-            ("|", key),
-            (" pipe to a command", plain),
-        ],
-    );
-    y += 1;
+    let ways = [
+        ("v", key),
+        (reveal, plain),
+        ("y", key),
+        (" copy   ", plain),
+        ("w", key),
+        (" write to a 0600 file   ", plain),
+        ("|", key),
+        (" pipe to a command", plain),
+    ];
+    canvas.pieces(area.x, area.y, &ways);
     let mark = if dialog.is_stored { "[x]" } else { "[ ]" };
-    canvas.pieces(
-        inner.x,
-        y,
-        &[
-            (mark, plain),
-            (" I have stored it (", plain),
-            ("space", key),
-            (")    ", plain),
-            ("enter", key),
-            (" close: it can never be shown again", plain),
-        ],
-    );
-    y += 1;
+    let end = [
+        (mark, plain),
+        (" I have stored it (", plain),
+        ("space", key),
+        (")    ", plain),
+        ("enter", key),
+        (" close: it can never be shown again", plain),
+    ];
+    canvas.pieces(area.x, area.y + 1, &end);
     if let Some(note) = &dialog.note {
-        canvas.clipped(inner.x, y, note, inner.width, canvas.palette.warn());
+        let height = area.height.saturating_sub(2);
+        let place = Rect::new(area.x, area.y + 2, area.width, height);
+        canvas.wrapped(place, note, canvas.palette.warn());
     }
-    None
 }

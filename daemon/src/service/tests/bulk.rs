@@ -61,6 +61,23 @@ fn bulk() -> Bulk {
 }
 
 #[tokio::test]
+async fn agents_that_are_registered_together_are_listed_in_their_order() {
+    let bench = Bench::new().await;
+    bench.fleet(1).await;
+    let query = AgentQuery {
+        filter: bulk().filter,
+        limit: MAX_AT_ONCE,
+        ..AgentQuery::default()
+    };
+    let operator = bench.operator();
+    let page = bench.service.list_agents(&operator, query, None).await;
+    let agents = page.unwrap().agents;
+    let names = agents.iter().map(|it| it.record.email.to_string());
+    let expected = (0..MAX_AT_ONCE).map(|number| format!("bot-0-{number}@demo.example"));
+    assert!(names.eq(expected));
+}
+
+#[tokio::test]
 async fn what_is_not_clearly_meant_is_refused_before_anything_is_done() {
     let bench = Bench::new().await;
     bench.fleet(1).await;

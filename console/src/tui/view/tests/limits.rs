@@ -72,6 +72,43 @@ fn a_denial_names_its_agent_on_the_smallest_terminal() {
 }
 
 #[test]
+fn a_refusal_closes_up_by_a_column_s_whole_room_or_not_at_all() {
+    let places: std::collections::BTreeSet<_> = (1..60)
+        .filter_map(|length| {
+            let mut world = World::live();
+            let scope = "a".repeat(length);
+            let more = format!(r#","code":"INTERNAL","scope":"{scope}""#);
+            world.net(NetEvent::Audit(entry_of(
+                88_413,
+                "token.issue",
+                "denied",
+                &more,
+            )));
+            world.key("5");
+            text(&world.state).rfind("INTERNAL").map(|at| at % 80)
+        })
+        .collect();
+    let places: Vec<_> = places.into_iter().collect();
+    assert_eq!(places.len(), 2, "{places:?}");
+    assert!(places[1] - places[0] > 4, "{places:?}");
+}
+
+#[test]
+fn why_a_secret_could_not_be_written_is_told_whole() {
+    let mut world = World::in_detail();
+    world.issued(SECRET);
+    let why = "cannot make /home/somebody/secrets/of/agents/screener-001.secret: No such file or \
+               directory (os error 2)";
+    world.event(Event::SecretWritten(Err(why.to_owned())));
+    let text = text(&world.state);
+    assert!(text.contains("screener-001.secret: No such"), "{text}");
+    assert!(text.contains("(os error 2)"), "{text}");
+    world.wait(250);
+    world.key("w");
+    assert!(super::text(&world.state).contains("^u empty the line"));
+}
+
+#[test]
 fn no_message_of_ours_is_cut_on_the_smallest_terminal() {
     for (keys, text) in [
         ("/", "stat=active"),
