@@ -70,7 +70,8 @@ pub(crate) fn details_with(
     }
     match (&entry.pruned, entry.count) {
         (None, Some(count)) if entry.action == Action::DaemonStart => words.push(format!(
-            "after an unclean end, with {count} entries beyond the newest signed checkpoint"
+            "with {} beyond the newest signed checkpoint",
+            counted(count, "entry")
         )),
         (Some(pruned), count) => words.push(removed(pruned, count.unwrap_or_default())),
         (None, Some(count)) => words.push(counted(count, "time")),
@@ -182,13 +183,13 @@ mod tests {
     }
 
     #[test]
-    fn a_start_after_an_unclean_end_says_what_no_checkpoint_was_of() {
+    fn a_start_says_what_no_checkpoint_was_of() {
         let now = Timestamp::from_millis(0);
         let action = Action::DaemonStart;
         let mut entry = Entry::new(now, Actor::system(), action, Outcome::Success);
         entry.count = Some(3);
         let text = details_with(&entry, str::to_owned, |_| None);
-        let expected = "after an unclean end, with 3 entries beyond the newest signed checkpoint";
+        let expected = "with 3 entries beyond the newest signed checkpoint";
         assert_eq!(text, expected);
     }
 

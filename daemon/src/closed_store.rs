@@ -57,13 +57,9 @@ pub(crate) fn create_store(config: &Config) -> anyhow::Result<()> {
     let system = System::default();
     let sealer = Sealer::new(config.keys.load_key_encryption_key()?.expose())?;
     let now = system.now();
-    let first = init::first_commit(&sealer, &system, now)?;
-    JournaledStore::create(
-        &options(config),
-        StoreId::new(now, random(&system)),
-        now,
-        first,
-    )?;
+    let id = StoreId::new(now, random(&system));
+    let (first, key) = init::first_commit(id, &sealer, &system, now)?;
+    JournaledStore::create(&options(config), id, now, first, &key)?;
     Ok(())
 }
 
@@ -124,6 +120,6 @@ pub(crate) fn rotate_log_key(
     let source = System::default();
     let rotation = log::rotate(&store, &sealer, &source, entry, overlap, HEAD_PATIENCE);
     let rotated = runtime.block_on(rotation);
-    store.shutdown();
+    store.give_back();
     Ok(rotated?)
 }

@@ -62,18 +62,17 @@ fn sinks(config: &config::Audit) -> anyhow::Result<Vec<Sink>> {
     Ok(sinks)
 }
 
-/// Of a store that was not closed in good order: how many of its entries the newest checkpoint was not of. Of these
-/// nobody has signed yet that they are what was written.
+/// How many of the store's entries the newest checkpoint was not of, if there are any or the store was not closed in
+/// good order. Of these nobody has signed yet that they are what was written.
 fn unsigned(store: &JournaledStore, service: &Service) -> Option<u64> {
     let unsigned = store.unsigned(|note| {
         let mut keys = service.log_keys().iter();
-        let checkpoint = keys.find_map(|key| Checkpoint::verified(note, &key.verifier).ok());
-        checkpoint.map(|it| it.size)
+        keys.find_map(|key| Checkpoint::verified(note, &key.verifier).ok())
     });
     if let Some(entries) = unsigned {
         tracing::warn!(
             entries,
-            "the store was not closed in good order: its log goes on beyond the newest signed checkpoint by this many entries, which were taken as the journal has them"
+            "the store was not closed in good order, or was added to since: its log goes on beyond the newest signed checkpoint by this many entries, which were taken as the journal has them; all of it is verified meanwhile"
         );
     }
     unsigned
@@ -255,8 +254,9 @@ impl Daemon {
         } = self;
         let http_listener = tokio::net::TcpListener::from_std(listeners.http)?;
         let operator_listener = tokio::net::UnixListener::from_std(listeners.operator)?;
-        service.record_start(unsigned(&store, &service)).await?;
-        let checkpoints = Checkpoints::start(&service, sinks);
+        let unsigned = unsigned(&store, &service);
+        service.record_start(unsigned).await?;
+        let mut checkpoints = Checkpoints::start(&service, sinks);
 
         let mut parts = JoinSet::new();
         let app = http::App::new(Arc::clone(&service), &http, certificate.clone())?;
@@ -289,6 +289,7 @@ impl Daemon {
         parts.spawn(upkeep::look_after(
             Arc::clone(&store),
             Arc::clone(&service),
+            unsigned.is_some(),
             check_every,
             store_work,
             stopping.clone(),
@@ -327,7 +328,10 @@ impl Daemon {
         }
         // The store stays locked until it is dropped, after its last checkpoint.
         let closed = Arc::clone(&store);
-        tokio::task::spawn_blocking(move || closed.shutdown()).await?;
+        tokio::task::spawn_blocking(move || closed.finish()).await?;
+        checkpoints.sign_last().await;
+        let signed = Arc::clone(&store);
+        tokio::task::spawn_blocking(move || signed.end()).await?;
         checkpoints.finish().await;
         drop(store);
         if let Some(watchdog) = watchdog {

@@ -194,10 +194,14 @@ impl Checkpoints {
         }
     }
 
-    /// Signs the last one, and gives it a moment to get off the machine.
-    pub(crate) async fn finish(mut self) {
+    /// Signs the last one, and has the store keep it.
+    pub(crate) async fn sign_last(&mut self) {
         self.end_of_signing.cancel();
         while self.signing.join_next().await.is_some() {}
+    }
+
+    /// Gives the last one a moment to get off the machine.
+    pub(crate) async fn finish(mut self) {
         self.end_of_delivering.cancel();
         let all = async { while self.delivering.join_next().await.is_some() {} };
         if tokio::time::timeout(LAST_DELIVERY, all).await.is_err() {

@@ -182,7 +182,7 @@ fn rebuild_from(
     // Which brings it up to date from the journal.
     let store = JournaledStore::open(options)?;
     let status = store.status();
-    store.shutdown();
+    store.give_back();
     Ok(status)
 }
 

@@ -22,20 +22,18 @@ const LARGE: u64 = 256 * 1_024 * 1_024;
 /// The part of it that must be of no use for that.
 const MOSTLY_USELESS: f64 = 0.75;
 
-/// Looks after `store` until `stopping`.
+/// Looks after `store` until `stopping`. `is_in_doubt`: it was not closed in good order, or has what nobody signed.
 pub(crate) async fn look_after(
     store: Arc<JournaledStore>,
     service: Arc<Service>,
+    is_in_doubt: bool,
     check_every: Option<Duration>,
     asked: StoreWork,
     stopping: CancellationToken,
 ) -> anyhow::Result<()> {
     // One after the other, whoever it is for: what is asked for meanwhile is done after that.
     let checks = async {
-        if store.was_unclean() {
-            tracing::warn!(
-                "the store was not closed in good order: all of it is verified meanwhile"
-            );
+        if is_in_doubt {
             check(&store, &service).await;
         }
         let mut looks = looks();

@@ -323,7 +323,8 @@ pub struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
     /// How many like events this entry counts, when it is more than this one. Of entries that were removed:
-    /// how many. Of a start after an unclean end: how many entries the newest signed checkpoint was not of.
+    /// how many. Of a start: how many entries the newest signed checkpoint was not of, if there were any or the end
+    /// before was unclean.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
     /// The head that was not believed, when a store was accepted that contradicts it.

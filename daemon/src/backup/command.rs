@@ -125,7 +125,7 @@ async fn make(config: &Config, reason: Option<&str>) -> anyhow::Result<String> {
         request_id: None,
     };
     let made = backups.create(asked, None).await;
-    store.shutdown();
+    store.give_back();
     let Whole {
         path,
         manifest,

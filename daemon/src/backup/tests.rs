@@ -17,6 +17,7 @@ use crate::backup::job::Backups;
 use crate::clock::Clock;
 use crate::config;
 use crate::service::time_of;
+use crate::store::durable::tests::log_key;
 use crate::store::durable::{JournaledStore, Restorer, Until};
 use crate::store::model::ModelStore;
 use crate::store::suite::queries::{assert_answered_alike, queries};
@@ -25,6 +26,7 @@ use crate::store::suite::{agent, entry, keep};
 use crate::store::{Commit, Record, Store as _};
 
 mod job;
+mod kept;
 mod pruned;
 
 /// A folder with a store, and one for backups.
@@ -45,7 +47,7 @@ impl Place {
         fs::create_dir(it.folder()).unwrap();
         let (id, now) = (StoreId::from_bytes([7; 16]), Timestamp::from_millis(1));
         let first = Commit::new(entry(Action::StoreInit));
-        JournaledStore::create(&it.options("store"), id, now, first).unwrap();
+        JournaledStore::create(&it.options("store"), id, now, first, &log_key()).unwrap();
         it
     }
 
@@ -508,7 +510,7 @@ fn nothing_of_a_store_that_was_found_damaged_is_given_up_for_a_new_backup() {
     // The head file is suddenly that of another store.
     let (other, now) = (place.options("other"), Timestamp::from_millis(1));
     let first = Commit::new(entry(Action::StoreInit));
-    JournaledStore::create(&other, StoreId::from_bytes([9; 16]), now, first).unwrap();
+    JournaledStore::create(&other, StoreId::from_bytes([9; 16]), now, first, &log_key()).unwrap();
     fs::copy(other.head_file, place.options("store").head_file).unwrap();
     assert!(!check());
     assert_eq!(tidied(), 3);

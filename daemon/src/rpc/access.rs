@@ -374,7 +374,9 @@ pub(super) mod tests {
     pub(crate) async fn service(store: &Arc<ModelStore>) -> Arc<Service> {
         let system = Arc::new(System::default());
         let sealer = || Sealer::new(&[7; 32]).unwrap();
-        let first = init::first_commit(&sealer(), system.as_ref(), system.now()).unwrap();
+        let first = init::first_commit(store.status().id, &sealer(), system.as_ref(), system.now())
+            .unwrap()
+            .0;
         store.commit(first).await.unwrap();
         let settings = Settings {
             issuer: "https://id.example".to_owned(),

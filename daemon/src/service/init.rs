@@ -1,6 +1,7 @@
 //! What a new store begins with: its first entries, and the secrets of its own.
 
-use agentidp_shared::{Action, Actor, Entry, Outcome, Timestamp};
+use agentidp_shared::merkle::LogKey;
+use agentidp_shared::{Action, Actor, Entry, Outcome, StoreId, Timestamp};
 use zeroize::Zeroizing;
 
 use super::ServiceError;
@@ -8,29 +9,31 @@ use crate::clock::{Random, random};
 use crate::crypto::Sealer;
 use crate::store::{Commit, Record, ServerSecret, ServerSecretName, Store};
 
-/// The first commit of a store.
+/// The first commit of the store `id`, and the key that signs the log which begins with it.
 ///
 /// # Errors
 ///
 /// When the cryptographic library fails.
 pub(crate) fn first_commit(
+    id: StoreId,
     sealer: &Sealer,
     source: &dyn Random,
     now: Timestamp,
-) -> Result<Commit, ServiceError> {
-    let secret = |name: ServerSecretName| -> Result<Record, ServiceError> {
-        let secret = Zeroizing::new(random::<32>(source));
+) -> Result<(Commit, LogKey), ServiceError> {
+    let sealed = |name: ServerSecretName, secret: &[u8]| -> Result<Record, ServiceError> {
         Ok(Record::ServerSecret(ServerSecret {
             name,
-            secret: sealer.seal(name.as_str(), secret.as_slice(), source)?,
+            secret: sealer.seal(name.as_str(), secret, source)?,
             revision: 1,
         }))
     };
+    let [check, seed] = [(); 2].map(|()| Zeroizing::new(random::<32>(source)));
     let entry = |action| Entry::new(now, Actor::system(), action, Outcome::Success);
-    Ok(Commit::new(entry(Action::StoreInit))
-        .put(secret(ServerSecretName::SecretCheck)?)
+    let first = Commit::new(entry(Action::StoreInit))
+        .put(sealed(ServerSecretName::SecretCheck, check.as_slice())?)
         .and(entry(Action::StoreInit))
-        .put(secret(ServerSecretName::LogKey)?))
+        .put(sealed(ServerSecretName::LogKey, seed.as_slice())?);
+    Ok((first, LogKey::from_seed(origin(id), seed.as_slice())?))
 }
 
 /// The key that the checks of client secrets are made with.
@@ -44,7 +47,11 @@ pub(super) fn secret_check_key(
 /// The log's name. It is that of the store, because whatever the configuration says may change, and the log
 /// stays the same.
 pub(super) fn log_origin(store: &dyn Store) -> String {
-    format!("agentidp/{}", store.status().id)
+    origin(store.status().id)
+}
+
+fn origin(id: StoreId) -> String {
+    format!("agentidp/{id}")
 }
 
 /// A secret of the server's own.

@@ -317,8 +317,8 @@ impl Service {
         Ok(())
     }
 
-    /// Puts into the log that the daemon starts; after an unclean end, with how many entries the newest signed
-    /// checkpoint was not of.
+    /// Puts into the log that the daemon starts; with how many entries the newest signed checkpoint was not of, if
+    /// there were any or the end before was unclean.
     ///
     /// # Errors
     ///

@@ -14,7 +14,7 @@ use super::bearer::{Origin, Presents};
 use super::credential::name_credential;
 use super::{Caller, Changed, Decided, Service, ServiceError};
 use crate::crypto::jose::AccessToken;
-use crate::store::{Commit, EntryFilter, Record, Temporary, TemporaryKey};
+use crate::store::{Commit, EntryFilter, Record, Temporary};
 
 /// The scope that revoking other agents' tokens takes.
 const SCOPE: &str = "tokens:write";
@@ -60,12 +60,7 @@ impl From<&AccessToken> for Doomed {
 impl Doomed {
     /// The commit, which also revokes the token.
     fn revoked_by(&self, commit: Commit) -> Commit {
-        commit.keep(Temporary {
-            key: TemporaryKey::RevokedToken(self.jti),
-            // Longer than it could count, so that a clock which was ahead for a while revives nothing.
-            expires_at: self.expires_at.plus(MAX_LIFETIME),
-            body: Vec::new(),
-        })
+        commit.keep(Temporary::revoked_token(self.jti, self.expires_at))
     }
 }
 

@@ -63,7 +63,14 @@ impl Bench {
             parking_lot::Mutex::default(),
         ));
         let sealer = || Sealer::new(&[7; 32]).unwrap();
-        let first = init::first_commit(&sealer(), &System::default(), clock.now()).unwrap();
+        let first = init::first_commit(
+            store.status().id,
+            &sealer(),
+            &System::default(),
+            clock.now(),
+        )
+        .unwrap()
+        .0;
         store.commit(first).await.unwrap();
         let service = Arc::new(Self::open(&store, &clock).await);
         service.seed_demo().await.unwrap();

@@ -1,5 +1,6 @@
 //! The unit of writing: what changes, and the audit entries that account for it.
 
+use agentidp_shared::token::MAX_LIFETIME;
 use agentidp_shared::{
     Action, Entry, OrganizationId, Outcome, Target, TargetKind, Timestamp, TokenId,
 };
@@ -29,6 +30,26 @@ pub(crate) struct Temporary {
     pub(crate) expires_at: Timestamp,
     /// What is remembered, if it is more than that it is there.
     pub(crate) body: Vec<u8>,
+}
+
+impl Temporary {
+    /// What is kept of a token that was revoked, and would have expired by itself at `expires_at`: longer than it
+    /// could count, so that a clock which was ahead for a while revives nothing.
+    pub(crate) fn revoked_token(jti: TokenId, expires_at: Timestamp) -> Self {
+        Self {
+            key: TemporaryKey::RevokedToken(jti),
+            expires_at: expires_at.plus(MAX_LIFETIME),
+            body: Vec::new(),
+        }
+    }
+
+    /// What is kept with an entry, as far as the entry itself says so: that a token was revoked.
+    pub(crate) fn said_by(entry: &Entry) -> Option<Self> {
+        let is_revocation = entry.action == Action::TokenRevoke
+            && entry.outcome == Outcome::Success
+            && entry.target.as_ref()?.kind == TargetKind::Token;
+        is_revocation.then_some(Self::revoked_token(entry.jti?, entry.expires_at?))
+    }
 }
 
 /// An audit entry, and the record that is put with it, if one is.

@@ -107,8 +107,8 @@ async fn journaled(root: &Path, now: Timestamp) -> (Arc<JournaledStore>, Arc<Edg
     std::fs::create_dir(&head).unwrap();
     let options = StoreOptions::new(root.join("store"), head.join("head"), now);
     let sealer = Sealer::new(&[7; 32]).unwrap();
-    let first = init::first_commit(&sealer, &System::default(), now).unwrap();
-    JournaledStore::create(&options, id, now, first).unwrap();
+    let (first, key) = init::first_commit(id, &sealer, &System::default(), now).unwrap();
+    JournaledStore::create(&options, id, now, first, &key).unwrap();
     let store = Arc::new(JournaledStore::open(&options).unwrap());
     let mut headed = store.headed();
     let edge = headed.wait_for(|edge| edge.size() > 0).await;

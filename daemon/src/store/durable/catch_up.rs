@@ -1,6 +1,7 @@
 //! Bringing the index up to date from the journal when a store is opened, and making it anew where it cannot be
 //! used.
 
+use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 
@@ -27,6 +28,8 @@ pub(super) struct Opening<'a> {
     pub(super) id: StoreId,
     pub(super) head: Option<&'a Head>,
     pub(super) end: &'a End,
+    /// The places of the entries of the frame that the index's mark names.
+    pub(super) at_mark: Option<Range<u64>>,
     pub(super) options: &'a StoreOptions,
     /// Whether the store was not closed in good order.
     pub(super) was_unclean: bool,
@@ -90,10 +93,8 @@ impl Opening<'_> {
     /// The state of the index that `mark` belongs to, brought up to date.
     fn with_index(&self, folder: &Path, mark: &Mark) -> Result<State, Unusable> {
         let end = &self.end.position;
-        if mark.frame > end.frame + 1 || mark.open_seq > end.entries {
-            return Err(because(
-                "it is ahead of the journal, and has what never happened",
-            ));
+        if let Some(problem) = mark.misfit(self.at_mark.as_ref(), end.entries) {
+            return Err(Unusable::Because(problem));
         }
         let name = mark
             .name()
@@ -116,8 +117,11 @@ impl Opening<'_> {
         };
         let state = State::new(index, directory, mark.open_seq, mark.frame)?;
         // sled panics on damage that it meets on its way.
-        std::panic::catch_unwind(AssertUnwindSafe(|| self.replay(mark.frame, &state)))
+        let latest = std::panic::catch_unwind(AssertUnwindSafe(|| self.replay(mark.frame, &state)))
             .map_err(gave_up)??;
+        if let Some(problem) = mark.forgets_too_much(latest) {
+            return Err(Unusable::Because(problem));
+        }
         let applied = state.open.read().end();
         if applied != end.entries {
             return Err(because("it does not reach as far as the journal"));
@@ -132,12 +136,12 @@ impl Opening<'_> {
         Ok(state)
     }
 
-    /// Applies the journal from frame `from` on.
-    fn replay(&self, from: u64, state: &State) -> Result<(), OpenError> {
+    /// Applies the journal from frame `from` on; gives the latest time of its entries, in milliseconds.
+    fn replay(&self, from: u64, state: &State) -> Result<i64, OpenError> {
         let layout = self.layout;
         let entries = self.end.position.entries;
         self.options.progress.begin("reading the journal", entries);
-        let mut told = 0;
+        let (mut told, mut latest) = (0, i64::MIN);
         journal::scan(&layout.journal(), self.id, from, &mut |frame| {
             if frame.number < from {
                 return Ok(());
@@ -145,6 +149,7 @@ impl Opening<'_> {
             for item in &frame.items {
                 let entry: Entry = serde_json::from_slice(&item.entry)
                     .map_err(|_error| newer(layout, "entry", frame.number))?;
+                latest = latest.max(entry.time.as_millis());
                 let record = item
                     .change
                     .as_ref()
@@ -180,7 +185,7 @@ impl Opening<'_> {
             }
             Ok(())
         })?;
-        Ok(())
+        Ok(latest)
     }
 }
 

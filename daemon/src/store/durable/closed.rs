@@ -34,7 +34,7 @@ impl JournaledStore {
         }
         let store = Self::open(options)?;
         let status = store.status();
-        store.shutdown();
+        store.give_back();
         Ok(status)
     }
 
@@ -49,7 +49,7 @@ impl JournaledStore {
         let before = store.state.index.sizes().0;
         store.state.compact(store.id, &options.progress)?;
         let after = store.state.index.sizes().0;
-        store.shutdown();
+        store.give_back();
         Ok((before, after))
     }
 

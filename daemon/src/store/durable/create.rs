@@ -1,6 +1,6 @@
 //! Making a store.
 
-use agentidp_shared::merkle::{Frontier, NodeHash};
+use agentidp_shared::merkle::{Checkpoint, Frontier, LogKey, NodeHash};
 use agentidp_shared::{StoreId, Timestamp};
 
 use super::head::Head;
@@ -9,7 +9,7 @@ use super::layout::{FORMAT, Identity, Layout, make_folder, sync_folder, write_js
 use super::open::check_room;
 use super::sequencer::seal;
 use super::{JournaledStore, OpenError, StoreOptions};
-use crate::store::Commit;
+use crate::store::{Commit, CommitError};
 
 /// The size up to which a journal without a store is what an interrupted `init` left behind.
 const UNFINISHED: u64 = 4_096;
@@ -25,7 +25,7 @@ impl JournaledStore {
         Layout::new(options).missing()
     }
 
-    /// Makes a store whose first commit is `first`.
+    /// Makes a store whose first commit is `first`, and whose log `key` signs.
     ///
     /// # Errors
     ///
@@ -35,6 +35,7 @@ impl JournaledStore {
         id: StoreId,
         created_at: Timestamp,
         first: Commit,
+        key: &LogKey,
     ) -> Result<(), OpenError> {
         let layout = Layout::new(options);
         let root = layout.root();
@@ -66,7 +67,7 @@ impl JournaledStore {
         if layout.has_head() {
             return Err(OpenError::Exists(root.to_owned()));
         }
-        let made = Self::create_in(&layout, id, created_at, first);
+        let made = Self::create_in(&layout, id, created_at, first, key);
         if made.is_err() {
             layout.remove_unfinished();
             drop(lock);
@@ -80,6 +81,7 @@ impl JournaledStore {
         id: StoreId,
         created_at: Timestamp,
         first: Commit,
+        key: &LogKey,
     ) -> Result<(), OpenError> {
         let (root, journal) = (layout.root(), layout.journal());
         Journal::create(&journal, id).map_err(OpenError::io(&journal))?;
@@ -96,6 +98,12 @@ impl JournaledStore {
         layout
             .write_head(&Head::new(id, &position, tree.root()))
             .map_err(OpenError::io(layout.head()))?;
+        let origin = key.verifier().name().to_owned();
+        let signed = Checkpoint::new(origin, position.entries, tree.root()).sign(key);
+        let signed = signed.map_err(|error| CommitError::Unavailable(error.to_string()))?;
+        layout
+            .write_note(&signed.to_string())
+            .map_err(OpenError::io(root))?;
         // Last, because it is what makes the folder a store.
         let identity = Identity {
             format: FORMAT,

@@ -10,6 +10,8 @@
 //!
 //! Integers are little-endian. The CRC tells a torn write, the hash chain a changed history.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use crate::crypto::sha256;
@@ -56,6 +58,13 @@ pub(super) struct Frame {
     pub(super) hash: Hash,
     /// What it commits.
     pub(super) items: Vec<FrameItem>,
+}
+
+impl Frame {
+    /// The places of its entries.
+    pub(super) fn places(&self) -> Range<u64> {
+        self.first_seq..self.first_seq + self.items.len() as u64
+    }
 }
 
 /// Why bytes are no frame.

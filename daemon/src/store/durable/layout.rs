@@ -116,6 +116,11 @@ impl Layout {
         })
     }
 
+    /// Writes the note of the newest checkpoint.
+    pub(super) fn write_note(&self, note: &str) -> io::Result<()> {
+        write_whole(&self.checkpoint(), note.as_bytes())
+    }
+
     /// What the name of a folder begins with in which something of the store is copied for a while.
     pub(super) const COPY: &str = "copy.";
 
@@ -135,7 +140,7 @@ impl Layout {
         self.root.join("running")
     }
 
-    /// Whether the store is open, or did not end in good order.
+    /// Whether the store is open, or was not closed in good order.
     pub(super) fn is_running(&self) -> bool {
         self.running().exists()
     }
@@ -181,7 +186,8 @@ impl Layout {
     pub(super) fn remove_unfinished(&self) {
         // What cannot be removed, the next attempt names.
         let _ = std::fs::remove_dir_all(self.journal());
-        for file in [&self.head, &self.identity(), &self.root.join("lock")] {
+        let (identity, lock) = (self.identity(), self.root.join("lock"));
+        for file in [&self.head, &self.checkpoint(), &identity, &lock] {
             let _ = std::fs::remove_file(file);
         }
     }

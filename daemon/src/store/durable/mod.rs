@@ -53,6 +53,7 @@ pub(crate) mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use agentidp_shared::merkle::{Edge, NodeHash};
@@ -122,7 +123,7 @@ impl StoreOptions {
     }
 }
 
-/// The store. Dropping it without [`shutdown`](Self::shutdown) is what a crash is: nothing that
+/// The store. Dropping it without [`finish`](Self::finish) is what a crash is: nothing that
 /// was acknowledged is lost.
 pub(crate) struct JournaledStore {
     id: StoreId,
@@ -133,6 +134,8 @@ pub(crate) struct JournaledStore {
     was_unclean: bool,
     /// How many entries its log had when it was opened.
     opened_with: u64,
+    /// Whether all of it is durable, once it is finished.
+    is_durable: AtomicBool,
     care: Care,
     /// `None` once the store is being shut down.
     queue: Mutex<Option<mpsc::Sender<Waiting>>>,
@@ -148,16 +151,37 @@ impl JournaledStore {
     }
 
     /// Takes no more commits, finishes those that it has taken, and leaves everything durable.
-    pub(crate) fn shutdown(&self) {
+    pub(crate) fn finish(&self) {
         self.care.stop();
-        let Some(keeper) = self.end_sequencer() else {
-            return;
-        };
-        if !keeper.finish() {
+        if let Some(keeper) = self.end_sequencer() {
+            self.is_durable.store(keeper.finish(), Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that a store that is [finished](Self::finish) was closed in good order: everything is durable, and the
+    /// newest checkpoint is of all that the log has. Otherwise it counts as one that was not.
+    pub(crate) fn end(&self) {
+        if !self.is_durable.load(Ordering::Relaxed) || !self.is_signed() {
             return;
         }
         if let Err(error) = self.layout.end() {
             tracing::warn!(%error, "it could not be noted that the store was closed in good order");
+        }
+    }
+
+    /// Whether the newest checkpoint is of all that the log has.
+    fn is_signed(&self) -> bool {
+        let newest = self.layout.read_checkpoint().ok().flatten();
+        let tree = self.state.tree.lock();
+        newest.is_some_and(|it| (it.size, it.root) == (tree.size(), tree.root()))
+    }
+
+    /// Closes a store that is served no longer, or was not: by whoever does not sign what was added to its log, and
+    /// leaves what is unsigned, or did not end in good order, to be looked into at the next start.
+    pub(crate) fn give_back(&self) {
+        self.finish();
+        if !self.was_unclean {
+            self.end();
         }
     }
 
@@ -167,21 +191,13 @@ impl JournaledStore {
     ///
     /// Why the head file does not have what was committed: the next start would refuse the store.
     pub(crate) fn close(&self) -> Result<(), String> {
-        self.shutdown();
+        self.give_back();
         let failure = self.state.troubles.lock().get(keeper::HEAD).cloned();
         failure.map_or(Ok(()), |cause| {
             Err(format!(
                 "{cause}; the store has the change, and its head file does not: put that right, and do this again"
             ))
         })
-    }
-
-    /// Closes a store that cannot be served after all, and leaves it as it was found.
-    pub(crate) fn give_back(&self) {
-        // What did not end in good order is still to be verified.
-        if !self.was_unclean {
-            self.shutdown();
-        }
     }
 
     fn end_sequencer(&self) -> Option<Keeper> {
@@ -436,7 +452,7 @@ impl Store for JournaledStore {
     }
 
     fn keep_checkpoint(&self, note: &str) -> std::io::Result<()> {
-        layout::write_whole(&self.layout.checkpoint(), note.as_bytes())
+        self.layout.write_note(note)
     }
 
     #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Opening a store: the order of it is what makes a crash, a torn write, a lost
 //! index or a store put back from yesterday harmless or visible.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use agentidp_shared::StoreId;
 use tokio::sync::mpsc;
@@ -48,7 +50,8 @@ impl JournaledStore {
             Trust::HeadFile => layout.read_head()?,
             Trust::Journal => None,
         };
-        let end = verify(&layout, identity.id, mark.as_ref(), head.as_ref(), trust)?;
+        let Verified { end, at_mark } =
+            verify(&layout, identity.id, mark.as_ref(), head.as_ref(), trust)?;
         let journal_folder = layout.journal();
         let mut journal = Journal::open(&journal_folder, identity.id, &end)
             .map_err(OpenError::io(&journal_folder))?;
@@ -64,6 +67,7 @@ impl JournaledStore {
             id: identity.id,
             head: head.as_ref(),
             end: &end,
+            at_mark,
             options,
             was_unclean,
         };
@@ -101,6 +105,7 @@ impl JournaledStore {
             state,
             was_unclean,
             opened_with: end.position.entries,
+            is_durable: AtomicBool::new(false),
             queue: parking_lot::Mutex::new(Some(queue)),
             threads: parking_lot::Mutex::new(Some((thread, keeper))),
             _lock: lock,
@@ -129,6 +134,14 @@ pub(super) enum Trust {
     Journal,
 }
 
+/// A journal that was verified.
+pub(super) struct Verified {
+    /// Its end.
+    pub(super) end: End,
+    /// The places of the entries of the mark's frame.
+    at_mark: Option<Range<u64>>,
+}
+
 /// Verifies the journal from the mark or the head on, whichever is earlier, and holds it against
 /// the head file. Changes nothing.
 pub(super) fn verify(
@@ -137,14 +150,18 @@ pub(super) fn verify(
     mark: Option<&Mark>,
     head: Option<&Head>,
     trust: Trust,
-) -> Result<End, OpenError> {
+) -> Result<Verified, OpenError> {
     // Without an index all of the journal is verified; what backups have need not be there.
     let first = journal::first_frame(&layout.journal())?;
     let from = head
         .map_or(first, |head| head.frame)
-        .min(mark.map_or(first, |mark| mark.frame));
-    let mut at_head = None;
+        // The mark is not to be believed where it names a frame that is not there.
+        .min(mark.map_or(first, |mark| mark.frame.max(first)));
+    let (mut at_head, mut at_mark) = (None, None);
     let end = journal::scan(&layout.journal(), id, from, &mut |frame: &Frame| {
+        if mark.is_some_and(|mark| mark.frame == frame.number) {
+            at_mark = Some(frame.places());
+        }
         if head.is_some_and(|head| head.frame == frame.number) {
             at_head = Some(Position::after(frame));
         }
@@ -156,5 +173,5 @@ pub(super) fn verify(
             check_end(layout, head, &end.position)?;
         }
     }
-    Ok(end)
+    Ok(Verified { end, at_mark })
 }

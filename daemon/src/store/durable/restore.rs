@@ -337,6 +337,8 @@ impl Rebuilder {
             set_aside(&index, self.now)?;
         }
         self.layout.forget_checked();
+        // Until it is brought up to date, which a store that was closed in good order is.
+        self.layout.begin()?;
         std::fs::rename(&self.folder, &index)?;
         Ok(sync_folder(self.layout.root())?)
     }

@@ -1,9 +1,13 @@
 //! How it is told that the index still holds what it held when it was last known to be durable.
 
+use std::ops::Range;
+
 use agentidp_shared::StoreId;
 use serde::{Deserialize, Serialize};
 
+use super::bundle;
 use super::database::NAMES;
+use super::kept::MARGIN;
 use crate::crypto::sha256;
 use crate::store::form::hex;
 
@@ -139,6 +143,52 @@ impl Mark {
     pub(super) fn is_of(&self, records: Sum, kept: Sum) -> bool {
         (records.count, kept.count) == (self.records, self.kept)
             && (records.hex(), kept.hex()) == (self.sum.clone(), self.kept_sum.clone())
+    }
+}
+
+/// What a mark says is a file's word. What of it the log tells too must be so: what the mark says that the index has
+/// is not looked for in the journal again.
+impl Mark {
+    /// What is wrong with it for a log of `entries` entries, in which its frame has those at `places`; `None` for a
+    /// frame that the journal has not.
+    pub(super) fn misfit(&self, places: Option<&Range<u64>>, entries: u64) -> Option<String> {
+        let Self {
+            frame, open_seq, ..
+        } = *self;
+        if self.name().is_none() {
+            return Some("its mark names no database".to_owned());
+        }
+        let Some(places) = places else {
+            return Some(format!(
+                "it goes on with frame {frame}, says its mark, which the journal has not: it is of another journal, or has what never happened"
+            ));
+        };
+        // The frame of the first entry that is in no full bundle, or of the last that is.
+        let is_there = places.start <= open_seq && open_seq <= places.end;
+        if !is_there || !open_seq.is_multiple_of(bundle::ENTRIES) {
+            return Some(format!(
+                "it has bundles of the entries before {open_seq}, says its mark, and goes on with frame {frame}, which has the entries {} to {}: the mark was changed, or is of another log",
+                places.start,
+                places.end.saturating_sub(1)
+            ));
+        }
+        (self.entries < open_seq || self.entries > entries).then(|| {
+            format!(
+                "it has what the first {} entries changed, says its mark, with bundles of the entries before {open_seq} of {entries}: the mark was changed, or is of another log",
+                self.entries
+            )
+        })
+    }
+
+    /// What is wrong with it where `latest` is the latest time, in milliseconds, of the entries from its frame on: with
+    /// one of them it was made, and only what had expired by then is not counted.
+    pub(super) fn forgets_too_much(&self, latest: i64) -> Option<String> {
+        (self.kept_after > latest.saturating_sub(MARGIN)).then(|| {
+            format!(
+                "it need not have what expired by {} ms, says its mark, which is later than the log: the mark was changed, or is of another log",
+                self.kept_after
+            )
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use agentidp_shared::merkle::{Checkpoint, LogKey};
 use agentidp_shared::{Action, StoreId, Timestamp};
 use proptest::prelude::*;
 
@@ -15,6 +16,7 @@ use crate::store::suite::{agent, entry, every_store, newest};
 mod faults;
 mod flips;
 mod integrity;
+mod marked;
 pub(crate) mod pruning;
 mod scale;
 
@@ -29,8 +31,26 @@ fn options(root: &Path) -> StoreOptions {
 fn create(root: &Path) -> StoreOptions {
     let options = options(root);
     let (id, now) = (StoreId::from_bytes([7; 16]), Timestamp::from_millis(1));
-    JournaledStore::create(&options, id, now, Commit::new(entry(Action::StoreInit))).unwrap();
+    let first = Commit::new(entry(Action::StoreInit));
+    JournaledStore::create(&options, id, now, first, &log_key()).unwrap();
     options
+}
+
+/// What signs the logs of these stores.
+pub(crate) fn log_key() -> LogKey {
+    LogKey::from_seed("log".to_owned(), &[1; 32]).unwrap()
+}
+
+impl JournaledStore {
+    /// Closes it in good order, as the daemon does: with a checkpoint of all that it has.
+    pub(crate) fn shutdown(&self) {
+        self.finish();
+        let tree = self.tree();
+        let checkpoint = Checkpoint::new("log".to_owned(), tree.size(), tree.root());
+        let note = checkpoint.sign(&log_key()).unwrap().to_string();
+        self.keep_checkpoint(&note).unwrap();
+        self.end();
+    }
 }
 
 fn fresh() -> (JournaledStore, tempfile::TempDir) {
@@ -332,6 +352,7 @@ async fn an_init_that_comes_second_harms_nothing() {
         StoreId::from_bytes([8; 16]),
         Timestamp::from_millis(1),
         first,
+        &log_key(),
     );
     assert!(again.is_err());
     store.commit(register(2)).await.unwrap();
@@ -410,8 +431,8 @@ async fn a_head_file_whose_root_is_not_the_log_s_is_contradicted() {
     }
     let mut tree = store.headed();
     tree.wait_for(|edge| edge.size() > 1).await.unwrap();
-    store.keep_checkpoint("no note").unwrap();
     store.shutdown();
+    store.keep_checkpoint("no note").unwrap();
     let (size, sound) = (tree.borrow().size(), tree.borrow().root().to_string());
     assert_eq!(size, 301, "the last head is of everything");
     drop(store);
@@ -575,6 +596,7 @@ fn a_store_is_not_made_over_another() {
         StoreId::from_bytes([8; 16]),
         Timestamp::from_millis(1),
         first,
+        &log_key(),
     );
     assert!(matches!(again, Err(OpenError::Exists(_))));
     assert_eq!(fs::read(segment(&options)).unwrap(), before);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use agentidp_shared::Timestamp;
-use agentidp_shared::merkle::Note;
+use agentidp_shared::merkle::{Checkpoint, Note};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
@@ -134,18 +134,20 @@ impl Care {
 }
 
 impl JournaledStore {
-    /// Whether the store was not closed in good order before it was opened.
-    pub(crate) const fn was_unclean(&self) -> bool {
-        self.was_unclean
-    }
-
-    /// Of a store that was not closed in good order: with how many entries it was opened that its newest
-    /// checkpoint was not of. `size_of` gives the size of a checkpoint that the log has signed.
-    pub(crate) fn unsigned(&self, size_of: impl Fn(&Note) -> Option<u64>) -> Option<u64> {
+    /// With how many entries the store was opened that its newest checkpoint was not of; `None` when there are none,
+    /// and it had been closed in good order. `verified` gives a checkpoint that the log has signed; one that the log
+    /// does not begin with was of none of them.
+    pub(crate) fn unsigned(&self, verified: impl Fn(&Note) -> Option<Checkpoint>) -> Option<u64> {
         let note = self.layout.read_note().ok().flatten();
-        let signed = note.and_then(|note| size_of(&note)).unwrap_or(0);
-        self.was_unclean
-            .then(|| self.opened_with.saturating_sub(signed))
+        let signed = note.and_then(|note| verified(&note)).filter(|it| {
+            it.size <= self.opened_with
+                && self
+                    .state
+                    .root_of(it.size)
+                    .is_ok_and(|root| root == it.root)
+        });
+        let count = self.opened_with - signed.map_or(0, |it| it.size);
+        (self.was_unclean || count > 0).then_some(count)
     }
 
     /// Verifies everything at `now`, while the store is in use, after whoever is doing that; `None` when it is

@@ -59,7 +59,9 @@ impl Bench {
             key: 7,
             previous: None,
         };
-        let first = init::first_commit(&it.sealer(), &System::default(), now).unwrap();
+        let first = init::first_commit(it.store.status().id, &it.sealer(), &System::default(), now)
+            .unwrap()
+            .0;
         it.store.commit(first).await.unwrap();
         it
     }

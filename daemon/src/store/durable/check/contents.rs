@@ -137,7 +137,7 @@ impl Check<'_> {
         expected: &mut Expected,
         bounds: &Bounds,
     ) -> Result<(), OpenError> {
-        let limit = bounds.kept_after.max(expected.latest - MARGIN);
+        let limit = expected.latest - MARGIN;
         let is_over = |it: &Temporary| it.expires_at.as_millis() <= limit;
         for found in index.kept.all() {
             let (seq, found) = found?;
@@ -146,7 +146,7 @@ impl Check<'_> {
                 _ if seq >= bounds.unknown || is_over(&found) => None,
                 Some((last, _)) if last >= bounds.settled => None,
                 Some((last, _)) => Some(format!("it is not what entry {last} kept")),
-                None if !expected.is_whole => None,
+                None if seq < expected.kept_from(&found.key) => None,
                 None => Some("no entry accounts for it".to_owned()),
             };
             if let Some(problem) = problem {
@@ -162,6 +162,12 @@ impl Check<'_> {
         }) {
             let finding = kept_finding(&it.key, "it is not there".to_owned());
             self.report.add(finding.of(*seq));
+        }
+        if expected.journal_from > 0 {
+            self.report.notes.push(format!(
+                "what was kept for a time before entry {}, such as which assertions were used, cannot be verified, for the journal begins there; which tokens were revoked was verified from entry {} on",
+                expected.journal_from, expected.revoked_from
+            ));
         }
         Ok(())
     }

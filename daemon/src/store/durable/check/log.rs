@@ -17,6 +17,7 @@ use super::super::kept::MARGIN;
 use super::super::prune::removed_by;
 use super::super::usage::{Count, UsageKey, Use};
 use super::super::{OpenError, progress::Progress};
+use super::marked::Marked;
 use super::{Check, Finding, Part, word};
 use crate::crypto::sha256;
 use crate::store::{ReadError, Record, Temporary, TemporaryKey, form};
@@ -97,6 +98,13 @@ pub(super) struct Expected {
     pub(super) pruned_late: Places,
     /// Whether there are entries that are known only by their hashes.
     pub(super) hides_some: bool,
+    /// What the index's mark must fit.
+    pub(super) marked: Marked,
+    /// What was kept for a time with the entries before this one is not known: the journal has let go of it.
+    pub(super) journal_from: u64,
+    /// Nor which tokens were revoked by those before this one, though the log says so: one of them was pruned, and by
+    /// its time they may have expired.
+    pub(super) revoked_from: u64,
     summary: Option<Summary>,
     kept_limit: usize,
 }
@@ -118,11 +126,21 @@ pub(super) fn tile_digest(hashes: &[NodeHash]) -> Short {
 }
 
 impl Expected {
-    /// What is expected of an index that must have done what the entries before `settled` say.
-    pub(super) fn of(settled: u64) -> Self {
+    /// What is expected of an index that must have done what the entries before `settled` say, and whose mark names
+    /// `frame`.
+    pub(super) fn of(settled: u64, frame: u64) -> Self {
         Self {
             settled,
+            marked: Marked::of(frame),
             ..Self::default()
+        }
+    }
+
+    /// From which entry on it is known what was kept under `key`.
+    pub(super) const fn kept_from(&self, key: &TemporaryKey) -> u64 {
+        match key {
+            TemporaryKey::RevokedToken(_) => self.revoked_from,
+            _ => self.journal_from,
         }
     }
 
@@ -172,6 +190,7 @@ impl Expected {
                 .add(Finding::entry(Part::Journal, seq, problem));
         }
         self.latest = self.latest.max(entry.time.as_millis());
+        self.marked.note_time(entry.time.as_millis());
         let summary = self.summary.get_or_insert_with(Summary::new);
         summary.add(&entry);
         if end.is_multiple_of(bundle::ENTRIES) {
@@ -196,6 +215,8 @@ impl Expected {
     fn hide(&mut self, seq: u64, hash: NodeHash) {
         self.grow(seq, hash);
         self.hides_some = true;
+        self.kept.clear();
+        self.revoked_from = seq + 1;
         let summary = self.summary.get_or_insert_with(Summary::new);
         if self.end.is_multiple_of(bundle::ENTRIES) {
             self.summaries.push(short(&sha256(summary.as_bytes())));
@@ -272,6 +293,7 @@ pub(super) fn read(
             }
         }
         if frame.number <= last {
+            expected.marked.look_at(frame);
             take(check, &mut expected, frame);
             position = Position::after(frame);
             if head.is_some_and(|head| head.frame == frame.number) {
@@ -358,12 +380,17 @@ fn from_index(
             .filter(|(_, seq)| *seq < end)
         {
             match entries.next_if(|entry| entry.seq == seq) {
-                Some(entry) => drop(expected.add(seq, &entry.json, check)),
+                Some(entry) => {
+                    let entry = expected.add(seq, &entry.json, check);
+                    let said = entry.as_ref().and_then(Temporary::said_by);
+                    expected.keep(seq, said.into_iter().collect());
+                }
                 None => expected.hide(seq, hash),
             }
         }
         pause(check.progress, expected.end)?;
     }
+    expected.journal_from = end;
     Ok(())
 }
 

@@ -7,6 +7,7 @@
 
 mod contents;
 mod log;
+mod marked;
 mod naming;
 mod pruned;
 
@@ -24,6 +25,7 @@ use super::journal;
 use super::layout::{Layout, space};
 use super::progress::Progress;
 use super::state::State;
+use super::tally::Mark;
 use super::{OpenError, StoreOptions};
 use log::Expected;
 
@@ -179,8 +181,6 @@ struct Bounds {
     counted: u64,
     /// The entries before this one must be in bundles.
     bundled: u64,
-    /// What expired until then may be gone, in milliseconds.
-    kept_after: i64,
 }
 
 /// A check under way.
@@ -263,8 +263,9 @@ impl Check<'_> {
         let checkpoint = self.layout.read_checkpoint();
         let copy = self.copy_of_index()?;
         let index = copy.as_ref().map(|(index, ..)| index);
-        let settled = copy.as_ref().map_or(0, |(_, mark, _)| mark.entries);
-        let expected = Expected::of(settled);
+        let mark = copy.as_ref().map(|(_, mark, _)| mark);
+        let settled = mark.map_or(0, |mark| mark.entries);
+        let expected = Expected::of(settled, mark.map_or(0, |mark| mark.frame));
         let read = self.journal(expected, head.as_ref(), checkpoint, u64::MAX, index)?;
         let Some(expected) = read else {
             return Ok(());
@@ -277,14 +278,12 @@ impl Check<'_> {
             unknown: u64::MAX,
             counted: mark.open_seq,
             bundled: mark.open_seq,
-            kept_after: mark.kept_after,
         };
-        if mark.open_seq > expected.end || mark.frame > self.report.frames + 1 {
-            let problem = "it is ahead of the journal".to_owned();
+        if let Some(problem) = self.misfit(mark, &expected) {
             self.report.add(Finding::whole(Part::Index, problem));
             return Ok(());
         }
-        self.guarded(index, expected, &bounds)
+        self.guarded(index, expected, &bounds, Some(mark))
     }
 
     fn in_use(&mut self, state: &State) -> Result<(), OpenError> {
@@ -295,7 +294,7 @@ impl Check<'_> {
         let counted = Index::read_mark(&self.layout.index()).map_or(0, |mark| mark.open_seq);
         let end = state.applied();
         let index = &state.index;
-        let expected = Expected::of(end.entries);
+        let expected = Expected::of(end.entries, 0);
         let read = self.journal(expected, head.as_ref(), checkpoint, end.frame, Some(index))?;
         let Some(expected) = read else {
             return Ok(());
@@ -308,9 +307,8 @@ impl Check<'_> {
             unknown: end.entries,
             counted,
             bundled,
-            kept_after: i64::MIN,
         };
-        self.guarded(index, expected, &bounds)
+        self.guarded(index, expected, &bounds, None)
     }
 
     /// Reads the journal; `None` when it is damaged, so that nothing can be held against it.
@@ -325,14 +323,18 @@ impl Check<'_> {
         if let Some(head) = head {
             expected.promise("head file", head.entries, head.root);
         }
-        match checkpoint {
-            Ok(None) => {}
-            Ok(Some(kept)) => expected.promise("checkpoint", kept.size, kept.root),
+        let signed = match checkpoint {
+            Ok(None) => Some(0),
+            Ok(Some(kept)) => {
+                expected.promise("checkpoint", kept.size, kept.root);
+                Some(kept.size)
+            }
             Err(error) => {
                 let finding = Finding::whole(Part::Head, error.to_string());
                 self.report.add(finding);
+                None
             }
-        }
+        };
         let read = log::read(self, expected, head, last, index);
         let (expected, end) = match read {
             Ok(read) => read,
@@ -353,6 +355,8 @@ impl Check<'_> {
             if let Err(error) = agrees {
                 let finding = Finding::whole(Part::Head, error.to_string());
                 self.report.add(finding);
+            } else if let (Some(signed), u64::MAX) = (signed, last) {
+                self.unsigned(signed, expected.end);
             }
         }
         for promise in &expected.promises {
@@ -373,9 +377,11 @@ impl Check<'_> {
         index: &Index,
         expected: Expected,
         bounds: &Bounds,
+        mark: Option<&Mark>,
     ) -> Result<(), OpenError> {
         let held = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            self.index(index, expected, bounds)
+            self.index(index, expected, bounds)?;
+            mark.map_or(Ok(()), |mark| Ok(self.marked(index, mark)?))
         }));
         match held.unwrap_or_else(|panic| Err(super::database::gave_up(panic).into())) {
             Err(OpenError::Index(error)) => {
@@ -405,9 +411,7 @@ impl Check<'_> {
 
     /// The index, opened in a copy: opening a sled database writes to it, and what is checked is to
     /// stay as it is.
-    fn copy_of_index(
-        &mut self,
-    ) -> Result<Option<(Index, super::tally::Mark, tempfile::TempDir)>, OpenError> {
+    fn copy_of_index(&mut self) -> Result<Option<(Index, Mark, tempfile::TempDir)>, OpenError> {
         let folder = self.layout.index();
         // One that is not: reading the journal tells what that means for the index.
         let is_whole = journal::is_whole(&self.layout.journal()).unwrap_or_default();

@@ -292,13 +292,13 @@ async fn an_index_that_kills_whoever_opens_it_is_set_aside_after_an_unclean_end(
         Ok(command)
     });
     let store = JournaledStore::open(&options).unwrap();
-    assert!(store.was_unclean() && was_set_aside(&options));
+    assert!(store.was_unclean && was_set_aside(&options));
     assert_eq!(emails(&store).len(), 3);
     store.shutdown();
     drop(store);
     // In order it was closed, and is opened at once.
     let store = JournaledStore::open(&options).unwrap();
-    assert!(!store.was_unclean());
+    assert!(!store.was_unclean);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Entries that were pruned: they stay away whatever happens, and nothing else may be missing.
 
-use agentidp_shared::merkle::{Checkpoint, LogKey, Note};
+use agentidp_shared::merkle::Note;
 use agentidp_shared::{Organization, Pruned};
 
 use super::*;
@@ -81,6 +81,18 @@ fn forge(options: &StoreOptions, commit: Commit) {
     let mut writer = journal::Journal::open(&folder, id, &end).unwrap();
     let frame = sequencer::seal(&mut commit.into_items(), end.position.entries);
     writer.append(&frame.unwrap()).unwrap();
+}
+
+/// Takes all that is kept for a time out of the index of a store that is closed.
+pub(crate) fn take_kept(options: &StoreOptions) {
+    let index = index::Index::open(&options.path.join("index")).unwrap();
+    index.trees().kept.clear().unwrap();
+}
+
+/// Keeps something in the index of a store that is closed, as if it had come with the entry `seq`.
+pub(crate) fn put_kept(options: &StoreOptions, it: Temporary, seq: u64) {
+    let index = index::Index::open(&options.path.join("index")).unwrap();
+    index.apply(None, &[it], seq).unwrap();
 }
 
 /// Has a store that is closed look like after a crash.
@@ -338,28 +350,87 @@ async fn a_journal_that_was_added_to_while_the_store_was_closed_is_refused_and_n
     assert_eq!(emails(&store), ["other@acme.example"]);
 }
 
+/// With how many entries a store was opened that no checkpoint of `key` was of.
+fn unsigned(store: &JournaledStore, key: &LogKey) -> Option<u64> {
+    store.unsigned(|note: &Note| Checkpoint::verified(note, key.verifier()).ok())
+}
+
+fn keep_checkpoint(store: &JournaledStore, size: u64, root: NodeHash) {
+    let checkpoint = Checkpoint::new("log".to_owned(), size, root);
+    let note = checkpoint.sign(&log_key()).unwrap().to_string();
+    store.keep_checkpoint(&note).unwrap();
+}
+
 #[tokio::test]
 async fn what_no_checkpoint_was_of_is_counted_after_an_unclean_end() {
     let root = tempfile::tempdir().unwrap();
     let options = crashed(root.path(), 3).await;
-    let signed_by = |key: &LogKey, store: &JournaledStore| {
-        let size = |note: &Note| {
-            Checkpoint::verified(note, key.verifier())
-                .ok()
-                .map(|it| it.size)
-        };
-        store.unsigned(size)
-    };
-    let [own, other] = [1, 2].map(|seed| LogKey::from_seed("log".to_owned(), &[seed; 32]).unwrap());
+    let other = LogKey::from_seed("log".to_owned(), &[2; 32]).unwrap();
     let store = JournaledStore::open(&options).unwrap();
-    assert_eq!(signed_by(&own, &store), Some(4), "there is none");
-    let checkpoint = Checkpoint::new("log".to_owned(), 3, store.tree().root());
-    let note = checkpoint.sign(&own).unwrap().to_string();
-    store.keep_checkpoint(&note).unwrap();
-    assert_eq!(signed_by(&own, &store), Some(1));
-    assert_eq!(signed_by(&other, &store), Some(4), "another has signed it");
+    assert_eq!(unsigned(&store, &log_key()), Some(3), "but the first");
+    keep_checkpoint(&store, 3, store.state.root_of(3).unwrap());
+    assert_eq!(unsigned(&store, &log_key()), Some(1));
+    assert_eq!(unsigned(&store, &other), Some(4), "another has signed it");
+    keep_checkpoint(&store, 3, store.tree().root());
+    assert_eq!(unsigned(&store, &log_key()), Some(4), "of another log");
     store.shutdown();
     drop(store);
     let store = JournaledStore::open(&options).unwrap();
-    assert_eq!(signed_by(&own, &store), None);
+    assert_eq!(unsigned(&store, &log_key()), None);
+}
+
+#[tokio::test]
+async fn what_was_added_with_a_head_file_that_says_so_is_counted_and_named() {
+    let root = tempfile::tempdir().unwrap();
+    let options = full(root.path()).await;
+    let store = JournaledStore::open(&options).unwrap();
+    assert_eq!(unsigned(&store, &log_key()), None);
+    store.shutdown();
+    drop(store);
+    forge(&options, Commit::new(entry(Action::AuditList)));
+    // None of what the head file says takes a key.
+    let layout = Layout::new(&options);
+    let (folder, id) = (layout.journal(), StoreId::from_bytes([7; 16]));
+    let mut tree = agentidp_shared::merkle::Frontier::default();
+    let end = journal::scan(&folder, id, 1, &mut |frame| {
+        let leaves = frame.items.iter().map(|it| NodeHash::of_leaf(&it.entry));
+        leaves.for_each(|leaf| tree.push(leaf));
+        Ok(())
+    });
+    let head = head::Head::new(id, &end.unwrap().position, tree.root());
+    layout.write_head(&head).unwrap();
+    let findings = found(&options);
+    assert!(
+        matches!(findings.as_slice(), [only] if only.contains("head file: the log goes on beyond the newest checkpoint by 1 entry, from entry 901 on")),
+        "{findings:?}"
+    );
+    let store = JournaledStore::open(&options).unwrap();
+    assert_eq!(unsigned(&store, &log_key()), Some(1));
+    // What a command leaves that adds to the log and cannot sign is no finding, and is counted.
+    store
+        .commit(Commit::new(entry(Action::StoreAccept)))
+        .await
+        .unwrap();
+    store.close().unwrap();
+    drop(store);
+    assert_eq!(found(&options), Vec::<String>::new());
+    let notes = check(&options).unwrap().notes.join("\n");
+    assert!(
+        notes.contains("2 entries came after the newest checkpoint"),
+        "{notes}"
+    );
+    let store = JournaledStore::open(&options).unwrap();
+    assert_eq!(unsigned(&store, &log_key()), Some(2));
+    store.give_back();
+    drop(store);
+    let store = JournaledStore::open(&options).unwrap();
+    assert_eq!(unsigned(&store, &log_key()), Some(2), "until it is signed");
+    store.shutdown();
+    drop(store);
+    assert_eq!(found(&options), Vec::<String>::new());
+    // Without a checkpoint nobody has signed anything.
+    fs::remove_file(layout.checkpoint()).unwrap();
+    assert!(found(&options).join("").contains("by 903 entries"));
+    let store = JournaledStore::open(&options).unwrap();
+    assert_eq!(unsigned(&store, &log_key()), Some(903));
 }
