@@ -78,6 +78,17 @@ fn unsigned(store: &JournaledStore, service: &Service) -> Option<u64> {
     unsigned
 }
 
+/// Closes the store in good order: once its last checkpoint is signed. It stays locked until it is dropped.
+async fn close(store: &Arc<JournaledStore>, mut checkpoints: Checkpoints) -> anyhow::Result<()> {
+    let finished = Arc::clone(store);
+    tokio::task::spawn_blocking(move || finished.finish()).await?;
+    checkpoints.sign_last().await;
+    let ended = Arc::clone(store);
+    tokio::task::spawn_blocking(move || ended.end()).await?;
+    checkpoints.finish().await;
+    Ok(())
+}
+
 /// Opens the store, and says from time to time how far that is.
 async fn open_store(config: &Config, notifier: &Notifier) -> anyhow::Result<JournaledStore> {
     let (options, backup) = (options(config), config.backup.clone());
@@ -256,7 +267,7 @@ impl Daemon {
         let operator_listener = tokio::net::UnixListener::from_std(listeners.operator)?;
         let unsigned = unsigned(&store, &service);
         service.record_start(unsigned).await?;
-        let mut checkpoints = Checkpoints::start(&service, sinks);
+        let checkpoints = Checkpoints::start(&service, sinks);
 
         let mut parts = JoinSet::new();
         let app = http::App::new(Arc::clone(&service), &http, certificate.clone())?;
@@ -326,13 +337,7 @@ impl Daemon {
         if let Err(error) = service.record(Action::DaemonStop).await {
             tracing::error!(%error, "the end could not be put into the audit log");
         }
-        // The store stays locked until it is dropped, after its last checkpoint.
-        let closed = Arc::clone(&store);
-        tokio::task::spawn_blocking(move || closed.finish()).await?;
-        checkpoints.sign_last().await;
-        let signed = Arc::clone(&store);
-        tokio::task::spawn_blocking(move || signed.end()).await?;
-        checkpoints.finish().await;
+        close(&store, checkpoints).await?;
         drop(store);
         if let Some(watchdog) = watchdog {
             watchdog.abort();

@@ -20,7 +20,7 @@ pub(crate) fn first_commit(
     source: &dyn Random,
     now: Timestamp,
 ) -> Result<(Commit, LogKey), ServiceError> {
-    let sealed = |name: ServerSecretName, secret: &[u8]| -> Result<Record, ServiceError> {
+    let record = |name: ServerSecretName, secret: &[u8]| -> Result<Record, ServiceError> {
         Ok(Record::ServerSecret(ServerSecret {
             name,
             secret: sealer.seal(name.as_str(), secret, source)?,
@@ -30,9 +30,9 @@ pub(crate) fn first_commit(
     let [check, seed] = [(); 2].map(|()| Zeroizing::new(random::<32>(source)));
     let entry = |action| Entry::new(now, Actor::system(), action, Outcome::Success);
     let first = Commit::new(entry(Action::StoreInit))
-        .put(sealed(ServerSecretName::SecretCheck, check.as_slice())?)
+        .put(record(ServerSecretName::SecretCheck, check.as_slice())?)
         .and(entry(Action::StoreInit))
-        .put(sealed(ServerSecretName::LogKey, seed.as_slice())?);
+        .put(record(ServerSecretName::LogKey, seed.as_slice())?);
     Ok((first, LogKey::from_seed(origin(id), seed.as_slice())?))
 }
 

@@ -15,6 +15,9 @@ async fn full(root: &Path) -> StoreOptions {
     options
 }
 
+/// What is changed in a mark.
+type Change = fn(&mut Mark);
+
 /// Changes the mark of a store that is closed, as anybody can who can write to its disk.
 fn mark(options: &StoreOptions, change: impl Fn(&mut Mark)) {
     let folder = options.path.join("index");
@@ -25,7 +28,7 @@ fn mark(options: &StoreOptions, change: impl Fn(&mut Mark)) {
 
 #[tokio::test]
 async fn a_mark_that_the_log_contradicts_is_named_and_the_index_made_anew() {
-    let changes: [(fn(&mut Mark), &str); 14] = [
+    let changes: [(Change, &str); 14] = [
         (|it| it.entries = 0, "what the first 0 entries changed"),
         (|it| it.entries = 255, "what the first 255 entries changed"),
         (|it| it.entries = 302, "what the first 302 entries changed"),
