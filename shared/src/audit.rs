@@ -363,6 +363,19 @@ impl Entry {
         }
     }
 
+    /// Whether it accounts for the log itself: for what was removed from it, for when the daemon removes nothing by
+    /// itself, or for why it is not what it was (`store.restore`, `store.accept`). Such an entry is never removed.
+    #[must_use]
+    pub fn accounts_for_log(&self) -> bool {
+        let is_own = self.actor.kind == ActorKind::System;
+        self.pruned.is_some()
+            || match self.action {
+                Action::StoreRestore | Action::StoreAccept => true,
+                Action::AuditPrune => is_own,
+                _ => false,
+            }
+    }
+
     /// Whether the entry concerns `agent`, as actor, as target or otherwise.
     #[must_use]
     pub fn concerns_agent(&self, agent: AgentId) -> bool {

@@ -77,6 +77,13 @@ impl Pruned {
         self.places.clone()
     }
 
+    /// Whether the entry `seq` can say so: all that it is about comes before it. One that says so of others removes
+    /// nothing, and whoever reads it refuses it, or names it.
+    #[must_use]
+    pub const fn is_before(&self, seq: u64) -> bool {
+        self.places.end <= seq
+    }
+
     /// Whether the entry at `place` is one of those that are removed.
     #[must_use]
     pub fn removes(&self, place: u64) -> bool {
@@ -242,6 +249,8 @@ mod tests {
             assert!(error.contains(why), "{text}: {error}");
         }
         assert!(Pruned::new(3..5, &[2]).is_err() && Pruned::new(3..5, &[5]).is_err());
+        let some = Pruned::new(3..5, &[]).unwrap();
+        assert!(some.is_before(5) && !some.is_before(4));
     }
 
     #[test]

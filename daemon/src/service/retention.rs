@@ -164,7 +164,7 @@ impl Step {
                 continue;
             };
             let is_held = entry.organization_id.is_some_and(|it| held.contains(&it));
-            let accounts = entry.pruned.is_some() || store.is_last_change(&entry)?;
+            let accounts = entry.accounts_for_log() || store.is_last_change(&entry)?;
             if is_held || accounts {
                 self.kept.push(stored.seq);
                 self.held += u64::from(is_held && !accounts);

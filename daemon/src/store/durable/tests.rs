@@ -14,6 +14,7 @@ use crate::store::suite::{agent, entry, every_store, newest};
 
 mod faults;
 mod flips;
+mod holds;
 mod integrity;
 pub(crate) mod pruning;
 mod scale;

@@ -200,10 +200,15 @@ pub struct EntryHead {
 }
 
 impl EntryHead {
-    /// The head of an entry as it is stored; `None` if it is not one.
+    /// The head of an entry as it is stored; `None` if it is not one, or says that entries were removed that do
+    /// not come before it.
     #[must_use]
     pub fn of(entry: &[u8]) -> Option<Self> {
-        serde_json::from_slice(entry).ok()
+        let head: Self = serde_json::from_slice(entry).ok()?;
+        let pruned = head.pruned.as_ref();
+        pruned
+            .is_none_or(|pruned| pruned.is_before(head.seq))
+            .then_some(head)
     }
 }
 
