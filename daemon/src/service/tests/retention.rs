@@ -541,6 +541,53 @@ async fn that_the_wait_is_over_is_in_the_log_though_nothing_was_to_be_removed() 
 }
 
 #[tokio::test]
+async fn what_begins_the_wait_and_what_ends_it_is_never_removed() {
+    let bench = Bench::new().await;
+    let begins = bench.size();
+    bench.note(Action::StoreAccept).await;
+    bench.note(Action::StoreRestore).await;
+    bench.set_ahead(DAY * 100);
+    // Which notes that time went on at once.
+    let bench = bench.restart_keeping().await;
+    let _ = bench.waits().await;
+    bench.fill(600, None).await;
+    bench.pass(DAY / 2);
+    // By hand, nothing waits.
+    let all = || Asked {
+        retention: Retention {
+            keep_for: Some(Duration::ZERO),
+            keep_bytes: None,
+        },
+        ..older_than(0)
+    };
+    assert!(bench.prune(all()).await.unwrap().entries > 400);
+    let stay: Vec<_> = (begins..begins + 3).collect();
+    let actions = [
+        Action::StoreAccept,
+        Action::StoreRestore,
+        Action::AuditPrune,
+    ];
+    let left = |bench: &Bench| {
+        let entries = bench.entries().into_iter();
+        let mut left = entries.filter(|it| stay.contains(&it.seq));
+        actions.map(|action| assert_eq!(left.next().map(|it| it.action), Some(action)))
+    };
+    let _ = left(&bench);
+    let bench = bench.restart_keeping().await;
+    let why = bench.waits().await.why;
+    assert!(why.contains("was restored"), "{why}");
+    bench.pass(DAY);
+    assert_eq!(bench.look().await.waits, None);
+    // What ends it stays too: without it the wait would begin again.
+    bench.fill(600, None).await;
+    bench.pass(DAY / 2);
+    assert!(bench.prune(all()).await.unwrap().entries > 400);
+    let _ = left(&bench);
+    let bench = bench.restart_keeping().await;
+    assert_eq!(bench.look().await.waits, None);
+}
+
+#[tokio::test]
 async fn entries_of_a_clock_that_was_ahead_do_not_keep_those_behind_them() {
     let bench = Bench::new().await;
     bench.fill(300, None).await;
