@@ -356,14 +356,13 @@ fn from_index(
             .zip(first..=last)
             .filter(|(_, seq)| *seq < end)
         {
-            match entries.next_if(|entry| entry.seq == seq) {
-                Some(entry) => drop(expected.add(seq, &entry.json, check)),
-                None => {
-                    expected.hide(seq, hash);
-                    let prunings = index.prunings.lock();
-                    is_moving |= prunings.as_ref().is_some_and(|it| it.contains(seq));
-                }
+            if let Some(entry) = entries.next_if(|entry| entry.seq == seq) {
+                drop(expected.add(seq, &entry.json, check));
+                continue;
             }
+            expected.hide(seq, hash);
+            let prunings = index.prunings.lock();
+            is_moving |= prunings.as_ref().is_some_and(|it| it.contains(seq));
         }
         pause(check.progress, expected.end)?;
     }
