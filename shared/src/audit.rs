@@ -363,6 +363,15 @@ impl Entry {
         }
     }
 
+    /// What it says was removed, if it can say so: an `audit.prune` that succeeded, of entries that all come before it.
+    /// Whoever reads another removes nothing, and refuses it or names it.
+    #[must_use]
+    pub fn prunes(&self) -> Option<&Pruned> {
+        let is_prune = self.action == Action::AuditPrune && self.outcome == Outcome::Success;
+        let pruned = self.pruned.as_ref().filter(|_| is_prune);
+        pruned.filter(|pruned| pruned.is_before(self.seq))
+    }
+
     /// Whether it accounts for the log itself: for what was removed from it, for when the daemon removes nothing by
     /// itself, or for why it is not what it was (`store.restore`, `store.accept`). Such an entry is never removed.
     #[must_use]

@@ -77,8 +77,7 @@ impl Pruned {
         self.places.clone()
     }
 
-    /// Whether the entry `seq` can say so: all that it is about comes before it. One that says so of others removes
-    /// nothing, and whoever reads it refuses it, or names it.
+    /// Whether all that it is about comes before the entry `seq`.
     #[must_use]
     pub const fn is_before(&self, seq: u64) -> bool {
         self.places.end <= seq

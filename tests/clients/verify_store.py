@@ -91,7 +91,8 @@ class Pruning:
             assert len(bits) == (end - first + 7) // 8 and (kept is None or any(bits)), said
             goes = {seq for seq in range(first, end) if not bits[(seq - first) // 8] >> (seq - first) % 8 & 1}
             accounts = set(self.last.values())
-            for seq in goes:
+            # What went before a hold is named again behind it.
+            for seq in goes - self.gone:
                 entry = self.entries[seq]
                 assert entry.get("organization_id") not in self.held, said
                 assert seq not in accounts and not accounts_for_log(entry), said

@@ -233,8 +233,7 @@ impl ModelStore {
             }
             let json: Bytes = serde_json::to_vec(&entry).unwrap().into();
             contents.tree.push(NodeHash::of_leaf(&json), |_, _, _| {});
-            let pruned = entry.pruned.as_ref();
-            if let Some(pruned) = pruned.filter(|it| it.is_before(seq)) {
+            if let Some(pruned) = entry.prunes() {
                 let held = contents.records.values().filter_map(|it| match &it.record {
                     Record::Organization(it) if it.is_held => Some(it.id),
                     _ => None,

@@ -444,6 +444,27 @@ async fn a_look_goes_on_where_the_last_one_ended_until_a_hold_is_lifted() {
 }
 
 #[tokio::test]
+async fn what_accounts_for_a_record_no_more_goes_within_a_day() {
+    let mut bench = Bench::new().await;
+    bench.fill(600, None).await;
+    bench.pass(DAY * 60);
+    bench.fill(1, None).await;
+    bench.settings().retention.keep_for = Some(DAY * 30);
+    let _ = bench.look().await;
+    let before = bench.accounts();
+    let _ = bench.set_held(false).await;
+    let after = bench.accounts();
+    let stays: Vec<_> = before.iter().filter(|it| after.contains(it)).collect();
+    assert_eq!(stays.len() + 1, before.len());
+    let left = || bench.entries().iter().filter(|it| it.seq < 512).count();
+    assert_eq!(bench.look().await.progress.entries, 0);
+    assert_eq!(left(), before.len());
+    bench.pass(DAY);
+    assert_eq!(bench.look().await.progress.entries, 1);
+    assert_eq!(left(), stays.len());
+}
+
+#[tokio::test]
 async fn after_a_restore_and_after_another_store_was_accepted_holds_can_be_put_before_anything_goes()
  {
     for (action, why) in [

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use agentidp_shared::{Entry, OrganizationId, Pruned};
+use agentidp_shared::{Entry, OrganizationId};
 
 use super::bundle::{self, PRUNED, Summary};
 use super::index::Index;
@@ -49,13 +49,12 @@ impl Index {
     ///
     /// When a bundle cannot be read or written.
     pub(super) fn prune(&self, entry: &Entry) -> Read<()> {
-        let pruned = entry.pruned.as_ref();
-        let Some(pruned) = pruned.filter(|it| it.is_before(entry.seq)) else {
+        let Some(pruned) = entry.prunes() else {
             return Ok(());
         };
         // First, so that whoever finds one missing finds why.
         if let Some(noted) = &mut *self.prunings.lock() {
-            noted.extend(removed_by(entry, pruned));
+            noted.extend(pruned.removed());
         }
         let (places, mut held) = (pruned.places(), HashMap::new());
         for number in places.start / bundle::ENTRIES..places.end.div_ceil(bundle::ENTRIES) {
@@ -110,10 +109,4 @@ impl Index {
         held.insert(id, is_held);
         Ok(is_held)
     }
-}
-
-/// The places of the entries that `entry`, which says so with `pruned`, removes.
-pub(super) fn removed_by(entry: &Entry, pruned: &Pruned) -> impl Iterator<Item = u64> {
-    let can_say = pruned.is_before(entry.seq);
-    pruned.removed().filter(move |_| can_say)
 }

@@ -9,9 +9,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use agentidp_shared::count::counted;
-use agentidp_shared::{Action, Entry, OrganizationId, Pruned, TargetKind};
+use agentidp_shared::{Action, Entry, OrganizationId, TargetKind};
 
-use super::super::prune::removed_by;
 use super::log::Expected;
 use super::{Finding, Part, Report};
 use crate::store::{Record, form};
@@ -100,31 +99,45 @@ impl Holds {
 }
 
 impl Expected {
-    /// Takes in what the entry `by` says was pruned.
-    pub(super) fn prune(&mut self, entry: &Entry, pruned: &Pruned, by: u64, report: &mut Report) {
-        if !pruned.is_before(entry.seq) {
-            let problem = "it says that entries were pruned that do not come before it".to_owned();
-            report.add(Finding::entry(Part::Journal, by, problem));
+    /// Takes in what the entry `by` says was pruned, if it says so.
+    pub(super) fn prune(&mut self, entry: &Entry, by: u64, report: &mut Report) {
+        if entry.pruned.is_none() {
+            return;
         }
-        let mut kept: BTreeMap<OrganizationId, u64> = BTreeMap::new();
-        for place in removed_by(entry, pruned) {
-            // What went before a hold can be named again behind it.
-            let is_gone = self.pruned.contains(place) || self.pruned_late.contains(place);
-            if let Some(id) = self.holds.keeper_of(place).filter(|_| !is_gone) {
-                *kept.entry(id).or_default() += 1;
+        let mut problems = Vec::new();
+        if let Some(pruned) = entry.prunes() {
+            let (mut count, mut kept) = (0, BTreeMap::<OrganizationId, u64>::new());
+            for place in pruned.removed() {
+                // What went before a hold can be named again behind it.
+                if self.pruned.contains(place) || self.pruned_late.contains(place) {
+                    continue;
+                }
+                count += 1;
+                if let Some(id) = self.holds.keeper_of(place) {
+                    *kept.entry(id).or_default() += 1;
+                }
             }
-        }
-        let noted = if by < self.settled {
-            &mut self.pruned
+            let noted = if by < self.settled {
+                &mut self.pruned
+            } else {
+                &mut self.pruned_late
+            };
+            noted.extend(pruned.removed());
+            problems.extend(kept.into_iter().map(|(id, kept)| {
+                let kept = counted(kept, "entry");
+                format!("it says that {kept} of organization {id} went, which was under legal hold")
+            }));
+            // What went before the part of the log that can be read is not known.
+            if entry.count != Some(count) && !self.is_partial {
+                let (said, there) = (entry.count.unwrap_or(0), counted(count, "entry"));
+                problems.push(format!(
+                    "it counts {said} that it pruned, and says so of {there}"
+                ));
+            }
         } else {
-            &mut self.pruned_late
-        };
-        noted.extend(removed_by(entry, pruned));
-        for (id, count) in kept {
-            let problem = format!(
-                "it says that {} of organization {id} went, which was under legal hold",
-                counted(count, "entry")
-            );
+            problems.push("it cannot prune what it says that it did: it is no audit.prune that succeeded, or not all of that comes before it".to_owned());
+        }
+        for problem in problems {
             report.add(Finding::entry(Part::Journal, by, problem));
         }
     }

@@ -160,9 +160,7 @@ impl Expected {
             return None;
         };
         self.holds.note(&entry);
-        if let Some(pruned) = &entry.pruned {
-            self.prune(&entry, pruned, seq, &mut check.report);
-        }
+        self.prune(&entry, seq, &mut check.report);
         if entry.seq != seq {
             let problem = format!("it says that it is entry {}", entry.seq);
             check

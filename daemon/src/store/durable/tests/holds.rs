@@ -35,6 +35,7 @@ fn changed(action: Action, is_held: bool, revision: u64) -> Commit {
 /// Says that all of `places` were pruned.
 pub(super) fn prune_all(places: Range<u64>) -> Commit {
     let mut it = entry(Action::AuditPrune);
+    it.count = Some(places.end - places.start);
     it.pruned = Some(Pruned::new(places, &[]).unwrap());
     Commit::new(it)
 }

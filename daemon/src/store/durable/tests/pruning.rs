@@ -1,7 +1,7 @@
 //! Entries that were pruned: they stay away whatever happens, and nothing else may be missing.
 
-use agentidp_shared::Pruned;
 use agentidp_shared::merkle::{Checkpoint, LogKey, Note};
+use agentidp_shared::{Outcome, Pruned};
 
 use super::holds::prune_all;
 use super::*;
@@ -241,22 +241,44 @@ async fn one_who_asks_for_what_was_pruned_reads_nothing_of_what_was_pruned_after
 }
 
 #[tokio::test]
-async fn a_prune_of_what_does_not_come_before_it_removes_nothing_and_is_named() {
+async fn what_cannot_prune_or_miscounts_is_named() {
     let root = tempfile::tempdir().unwrap();
     let options = full(root.path()).await;
     let end = read(&options).len() as u64;
-    for (after, places) in [(0, 0..end + 1), (1, end..end + 1_000), (2, 256..end + 3)] {
-        forge(&options, prune_all(places));
+    let says = |action, outcome| {
+        let mut it = entry(action);
+        it.outcome = outcome;
+        it.count = Some(256);
+        it.pruned = Some(Pruned::new(0..256, &[]).unwrap());
+        Commit::new(it)
+    };
+    let others = [
+        prune_all(0..end + 1),
+        prune_all(end..end + 1_000),
+        prune_all(256..end + 3),
+        says(Action::TokenIssue, Outcome::Success),
+        says(Action::AuditPrune, Outcome::Denied),
+    ];
+    let mut named = Vec::new();
+    for (seq, commit) in (end..).zip(others) {
+        forge(&options, commit);
         pretend_a_crash(&options);
-        assert_eq!(read(&options).len() as u64, end + after + 1);
-        let named = (0..=after).map(|it| {
-            format!(
-                "journal: entry {}: it says that entries were pruned that do not come before it",
-                end + it
-            )
-        });
-        assert_eq!(found(&options), named.collect::<Vec<_>>());
+        assert_eq!(read(&options).len() as u64, seq + 1, "nothing went");
+        named.push(format!(
+            "journal: entry {seq}: it cannot prune what it says that it did: it is no audit.prune that succeeded, or not all of that comes before it"
+        ));
+        assert_eq!(found(&options), named);
     }
+    for _ in 0..2 {
+        forge(&options, says(Action::AuditPrune, Outcome::Success));
+    }
+    named.push(format!(
+        "journal: entry {}: it counts 256 that it pruned, and says so of 0 entries",
+        end + 6
+    ));
+    pretend_a_crash(&options);
+    assert_eq!(read(&options)[0].seq, 256);
+    assert_eq!(found(&options), named);
 }
 
 #[tokio::test]
