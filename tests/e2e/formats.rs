@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use agentidp_tests::Installation;
+use agentidp_tests::{Installation, Registration};
 
 use super::clients::script;
 use super::store::occupy;
@@ -18,7 +18,7 @@ fn a_program_that_knows_the_documented_formats_alone_verifies_a_store_and_a_back
         "every = \"off\"".to_owned(),
     ];
     let daemon = installation.start();
-    let client = occupy(&daemon);
+    let _ = occupy(&daemon);
     let prune = "audit prune --older-than 0s --reason test --yes -o json";
     let prune: Vec<_> = prune.split(' ').collect();
     let pruned = daemon.cli().run(&prune).ok().json();
@@ -26,8 +26,9 @@ fn a_program_that_knows_the_documented_formats_alone_verifies_a_store_and_a_back
     // Who prunes behind a hold names again what went before it.
     let hold = ["org", "hold", "acme", "--reason", "test", "--yes"];
     let _ = daemon.cli().run(&hold).ok();
+    let other = daemon.enrol(&Registration::new("a@other.example").of("other"));
     for _ in 0..300 {
-        let _ = client.token(&[]).token();
+        let _ = other.token(&[]).token();
     }
     let again = daemon.cli().run(&prune).ok().json();
     let removed = [&pruned, &again].map(|it| it["entries"].as_u64().unwrap());
