@@ -364,6 +364,28 @@ impl Entry {
         }
     }
 
+    /// What it says was removed, if it can say so: an `audit.prune` that succeeded, of entries that all come before it.
+    /// Whoever reads another removes nothing, and refuses it or names it.
+    #[must_use]
+    pub fn prunes(&self) -> Option<&Pruned> {
+        let is_prune = self.action == Action::AuditPrune && self.outcome == Outcome::Success;
+        let pruned = self.pruned.as_ref().filter(|_| is_prune);
+        pruned.filter(|pruned| pruned.is_before(self.seq))
+    }
+
+    /// Whether it accounts for the log itself: for what was removed from it, for when the daemon removes nothing by
+    /// itself, or for why it is not what it was (`store.restore`, `store.accept`). Such an entry is never removed.
+    #[must_use]
+    pub fn accounts_for_log(&self) -> bool {
+        let is_own = self.actor.kind == ActorKind::System;
+        self.pruned.is_some()
+            || match self.action {
+                Action::StoreRestore | Action::StoreAccept => true,
+                Action::AuditPrune => is_own,
+                _ => false,
+            }
+    }
+
     /// Whether the entry concerns `agent`, as actor, as target or otherwise.
     #[must_use]
     pub fn concerns_agent(&self, agent: AgentId) -> bool {

@@ -77,6 +77,12 @@ impl Pruned {
         self.places.clone()
     }
 
+    /// Whether all that it is about comes before the entry `seq`.
+    #[must_use]
+    pub const fn is_before(&self, seq: u64) -> bool {
+        self.places.end <= seq
+    }
+
     /// Whether the entry at `place` is one of those that are removed.
     #[must_use]
     pub fn removes(&self, place: u64) -> bool {
@@ -242,6 +248,8 @@ mod tests {
             assert!(error.contains(why), "{text}: {error}");
         }
         assert!(Pruned::new(3..5, &[2]).is_err() && Pruned::new(3..5, &[5]).is_err());
+        let some = Pruned::new(3..5, &[]).unwrap();
+        assert!(some.is_before(5) && !some.is_before(4));
     }
 
     #[test]

@@ -106,7 +106,12 @@ struct Settled {
     held: u64,
     /// Because of these holds.
     holds: BTreeSet<OrganizationId>,
+    /// By when, as what no clock change moves, this was begun.
+    since: Duration,
 }
+
+/// How long what is settled is settled: what accounted for a record does so until the record changes.
+const SETTLED: Duration = Duration::from_hours(24);
 
 /// The entries of some bundles in a row that are removed together.
 #[derive(Debug, Default)]
@@ -164,7 +169,7 @@ impl Step {
                 continue;
             };
             let is_held = entry.organization_id.is_some_and(|it| held.contains(&it));
-            let accounts = entry.pruned.is_some() || store.is_last_change(&entry)?;
+            let accounts = entry.accounts_for_log() || store.is_last_change(&entry)?;
             if is_held || accounts {
                 self.kept.push(stored.seq);
                 self.held += u64::from(is_held && !accounts);
@@ -386,7 +391,8 @@ impl Service {
         })
     }
 
-    /// Goes on from where the last look ended, unless a hold was lifted since that stood in its way.
+    /// Goes on from where the last look ended, unless a hold was lifted since that stood in its way, or it is a day
+    /// since all was looked at.
     async fn prune_on(
         &self,
         pruning: Pruning,
@@ -394,8 +400,13 @@ impl Service {
     ) -> Result<(), ServiceError> {
         let now = self.read(held).await?;
         let mut settled = self.keeping.settled.lock().clone();
-        if !settled.holds.is_subset(&now) {
-            settled = Settled::default();
+        let passed = self.clock.clock().passed();
+        let is_over = passed.saturating_sub(settled.since) >= SETTLED;
+        if is_over || !settled.holds.is_subset(&now) {
+            settled = Settled {
+                since: passed,
+                ..Settled::default()
+            };
         }
         (progress.next, progress.held) = (settled.next, settled.held);
         let is_dry = pruning.is_dry;
@@ -406,6 +417,7 @@ impl Service {
                 next: progress.next,
                 held: progress.held,
                 holds: &settled.holds | &holds,
+                since: settled.since,
             };
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use agentidp_shared::agent::Transition;
 use agentidp_shared::token::TokenRequest;
-use agentidp_shared::{Code, CredentialStatus, Via};
+use agentidp_shared::{ActorKind, Code, CredentialStatus, Via};
 use zeroize::Zeroizing;
 
 use super::authenticate::Presented;
@@ -139,6 +139,7 @@ impl Bench {
 
     fn operator(&self) -> Caller {
         let actor = Actor {
+            kind: ActorKind::Operator,
             name: Some("alice".to_owned()),
             via: Via::Socket,
             ..Actor::system()

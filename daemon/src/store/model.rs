@@ -233,7 +233,7 @@ impl ModelStore {
             }
             let json: Bytes = serde_json::to_vec(&entry).unwrap().into();
             contents.tree.push(NodeHash::of_leaf(&json), |_, _, _| {});
-            if let Some(pruned) = &entry.pruned {
+            if let Some(pruned) = entry.prunes() {
                 let held = contents.records.values().filter_map(|it| match &it.record {
                     Record::Organization(it) if it.is_held => Some(it.id),
                     _ => None,
@@ -241,7 +241,7 @@ impl ModelStore {
                 let held: BTreeSet<_> = held.collect();
                 let gone = contents.entries.iter().filter(|(it, _)| {
                     let is_held = it.organization_id.is_some_and(|id| held.contains(&id));
-                    pruned.removes(it.seq) && it.pruned.is_none() && !is_held
+                    pruned.removes(it.seq) && !it.accounts_for_log() && !is_held
                 });
                 let gone: Vec<_> = gone.map(|(it, _)| it.seq).collect();
                 contents.pruned.extend(gone);

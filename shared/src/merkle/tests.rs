@@ -370,6 +370,8 @@ impl Log {
     pub(super) fn with(size: u64, seq: u64, pruned: &Pruned) -> Self {
         Self::made(size, |entry| {
             if entry.seq == seq {
+                entry.action = Action::AuditPrune;
+                entry.outcome = Outcome::Success;
                 entry.pruned = Some(pruned.clone());
                 entry.count = Some(pruned.removed().count() as u64);
             }

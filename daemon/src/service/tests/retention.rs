@@ -444,6 +444,27 @@ async fn a_look_goes_on_where_the_last_one_ended_until_a_hold_is_lifted() {
 }
 
 #[tokio::test]
+async fn what_accounts_for_a_record_no_more_goes_within_a_day() {
+    let mut bench = Bench::new().await;
+    bench.fill(600, None).await;
+    bench.pass(DAY * 60);
+    bench.fill(1, None).await;
+    bench.settings().retention.keep_for = Some(DAY * 30);
+    let _ = bench.look().await;
+    let before = bench.accounts();
+    let _ = bench.set_held(false).await;
+    let after = bench.accounts();
+    let stays: Vec<_> = before.iter().filter(|it| after.contains(it)).collect();
+    assert_eq!(stays.len() + 1, before.len());
+    let left = || bench.entries().iter().filter(|it| it.seq < 512).count();
+    assert_eq!(bench.look().await.progress.entries, 0);
+    assert_eq!(left(), before.len());
+    bench.pass(DAY);
+    assert_eq!(bench.look().await.progress.entries, 1);
+    assert_eq!(left(), stays.len());
+}
+
+#[tokio::test]
 async fn after_a_restore_and_after_another_store_was_accepted_holds_can_be_put_before_anything_goes()
  {
     for (action, why) in [
@@ -538,6 +559,53 @@ async fn that_the_wait_is_over_is_in_the_log_though_nothing_was_to_be_removed() 
     let bench = bench.restart_keeping().await;
     assert_eq!(bench.look().await.waits, None);
     assert_eq!(bench.size(), size + 1, "and not twice");
+}
+
+#[tokio::test]
+async fn what_begins_the_wait_and_what_ends_it_is_never_removed() {
+    let bench = Bench::new().await;
+    let begins = bench.size();
+    bench.note(Action::StoreAccept).await;
+    bench.note(Action::StoreRestore).await;
+    bench.set_ahead(DAY * 100);
+    // Which notes that time went on at once.
+    let bench = bench.restart_keeping().await;
+    let _ = bench.waits().await;
+    bench.fill(600, None).await;
+    bench.pass(DAY / 2);
+    // By hand, nothing waits.
+    let all = || Asked {
+        retention: Retention {
+            keep_for: Some(Duration::ZERO),
+            keep_bytes: None,
+        },
+        ..older_than(0)
+    };
+    assert!(bench.prune(all()).await.unwrap().entries > 400);
+    let stay: Vec<_> = (begins..begins + 3).collect();
+    let actions = [
+        Action::StoreAccept,
+        Action::StoreRestore,
+        Action::AuditPrune,
+    ];
+    let left = |bench: &Bench| {
+        let entries = bench.entries().into_iter();
+        let mut left = entries.filter(|it| stay.contains(&it.seq));
+        actions.map(|action| assert_eq!(left.next().map(|it| it.action), Some(action)))
+    };
+    let _ = left(&bench);
+    let bench = bench.restart_keeping().await;
+    let why = bench.waits().await.why;
+    assert!(why.contains("was restored"), "{why}");
+    bench.pass(DAY);
+    assert_eq!(bench.look().await.waits, None);
+    // What ends it stays too: without it the wait would begin again.
+    bench.fill(600, None).await;
+    bench.pass(DAY / 2);
+    assert!(bench.prune(all()).await.unwrap().entries > 400);
+    let _ = left(&bench);
+    let bench = bench.restart_keeping().await;
+    assert_eq!(bench.look().await.waits, None);
 }
 
 #[tokio::test]

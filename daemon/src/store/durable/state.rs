@@ -189,9 +189,8 @@ impl State {
             json: item.json,
         });
         if open.entries.len() as u64 == bundle::ENTRIES {
-            let packed = bundle::pack(open.first_seq / bundle::ENTRIES, &open.entries)?;
-            self.index
-                .put_bundle(open.first_seq / bundle::ENTRIES, &packed, &open.summary)?;
+            let number = open.first_seq / bundle::ENTRIES;
+            self.index.fill(number, &open.entries, &open.summary)?;
             *open = OpenBundle::new(open.end(), frame);
         } else if open.entries.len() == 1 {
             open.frame = frame;

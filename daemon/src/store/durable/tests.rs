@@ -15,6 +15,7 @@ use crate::store::suite::{agent, entry, every_store, newest};
 
 mod faults;
 mod flips;
+mod holds;
 mod integrity;
 mod marked;
 pub(crate) mod pruning;

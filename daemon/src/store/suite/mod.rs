@@ -648,7 +648,7 @@ pub(crate) fn prune(store: &dyn Store, from: u64, to: u64, held: u64) -> Commit 
     for stored in there.iter().filter(|it| it.seq < to) {
         let entry: Entry = serde_json::from_slice(&stored.json).unwrap();
         let stays = entry.organization_id == held
-            || entry.pruned.is_some()
+            || entry.accounts_for_log()
             || store.is_last_change(&entry).unwrap();
         if stays {
             kept.push(stored.seq);

@@ -17,11 +17,9 @@ impl Holes {
         self.missing.extend([seq]);
     }
 
-    /// The entry at `seq`, in an export that begins with the entry `from`, says what was pruned.
-    pub(super) fn said(&mut self, from: u64, seq: u64, pruned: &Pruned) {
-        let removed = pruned.removed();
-        self.gone
-            .extend(removed.filter(|it| (from..seq).contains(it)));
+    /// An entry of an export that begins with the entry `from` says what was pruned.
+    pub(super) fn said(&mut self, from: u64, pruned: &Pruned) {
+        self.gone.extend(pruned.removed().filter(|it| *it >= from));
     }
 
     /// How many entries are missing.

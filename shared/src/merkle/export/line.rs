@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit::{Action, Outcome};
 use crate::id::OrganizationId;
 use crate::merkle::hash::HASH_TEXT_BYTES;
 use crate::merkle::{CheckpointError, MAX_PROOF, NodeHash, ProofError};
@@ -197,13 +198,27 @@ pub struct EntryHead {
     /// The entries that were removed from the log with it.
     #[serde(default)]
     pub pruned: Option<Pruned>,
+    /// What was done.
+    #[serde(default)]
+    action: Option<String>,
+    /// How it ended.
+    #[serde(default)]
+    outcome: Option<String>,
 }
 
 impl EntryHead {
-    /// The head of an entry as it is stored; `None` if it is not one.
+    /// The head of an entry as it is stored; `None` if it is not one, or says that others were removed and cannot
+    /// ([`Entry::prunes`](crate::Entry::prunes)).
     #[must_use]
     pub fn of(entry: &[u8]) -> Option<Self> {
-        serde_json::from_slice(entry).ok()
+        let head: Self = serde_json::from_slice(entry).ok()?;
+        let is = |said: &Option<String>, word: &str| said.as_deref() == Some(word);
+        let is_prune = is(&head.action, Action::AuditPrune.as_str())
+            && is(&head.outcome, Outcome::Success.as_str());
+        let pruned = head.pruned.as_ref();
+        pruned
+            .is_none_or(|pruned| is_prune && pruned.is_before(head.seq))
+            .then_some(head)
     }
 }
 

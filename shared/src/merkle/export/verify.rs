@@ -109,7 +109,7 @@ impl Verifier {
                     return Err(Fault::NotInRange { found: seq });
                 }
                 if let Some(pruned) = &head.pruned {
-                    self.holes.said(self.header.from, seq, pruned);
+                    self.holes.said(self.header.from, pruned);
                 }
                 self.frontier.push(hash);
                 self.next = seq + 1;

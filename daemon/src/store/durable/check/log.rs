@@ -14,9 +14,9 @@ use super::super::head::Head;
 use super::super::index::Index;
 use super::super::journal::{self, Position};
 use super::super::kept::MARGIN;
-use super::super::prune::removed_by;
 use super::super::usage::{Count, UsageKey, Use};
 use super::super::{OpenError, progress::Progress};
+use super::holds::Holds;
 use super::marked::Marked;
 use super::{Check, Finding, Part, word};
 use crate::crypto::sha256;
@@ -96,6 +96,8 @@ pub(super) struct Expected {
     pub(super) pruned: Places,
     /// Those that were pruned by entries that it may not have come to yet.
     pub(super) pruned_late: Places,
+    /// The legal holds.
+    pub(super) holds: Holds,
     /// Whether there are entries that are known only by their hashes.
     pub(super) hides_some: bool,
     /// What the index's mark must fit.
@@ -160,6 +162,7 @@ impl Expected {
         *self = Self {
             end,
             is_partial: true,
+            holds: Holds::unknown(),
             ..Self::default()
         };
     }
@@ -174,15 +177,8 @@ impl Expected {
             check.report.add(finding);
             return None;
         };
-        if let Some(pruned) = &entry.pruned {
-            let is_settled = seq < self.settled;
-            let noted = if is_settled {
-                &mut self.pruned
-            } else {
-                &mut self.pruned_late
-            };
-            noted.extend(removed_by(&entry, pruned));
-        }
+        self.holds.note(&entry);
+        self.prune(&entry, seq, &mut check.report);
         if entry.seq != seq {
             let problem = format!("it says that it is entry {}", entry.seq);
             check
@@ -366,6 +362,7 @@ fn from_index(
     index: &Index,
     end: u64,
 ) -> Result<(), OpenError> {
+    let mut is_moving = false;
     for number in 0..end.div_ceil(bundle::ENTRIES) {
         // sled panics on damage that it meets on its way.
         let read = std::panic::catch_unwind(AssertUnwindSafe(|| {
@@ -379,18 +376,23 @@ fn from_index(
             .zip(first..=last)
             .filter(|(_, seq)| *seq < end)
         {
-            match entries.next_if(|entry| entry.seq == seq) {
-                Some(entry) => {
-                    let entry = expected.add(seq, &entry.json, check);
-                    let said = entry.as_ref().and_then(Temporary::said_by);
-                    expected.keep(seq, said.into_iter().collect());
-                }
-                None => expected.hide(seq, hash),
+            if let Some(entry) = entries.next_if(|entry| entry.seq == seq) {
+                let entry = expected.add(seq, &entry.json, check);
+                let said = entry.as_ref().and_then(Temporary::said_by);
+                expected.keep(seq, said.into_iter().collect());
+                continue;
             }
+            expected.hide(seq, hash);
+            let prunings = index.prunings.lock();
+            is_moving |= prunings.as_ref().is_some_and(|it| it.contains(seq));
         }
         pause(check.progress, expected.end)?;
     }
     expected.journal_from = end;
+    if is_moving {
+        // A hold was read, and its release may have gone before it was.
+        expected.holds = Holds::unknown();
+    }
     Ok(())
 }
 
@@ -399,6 +401,8 @@ fn take(check: &mut Check<'_>, expected: &mut Expected, frame: &Frame) {
     check.report.frames = frame.number;
     for (item, seq) in frame.items.iter().zip(frame.first_seq..) {
         let entry = expected.add(seq, &item.entry, check);
+        let owner = entry.as_ref().and_then(|it| it.organization_id);
+        expected.holds.owned(seq, owner);
         let Some(entry) = entry else { continue };
         if let Some(stored) = &item.kept {
             match form::decode::<Vec<Temporary>>(stored) {
@@ -411,7 +415,10 @@ fn take(check: &mut Check<'_>, expected: &mut Expected, frame: &Frame) {
                 }
             }
         }
-        if let Some(problem) = record_problem(&entry, item) {
+        let problem = record_problem(&entry, item);
+        if let Some(problem) =
+            problem.or_else(|| expected.hold_problem(&entry, item.change.as_deref()))
+        {
             let target = entry.target.as_ref();
             let kind = target.map_or("record", |target| word(target.kind));
             let id = target.map(|target| target.id.clone());

@@ -6,6 +6,7 @@
 //! [`Check::index`].
 
 mod contents;
+mod holds;
 mod log;
 mod marked;
 mod naming;

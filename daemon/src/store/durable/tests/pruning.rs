@@ -1,8 +1,9 @@
 //! Entries that were pruned: they stay away whatever happens, and nothing else may be missing.
 
-use agentidp_shared::merkle::Note;
-use agentidp_shared::{Organization, Pruned};
+use agentidp_shared::merkle::{Checkpoint, LogKey, Note};
+use agentidp_shared::{Outcome, Pruned};
 
+use super::holds::prune_all;
 use super::*;
 use crate::store::suite::{organization, prune};
 
@@ -75,7 +76,7 @@ pub(crate) fn take_record(options: &StoreOptions, record: &Record) {
 }
 
 /// Adds a frame to the journal of a store that is closed, as anybody can who can write to its disk.
-fn forge(options: &StoreOptions, commit: Commit) {
+pub(super) fn forge(options: &StoreOptions, commit: Commit) {
     let (folder, id) = (options.path.join("journal"), StoreId::from_bytes([7; 16]));
     let end = journal::scan(&folder, id, 1, &mut |_| Ok(())).unwrap();
     let mut writer = journal::Journal::open(&folder, id, &end).unwrap();
@@ -96,7 +97,7 @@ pub(crate) fn put_kept(options: &StoreOptions, it: Temporary, seq: u64) {
 }
 
 /// Has a store that is closed look like after a crash.
-fn pretend_a_crash(options: &StoreOptions) {
+pub(super) fn pretend_a_crash(options: &StoreOptions) {
     fs::write(options.path.join("running"), "").unwrap();
 }
 
@@ -109,7 +110,8 @@ pub(crate) fn hide(options: &StoreOptions, number: u64) {
         .unwrap();
 }
 
-fn read(options: &StoreOptions) -> Vec<StoredEntry> {
+/// What a start finds of the log.
+pub(super) fn read(options: &StoreOptions) -> Vec<StoredEntry> {
     let store = JournaledStore::open(options).unwrap();
     let entries = store.entries_from(0, usize::MAX).unwrap();
     store.shutdown();
@@ -251,74 +253,44 @@ async fn one_who_asks_for_what_was_pruned_reads_nothing_of_what_was_pruned_after
 }
 
 #[tokio::test]
-async fn what_is_under_legal_hold_stays_whatever_an_entry_says_and_the_check_names_it() {
+async fn what_cannot_prune_or_miscounts_is_named() {
     let root = tempfile::tempdir().unwrap();
-    let options = create(root.path());
-    let store = JournaledStore::open(&options).unwrap();
-    let theirs = Organization {
-        is_held: true,
-        ..organization(HELD, "held", 1)
+    let options = full(root.path()).await;
+    let end = read(&options).len() as u64;
+    let says = |action, outcome| {
+        let mut it = entry(action);
+        it.outcome = outcome;
+        it.count = Some(256);
+        it.pruned = Some(Pruned::new(0..256, &[]).unwrap());
+        Commit::new(it)
     };
-    let id = theirs.id;
-    let hold = Commit::new(entry(Action::OrganizationHold)).put(Record::Organization(theirs));
-    store.commit(hold).await.unwrap();
-    for number in 0..600 {
-        let mut one = entry(Action::TokenIssue);
-        one.organization_id = Some(organization(number % 2, "some", 1).id);
-        store.commit(Commit::new(one)).await.unwrap();
+    let others = [
+        prune_all(0..end + 1),
+        prune_all(end..end + 1_000),
+        prune_all(256..end + 3),
+        says(Action::TokenIssue, Outcome::Success),
+        says(Action::AuditPrune, Outcome::Denied),
+    ];
+    let mut named = Vec::new();
+    for (seq, commit) in (end..).zip(others) {
+        forge(&options, commit);
+        pretend_a_crash(&options);
+        assert_eq!(read(&options).len() as u64, seq + 1, "nothing went");
+        named.push(format!(
+            "journal: entry {seq}: it cannot prune what it says that it did: it is no audit.prune that succeeded, or not all of that comes before it"
+        ));
+        assert_eq!(found(&options), named);
     }
-    store.shutdown();
-    drop(store);
-    let mut all = entry(Action::AuditPrune);
-    all.pruned = Some(Pruned::new(0..512, &[]).unwrap());
-    forge(&options, Commit::new(all));
-    pretend_a_crash(&options);
     for _ in 0..2 {
-        let there = read(&options).into_iter().filter(|it| it.seq < 512);
-        let there: Vec<_> = there.map(|it| it.seq).collect();
-        let expected: Vec<_> = (2..512).filter(|seq| seq % 2 == 1).collect();
-        assert_eq!(there, expected, "theirs, and nobody else's");
-        let problems = expected.iter().map(|seq| {
-            format!("index: entry {seq}: it is there, and the log says that it was pruned: it was put back, or the log was made to say so of what is under legal hold")
-        });
-        assert_eq!(found(&options), problems.collect::<Vec<_>>());
-        // Once more, with an index that is made from the journal.
-        fs::remove_dir_all(options.path.join("index")).unwrap();
+        forge(&options, says(Action::AuditPrune, Outcome::Success));
     }
-    let store = JournaledStore::open(&options).unwrap();
-    let theirs = EntryFilter {
-        organizations: Some([id].into()),
-        ..EntryFilter::default()
-    };
-    let page = store.entries_before(None, &theirs, 1_000).unwrap();
-    assert_eq!(page.entries.len(), 300);
-}
-
-#[tokio::test]
-async fn a_hold_that_came_after_a_prune_brings_nothing_back_at_a_replay() {
-    let root = tempfile::tempdir().unwrap();
-    let options = create(root.path());
-    let store = JournaledStore::open(&options).unwrap();
-    for _ in 0..600 {
-        let mut one = entry(Action::TokenIssue);
-        one.organization_id = Some(organization(HELD, "held", 1).id);
-        store.commit(Commit::new(one)).await.unwrap();
-    }
-    store.commit(prune(&store, 0, 512, 99)).await.unwrap();
-    let theirs = Organization {
-        is_held: true,
-        ..organization(HELD, "held", 1)
-    };
-    let hold = Commit::new(entry(Action::OrganizationHold)).put(Record::Organization(theirs));
-    store.commit(hold).await.unwrap();
-    let there = store.entries_from(0, usize::MAX).unwrap();
-    assert_eq!(there[0].seq, 512);
-    // The index is durable, and its mark is not.
-    let index = &store.state.index;
-    index.trees().sync(index.database.folder()).unwrap();
-    drop(store);
-    assert_eq!(read(&options), there);
-    assert_eq!(found(&options), Vec::<String>::new());
+    named.push(format!(
+        "journal: entry {}: it counts 256 that it pruned, and says so of 0 entries",
+        end + 6
+    ));
+    pretend_a_crash(&options);
+    assert_eq!(read(&options)[0].seq, 256);
+    assert_eq!(found(&options), named);
 }
 
 #[tokio::test]

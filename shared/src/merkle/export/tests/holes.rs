@@ -98,6 +98,18 @@ fn a_hole_that_was_tampered_with_is_found() {
 }
 
 #[test]
+fn an_export_in_which_an_entry_prunes_what_does_not_come_before_it_is_refused() {
+    for (places, holds) in [(10..30, true), (10..31, false), (35..38, false)] {
+        let log = Log::with(40, 30, &Pruned::new(places.clone(), &[]).unwrap());
+        let found = verify(&pruned(&log, 0, 40, |seq| holds && places.contains(&seq)));
+        match found {
+            Ok(report) => assert!(holds && report.put_back == 0 && report.pruned == 20),
+            Err(fault) => assert_eq!((holds, fault), (false, (32, Fault::NotAnEntry))),
+        }
+    }
+}
+
+#[test]
 fn an_export_with_holes_is_gone_on_with_to_the_same_bytes() {
     let (log, is_gone) = kept();
     let export = pruned(&log, 3, 37, is_gone);
