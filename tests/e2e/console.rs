@@ -169,6 +169,7 @@ fn a_secret_is_masked_until_it_is_revealed_and_is_gone_afterwards() {
     select(&mut console, short(&emails[0]));
     console.press("ai");
     console.wait_for("[ Issue ]");
+    console.press_until("\t", "y/N");
     console.press_until_screen("y", "the answer", |screen| !screen.contains("[ Issue ]"));
     console.wait_for("SHOWN ONCE");
     console.wait_for("aidp_");

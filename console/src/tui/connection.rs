@@ -37,8 +37,6 @@ pub(crate) struct Connection {
     next: Option<u64>,
     /// Up to where in the log it was told what changed, once that is known.
     revision: Option<u64>,
-    /// How many others are connected, as the console was told.
-    others: Option<u32>,
     /// The store that these are places in.
     store: Option<String>,
     /// It is another store, or one of an earlier time, and the console has not been told.
@@ -63,7 +61,6 @@ impl Connection {
             events,
             next: None,
             revision: None,
-            others: None,
             naming: Naming::default(),
             store: None,
             is_another: false,
@@ -127,7 +124,6 @@ impl Connection {
         // What is read after this began is not older than the first revision.
         let changes = client.watch_changes(self.revision).await;
         let mut changes = changes.map_err(|error| self.forget_if_refused(error))?;
-        self.others = None;
         if self
             .tell(NetEvent::Connected(Box::new(welcome)))
             .await
@@ -247,8 +243,7 @@ impl Connection {
             ChangeEvent::Lost(_) => Some(NetEvent::ChangesLost),
             ChangeEvent::Revision(at) => {
                 self.revision = Some(at.revision);
-                let others = self.others.replace(at.others);
-                (others != Some(at.others)).then_some(NetEvent::Others(at.others))
+                Some(NetEvent::Others(at.others))
             }
         }
     }

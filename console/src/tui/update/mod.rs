@@ -12,6 +12,7 @@ mod prompt;
 mod records;
 mod search;
 mod secret;
+mod silent;
 
 pub(crate) use self::actions::menu;
 
@@ -175,7 +176,10 @@ fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
     }
     match state.key_map.find(state.places(), key) {
         Some(deed) => perform(state, deed),
-        None => Vec::new(),
+        None => {
+            silent::nothing(state, key);
+            Vec::new()
+        }
     }
 }
 

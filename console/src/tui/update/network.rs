@@ -5,10 +5,12 @@ use agentidp_shared::AgentId;
 use super::bulk;
 use super::follow::{audit, read_all_again, read_detail_again, read_shown_again, record};
 use crate::client::{ListedAgent, Page, ReviewedCredential};
-use crate::tui::event::{ChangeDone, ChangeResult, Command, DetailData, Effect, NetEvent, Welcome};
+use crate::tui::event::{
+    ChangeDone, ChangeResult, Command, DetailData, Doubt, Effect, NetEvent, Welcome,
+};
 use crate::tui::state::detail::Detail;
 use crate::tui::state::dialog::{Dialog, SecretDialog};
-use crate::tui::state::log::AnswerTo;
+use crate::tui::state::log::{AnswerTo, Ending};
 use crate::tui::state::marks::Pinned;
 use crate::tui::state::{Link, Screen, State, Undo, Undoing};
 
@@ -43,6 +45,9 @@ pub(super) fn take_in(state: &mut State, event: NetEvent) -> Vec<Effect> {
             {
                 detail.agent = listed.agent.clone();
             }
+            if let Some(Dialog::Confirm(confirm)) = &mut state.dialog {
+                confirm.seen_again(&listed.agent);
+            }
             state.agents.patch(*listed);
             let height = state.list_height();
             state.agents.settle(height);
@@ -66,6 +71,9 @@ pub(super) fn take_in(state: &mut State, event: NetEvent) -> Vec<Effect> {
         // list that is not shown any more is of no use.
         NetEvent::Agent(Err(_)) | NetEvent::Credentials(..) | NetEvent::Organizations(Err(_)) => {}
         NetEvent::Health(Ok(health)) => {
+            // As of now, where the stream of changes tells it now and then.
+            let others = health.status.connections.iter().filter(|it| !it.own);
+            state.others = u32::try_from(others.count()).unwrap_or(u32::MAX);
             state.status = Some(health.status);
             state.health.counts = Some(health.counts);
             state.health.failed = None;
@@ -198,7 +206,10 @@ fn changed(state: &mut State, result: ChangeResult) -> Vec<Effect> {
     if is_undo {
         state.undoing = None;
     }
-    let ending = result.outcome.as_ref().map(|_| ()).map_err(Clone::clone);
+    let ending = match &result.outcome {
+        Ok(_) => Ending::Done,
+        Err(not) => Ending::from(not),
+    };
     state
         .log
         .end(&AnswerTo::Change(result.change.clone()), ending);
@@ -215,13 +226,14 @@ fn changed(state: &mut State, result: ChangeResult) -> Vec<Effect> {
             done
         }
         (Ok(done), None) => done,
-        (Err(why), Some(confirm)) => {
+        (Err(not), Some(confirm)) => {
             confirm.sent = None;
-            confirm.note = Some(why);
+            confirm.is_overtaken = not.is == Doubt::Overtaken;
+            confirm.note = Some(not.why);
             return Vec::new();
         }
-        (Err(why), None) => {
-            state.complain(why);
+        (Err(not), None) => {
+            state.complain(not.why);
             return Vec::new();
         }
     };
