@@ -58,6 +58,8 @@ pub(crate) enum NetEvent {
     Connected(Box<Welcome>),
     /// The daemon does not answer.
     Lost(String),
+    /// The daemon is there, and has said nothing for so long.
+    Silent(Duration),
     /// One page of agents.
     Agents {
         ticket: u64,

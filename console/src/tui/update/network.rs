@@ -1,6 +1,6 @@
 //! What the connection tells.
 
-use agentidp_shared::AgentId;
+use agentidp_shared::{AgentId, Timestamp};
 
 use super::bulk;
 use super::follow::{audit, read_all_again, read_detail_again, read_shown_again, record};
@@ -14,11 +14,16 @@ use crate::tui::state::log::{AnswerTo, Ending};
 use crate::tui::state::marks::Pinned;
 use crate::tui::state::{Link, Screen, State, Undo, Undoing};
 
+/// How a daemon is told of that takes connections and says nothing.
+const SILENT: &str =
+    "no word from the daemon since then: it hangs, or was stopped; agentidp diagnose tells more";
+
 /// Takes in what the connection tells.
 pub(super) fn take_in(state: &mut State, event: NetEvent) -> Vec<Effect> {
     match event {
         NetEvent::Connected(welcome) => return connected(state, *welcome),
-        NetEvent::Lost(why) => lost(state, why),
+        NetEvent::Lost(why) => lost(state, state.now, why),
+        NetEvent::Silent(long) => lost(state, state.now.minus(long), SILENT.to_owned()),
         NetEvent::Agents {
             ticket,
             page,
@@ -189,10 +194,11 @@ fn connected(state: &mut State, welcome: Welcome) -> Vec<Effect> {
     effects
 }
 
-fn lost(state: &mut State, why: String) {
+/// The daemon was heard for the last time `at` then.
+fn lost(state: &mut State, at: Timestamp, why: String) {
     state.link = match (&state.link, &state.status) {
         (Link::Stale(since, _), _) => Link::Stale(*since, why),
-        (_, Some(_)) => Link::Stale(state.now, why),
+        (_, Some(_)) => Link::Stale(at, why),
         (_, None) => Link::Connecting(Some(why)),
     };
     state.agents.loading = None;

@@ -8,6 +8,7 @@ use super::{changed_agent, suspend};
 use crate::error::Error;
 use crate::tui::event::{Change, ChangeResult, Command, Doubt, Effect, Event, NetEvent, NotDone};
 use crate::tui::fixtures::{World, agent_id, agents, health, listed};
+use crate::tui::state::Link;
 use crate::tui::state::confirm::{Confirm, Field};
 use crate::tui::state::dialog::Dialog;
 
@@ -92,6 +93,17 @@ fn what_is_typed_takes_the_place_of_the_period_that_is_proposed() {
     world.keys(&["tab", "3"]);
     let note = confirm(&world).note.as_deref();
     assert_eq!(note, Some("tab goes to the field that this may be for"));
+}
+
+#[test]
+fn a_daemon_that_says_nothing_is_stale_since_its_last_word() {
+    let mut world = World::live();
+    world.net(NetEvent::Silent(Duration::from_secs(10)));
+    let Link::Stale(since, why) = &world.state.link else {
+        panic!("{:?}", world.state.link);
+    };
+    assert_eq!(world.now.since(*since), Duration::from_secs(10));
+    assert!(why.contains("no word"), "{why}");
 }
 
 #[test]
