@@ -290,7 +290,7 @@ fn what_a_filter_suspended_is_taken_back_and_what_was_so_before_stays_so() {
     console.press("As");
     console.wait_for("of 3 agents 2 would change");
     console.press_until("i", "Reason   i");
-    console.press("ncident\r3\t\t");
+    console.press("ncident\r2\t\t");
     console.wait_for("[ Suspend ]");
     console.press("\r");
     console.wait_for("2 of 3 agents done");
