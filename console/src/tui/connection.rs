@@ -29,7 +29,7 @@ const HISTORY: u32 = 500;
 const MAX_LAG: u32 = 1_000;
 
 /// From when on silence is what is told of a connection that is lost.
-const SILENT: Duration = Duration::from_secs(8);
+const SILENT: Duration = Duration::from_secs(4);
 
 /// The connection's task.
 #[derive(Debug)]

@@ -210,6 +210,7 @@ impl Screen {
         let mut lines: Vec<_> = screen
             .lines()
             .filter_map(|line| line.split(" done   ").nth(1))
+            .filter(|it| it.starts_with("agentidp "))
             .map(|it| it.split('|').next().unwrap_or_default().trim().to_owned())
             .collect();
         self.0.press(ESC);
