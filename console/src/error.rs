@@ -278,8 +278,8 @@ impl From<Status> for Error {
             }
             return Self::Unreachable {
                 why: format!("the connection ended ({})", inert(&cause.to_string())),
-                hint: "agentidp status tells whether it is back; what was asked may have been \
-                       done, which agentidp audit list shows"
+                hint: "what was asked may have been done, which agentidp audit list shows; \
+                       agentidp status tells whether it is back"
                     .to_owned(),
             };
         }

@@ -10,6 +10,9 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 /// How many marks without a width of their own one cell may have: no script needs more.
 const HEAP: usize = 8;
 
+/// From which likeness on, of at most 1, a word may be meant by another.
+const ALIKE: f64 = 0.8;
+
 /// What stands for the rest of a text that was cut.
 const CUT: &str = "..";
 
@@ -130,7 +133,7 @@ pub(crate) fn fit(text: &str, cells: usize) -> String {
     shown
 }
 
-/// Breaks an inert `text` at spaces, and where a word is too long, anywhere.
+/// Breaks an inert `text` at spaces, and where a word is too long, behind a mark in it, or else anywhere.
 pub(crate) fn wrap(text: &str, room: usize) -> Vec<String> {
     // Of a word that is longer only the next line is looked at, or a long one would cost its square.
     let most = room.saturating_add(1).saturating_mul(4 * (HEAP + 1));
@@ -189,7 +192,23 @@ fn end_of(word: &str, room: usize) -> usize {
         used > room
     };
     let beyond = word.char_indices().find(is_beyond);
-    beyond.map_or(word.len(), |(at, _)| at)
+    let end = beyond.map_or(word.len(), |(at, _)| at);
+    // An e-mail or a path is not broken within its words, unless that would leave most of a line empty.
+    let begins = word.get(..end).unwrap_or_default();
+    let is_mark = |c: char| matches!(c, '@' | '.' | '-' | '_' | '/' | ':' | ',' | '=');
+    match begins.rfind(is_mark) {
+        Some(at) if end < word.len() && at >= end / 2 => at + 1,
+        _ => end,
+    }
+}
+
+/// Of `words` the one that may be meant by `text`, which is none of them.
+pub(crate) fn nearest<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let alike = |word: &'a str| (strsim::jaro(text, word), word);
+    let (likeness, word) = words
+        .map(alike)
+        .max_by(|one, other| one.0.total_cmp(&other.0))?;
+    (likeness > ALIKE).then_some(word)
 }
 
 /// `text` as one word of a POSIX shell's command line.
@@ -293,6 +312,14 @@ mod tests {
     }
 
     #[test]
+    fn a_word_that_is_mistyped_is_known_by_its_likeness() {
+        let words = || ["token.issue", "token.revoke", "agent.register"].into_iter();
+        assert_eq!(nearest("token.isue", words()), Some("token.issue"));
+        assert_eq!(nearest("agent.regster", words()), Some("agent.register"));
+        assert_eq!(nearest("xyz", words()), None);
+    }
+
+    #[test]
     fn a_shell_word_survives_the_shell() {
         assert_eq!(shell_word("a@acme.example"), "a@acme.example");
         assert_eq!(shell_word("it's $HOME"), r"'it'\''s $HOME'");
@@ -311,6 +338,12 @@ mod tests {
     fn text_is_broken_at_spaces_and_long_words_anywhere() {
         assert_eq!(wrap("aa bb cc", 5), ["aa bb", "cc"]);
         assert_eq!(wrap("abcdefgh ij", 5), ["abcde", "fgh", "ij"]);
+        let lines = ["is", "screener-018@globex-", "international.example"];
+        assert_eq!(
+            wrap("is screener-018@globex-international.example", 24),
+            lines
+        );
+        assert_eq!(wrap("a-bcdefghijk", 8), ["a-bcdefg", "hijk"]);
         assert_eq!(wrap("", 5), [""]);
         assert_eq!(wrap("組組組", 5), ["組組", "組"]);
     }

@@ -11,6 +11,11 @@ const RULE: &str = "must be how long ago, such as 2h, or a time in UTC, such as 
 
 /// Reads a moment. A time of day is the last one that was; what names no offset is UTC.
 pub(crate) fn parse(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    parse_in(text, now, &TimeZone::UTC)
+}
+
+/// The same, where what names no offset is of `zone`.
+pub(crate) fn parse_in(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Timestamp, String> {
     if let Ok(ago) = duration::parse(text) {
         let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
         return Ok(Timestamp::from_millis(now.as_millis().saturating_sub(ago)));
@@ -25,22 +30,22 @@ pub(crate) fn parse(text: &str, now: Timestamp) -> Result<Timestamp, String> {
         let time: Time = text.parse().map_err(|_error| RULE.to_owned())?;
         let today = jiff::Timestamp::from_millisecond(now.as_millis())
             .map_err(|_error| RULE.to_owned())?
-            .to_zoned(TimeZone::UTC)
+            .to_zoned(zone.clone())
             .date();
-        let then = utc(today.to_datetime(time))?;
+        let then = moment(today.to_datetime(time), zone)?;
         if then <= now {
             return Ok(then);
         }
         let yesterday = today.yesterday().map_err(|_error| RULE.to_owned())?;
-        return utc(yesterday.to_datetime(time));
+        return moment(yesterday.to_datetime(time), zone);
     }
-    let moment = text.parse().map_err(|_error| RULE.to_owned())?;
-    utc(moment)
+    let time = text.parse().map_err(|_error| RULE.to_owned())?;
+    moment(time, zone)
 }
 
-fn utc(moment: DateTime) -> Result<Timestamp, String> {
-    let zoned = moment
-        .to_zoned(TimeZone::UTC)
+fn moment(time: DateTime, zone: &TimeZone) -> Result<Timestamp, String> {
+    let zoned = time
+        .to_zoned(zone.clone())
         .map_err(|_error| RULE.to_owned())?;
     Ok(Timestamp::from_millis(zoned.timestamp().as_millisecond()))
 }
@@ -48,6 +53,20 @@ fn utc(moment: DateTime) -> Result<Timestamp, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_may_be_of_another_zone() {
+        let now = "2026-11-22T00:10:00.000Z".parse().unwrap();
+        let zone = TimeZone::fixed(jiff::tz::offset(5));
+        for (text, moment) in [
+            ("05:05", "2026-11-22T00:05:00.000Z"),
+            ("2026-11-22", "2026-11-21T19:00:00.000Z"),
+            ("2026-11-22T00:05Z", "2026-11-22T00:05:00.000Z"),
+        ] {
+            let parsed = parse_in(text, now, &zone).unwrap();
+            assert_eq!(parsed.to_string(), moment, "{text}");
+        }
+    }
 
     #[test]
     fn a_moment_is_how_long_ago_or_a_time_in_utc() {

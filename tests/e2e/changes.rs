@@ -7,6 +7,7 @@ use agentidp_proto::v1;
 use agentidp_proto::v1::change_service_client::ChangeServiceClient;
 use agentidp_proto::v1::watch_changes_response::{Change, Event};
 use agentidp_tests::{DEADLINE, Installation, Registration, Role, TestConsole, TestDaemon};
+use nix::sys::signal::Signal;
 use tokio::runtime::Runtime;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
@@ -177,6 +178,18 @@ fn the_console_follows_what_somebody_else_changes_by_id() {
     daemon.register(&Registration::new("c@acme.example"));
     console.wait_for("c@acme.example");
     assert!(selected(&console.screen()).contains("a@acme.example"));
+}
+
+#[test]
+fn a_daemon_that_hangs_is_told_of_and_is_found_again_when_it_goes_on() {
+    let daemon = TestDaemon::start();
+    let mut console = TestConsole::start(&daemon.installation.config.socket);
+    console.wait_for("LIVE");
+    daemon.process.signal(Signal::SIGSTOP);
+    console.wait_for("STALE");
+    console.wait_for("no word from the daemon");
+    daemon.process.signal(Signal::SIGCONT);
+    console.wait_for("LIVE");
 }
 
 #[test]

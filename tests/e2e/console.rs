@@ -169,6 +169,7 @@ fn a_secret_is_masked_until_it_is_revealed_and_is_gone_afterwards() {
     select(&mut console, short(&emails[0]));
     console.press("ai");
     console.wait_for("[ Issue ]");
+    console.press_until("\t", "y/N");
     console.press_until_screen("y", "the answer", |screen| !screen.contains("[ Issue ]"));
     console.wait_for("SHOWN ONCE");
     console.wait_for("aidp_");
@@ -289,7 +290,7 @@ fn what_a_filter_suspended_is_taken_back_and_what_was_so_before_stays_so() {
     console.press("As");
     console.wait_for("of 3 agents 2 would change");
     console.press_until("i", "Reason   i");
-    console.press("ncident\r3\t\t");
+    console.press("ncident\r2\t\t");
     console.wait_for("[ Suspend ]");
     console.press("\r");
     console.wait_for("2 of 3 agents done");

@@ -157,6 +157,7 @@ impl Day {
     pub(crate) fn rotate(&mut self, console: &mut TestConsole) {
         console.press("ar");
         console.wait_for("[ Rotate ]");
+        console.press_until("\t", "y/N");
         console.press_until_screen("y", "the answer", |screen| !screen.contains("[ Rotate ]"));
         console.wait_for("SHOWN ONCE");
         console.wait_for("aidp_");

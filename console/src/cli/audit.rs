@@ -103,6 +103,7 @@ async fn list(
     output: &mut Output<impl Write>,
 ) -> Result<(), Error> {
     let filter = wire_filter(filter);
+    span::check(moments)?;
     let parts = match moments {
         (None, None) => vec![span::Part::WHOLE],
         moments => span::parts(client, moments).await?,

@@ -13,6 +13,7 @@ mod dry;
 mod export;
 mod key;
 mod named;
+mod narrow;
 mod online;
 mod org;
 mod pages;

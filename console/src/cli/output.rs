@@ -13,6 +13,9 @@ pub trait Record: Serialize {
     /// The headings of a list.
     const HEADINGS: &'static [&'static str];
 
+    /// The headings of what a terminal that is too narrow for all goes without, the first of them first.
+    const SPARE: &'static [&'static str] = &[];
+
     /// The row in a list, one text a heading. The table makes them inert.
     fn cells(&self) -> Vec<String>;
 

@@ -78,6 +78,7 @@ impl Record for LogKeyRange {
 
 impl Record for Organization {
     const HEADINGS: &'static [&'static str] = &["ID", "NAME", "STATUS", "TIER", "HOLD", "CREATED"];
+    const SPARE: &'static [&'static str] = &["ID"];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -124,6 +125,7 @@ fn of_limit(number: u64, limit: Option<u64>) -> String {
 
 impl Record for ShownOrganization {
     const HEADINGS: &'static [&'static str] = Organization::HEADINGS;
+    const SPARE: &'static [&'static str] = Organization::SPARE;
 
     fn cells(&self) -> Vec<String> {
         self.organization.cells()
@@ -210,6 +212,7 @@ impl Record for ListedAgent {
         "LAST AUTH",
         "EXPIRES",
     ];
+    const SPARE: &'static [&'static str] = &["ID", "VERSION", "TYPE", "ENV", "OWNER", "EXPIRES"];
 
     fn cells(&self) -> Vec<String> {
         let mut cells = self.agent.cells();
@@ -239,6 +242,7 @@ impl Record for Credential {
         "LAST USED",
         "USES",
     ];
+    const SPARE: &'static [&'static str] = &["KIND", "CREATED", "RETIRES"];
 
     fn cells(&self) -> Vec<String> {
         // One that is cut off ends no more.

@@ -48,6 +48,17 @@ impl Pages for Client {
     }
 }
 
+/// Refuses a span that nothing can be in.
+pub(super) fn check((since, until): (Option<Timestamp>, Option<Timestamp>)) -> Result<(), Error> {
+    match (since, until) {
+        (Some(since), Some(until)) if since >= until => Err(Error::usage(
+            format!("--since {since} is not before --until {until}: nothing is between them"),
+            "exchange them: what was earlier is longer ago",
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// The parts of the log with the entries from `since` on and before `until`, the newest part first.
 pub(super) async fn parts(
     log: &impl Pages,
@@ -168,6 +179,21 @@ fn dated(entry: &AuditEntry) -> Result<Timestamp, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_span_that_ends_before_it_begins_is_refused() {
+        let at = |seconds: i64| Some(Timestamp::from_millis(seconds * 1_000));
+        for (span, is_one) in [
+            ((at(1), at(2)), true),
+            ((at(2), at(1)), false),
+            ((at(1), at(1)), false),
+            ((None, at(1)), true),
+            ((at(1), None), true),
+        ] {
+            assert_eq!(check(span).is_ok(), is_one, "{span:?}");
+        }
+        assert_eq!(check((at(2), at(1))).unwrap_err().exit_code(), 2);
+    }
 
     /// The entries that there are: the place, the second, and whether it is a `store.accept`.
     struct Log(Vec<(u64, i64, bool)>);

@@ -15,13 +15,17 @@ use tokio::time::MissedTickBehavior;
 use crate::args::Format;
 use crate::client::Client;
 use crate::error::Error;
-use crate::text::fit;
+use crate::text::{fit, inert, wrap};
 
+use super::narrow::Table;
 use super::output::{Output, Record};
 use super::tell;
 
 /// The most records that are watched at once: each look fetches all of them.
 pub(super) const MOST: u64 = 10_000;
+
+/// How many lines say what is wrong.
+const TROUBLE: usize = 3;
 
 /// A record that can be watched.
 pub(super) trait Watched: Record {
@@ -211,7 +215,8 @@ impl<W: Write> Stream<'_, W> {
 /// The table, drawn in place.
 struct Screen {
     shape: Shape,
-    /// The lines of the last look.
+    /// What the last look found: a table, or the lines of one record.
+    table: Option<Table>,
     lines: Vec<String>,
     trouble: Option<String>,
     /// What stands on the terminal.
@@ -224,6 +229,7 @@ impl Screen {
         let term = std::env::var("TERM").unwrap_or_default();
         let screen = Self {
             shape,
+            table: None,
             lines: Vec::new(),
             trouble: None,
             drawn: String::new(),
@@ -238,14 +244,12 @@ impl Screen {
 
     fn show<T: Watched>(&mut self, look: &Look<T>) -> Result<(), Error> {
         let mut text = Vec::new();
-        let mut output = Output::new(Format::Table, &mut text);
         match self.shape {
-            Shape::List => {
-                let mut list = output.list()?;
-                list.page(&look.records)?;
-                list.end()?;
+            Shape::List => self.table = Some(Table::of(&look.records)),
+            Shape::One => {
+                let mut output = Output::new(Format::Table, &mut text);
+                look.records.iter().try_for_each(|it| output.one(it))?;
             }
-            Shape::One => look.records.iter().try_for_each(|it| output.one(it))?,
         }
         let text = String::from_utf8_lossy(&text);
         self.lines = text.lines().map(str::to_owned).collect();
@@ -257,17 +261,14 @@ impl Screen {
     /// Writes when what is to be seen is another than what is.
     fn redraw(&mut self) -> Result<(), Error> {
         let (columns, rows) = crossterm::terminal::size().unwrap_or((80, 24));
+        let table = self.table.as_ref().map(|it| it.lines(columns.into()));
+        let mut lines = table.unwrap_or_default();
+        lines.extend(self.lines.iter().cloned());
         let frame = if self.is_dumb {
-            let mut lines = self.lines.clone();
             lines.extend(self.trouble.clone());
             lines.join("\n") + "\n\n"
         } else {
-            frame(
-                &self.lines,
-                self.trouble.as_deref(),
-                columns.into(),
-                rows.into(),
-            )
+            frame(&lines, self.trouble.as_deref(), columns.into(), rows.into())
         };
         if frame != self.drawn {
             put(&frame).map_err(Error::output)?;
@@ -294,9 +295,9 @@ fn put(text: &str) -> io::Result<()> {
 
 /// The bytes that show `lines` from the top of a terminal of this size, the trouble last.
 fn frame(lines: &[String], trouble: Option<&str>, columns: usize, rows: usize) -> String {
-    let room = rows
-        .saturating_sub(1 + usize::from(trouble.is_some()))
-        .max(1);
+    let mut trouble = trouble.map_or_else(Vec::new, |it| wrap(&inert(it), columns));
+    trouble.truncate(TROUBLE);
+    let room = rows.saturating_sub(1 + trouble.len()).max(1);
     let (shown, rest) = if lines.len() > room {
         (room.saturating_sub(1), lines.len() - room + 1)
     } else {
@@ -304,6 +305,7 @@ fn frame(lines: &[String], trouble: Option<&str>, columns: usize, rows: usize) -
     };
     let more = (rest > 0).then(|| format!(".. and {rest} more lines"));
     let all = lines.iter().take(shown).map(String::as_str);
+    let trouble = trouble.iter().map(String::as_str);
     let all = all.chain(more.as_deref()).chain(trouble);
     let mut frame = String::from("\u{1b}[H");
     for line in all {

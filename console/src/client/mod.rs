@@ -52,6 +52,12 @@ pub const MAX_PAGE: u32 = 1_000;
 /// How long one call may take before the daemon counts as gone.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// After how long without a word the daemon is asked whether it is still there.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// How long it has to answer that: a daemon that hangs counts as gone after both.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// The most bytes of one answer: a page of agents with all the metadata they may have.
 const MAX_ANSWER: usize = 64 << 20;
 
@@ -129,8 +135,8 @@ impl Client {
         });
         // The URI names nothing: there is no host behind a socket.
         let channel = Endpoint::from_static("http://agentidp.invalid")
-            .http2_keep_alive_interval(Duration::from_secs(20))
-            .keep_alive_timeout(Duration::from_secs(10))
+            .http2_keep_alive_interval(SILENCE)
+            .keep_alive_timeout(PATIENCE)
             .connect_with_connector(connector)
             .await
             .map_err(|error| Error::Unreachable {

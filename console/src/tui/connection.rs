@@ -7,6 +7,7 @@ use agentidp_proto::v1::tail_audit_response::Event as TailEvent;
 use agentidp_proto::v1::watch_changes_response::Event as ChangeEvent;
 use agentidp_proto::v1::{AuditFilter, TailAuditResponse, WatchChangesResponse};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::Code as GrpcCode;
 
@@ -27,6 +28,9 @@ const HISTORY: u32 = 500;
 /// How far this console may fall behind before the daemon skips entries and says so.
 const MAX_LAG: u32 = 1_000;
 
+/// From when on silence is what is told of a connection that is lost.
+const SILENT: Duration = Duration::from_secs(4);
+
 /// The connection's task.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -37,8 +41,6 @@ pub(crate) struct Connection {
     next: Option<u64>,
     /// Up to where in the log it was told what changed, once that is known.
     revision: Option<u64>,
-    /// How many others are connected, as the console was told.
-    others: Option<u32>,
     /// The store that these are places in.
     store: Option<String>,
     /// It is another store, or one of an earlier time, and the console has not been told.
@@ -63,7 +65,6 @@ impl Connection {
             events,
             next: None,
             revision: None,
-            others: None,
             naming: Naming::default(),
             store: None,
             is_another: false,
@@ -75,20 +76,12 @@ impl Connection {
     pub(crate) async fn run(mut self) {
         let mut backoff = fresh_backoff();
         loop {
-            let error = match self.session(&mut backoff).await {
+            let event = match self.session(&mut backoff).await {
                 Ok(Gone) => return,
-                Err(error) => error,
+                Err(End::Silence(long)) => NetEvent::Silent(long),
+                Err(End::Error(error)) => NetEvent::Lost(why(&error)),
             };
-            // That the daemon is not reached, the badge says.
-            let what = match &error {
-                Error::Unreachable { why, .. } => why.clone(),
-                other => other.to_string(),
-            };
-            let why = match error.hint() {
-                Some(hint) if !hint.is_empty() => format!("{what}; {hint}"),
-                _ => what,
-            };
-            if self.events.send(NetEvent::Lost(why)).await.is_err()
+            if self.events.send(event).await.is_err()
                 || self.wait(backoff.next_delay()).await.is_err()
             {
                 return;
@@ -117,9 +110,11 @@ impl Connection {
     }
 
     /// One connection from its beginning to its end.
-    async fn session(&mut self, backoff: &mut Backoff) -> Result<Gone, Error> {
+    async fn session(&mut self, backoff: &mut Backoff) -> Result<Gone, End> {
         let client = Client::connect(&self.socket).await?;
-        let welcome = self.welcome(&client).await?;
+        let asked = Instant::now();
+        let welcome = self.welcome(&client).await;
+        let welcome = welcome.map_err(|error| end(error, asked.elapsed()))?;
         let stream = client
             .tail(self.next, AuditFilter::default(), MAX_LAG)
             .await;
@@ -127,7 +122,6 @@ impl Connection {
         // What is read after this began is not older than the first revision.
         let changes = client.watch_changes(self.revision).await;
         let mut changes = changes.map_err(|error| self.forget_if_refused(error))?;
-        self.others = None;
         if self
             .tell(NetEvent::Connected(Box::new(welcome)))
             .await
@@ -137,6 +131,8 @@ impl Connection {
         }
         self.is_another = false;
         *backoff = fresh_backoff();
+        // The last word of the daemon: it tells a revision now and then, whatever else there is to tell.
+        let mut heard = Instant::now();
         loop {
             tokio::select! {
                 command = self.commands.recv() => match command {
@@ -150,7 +146,9 @@ impl Connection {
                     None => return Ok(Gone),
                 },
                 message = stream.message() => {
-                    let message = message?.ok_or_else(ended)?;
+                    let message = message.map_err(|it| end(it.into(), heard.elapsed()))?;
+                    let message = message.ok_or_else(ended)?;
+                    heard = Instant::now();
                     if let Some(row) = self.take_in(message)
                         && self.tell(NetEvent::Audit(row)).await.is_err()
                     {
@@ -158,7 +156,9 @@ impl Connection {
                     }
                 }
                 message = changes.message() => {
-                    let message = message?.ok_or_else(ended)?;
+                    let message = message.map_err(|it| end(it.into(), heard.elapsed()))?;
+                    let message = message.ok_or_else(ended)?;
+                    heard = Instant::now();
                     if let Some(event) = self.take_change(message)
                         && self.tell(event).await.is_err()
                     {
@@ -247,10 +247,48 @@ impl Connection {
             ChangeEvent::Lost(_) => Some(NetEvent::ChangesLost),
             ChangeEvent::Revision(at) => {
                 self.revision = Some(at.revision);
-                let others = self.others.replace(at.others);
-                (others != Some(at.others)).then_some(NetEvent::Others(at.others))
+                Some(NetEvent::Others(at.others))
             }
         }
+    }
+}
+
+/// Why the daemon is away, in a sentence. That it is, the badge says.
+fn why(error: &Error) -> String {
+    let what = match error {
+        Error::Unreachable { why, .. } => why.clone(),
+        other => other.to_string(),
+    };
+    match error.hint() {
+        Some(hint) if !hint.is_empty() => format!("{what}; {hint}"),
+        _ => what,
+    }
+}
+
+/// Why a connection ended.
+#[derive(Debug)]
+enum End {
+    /// The daemon said nothing for so long, though it was asked whether it is there.
+    Silence(Duration),
+    Error(Error),
+}
+
+impl From<Error> for End {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// How a connection ended on which the last word was so `long` ago. Nothing was asked on it that may have been
+/// done, so that is not said.
+fn end(error: Error, long: Duration) -> End {
+    match error {
+        Error::Unreachable { .. } if long >= SILENT => End::Silence(long),
+        Error::Unreachable { why, .. } => End::Error(Error::Unreachable {
+            why,
+            hint: String::new(),
+        }),
+        error => End::Error(error),
     }
 }
 
@@ -263,4 +301,26 @@ fn ended() -> Error {
 
 const fn fresh_backoff() -> Backoff {
     Backoff::new(Duration::from_millis(200), Duration::from_secs(5))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_is_told_as_such_and_a_refusal_as_it_is() {
+        let lost = || Error::Unreachable {
+            why: "it ended".to_owned(),
+            hint: "what was asked may have been done".to_owned(),
+        };
+        let long = Duration::from_secs(10);
+        let told = |end| match end {
+            End::Silence(long) => format!("{long:?}"),
+            End::Error(error) => why(&error),
+        };
+        assert_eq!(told(end(lost(), long)), "10s");
+        assert_eq!(told(end(lost(), Duration::from_secs(1))), "it ended");
+        let refused = Error::from(tonic::Status::permission_denied("not you"));
+        assert_eq!(told(end(refused, long)), "not you");
+    }
 }

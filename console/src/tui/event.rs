@@ -15,7 +15,10 @@ use crate::client::{
     ReviewedCredential, RevokedTokens, RotatedKeys,
 };
 
+use crate::error::Error;
+
 use super::run::Output;
+use super::serve::sentence;
 use super::state::audit::AuditRow;
 use super::state::bulk::{Many, Sums};
 use super::state::credentials::Kind;
@@ -55,6 +58,8 @@ pub(crate) enum NetEvent {
     Connected(Box<Welcome>),
     /// The daemon does not answer.
     Lost(String),
+    /// The daemon is there, and has said nothing for so long.
+    Silent(Duration),
     /// One page of agents.
     Agents {
         ticket: u64,
@@ -233,7 +238,50 @@ pub(crate) enum TokensOf {
 #[derive(Debug)]
 pub(crate) struct ChangeResult {
     pub(crate) change: Change,
-    pub(crate) outcome: Result<ChangeDone, String>,
+    pub(crate) outcome: Result<ChangeDone, NotDone>,
+}
+
+/// Why it is not known that a change was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NotDone {
+    pub(crate) why: String,
+    pub(crate) is: Doubt,
+}
+
+/// What is known of a change that did not come back as made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Doubt {
+    /// It was not made.
+    Refused,
+    /// It was not made, and never will be as it was asked for: the record is at another revision by now.
+    Overtaken,
+    /// No answer came: it may have been made.
+    Unanswered,
+}
+
+impl From<String> for NotDone {
+    fn from(why: String) -> Self {
+        let is = Doubt::Refused;
+        Self { why, is }
+    }
+}
+
+impl From<Error> for NotDone {
+    fn from(error: Error) -> Self {
+        match &error {
+            Error::Refused(refusal) if refusal.code.as_deref() == Some("REVISION_CONFLICT") => {
+                Self {
+                    why: format!("{error}; esc closes this: open it anew"),
+                    is: Doubt::Overtaken,
+                }
+            }
+            Error::Unreachable { .. } => Self {
+                why: sentence(error),
+                is: Doubt::Unanswered,
+            },
+            _ => sentence(error).into(),
+        }
+    }
 }
 
 /// What a change that was made gave.

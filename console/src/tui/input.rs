@@ -36,8 +36,11 @@ pub(crate) fn edit(input: &mut Input, key: KeyEvent) -> bool {
     true
 }
 
-/// Inserts pasted text as one line: what could act is left out.
+/// Inserts pasted text as one line: what could act is left out, and ends of lines within it are spaces.
 pub(crate) fn paste(input: &mut Input, text: &str) {
+    let text = text
+        .trim_end_matches(['\r', '\n'])
+        .replace(['\r', '\n'], " ");
     for c in text.chars().filter(|c| !is_active(*c)).take(MAX) {
         if input.value().chars().count() >= MAX {
             break;
@@ -54,7 +57,7 @@ mod tests {
     fn a_pasted_text_is_one_harmless_line_of_limited_length() {
         let mut input = Input::default();
         paste(&mut input, "a\nb\u{1b}[31mc");
-        assert_eq!(input.value(), "ab[31mc");
+        assert_eq!(input.value(), "a b[31mc");
         paste(&mut input, &"x".repeat(10_000));
         assert_eq!(input.value().len(), MAX);
     }

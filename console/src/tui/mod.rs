@@ -38,7 +38,6 @@ mod fixtures;
 pub(crate) use self::fixtures::an_agent;
 
 use std::io::{self, IsTerminal as _};
-use std::path::Path;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -50,7 +49,6 @@ use zeroize::Zeroizing;
 use crate::args::ScreenArgs;
 use crate::clock;
 use crate::error::Error;
-use crate::secret_file::SecretFile;
 use crate::socket::SocketChoice;
 
 pub(crate) use self::stakes::read as read_stakes;
@@ -58,7 +56,7 @@ pub(crate) use self::stakes::read as read_stakes;
 use self::clipboard::Multiplexer;
 use self::connection::Connection;
 use self::event::{Command, Effect, Event, NetEvent};
-use self::outside::{end_on, read_input};
+use self::outside::{end_on, export, read_input, write_secret};
 use self::settings::Settings;
 use self::state::{Demo, State};
 use self::terminal::Terminal;
@@ -90,6 +88,10 @@ pub(crate) async fn run(socket: SocketChoice, args: ScreenArgs) -> Result<(), Er
     state.shows_clock = settings.shows_clock;
     state.demo = settings.shows_keys.then(Demo::default);
     state.zone = jiff::tz::TimeZone::system();
+    if let Ok(path) = socket.resolve() {
+        // The one that is tried first; a connection tells which it was made through.
+        state.socket_path = path.display().to_string();
+    }
 
     let (commands, command_queue) = mpsc::unbounded_channel();
     // Bounded: a terminal that is slow holds the stream back, and the daemon names the gap.
@@ -368,19 +370,6 @@ impl Console {
 fn dimensions(terminal: &Terminal) -> (u16, u16) {
     let area = terminal.area();
     (area.width, area.height)
-}
-
-/// Writes a text to a file that was not there: what is there is never overwritten.
-fn export(path: &Path, text: &str) -> Result<(), Error> {
-    use std::io::Write as _;
-    let what = format!("cannot write {}", path.display());
-    std::fs::File::create_new(path)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .map_err(Error::io(what))
-}
-
-fn write_secret(path: &Path, secret: &str) -> Result<(), Error> {
-    SecretFile::create(path)?.write(secret)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
-//! What comes from outside of the loop: the terminal's events, and signals.
+//! What comes from outside of the loop, the terminal's events and signals; and the files that go there.
 
+use std::io::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use crossterm::event::{Event as TerminalEvent, EventStream, KeyEventKind};
@@ -8,6 +10,8 @@ use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 
 use super::event::Event;
+use crate::error::Error;
+use crate::secret_file::SecretFile;
 
 /// How long an orderly end may take before the program ends anyway.
 const LAST_WORDS: Duration = Duration::from_millis(700);
@@ -51,4 +55,17 @@ pub(super) async fn end_on(mut signal: Signal, events: mpsc::UnboundedSender<Eve
     // Only the modes: writing is what hangs.
     let _ = crossterm::terminal::disable_raw_mode();
     std::process::exit(0);
+}
+
+/// Writes a text to a file that was not there: what is there is never overwritten.
+pub(super) fn export(path: &Path, text: &str) -> Result<(), Error> {
+    let what = format!("cannot write {}", path.display());
+    std::fs::File::create_new(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(Error::io(what))
+}
+
+/// Writes a secret to a new file that nobody else can read.
+pub(super) fn write_secret(path: &Path, secret: &str) -> Result<(), Error> {
+    SecretFile::create(path)?.write(secret)
 }

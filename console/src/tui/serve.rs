@@ -8,7 +8,7 @@ use crate::client::{Client, ListedAgent, MAX_PAGE};
 use crate::error::Error;
 
 use super::event::{
-    Change, ChangeDone, ChangeResult, Command, DetailData, HealthData, NetEvent, TokensOf,
+    Change, ChangeDone, ChangeResult, Command, DetailData, HealthData, NetEvent, NotDone, TokensOf,
 };
 use super::naming::Naming;
 use super::stakes;
@@ -87,7 +87,8 @@ async fn answer(client: &Client, command: Command, naming: &Naming) -> Option<Ne
             NetEvent::Health(health.map(Box::new).map_err(sentence))
         }
         Command::Change(change) => {
-            let outcome = make(client, change.clone(), naming).await.map_err(sentence);
+            let outcome = make(client, change.clone(), naming).await;
+            let outcome = outcome.map_err(NotDone::from);
             NetEvent::Changed(Box::new(ChangeResult { change, outcome }))
         }
         Command::Stakes(id) => {
@@ -117,7 +118,7 @@ pub(super) fn failure(command: Command, why: String) -> Option<NetEvent> {
         Command::Health => NetEvent::Health(Err(why)),
         Command::Change(change) => NetEvent::Changed(Box::new(ChangeResult {
             change,
-            outcome: Err(why),
+            outcome: Err(why.into()),
         })),
         Command::Bulk(order) => NetEvent::Bulk {
             ticket: order.ticket,

@@ -181,6 +181,8 @@ impl Screen {
                 console.press("\t\r");
                 console.wait_until("no dialog", is_over);
             } else {
+                // A period that is proposed has the focus.
+                console.press_until("\t", "y/N");
                 console.press_until_screen("y", "no dialog", is_over);
             }
             console.wait_for("(audit ");
@@ -208,6 +210,7 @@ impl Screen {
         let mut lines: Vec<_> = screen
             .lines()
             .filter_map(|line| line.split(" done   ").nth(1))
+            .filter(|it| it.starts_with("agentidp "))
             .map(|it| it.split('|').next().unwrap_or_default().trim().to_owned())
             .collect();
         self.0.press(ESC);
@@ -219,7 +222,7 @@ impl Screen {
 
 /// The line that a dialog names, put together again where it was broken at a space.
 fn command_line(screen: &str) -> String {
-    const INSIDE: usize = 74;
+    const INSIDE: usize = 106;
     const BEGIN: &str = "same as: ";
     let mut lines = screen
         .lines()

@@ -227,3 +227,10 @@ pub(crate) enum Field {
     Period,
     Go,
 }
+
+impl Field {
+    /// Whether it takes what is typed: it is no button.
+    pub(crate) const fn is_typed(self) -> bool {
+        !matches!(self, Self::Cancel | Self::Go)
+    }
+}

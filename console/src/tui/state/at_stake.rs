@@ -3,6 +3,7 @@
 use agentidp_shared::CredentialId;
 
 use crate::audit_text::short_id;
+use crate::text::thousands;
 use crate::tui::event::Stakes;
 
 use super::confirm::{Act, Confirm};
@@ -43,12 +44,12 @@ impl Stakes {
                 }
             ),
             1 => format!("1{more} live token"),
-            _ => format!("{count}{more} live tokens"),
+            _ => format!("{}{more} live tokens", thousands(count)),
         };
         if credential.is_none() && by.len() > 1 {
-            let by = by
-                .iter()
-                .map(|(id, count)| format!("{count} by {}", short_id(&id.to_string())));
+            let by = by.iter().map(|(id, count)| {
+                format!("{} by {}", thousands(**count), short_id(&id.to_string()))
+            });
             text.extend([format!(" ({})", by.collect::<Vec<_>>().join(", "))]);
         }
         if count > 0 {

@@ -6,6 +6,8 @@ use agentidp_proto::v1;
 use agentidp_shared::{Action, AgentId, Entry, Outcome, Timestamp};
 
 use super::filter::Filter;
+use super::times::Clock;
+use crate::text::{inert, nearest};
 use crate::when;
 
 /// How many rows are kept.
@@ -64,7 +66,7 @@ pub(crate) struct Audit {
     rows: VecDeque<AuditRow>,
     pub(crate) filter: Filter,
     /// What of the filter is about time: from then on, and before then.
-    span: (Option<Timestamp>, Option<Timestamp>),
+    pub(crate) span: (Option<Timestamp>, Option<Timestamp>),
     /// The agents that the filter names, as far as the daemon has told which they are.
     named: HashMap<String, AgentId>,
     /// The text that is looked for; empty: none.
@@ -100,7 +102,7 @@ impl Audit {
     pub(crate) fn filter_by(
         &mut self,
         filter: Filter,
-        now: Timestamp,
+        clock: &Clock,
     ) -> Result<Vec<String>, String> {
         let mut span = (None, None);
         let mut names = Vec::new();
@@ -108,22 +110,29 @@ impl Audit {
             let (key, value) = (term.key.as_str(), term.value.as_str());
             let told = |rule: &str| format!("{key} {rule}");
             for value in value.split(',') {
-                let parsed = match key {
-                    "action" => value.parse::<Action>().map(|_| ()),
-                    "outcome" => value.parse::<Outcome>().map(|_| ()),
-                    _ => Ok(()),
-                };
-                parsed.map_err(|error| told(error.rule))?;
+                match key {
+                    "action" => check_action(value)?,
+                    "outcome" => {
+                        let parsed = value.parse::<Outcome>();
+                        parsed.map_err(|error| told(error.rule))?;
+                    }
+                    _ => {}
+                }
             }
             match key {
                 "since" | "until" if term.is_not => {
                     return Err(told("can only be asked for with ="));
                 }
-                "since" => span.0 = Some(when::parse(value, now).map_err(|rule| told(&rule))?),
-                "until" => span.1 = Some(when::parse(value, now).map_err(|rule| told(&rule))?),
+                "since" => span.0 = Some(moment(value, clock).map_err(|rule| told(&rule))?),
+                "until" => span.1 = Some(moment(value, clock).map_err(|rule| told(&rule))?),
                 "agent" => names.extend(value.split(',').map(str::to_owned)),
                 _ => {}
             }
+        }
+        if let (Some(since), Some(until)) = span
+            && since >= until
+        {
+            return Err("since is not before until: nothing is between them".to_owned());
         }
         self.filter = filter;
         self.span = span;
@@ -254,6 +263,22 @@ impl Audit {
                 .flatten()
                 .any(|id| id == agent || name_agent(id) == agent)
     }
+}
+
+/// A moment, in the zone that the log is shown in.
+fn moment(text: &str, clock: &Clock) -> Result<Timestamp, String> {
+    when::parse_in(text, clock.now, &clock.zone)
+}
+
+/// Refuses what is no action, with the one that may be meant.
+fn check_action(text: &str) -> Result<(), String> {
+    if text.parse::<Action>().is_ok() {
+        return Ok(());
+    }
+    let meant = nearest(text, Action::ALL.iter().map(|it| it.as_str()));
+    let meant = meant.map_or_else(String::new, |it| format!(" did you mean {it}?"));
+    let text = inert(text);
+    Err(format!("there is no action {text}:{meant} tab shows all"))
 }
 
 #[cfg(test)]

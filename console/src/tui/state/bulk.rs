@@ -95,6 +95,8 @@ pub(crate) struct Bulk {
     pub(crate) act: Act,
     pub(crate) many: Many,
     pub(crate) sums: Sums,
+    /// What was counted of marked agents before: of those, only the ones that would change are asked for.
+    left: Option<Sums>,
     pub(crate) stage: Stage,
     pub(crate) reason: Input,
     pub(crate) typed: Input,
@@ -116,6 +118,7 @@ impl Bulk {
             ticket,
             act,
             many,
+            left: (stage == Stage::Deciding).then(|| sums.clone()),
             sums,
             stage,
             reason: Input::default(),
@@ -155,9 +158,27 @@ impl Bulk {
         }
     }
 
-    /// What is typed to unlock it: how many agents are meant.
+    /// What is typed to unlock it: how many agents would change.
     pub(crate) fn count(&self) -> String {
-        self.sums.matched.to_string()
+        self.sums.done.to_string()
+    }
+
+    /// Takes in how far the daemon is. Those whom it was not asked about, because they would not change,
+    /// stay among the sums.
+    pub(crate) fn went_on(&mut self, sums: Sums) {
+        let Some(left) = &self.left else {
+            self.sums = sums;
+            return;
+        };
+        self.sums = Sums {
+            matched: sums.matched + left.unchanged + left.refused,
+            unchanged: sums.unchanged + left.unchanged,
+            ..left.clone()
+        };
+        self.sums.done = sums.done;
+        self.sums.refused += sums.refused;
+        let first = sums.first_refused.into_iter();
+        self.sums.first_refused.splice(0..0, first);
     }
 
     /// Whether something else than the count was typed.

@@ -33,17 +33,21 @@ pub(crate) struct Confirm {
     pub(crate) reason: Input,
     pub(crate) typed: Input,
     pub(crate) period: Input,
+    /// The period is the one that is proposed: what is typed takes its place.
+    pub(crate) is_proposed: bool,
     pub(crate) focus: Field,
     pub(crate) opened: Timestamp,
     /// What was asked for, until the answer comes.
     pub(crate) sent: Option<Change>,
     pub(crate) note: Option<String>,
+    /// The daemon refused it because the record is at another revision: that stays so.
+    pub(crate) is_overtaken: bool,
     /// What hangs on it, once that is known, or why it is not.
     pub(crate) stakes: Option<Result<Box<Stakes>, String>>,
 }
 
 impl Confirm {
-    /// A dialog that has just opened, with the focus on the reason, or where none is needed, on
+    /// A dialog that has just opened, with the focus on its first field, or where it has none, on
     /// Cancel.
     pub(crate) fn new(act: Act, subject: Subject, opened: Timestamp) -> Self {
         let period = match act {
@@ -51,21 +55,33 @@ impl Confirm {
             Act::Rotate => "24h",
             _ => "",
         };
-        let focus = match act.fields().first() {
-            Some(field @ (Field::Reason | Field::Typed)) => *field,
-            _ => Field::Cancel,
-        };
+        let focus = act.fields().first().copied().unwrap_or(Field::Cancel);
         Self {
             act,
             subject,
             reason: Input::default(),
             typed: Input::default(),
             period: Input::new(period.to_owned()),
+            is_proposed: !period.is_empty(),
             focus,
             opened,
             sent: None,
             note: None,
+            is_overtaken: false,
             stakes: None,
+        }
+    }
+
+    /// The agent as it is now: says so when that is not how it was seen.
+    pub(crate) fn seen_again(&mut self, now: &Agent) {
+        if let Subject::Agent(pinned) = &self.subject
+            && (pinned.id, self.sent.is_some()) == (now.id, false)
+            && pinned.revision < now.revision
+        {
+            let (status, revision) = (now.status, now.revision);
+            self.note = Some(format!(
+                "meanwhile it is {status}, at revision {revision}: esc, and look at it"
+            ));
         }
     }
 
@@ -166,6 +182,9 @@ impl Confirm {
     pub(crate) fn why_locked(&self) -> Option<String> {
         if self.sent.is_some() {
             return Some("asking the daemon".to_owned());
+        }
+        if self.is_overtaken {
+            return Some("it was changed meanwhile: esc, and open it anew".to_owned());
         }
         Some(match self.missing()? {
             Field::Reason => "a reason is missing".to_owned(),

@@ -29,6 +29,8 @@ pub(crate) struct Detail {
     pub(crate) tab: Tab,
     pub(crate) selected: Option<CredentialId>,
     pub(crate) entry: usize,
+    /// The first grant that is shown.
+    pub(crate) grant: usize,
     pub(crate) is_loading: bool,
     /// Something changed after the answer that is awaited was asked for.
     pub(crate) is_outdated: bool,
@@ -58,6 +60,7 @@ impl Detail {
             tab: Tab::Credentials,
             selected: None,
             entry: 0,
+            grant: 0,
             is_loading: true,
             is_outdated: false,
             failed: None,
@@ -141,8 +144,12 @@ impl Detail {
     /// Moves the cursor of the tab that is shown.
     pub(crate) fn step(&mut self, by: isize) {
         match self.tab {
-            // What it may ask for is read, not chosen from.
-            Tab::Grants => {}
+            // What it may ask for is read, not chosen from: it is shown from this one on.
+            Tab::Grants => {
+                let count = self.agent.capabilities.iter().count() + self.agent.audiences.len();
+                let last = count.saturating_sub(1);
+                self.grant = self.grant.saturating_add_signed(by).min(last);
+            }
             Tab::Audit => {
                 let last = self.entries.len().saturating_sub(1);
                 self.entry = self.entry.saturating_add_signed(by).min(last);

@@ -321,7 +321,7 @@ const HELP_MORE: &[(&str, &[(&str, &str)])] = &[
             ),
             ("org=acme", "the organization, by name or id"),
             ("capability=res:read", "a scope that it may be granted"),
-            ("email=scr", "how its e-mail begins"),
+            ("email=scr", "how its e-mail begins; a whole e-mail will do"),
             ("expires-within=7d", "a credential of it expires by then"),
             ("text=invoice", "in e-mail, owner, capabilities, metadata"),
             ("word  !word", "in the rows that are loaded, or not in them"),

@@ -1,5 +1,7 @@
 //! Filters: `key=value`, `key!=value` and words, each with `!` before it to mean the opposite.
 
+use std::borrow::Cow;
+
 use crate::agent_filter::Term;
 use crate::text::fit;
 
@@ -22,11 +24,15 @@ pub(crate) struct Word {
 impl Filter {
     /// Takes a filter apart. `keys` are the ones that the list knows.
     pub(crate) fn parse(text: &str, keys: &[&str]) -> Result<Self, String> {
+        let parts: Vec<_> = text
+            .split_whitespace()
+            .map(|part| named(part, keys))
+            .collect();
         let mut filter = Self {
-            text: text.split_whitespace().collect::<Vec<_>>().join(" "),
+            text: parts.join(" "),
             ..Self::default()
         };
-        for part in text.split_whitespace() {
+        for part in parts.iter().map(AsRef::as_ref) {
             match Term::parse(part) {
                 Some(term) if keys.contains(&term.key.as_str()) && !term.value.is_empty() => {
                     filter.pairs.push(term);
@@ -59,9 +65,40 @@ impl Filter {
     }
 }
 
+/// What `part` means: an e-mail that was pasted names an agent, which the daemon finds among any number.
+fn named<'a>(part: &'a str, keys: &[&str]) -> Cow<'a, str> {
+    let has_both = |(local, domain): (&str, &str)| !local.is_empty() && !domain.is_empty();
+    let is_email =
+        !part.starts_with('!') && !part.contains('=') && part.split_once('@').is_some_and(has_both);
+    if is_email && keys.contains(&"email") {
+        Cow::Owned(format!("email={}", part.to_lowercase()))
+    } else {
+        Cow::Borrowed(part)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_e_mail_is_looked_for_by_the_daemon() {
+        let keys = &["email", "status"];
+        let filter = Filter::parse("status=active Bot-1@acme.example", keys).unwrap();
+        assert_eq!(filter.text, "status=active email=bot-1@acme.example");
+        assert!(filter.words.is_empty());
+        assert_eq!(filter.pairs[1].value, "bot-1@acme.example");
+        // Half of one, its opposite, and where nobody looks for e-mails, it is a word.
+        for (text, keys) in [
+            ("@acme.example", &["email"]),
+            ("bot@", &["email"]),
+            ("!bot@acme.example", &["email"]),
+            ("bot@acme.example", &["agent"]),
+        ] {
+            let filter = Filter::parse(text, keys).unwrap();
+            assert_eq!((filter.text.as_str(), filter.words.len()), (text, 1));
+        }
+    }
 
     #[test]
     fn a_filter_is_pairs_and_words() {

@@ -37,6 +37,16 @@ struct Second {
     denied: u64,
 }
 
+/// How many seconds an entry that counts is about: it is written when a minute is over.
+const SPAN: i64 = 60;
+
+/// A count over so many seconds, of which nobody knows which they were, as evenly as whole numbers go.
+fn shares(count: u64, span: i64) -> impl Iterator<Item = u64> {
+    let span = u64::try_from(span).unwrap_or(1);
+    let until = move |second: u64| u128::from(count) * u128::from(second) / u128::from(span);
+    (0..span).map(move |it| u64::try_from(until(it + 1) - until(it)).unwrap_or(u64::MAX))
+}
+
 fn second(time: Timestamp) -> i64 {
     time.as_millis().div_euclid(1_000)
 }
@@ -46,13 +56,16 @@ impl Rates {
     pub(crate) fn note(&mut self, entry: &Entry, now: Timestamp) {
         let at = second(now);
         let count = entry.count.unwrap_or(1);
-        let slot = self.slot(at);
-        slot.entries += 1;
-        if entry.action == Action::TokenIssue && entry.outcome == Outcome::Success {
-            slot.issued += count;
+        let is_issued = entry.action == Action::TokenIssue && entry.outcome == Outcome::Success;
+        let is_denied = entry.outcome == Outcome::Denied;
+        self.slot(at).entries += 1;
+        let span = if entry.count.is_some() { SPAN } else { 1 };
+        for (back, share) in (0..span).zip(shares(count, span)) {
+            let slot = self.slot(at - back);
+            slot.issued += if is_issued { share } else { 0 };
+            slot.denied += if is_denied { share } else { 0 };
         }
-        if entry.outcome == Outcome::Denied {
-            slot.denied += count;
+        if is_denied {
             let of_agent = entry.agent_id.map(|id| id.to_string());
             let who = of_agent.or_else(|| entry.actor.id.clone());
             let who = who

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use agentidp_shared::Timestamp;
 
-use crate::tui::event::Change;
+use crate::tui::event::{Change, Doubt, NotDone};
 
 /// How many lines are kept.
 const KEPT: usize = 500;
@@ -26,6 +26,26 @@ pub(crate) enum Ending {
     Open,
     Done,
     Failed(String),
+    /// The answer was lost: it may have been done.
+    Unknown(String),
+}
+
+impl From<Result<(), String>> for Ending {
+    fn from(result: Result<(), String>) -> Self {
+        match result {
+            Ok(()) => Self::Done,
+            Err(why) => Self::Failed(why),
+        }
+    }
+}
+
+impl From<&NotDone> for Ending {
+    fn from(not: &NotDone) -> Self {
+        match not.is {
+            Doubt::Unanswered => Self::Unknown(not.why.clone()),
+            Doubt::Refused | Doubt::Overtaken => Self::Failed(not.why.clone()),
+        }
+    }
 }
 
 /// Something that was done.
@@ -57,16 +77,13 @@ impl CommandLog {
     }
 
     /// Notes how it ended.
-    pub(crate) fn end(&mut self, asked: &AnswerTo, result: Result<(), String>) {
+    pub(crate) fn end(&mut self, asked: &AnswerTo, ending: impl Into<Ending>) {
         let open = self
             .0
             .iter_mut()
             .find(|it| it.ending == Ending::Open && it.asked == *asked);
         if let Some(logged) = open {
-            logged.ending = match result {
-                Ok(()) => Ending::Done,
-                Err(why) => Ending::Failed(why),
-            };
+            logged.ending = ending.into();
         }
     }
 
@@ -80,11 +97,12 @@ impl CommandLog {
                 Ending::Open => "asked",
                 Ending::Done => "done",
                 Ending::Failed(_) => "FAILED",
+                Ending::Unknown(_) => "UNSURE",
             };
             for line in &logged.lines {
                 text.extend([format!("{time}Z {ending:<6} {line}\n")]);
             }
-            if let Ending::Failed(why) = &logged.ending {
+            if let Ending::Failed(why) | Ending::Unknown(why) = &logged.ending {
                 text.extend([format!("                 {why}\n")]);
             }
         }

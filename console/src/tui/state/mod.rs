@@ -16,6 +16,7 @@ pub(crate) mod health;
 mod keys;
 pub(crate) mod log;
 pub(crate) mod marks;
+mod names;
 pub(crate) mod order;
 pub(crate) mod times;
 
@@ -27,10 +28,9 @@ use agentidp_shared::{AgentId, AgentStatus, CredentialId, Organization, Role, Ti
 use jiff::tz::TimeZone;
 use tui_input::Input;
 
-use crate::client::{DaemonStatus, MAX_PAGE};
-use crate::text::inert;
+use crate::client::DaemonStatus;
 
-use super::completion::{Completion, Known};
+use super::completion::Completion;
 use super::event::Change;
 use super::keys::{KeyMap, Place};
 use super::style::Palette;
@@ -296,6 +296,36 @@ impl State {
         }
     }
 
+    /// The same for the log, whose times may be shown in another way.
+    pub(crate) fn audit_clock(&self) -> Clock {
+        let zone = match self.audit_times {
+            Times::Local => self.zone.clone(),
+            Times::Age | Times::Utc => TimeZone::UTC,
+        };
+        Clock {
+            now: self.now,
+            zone,
+        }
+    }
+
+    /// From when on and until when the log is shown, as its filter was understood; none for all of it.
+    pub(crate) fn audit_span(&self) -> Option<String> {
+        let (clock, span) = (self.audit_clock(), self.audit.span);
+        let told = |word: &str, time: Option<Timestamp>| {
+            let time = clock.minute(Times::Local, time?);
+            Some(format!("{word} {time}"))
+        };
+        let told: Vec<_> = [told("since", span.0), told("until", span.1)]
+            .into_iter()
+            .flatten()
+            .collect();
+        let zone = match self.audit_times {
+            Times::Local => "in local time",
+            Times::Age | Times::Utc => "UTC",
+        };
+        (!told.is_empty()).then(|| format!("{} {zone}", told.join(" ")))
+    }
+
     /// Why a change cannot be asked for now; none when it can.
     pub(crate) fn why_read_only(&self) -> Option<String> {
         self.why_not(Role::Operator)
@@ -320,62 +350,6 @@ impl State {
                 .then(|| "needs the role admin for all organizations".to_owned()),
             Ok(role) if role >= needed => None,
             _ => Some(format!("needs the role {needed}; yours is {}", caller.role)),
-        }
-    }
-
-    /// The name of an agent's organization, or its id while the name is not known.
-    pub(crate) fn organization(&self, id: agentidp_shared::OrganizationId) -> String {
-        self.organizations
-            .iter()
-            .find(|it| it.id == id)
-            .map_or_else(|| id.to_string(), |it| it.name.to_string())
-    }
-
-    /// Why no organization is of this id or name; none when there is one, or they are not all known here.
-    pub(crate) fn why_no_organization(&self, text: &str) -> Option<String> {
-        let all = &self.organizations;
-        let is_known = |it: &Organization| it.name.as_str() == text || it.id.to_string() == text;
-        let may_be_more = all.is_empty() || all.len() >= MAX_PAGE as usize;
-        if may_be_more || all.iter().any(is_known) {
-            return None;
-        }
-        let names: Vec<_> = all.iter().take(8).map(|it| it.name.as_str()).collect();
-        let more = if all.len() > names.len() { ", .." } else { "" };
-        Some(format!(
-            "no organization {} that you may see: there are {}{more}",
-            inert(text),
-            names.join(", ")
-        ))
-    }
-
-    /// The e-mail of an agent, or the end of its id while it is not known.
-    pub(crate) fn agent_name(&self, id: &str) -> String {
-        let known = id.parse().ok().and_then(|id: AgentId| {
-            let of_detail = self.detail.as_ref().map(|detail| &detail.agent);
-            of_detail
-                .filter(|agent| agent.id == id)
-                .or_else(|| self.agents.get(id))
-        });
-        known.map_or_else(
-            || format!("agent {}", crate::audit_text::short_id(id)),
-            |agent| agent.email.to_string(),
-        )
-    }
-
-    /// The names of records that are known here, for whoever types one.
-    pub(crate) fn known(&self) -> Known {
-        let loaded = || self.agents.loaded().map(|it| &it.agent);
-        let capabilities = loaded().flat_map(|it| it.capabilities.iter());
-        let organizations = self.organizations.iter().map(|it| it.name.to_string());
-        let of_detail = self.detail.iter().flat_map(|it| &it.credentials).flatten();
-        let keys = self.keys.rows.iter().flatten();
-        Known {
-            agents: loaded().map(|it| it.email.to_string()).collect(),
-            owners: loaded().map(|it| it.owner.to_string()).collect(),
-            capabilities: capabilities.map(ToString::to_string).collect(),
-            organizations: organizations.collect(),
-            credentials: of_detail.map(|it| it.id.to_string()).collect(),
-            keys: keys.map(|it| it.key.kid.clone()).collect(),
         }
     }
 

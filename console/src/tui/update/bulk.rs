@@ -49,7 +49,7 @@ pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
         return Vec::new();
     }
     bulk.note = None;
-    let on_button = matches!(bulk.focus, Field::Cancel | Field::Go);
+    let on_button = !bulk.focus.is_typed();
     match key.code {
         KeyCode::Enter if matches!(bulk.stage, Stage::Stopping | Stage::Over) => {
             return leave(state);
@@ -169,7 +169,7 @@ pub(super) fn progressed(
         return;
     }
     if sums.matched > 0 || bulk.stage == Stage::Counting {
-        bulk.sums = sums;
+        bulk.went_on(sums);
     }
     match over {
         None => return,

@@ -4,6 +4,7 @@ use clap::{ArgMatches, CommandFactory as _};
 
 use crate::args::Args;
 use crate::text::{fit, shell_word};
+use crate::tui::completion::OWN;
 use crate::tui::event::Effect;
 use crate::tui::run::Output;
 use crate::tui::state::dialog::{Dialog, Help, Reader};
@@ -90,6 +91,10 @@ fn start(state: &mut State, text: &str) -> Vec<Effect> {
     }
     let command = Args::command();
     let noun = words.first().map(String::as_str).unwrap_or_default();
+    if OWN.contains(&noun) && command.find_subcommand(noun).is_none() {
+        state.complain(format!(":{noun} stands alone: nothing comes after it"));
+        return Vec::new();
+    }
     if command.find_subcommand(noun).is_none() {
         state.complain(format!(
             "no command :{}; tab shows what there is",
@@ -130,6 +135,11 @@ fn why_not(state: &State, matches: &ArgMatches) -> Option<String> {
     let has = |option| matches!(options.try_contains_id(option), Ok(true));
     if let Some((_, line)) = &state.running {
         return Some(format!("{line} still runs: ^c ends it"));
+    }
+    if matches!(noun, "man" | "completions") {
+        return Some(format!(
+            "this is for files that a shell reads: agentidp {noun}"
+        ));
     }
     if has("watch") || (noun, verb) == ("audit", "tail") {
         return Some("this would not end: the screens follow by themselves, 5 the log".to_owned());

@@ -29,7 +29,7 @@ pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
         return Vec::new();
     }
     confirm.note = None;
-    let on_button = matches!(confirm.focus, Field::Cancel | Field::Go);
+    let on_button = !confirm.focus.is_typed();
     match key.code {
         KeyCode::Tab | KeyCode::Down => confirm.turn(true),
         KeyCode::BackTab | KeyCode::Up => confirm.turn(false),
@@ -63,7 +63,17 @@ pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
                 None => confirm.focus = Field::Go,
             }
         }
+        KeyCode::Char(_) if on_button && !control => {
+            if confirm.act.fields().iter().any(|it| it.is_typed()) {
+                confirm.note = Some("tab goes to the field that this may be for".to_owned());
+            }
+        }
         _ => {
+            let is_proposed =
+                confirm.focus == Field::Period && std::mem::take(&mut confirm.is_proposed);
+            if is_proposed && matches!(key.code, KeyCode::Char(_)) && !control {
+                confirm.period.reset();
+            }
             if let Some(input) = confirm.input() {
                 input::edit(input, key);
             }

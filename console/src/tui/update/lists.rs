@@ -56,6 +56,9 @@ fn mark(state: &mut State, deed: Deed) {
     let result = match deed {
         Deed::Mark => state.agents.mark(height),
         Deed::Range => state.agents.mark_range(),
+        _ if state.agents.marks.len() == 0 && state.agents.marks.anchor.is_none() => {
+            return state.remark("no agent is marked");
+        }
         _ => {
             state.agents.marks.clear();
             Ok(())

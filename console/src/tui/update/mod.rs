@@ -12,6 +12,7 @@ mod prompt;
 mod records;
 mod search;
 mod secret;
+mod silent;
 
 pub(crate) use self::actions::menu;
 
@@ -173,10 +174,11 @@ fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
     if state.menu.is_some() {
         return actions::choose(state, key);
     }
-    match state.key_map.find(state.places(), key) {
-        Some(deed) => perform(state, deed),
-        None => Vec::new(),
+    if let Some(deed) = state.key_map.find(state.places(), key) {
+        return perform(state, deed);
     }
+    silent::nothing(state, key);
+    Vec::new()
 }
 
 fn perform(state: &mut State, deed: Deed) -> Vec<Effect> {

@@ -1,22 +1,29 @@
 //! What the connection tells.
 
-use agentidp_shared::AgentId;
+use agentidp_shared::{AgentId, Timestamp};
 
 use super::bulk;
 use super::follow::{audit, read_all_again, read_detail_again, read_shown_again, record};
 use crate::client::{ListedAgent, Page, ReviewedCredential};
-use crate::tui::event::{ChangeDone, ChangeResult, Command, DetailData, Effect, NetEvent, Welcome};
+use crate::tui::event::{
+    ChangeDone, ChangeResult, Command, DetailData, Doubt, Effect, NetEvent, Welcome,
+};
 use crate::tui::state::detail::Detail;
 use crate::tui::state::dialog::{Dialog, SecretDialog};
-use crate::tui::state::log::AnswerTo;
+use crate::tui::state::log::{AnswerTo, Ending};
 use crate::tui::state::marks::Pinned;
 use crate::tui::state::{Link, Screen, State, Undo, Undoing};
+
+/// How a daemon is told of that takes connections and says nothing.
+const SILENT: &str =
+    "no word from the daemon since then: it hangs, or was stopped; agentidp diagnose tells more";
 
 /// Takes in what the connection tells.
 pub(super) fn take_in(state: &mut State, event: NetEvent) -> Vec<Effect> {
     match event {
         NetEvent::Connected(welcome) => return connected(state, *welcome),
-        NetEvent::Lost(why) => lost(state, why),
+        NetEvent::Lost(why) => lost(state, state.now, why),
+        NetEvent::Silent(long) => lost(state, state.now.minus(long), SILENT.to_owned()),
         NetEvent::Agents {
             ticket,
             page,
@@ -43,6 +50,9 @@ pub(super) fn take_in(state: &mut State, event: NetEvent) -> Vec<Effect> {
             {
                 detail.agent = listed.agent.clone();
             }
+            if let Some(Dialog::Confirm(confirm)) = &mut state.dialog {
+                confirm.seen_again(&listed.agent);
+            }
             state.agents.patch(*listed);
             let height = state.list_height();
             state.agents.settle(height);
@@ -66,6 +76,9 @@ pub(super) fn take_in(state: &mut State, event: NetEvent) -> Vec<Effect> {
         // list that is not shown any more is of no use.
         NetEvent::Agent(Err(_)) | NetEvent::Credentials(..) | NetEvent::Organizations(Err(_)) => {}
         NetEvent::Health(Ok(health)) => {
+            // As of now, where the stream of changes tells it now and then.
+            let others = health.status.connections.iter().filter(|it| !it.own);
+            state.others = u32::try_from(others.count()).unwrap_or(u32::MAX);
             state.status = Some(health.status);
             state.health.counts = Some(health.counts);
             state.health.failed = None;
@@ -181,10 +194,11 @@ fn connected(state: &mut State, welcome: Welcome) -> Vec<Effect> {
     effects
 }
 
-fn lost(state: &mut State, why: String) {
+/// The daemon was heard for the last time `at` then.
+fn lost(state: &mut State, at: Timestamp, why: String) {
     state.link = match (&state.link, &state.status) {
         (Link::Stale(since, _), _) => Link::Stale(*since, why),
-        (_, Some(_)) => Link::Stale(state.now, why),
+        (_, Some(_)) => Link::Stale(at, why),
         (_, None) => Link::Connecting(Some(why)),
     };
     state.agents.loading = None;
@@ -198,7 +212,10 @@ fn changed(state: &mut State, result: ChangeResult) -> Vec<Effect> {
     if is_undo {
         state.undoing = None;
     }
-    let ending = result.outcome.as_ref().map(|_| ()).map_err(Clone::clone);
+    let ending = match &result.outcome {
+        Ok(_) => Ending::Done,
+        Err(not) => Ending::from(not),
+    };
     state
         .log
         .end(&AnswerTo::Change(result.change.clone()), ending);
@@ -215,13 +232,14 @@ fn changed(state: &mut State, result: ChangeResult) -> Vec<Effect> {
             done
         }
         (Ok(done), None) => done,
-        (Err(why), Some(confirm)) => {
+        (Err(not), Some(confirm)) => {
             confirm.sent = None;
-            confirm.note = Some(why);
+            confirm.is_overtaken = not.is == Doubt::Overtaken;
+            confirm.note = Some(not.why);
             return Vec::new();
         }
-        (Err(why), None) => {
-            state.complain(why);
+        (Err(not), None) => {
+            state.complain(not.why);
             return Vec::new();
         }
     };

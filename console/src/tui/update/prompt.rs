@@ -38,10 +38,13 @@ pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
         }
     }
     let (kind, text) = (prompt.kind, prompt.input.value().trim().to_owned());
+    if kind == PromptKind::Filter {
+        return filter(state, &text);
+    }
     state.prompt = None;
     match kind {
         PromptKind::Command => return command::perform(state, &text),
-        PromptKind::Filter => return filter(state, &text),
+        PromptKind::Filter => {}
         PromptKind::Search => search::begin(state, &text),
         PromptKind::Export if text.is_empty() => {}
         PromptKind::Export => return search::export(state, &text),
@@ -70,7 +73,11 @@ fn complete(state: &mut State, is_forward: bool) {
         PromptKind::Search | PromptKind::Export => return,
     };
     prompt.input = Input::new(completion.certain(&line));
+    let is_empty = completion.candidates.is_empty();
     prompt.completion = Some(completion).filter(|it| it.candidates.len() > 1);
+    if is_empty {
+        state.remark("nothing that is known here goes on like this");
+    }
 }
 
 /// Goes through the commands of before.
@@ -100,19 +107,36 @@ fn recall(state: &mut State, is_older: bool) {
 /// Lets everything in the log through.
 pub(super) fn filter_nothing(state: &mut State) {
     // An empty filter breaks no rule and names no agent.
-    let _ = state.audit.filter_by(Filter::default(), state.now);
+    let clock = state.audit_clock();
+    let _ = state.audit.filter_by(Filter::default(), &clock);
 }
 
 /// The log is filtered here, and only the daemon knows whom the filter names.
-fn filter_log(state: &mut State, text: &str) -> Vec<Effect> {
-    let now = state.now;
-    let filtered = Filter::parse(text, audit::FILTER_KEYS)
-        .and_then(|filter| state.audit.filter_by(filter, now));
+fn filter_log(state: &mut State, text: &str) -> Result<Vec<Effect>, String> {
+    let filter = Filter::parse(text, audit::FILTER_KEYS)?;
+    let clock = state.audit_clock();
+    let names = state.audit.filter_by(filter, &clock)?;
+    let ask = |name| Effect::Send(Command::Name(name));
+    Ok(names.into_iter().map(ask).collect())
+}
+
+/// Filters by what was typed. What is refused stays there to be put right.
+fn filter(state: &mut State, text: &str) -> Vec<Effect> {
+    let filtered = if state.screen == Screen::Audit {
+        filter_log(state, text)
+    } else {
+        filter_agents(state, text).map(|()| Vec::new())
+    };
     match filtered {
-        Ok(names) => {
+        Ok(effects) => {
+            state.prompt = None;
             state.message = None;
-            let ask = |name| Effect::Send(Command::Name(name));
-            names.into_iter().map(ask).collect()
+            if state.screen == Screen::Audit
+                && let Some(span) = state.audit_span()
+            {
+                state.remark(span);
+            }
+            effects
         }
         Err(rule) => {
             state.complain(rule);
@@ -121,29 +145,18 @@ fn filter_log(state: &mut State, text: &str) -> Vec<Effect> {
     }
 }
 
-fn filter(state: &mut State, text: &str) -> Vec<Effect> {
-    if state.screen == Screen::Audit {
-        return filter_log(state, text);
-    }
-    match Filter::parse(text, agents::FILTER_KEYS) {
-        Ok(filter) => filter_agents(state, filter),
-        Err(rule) => state.complain(rule),
-    }
-    Vec::new()
-}
-
-fn filter_agents(state: &mut State, filter: Filter) {
+fn filter_agents(state: &mut State, text: &str) -> Result<(), String> {
+    let filter = Filter::parse(text, agents::FILTER_KEYS)?;
     let org = filter.pairs.iter().find(|it| it.key == "org");
     if let Some(why) = org.and_then(|it| state.why_no_organization(&it.value)) {
-        return state.complain(why);
+        return Err(why);
     }
-    state.message = None;
     if filter.pairs == state.agents.filter.pairs {
         // Only the words changed, and they are matched here.
         state.agents.filter = filter;
         let height = state.list_height();
         state.agents.settle(height);
-    } else {
-        state.restart_agents(filter);
+        return Ok(());
     }
+    state.agents.restart(filter, state.now)
 }

@@ -9,6 +9,7 @@ mod commands;
 mod dialogs;
 mod looking;
 mod many;
+mod refused;
 mod slips;
 
 use crate::client::Changed;

@@ -8,11 +8,13 @@ use ratatui::style::Style;
 
 use crate::client::ListedAgent;
 use crate::duration;
-use crate::tui::state::order::{By, Order};
+use crate::text;
+use crate::tui::state::order::By;
+use crate::tui::state::times::Times;
 use crate::tui::state::{Link, State};
 use crate::tui::style::{agent_symbol, faint, heading};
 
-use super::canvas::{Canvas, Column};
+use super::canvas::{Canvas, Column, cells as cells_of};
 
 /// From this width on, the selected agent is shown beside the list.
 const SPLIT_FROM: u16 = 120;
@@ -20,8 +22,8 @@ const SPLIT_FROM: u16 = 120;
 /// How little time a credential may have left before that stands out.
 const SOON: Duration = Duration::from_hours(7 * 24);
 
-/// The width of that pane.
-const PANE: u16 = 42;
+/// The width of that pane: an id is not broken in two.
+const PANE: u16 = 39;
 
 pub(super) fn render(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
     let is_split = body.width >= SPLIT_FROM;
@@ -33,7 +35,7 @@ pub(super) fn render(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
         },
         ..body
     };
-    let columns = columns(list.width, state.agents.order);
+    let columns = columns(list.width, state);
     canvas.headings(3, list.y, &columns);
     let range = state.agents.range();
     let height = usize::from(list.height.saturating_sub(1));
@@ -74,40 +76,86 @@ fn empty(state: &State) -> &'static str {
             "the agents could not be read: ^r tries again, / another filter"
         }
         _ if state.agents.loading.is_some() => "loading",
-        _ if !state.agents.filter.words.is_empty() => "no agent of those loaded matches",
+        _ if !state.agents.filter.words.is_empty() && !state.agents.extent().1 => {
+            "no agent of those loaded matches: text=WORD looks through all of them"
+        }
+        _ if !state.agents.filter.words.is_empty() => "no agent matches",
         _ if !state.agents.filter.pairs.is_empty() => "no agent passes the filter",
         _ => "no agents yet: agentidp agent register --help",
     }
 }
 
-/// The columns that there is room for; those at the end are given up first.
-fn columns(width: u16, order: Order) -> Vec<Column> {
-    const ALL: [(&str, u16); 8] = [
-        ("OWNER", 8),
-        ("STATUS", 16),
-        ("CREDS", 5),
-        ("LAST AUTH", 10),
-        ("EXPIRES", 7),
-        ("TYPE", 12),
-        ("ENV", 11),
-        ("ORG", 12),
+/// What a column has to have, and what it may have when there is room.
+#[derive(Debug, Clone, Copy)]
+struct Wish {
+    heading: &'static str,
+    least: u16,
+    most: u16,
+}
+
+/// The columns that there is room for. What tells agents apart gets the first of what is left over, so that
+/// a wider terminal never shows less of it; then come the columns that the smallest has no room for.
+fn columns(width: u16, state: &State) -> Vec<Column> {
+    let longest = |of: fn(&State, &ListedAgent) -> usize, most: usize| {
+        let all = state.agents.loaded().map(|it| of(state, it));
+        cells_of(all.max().unwrap_or_default().min(most))
+    };
+    let wish = |heading, least, most: u16| Wish {
+        heading,
+        least,
+        most: most.max(least),
+    };
+    let of_email = |_: &State, it: &ListedAgent| it.agent.email.as_str().len();
+    let of_owner = |_: &State, it: &ListedAgent| text::width(it.agent.owner.as_str());
+    let of_status = |_: &State, it: &ListedAgent| it.agent.status.as_str().len() + 2;
+    let of_organization =
+        |state: &State, it: &ListedAgent| state.organization(it.agent.organization_id).len();
+    // A day takes more room than how long it is until then.
+    let expires = if state.times == Times::Age { 7 } else { 10 };
+    let first = [
+        wish("AGENT", 20, longest(of_email, 64)),
+        wish("OWNER", 8, longest(of_owner, 24)),
+        wish("STATUS", 11, longest(of_status, 16)),
+        wish("CREDS", 5, 5),
+        wish("LAST AUTH", 10, 10),
+        wish("EXPIRES", expires, expires),
     ];
-    const EMAIL: u16 = 18;
-    let mut room = width.saturating_sub(4 + EMAIL);
-    let mut columns = vec![Column {
-        heading: "AGENT",
-        width: EMAIL,
-    }];
-    for (heading, width) in ALL {
-        if room < width + 2 {
-            break;
+    let more = [
+        wish("TYPE", 12, 12),
+        wish("ENV", 11, 11),
+        wish("ORG", 8, longest(of_organization, 32)),
+    ];
+    let mut room = width.saturating_sub(2);
+    let mut columns = Vec::new();
+    let mut add = |wishes: &[Wish], room: &mut u16| {
+        let from = columns.len();
+        for wish in wishes {
+            let Some(rest) = room.checked_sub(wish.least + 2) else {
+                break;
+            };
+            *room = rest;
+            columns.push(Column {
+                heading: wish.heading,
+                width: wish.least,
+            });
         }
-        room -= width + 2;
-        columns.push(Column { heading, width });
-    }
-    if let Some(email) = columns.first_mut() {
-        email.width += room.min(22);
-    }
+        // Whom it is about, then how it is with it, and then whose it is.
+        for heading in ["AGENT", "STATUS", "OWNER", "ORG"] {
+            let wished = wishes.iter().find(|it| it.heading == heading);
+            let column = columns
+                .iter_mut()
+                .skip(from)
+                .find(|it| it.heading == heading);
+            if let (Some(wish), Some(column)) = (wished, column) {
+                let more = (wish.most - wish.least).min(*room);
+                column.width += more;
+                *room -= more;
+            }
+        }
+    };
+    add(&first, &mut room);
+    add(&more, &mut room);
+    let order = state.agents.order;
     // The heading of what it is sorted by says which way.
     for column in &mut columns {
         column.heading = match (column.heading, order.by, order.is_ascending) {
@@ -158,12 +206,16 @@ pub(super) fn expiry(
         Some(time) if time <= state.now => ("over".to_owned(), canvas.palette.bad()),
         Some(time) => {
             let left = time.since(state.now);
+            let text = match state.times {
+                Times::Age => duration::short(left),
+                times => state.clock().short(times, time),
+            };
             let style = if left < SOON {
                 canvas.palette.warn()
             } else {
                 Style::new()
             };
-            (duration::short(left), style)
+            (text, style)
         }
     }
 }
@@ -175,6 +227,9 @@ pub(super) fn time(state: &State, time: Option<Timestamp>) -> String {
         |time| state.clock().short(state.times, time),
     )
 }
+
+/// Where in it the values stand.
+const FIELD: u16 = 11;
 
 /// The selected agent, as far as the list knows it.
 fn pane(state: &State, canvas: &mut Canvas<'_>, agent: &Agent, area: Rect) {
@@ -189,8 +244,9 @@ fn pane(state: &State, canvas: &mut Canvas<'_>, agent: &Agent, area: Rect) {
     );
     let mut y = canvas.wrapped(inner, agent.email.as_str(), heading());
     let organization = state.organization(agent.organization_id);
+    canvas.text(inner.x, y, &agent.id.to_string(), Style::new());
+    y += 1;
     let fields = [
-        ("id", agent.id.to_string()),
         ("org", organization),
         ("owner", agent.owner.to_string()),
         ("status", agent.status.to_string()),
@@ -202,19 +258,32 @@ fn pane(state: &State, canvas: &mut Canvas<'_>, agent: &Agent, area: Rect) {
     ];
     for (name, value) in fields {
         canvas.text(inner.x, y, name, faint());
-        // An id is not broken in two.
-        let from = if name == "id" { 3 } else { 11 };
-        let room = inner.width.saturating_sub(from);
-        let place = Rect::new(inner.x + from, y, room, inner.bottom().saturating_sub(y));
+        let room = inner.width.saturating_sub(FIELD);
+        let place = Rect::new(inner.x + FIELD, y, room, inner.bottom().saturating_sub(y));
         y = canvas.wrapped(place, &value, Style::new());
     }
-    y += 1;
-    canvas.text(inner.x, y, "capabilities", faint());
-    let place = Rect::new(
-        inner.x,
-        y + 1,
-        inner.width,
-        inner.bottom().saturating_sub(y + 1),
-    );
-    canvas.wrapped(place, &agent.capabilities.to_string(), Style::new());
+    let audiences: Vec<_> = agent.audiences.iter().map(ToString::to_string).collect();
+    let audiences = if audiences.is_empty() {
+        "the issuer's default".to_owned()
+    } else {
+        audiences.join(" ")
+    };
+    let notes: Vec<_> = agent
+        .metadata
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    for (name, value) in [
+        ("capabilities", agent.capabilities.to_string()),
+        ("audiences", audiences),
+        ("metadata", notes.join(" ")),
+    ] {
+        if value.is_empty() {
+            continue;
+        }
+        canvas.text(inner.x, y + 1, name, faint());
+        let height = inner.bottom().saturating_sub(y + 2);
+        let place = Rect::new(inner.x, y + 2, inner.width, height);
+        y = canvas.wrapped(place, &value, Style::new());
+    }
 }

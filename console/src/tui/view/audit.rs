@@ -103,7 +103,8 @@ pub(super) fn entry(
     let details = details_with(entry, name_agent, name_organization);
     let mut action_width = 19;
     let mut actor_width = match &organization {
-        _ if is_wide => 36,
+        // Beyond that an e-mail gets half of what there is more.
+        _ if is_wide => 36 + ((canvas.area().width - WIDE) / 2).min(28),
         Some(_) => 20,
         None => 16,
     };

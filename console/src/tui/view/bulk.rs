@@ -3,52 +3,57 @@
 use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 
-use crate::text::{counted, fit, it_or_them, thousands, wrap};
-use crate::tui::state::bulk::{Bulk, Many, Stage};
+use crate::text::{counted, inert, it_or_them, thousands, wrap};
+use crate::tui::state::bulk::{Bulk, Many, Stage, Sums};
 use crate::tui::state::confirm::{Field, Tier};
 use crate::tui::style::{faint, focus, heading};
 
 use super::canvas::{Canvas, cells};
+use super::confirm::width_on;
 
-/// The size of the dialog.
-const SIZE: (u16, u16) = (78, 21);
+/// How high the dialog is where there is room.
+const HEIGHT: u16 = 26;
 
-/// How many agents are named.
-const NAMED: u16 = 4;
+/// How many lines say which agents, and how many the command.
+const MOST: (usize, usize) = (3, 3);
+
+/// How many of the marked agents are named at most.
+const NAMED: usize = 8;
 
 pub(super) fn render(bulk: &Bulk, canvas: &mut Canvas<'_>) -> Option<Position> {
     let title = format!("{} many agents", bulk.act.verb());
-    let inner = canvas.window(SIZE, &title, badge(bulk));
-    let mut y = canvas.wrapped(Rect { height: 2, ..inner }, &subject(bulk), heading());
-    let place = Rect {
-        y,
-        height: 3,
-        ..inner
-    };
-    y = canvas.wrapped(place, bulk.act.consequence_for_many(), Style::new()) + 1;
-    y = sums(bulk, canvas, Rect { y, ..inner }) + 1;
-    let cursor = inputs(bulk, canvas, Rect { y, ..inner }, &mut y);
+    let height = HEIGHT.min(canvas.area().height);
+    let inner = canvas.window((width_on(canvas), height), &title, badge(bulk));
+    let room = usize::from(inner.width);
+    let broken = |text: &str| wrap(&inert(text), room);
+    let mut y = canvas.lines(inner, inner.y, &subject(bulk, room), heading());
+    let consequence = broken(bulk.act.consequence_for_many());
+    y = canvas.lines(inner, y, &consequence, Style::new()) + 1;
+
     let lines = bulk.command_lines();
     let more = match lines.len() {
         0 | 1 => String::new(),
         count => format!("   and {} more like it: @ lists them", count - 1),
     };
-    let command = format!(
-        "same as: {}{more}",
-        lines.first().map_or("", String::as_str)
-    );
+    let first = lines.first().map_or("", String::as_str);
+    let mut command = broken(&format!("same as: {first}{more}"));
+    command.truncate(MOST.1);
+    let note = broken(bulk.note.as_deref().unwrap_or_default());
     let bottom = inner.bottom().saturating_sub(1);
-    let rows = cells(wrap(&command, usize::from(inner.width)).len()).min(3);
+    let below = bottom.saturating_sub(cells(command.len() + note.len()));
+    let fields = fields(bulk);
+    let end = below.saturating_sub(cells(fields.len()) + 2);
+
     let place = Rect {
-        y: bottom.saturating_sub(rows + 1),
-        height: rows,
+        y,
+        height: end.saturating_sub(y),
         ..inner
     };
-    canvas.wrapped(place, &command, faint());
-    if let Some(note) = &bulk.note {
-        let y = bottom.saturating_sub(1);
-        canvas.clipped(inner.x, y, note, inner.width, canvas.palette.warn());
-    }
+    y = sums(bulk, canvas, place) + 1;
+    let cursor = inputs(bulk, canvas, Rect { y, ..inner }, &fields);
+    let y = canvas.lines(inner, below, &command, faint());
+    let style = canvas.palette.warn();
+    canvas.lines(inner, y, &note, style);
     buttons(bulk, canvas, inner, bottom);
     cursor
 }
@@ -63,27 +68,40 @@ fn badge(bulk: &Bulk) -> &'static str {
     }
 }
 
-fn subject(bulk: &Bulk) -> String {
-    match &bulk.many {
-        Many::Marked(pinned) => {
-            let names: Vec<_> = pinned.iter().take(3).map(|it| it.email.as_str()).collect();
-            let rest = pinned.len().saturating_sub(names.len());
-            let rest = if rest > 0 {
-                format!(" and {rest} more")
-            } else {
-                String::new()
-            };
-            format!("marked: {}{rest}", names.join(", "))
+/// Which agents: as many of their names as there is room for, and how many more there are.
+fn subject(bulk: &Bulk, room: usize) -> Vec<String> {
+    let pinned = match &bulk.many {
+        Many::Marked(pinned) => pinned,
+        Many::Filter(text, _) => {
+            return wrap(&inert(&format!("all that /{text} lets through")), room);
         }
-        Many::Filter(text, _) => format!("all that /{text} lets through"),
-    }
+    };
+    let naming = |count: usize| {
+        let names: Vec<_> = pinned
+            .iter()
+            .take(count)
+            .map(|it| it.email.as_str())
+            .collect();
+        let text = match pinned.len() - names.len() {
+            0 => format!("marked: {}", names.join(", ")),
+            rest if names.is_empty() => format!("{} marked", thousands(rest as u64)),
+            rest => format!(
+                "marked: {} and {} more",
+                names.join(", "),
+                thousands(rest as u64)
+            ),
+        };
+        wrap(&inert(&text), room)
+    };
+    let most = NAMED.min(pinned.len());
+    let fitting = (0..=most).rev().map(naming).find(|it| it.len() <= MOST.0);
+    fitting.unwrap_or_default()
 }
 
-/// What it comes to; gives the line after it.
+/// What it comes to, and who cannot; gives the line after it.
 fn sums(bulk: &Bulk, canvas: &mut Canvas<'_>, place: Rect) -> u16 {
     let sums = &bulk.sums;
     let number = thousands;
-    let mut y = place.y;
     let text = match bulk.stage {
         Stage::Counting => format!("counting: {} so far", number(sums.matched)),
         Stage::Deciding => format!(
@@ -101,51 +119,66 @@ fn sums(bulk: &Bulk, canvas: &mut Canvas<'_>, place: Rect) -> u16 {
             number(sums.refused),
         ),
     };
-    canvas.clipped(place.x, y, &text, place.width, heading());
-    y += 1;
-    for refused in sums.first_refused.iter().take(usize::from(NAMED)) {
-        let email = fit(&refused.email, 32);
-        let text = format!("  {} {}", email, refused.message);
-        canvas.clipped(place.x, y, &text, place.width, canvas.palette.warn());
-        y += 1;
-    }
-    y
+    canvas.clipped(place.x, place.y, &text, place.width, heading());
+    let rest = usize::from(place.height.saturating_sub(1));
+    let lines = refusals(sums, usize::from(place.width), rest);
+    let style = canvas.palette.warn();
+    canvas.lines(place, place.y + 1, &lines, style)
 }
 
-fn inputs(bulk: &Bulk, canvas: &mut Canvas<'_>, place: Rect, y: &mut u16) -> Option<Position> {
-    if !matches!(bulk.stage, Stage::Counting | Stage::Deciding) {
-        return None;
+/// Who cannot, and why, in at most `height` lines, of which the last says how many more there are.
+fn refusals(sums: &Sums, room: usize, height: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut rest = sums.refused;
+    for refused in &sums.first_refused {
+        let text = format!("{}: {}", refused.email, refused.message);
+        let text = wrap(&inert(&text), room.saturating_sub(2));
+        if lines.len() + text.len() + usize::from(rest > 1) > height {
+            break;
+        }
+        lines.extend(text.iter().map(|line| format!("  {line}")));
+        rest = rest.saturating_sub(1);
     }
+    if rest > 0 && height > 0 {
+        lines.push(format!("  and {} more", thousands(rest)));
+    }
+    lines
+}
+
+/// The fields that are there to be typed in now, each with what stands before it.
+fn fields(bulk: &Bulk) -> Vec<(Field, String)> {
+    let label = |field: Field| match (field, bulk.stage) {
+        (Field::Reason, Stage::Counting | Stage::Deciding) => Some("Reason  ".to_owned()),
+        (Field::Typed, Stage::Deciding) => {
+            let verb = bulk.act.verb().to_lowercase();
+            let them = it_or_them(bulk.sums.done);
+            Some(format!("Type {} to {verb} {them}: ", bulk.count()))
+        }
+        _ => None,
+    };
+    let fields = bulk.fields().iter();
+    fields.filter_map(|it| Some((*it, label(*it)?))).collect()
+}
+
+fn inputs(
+    bulk: &Bulk,
+    canvas: &mut Canvas<'_>,
+    place: Rect,
+    fields: &[(Field, String)],
+) -> Option<Position> {
     let mut cursor = None;
-    for field in bulk.fields() {
-        let (label, input) = match field {
-            Field::Reason => ("Reason  ".to_owned(), &bulk.reason),
-            Field::Typed if bulk.stage == Stage::Counting => continue,
-            Field::Typed => {
-                let verb = bulk.act.verb().to_lowercase();
-                (
-                    format!(
-                        "Type {} to {verb} {}: ",
-                        bulk.count(),
-                        it_or_them(bulk.sums.matched)
-                    ),
-                    &bulk.typed,
-                )
-            }
-            _ => continue,
+    for (y, (field, label)) in (place.y..).zip(fields) {
+        let input = match field {
+            Field::Reason => &bulk.reason,
+            _ => &bulk.typed,
         };
         let has_focus = bulk.focus == *field;
         let style = if has_focus { heading() } else { Style::new() };
-        let x = canvas.text(place.x, *y, &label, style) + 1;
-        let room = place.right().saturating_sub(x);
-        if input.value().is_empty() {
-            canvas.text(x, *y, &"_".repeat(usize::from(room.min(24))), faint());
-        }
-        let at = canvas.input(x, *y, room, input);
+        let x = canvas.text(place.x, y, label, style) + 1;
+        let at = canvas.field(x, y, place.right().saturating_sub(x), input);
         if has_focus {
             cursor = Some(at);
         }
-        *y += 1;
     }
     cursor
 }

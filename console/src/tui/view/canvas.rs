@@ -6,7 +6,13 @@ use ratatui::style::{Modifier, Style};
 use tui_input::Input;
 
 use crate::text::{fit, head, inert, width, wrap};
-use crate::tui::style::{Palette, focus, heading};
+use crate::tui::style::{Palette, faint, focus, heading};
+
+/// How many cells beside a window are too few to be left of what is below.
+const SLIVER: u16 = 4;
+
+/// How long a field is that nothing was typed in.
+const BLANK: u16 = 24;
 
 /// A buffer to paint on.
 pub(super) struct Canvas<'a> {
@@ -117,10 +123,25 @@ impl<'a> Canvas<'a> {
         self.row(x, y, columns, &row);
     }
 
+    /// How wide a window of `width` is here: so little beside it is no use to anyone.
+    fn spread(&self, width: u16) -> u16 {
+        let whole = self.area().width;
+        if width.saturating_add(2 * SLIVER) >= whole {
+            whole
+        } else {
+            width
+        }
+    }
+
+    /// How many cells the inside of a window of `width` has.
+    pub(super) fn inside(&self, width: u16) -> u16 {
+        self.spread(width).saturating_sub(4)
+    }
+
     /// A frame with a title, its inside empty; gives the inside.
     pub(super) fn window(&mut self, size: (u16, u16), title: &str, badge: &str) -> Rect {
         let area = self.area();
-        let (width, height) = (size.0.min(area.width), size.1.min(area.height));
+        let (width, height) = (self.spread(size.0), size.1.min(area.height));
         let x = (area.width - width) / 2;
         let y = (area.height - height) / 2;
         let window = Rect::new(x, y, width, height);
@@ -161,6 +182,25 @@ impl<'a> Canvas<'a> {
             y += 1;
         }
         y
+    }
+
+    /// Paints lines from `y` on, each made inert and broken before; gives the line after them.
+    pub(super) fn lines(&mut self, area: Rect, y: u16, lines: &[String], style: Style) -> u16 {
+        let mut y = y;
+        for line in lines {
+            self.clipped(area.x, y, line, area.width, style);
+            y = y.saturating_add(1);
+        }
+        y
+    }
+
+    /// Paints a field of a dialog, which is seen when nothing is in it; gives where its cursor is.
+    pub(super) fn field(&mut self, x: u16, y: u16, room: u16, input: &Input) -> Position {
+        if input.value().is_empty() {
+            self.text(x, y, &"_".repeat(usize::from(room.min(BLANK))), faint());
+            return Position::new(x, y);
+        }
+        self.input(x, y, room, input)
     }
 
     /// Paints a line that is being typed; gives where its cursor is.

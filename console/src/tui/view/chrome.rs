@@ -22,7 +22,10 @@ const SCREENS: [&str; 2] = [
     "1-6 screen",
 ];
 
-/// How much of an agent's name the offer of an undo shows.
+/// From this width on, the offer of an undo shows the whole of an agent's name.
+const WIDE: u16 = 160;
+
+/// How much of it there is below that.
 const UNDO_NAME: usize = 16;
 
 /// How much of a user's name is shown, and of a role's.
@@ -59,7 +62,10 @@ pub(super) fn header(state: &State, canvas: &mut Canvas<'_>) {
         };
         let name = fit(&status.caller.name, NAME);
         let role = fit(role, NAME);
-        format!("{} {}{others}  ", name.trim_end(), role.trim_end())
+        let only = state.only_of().map_or_else(String::new, |it| {
+            format!(" of {} only", fit(&it, NAME).trim_end())
+        });
+        format!("{} {}{only}{others}  ", name.trim_end(), role.trim_end())
     });
     let end = columns.saturating_sub(1);
     canvas.right(end, 0, &badge, style);
@@ -135,7 +141,10 @@ fn agents_crumbs(state: &State, canvas: &mut Canvas<'_>) {
         0 => String::new(),
         count => format!("{} marked   ", thousands(count as u64)),
     };
-    let right = format!("{marked}sort:{}", agents.order.label());
+    let row = agents.place().map_or_else(String::new, |row| {
+        format!("row {}   ", thousands(row as u64))
+    });
+    let right = format!("{marked}{row}sort:{}", agents.order.label());
     let end = canvas.area().width.saturating_sub(1);
     if x + cells(right.len()) < end {
         canvas.right(end, 1, &right, Style::new());
@@ -231,7 +240,11 @@ fn message(state: &State, canvas: &mut Canvas<'_>, y: u16) {
         let name = match undo.agents.as_slice() {
             [agent] => {
                 let local = agent.email.split('@').next().unwrap_or_default();
-                format!("{}@..", fit(local, UNDO_NAME).trim_end())
+                if canvas.area().width < WIDE {
+                    format!("{}@..", fit(local, UNDO_NAME).trim_end())
+                } else {
+                    agent.email.clone()
+                }
             }
             many => counted(many.len() as u64, "agent"),
         };
@@ -294,8 +307,11 @@ fn candidates(completion: &Completion, canvas: &mut Canvas<'_>, y: u16) {
     let mut x = 1;
     for (index, candidate) in completion.candidates.iter().enumerate().skip(from) {
         let width = cells(width(&inert(candidate)));
-        if x + width + 4 > area.width {
-            canvas.text(x, y, "..", faint());
+        let rest = completion.candidates.len() - index;
+        let more = format!("{rest} more");
+        let room = if rest > 1 { cells(more.len()) + 2 } else { 0 };
+        if x + width + room + 1 > area.width && index > from {
+            canvas.text(x, y, &more, faint());
             break;
         }
         let style = if completion.at == Some(index) {

@@ -4,96 +4,99 @@ use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 
 use crate::audit_text::short_id;
-use crate::text::wrap;
+use crate::text::{inert, wrap};
 use crate::tui::state::confirm::{Act, Confirm, Field, Subject, Tier};
 use crate::tui::style::{faint, focus, heading};
 
 use super::canvas::{Canvas, cells};
 
-/// The width of the dialog.
-const WIDTH: u16 = 78;
+/// The widest that a dialog gets.
+const WIDEST: u16 = 110;
+
+/// How many lines the stakes may take, and the command.
+const MOST: (usize, usize) = (3, 4);
+
+/// How wide a dialog is on this terminal.
+pub(super) fn width_on(canvas: &Canvas<'_>) -> u16 {
+    canvas.area().width.saturating_sub(2).clamp(78, WIDEST)
+}
 
 pub(super) fn render(confirm: &Confirm, canvas: &mut Canvas<'_>) -> Option<Position> {
     let badge = match confirm.act.tier() {
         Tier::Reversible => "",
         Tier::Irreversible => "IRREVERSIBLE",
     };
-    let command = format!("same as: {}", confirm.command_line());
-    let command_lines = cells(wrap(&command, usize::from(WIDTH) - 4).len());
-    let inputs = confirm
-        .act
-        .fields()
-        .iter()
-        .filter(|it| label(confirm, **it).is_some());
-    let stakes = if confirm.act.has_stakes() {
-        wrap(&confirm.stakes_text(), usize::from(WIDTH) - 4)
+    let width = width_on(canvas);
+    let room = usize::from(canvas.inside(width));
+    let broken = |text: &str| wrap(&inert(text), room);
+    let mut stakes = if confirm.act.has_stakes() {
+        broken(&confirm.stakes_text())
     } else {
         Vec::new()
     };
-    let stakes_lines = cells(stakes.len()).min(3);
-    let height = 10 + stakes_lines + command_lines + cells(inputs.count());
-    let inner = canvas.window((WIDTH, height), confirm.act.title(), badge);
+    stakes.truncate(MOST.0);
+    let mut command = broken(&format!("same as: {}", confirm.command_line()));
+    command.truncate(MOST.1);
+    let mut about = broken(&subject(confirm));
+    about.truncate(2);
+    let consequence = broken(confirm.act.consequence());
+    // There is always a line for what there is to say, so that nothing moves when there is.
+    let note = broken(confirm.note.as_deref().unwrap_or_default());
+    let fields = confirm.act.fields().iter();
+    let fields: Vec<_> = fields
+        .filter_map(|it| Some((*it, label(confirm, *it)?)))
+        .collect();
+
+    let texts = [&about, &consequence, &stakes, &command, &note];
+    let lines = texts.iter().map(|it| it.len()).sum::<usize>() + fields.len() + 1;
+    // What is apart for the eye closes up where there is no room.
+    let apart = u16::from(lines + 4 <= usize::from(canvas.area().height));
+    let height = cells(lines) + 2 + 2 * apart;
+    let inner = canvas.window((width, height), confirm.act.title(), badge);
 
     let mut y = inner.y;
-    subject(confirm, canvas, Rect { height: 1, ..inner });
-    y += 1;
-    let place = Rect {
-        y,
-        height: 3,
-        ..inner
-    };
-    canvas.wrapped(place, confirm.act.consequence(), Style::new());
-    y += 3;
-    for line in stakes.iter().take(usize::from(stakes_lines)) {
-        canvas.clipped(inner.x, y, line, inner.width, heading());
-        y += 1;
+    for (text, style) in [
+        (&about, heading()),
+        (&consequence, Style::new()),
+        (&stakes, heading()),
+    ] {
+        y = canvas.lines(inner, y, text, style);
     }
-    y += 1;
-
+    y += apart;
     let mut cursor = None;
-    for field in confirm.act.fields() {
-        let Some(label) = label(confirm, *field) else {
-            continue;
-        };
-        let has_focus = confirm.focus == *field;
-        let style = if has_focus { heading() } else { Style::new() };
-        let x = canvas.text(inner.x, y, &label, style) + 1;
-        let input = match field {
-            Field::Reason => &confirm.reason,
-            Field::Typed => &confirm.typed,
-            _ => &confirm.period,
-        };
-        let room = inner.right().saturating_sub(x);
-        if input.value().is_empty() {
-            canvas.text(x, y, &"_".repeat(usize::from(room.min(24))), faint());
-            if has_focus {
-                cursor = Some(Position::new(x, y));
-            }
-        } else {
-            let at = canvas.input(x, y, room, input);
-            if has_focus {
-                cursor = Some(at);
-            }
-        }
+    for (field, label) in &fields {
+        let at = input(confirm, canvas, Rect { y, ..inner }, (*field, label));
+        cursor = cursor.or(at);
         y += 1;
     }
-    y += 1;
-    let place = Rect {
-        y,
-        height: command_lines,
-        ..inner
-    };
-    canvas.wrapped(place, &command, faint());
-    y += command_lines;
-    if let Some(note) = &confirm.note {
-        canvas.clipped(inner.x, y, note, inner.width, canvas.palette.warn());
-    }
-    buttons(confirm, canvas, inner, y + 1);
+    y = canvas.lines(inner, y + apart, &command, faint());
+    let style = canvas.palette.warn();
+    canvas.lines(inner, y, &note, style);
+    buttons(confirm, canvas, inner, inner.bottom().saturating_sub(1));
     cursor
 }
 
-fn subject(confirm: &Confirm, canvas: &mut Canvas<'_>, place: Rect) {
-    let text = match &confirm.subject {
+/// A field with what is typed in it; gives where the cursor is, when it is here.
+fn input(
+    confirm: &Confirm,
+    canvas: &mut Canvas<'_>,
+    place: Rect,
+    (field, label): (Field, &str),
+) -> Option<Position> {
+    let has_focus = confirm.focus == field;
+    let style = if has_focus { heading() } else { Style::new() };
+    let x = canvas.text(place.x, place.y, label, style) + 1;
+    let input = match field {
+        Field::Reason => &confirm.reason,
+        Field::Typed => &confirm.typed,
+        _ => &confirm.period,
+    };
+    let at = canvas.field(x, place.y, place.right().saturating_sub(x), input);
+    has_focus.then_some(at)
+}
+
+fn subject(confirm: &Confirm) -> String {
+    match &confirm.subject {
         Subject::Credential(agent, credential) => format!(
             "{}  {}  of {}  ({})   rev {}",
             short_id(&credential.id.to_string()),
@@ -111,8 +114,7 @@ fn subject(confirm: &Confirm, canvas: &mut Canvas<'_>, place: Rect) {
             agent.revision
         ),
         Subject::Key(key) => format!("{}  {}   {}", key.kid, key.algorithm, key.state),
-    };
-    canvas.clipped(place.x, place.y, &text, place.width, heading());
+    }
 }
 
 /// What stands before a field that is typed in.
@@ -144,9 +146,8 @@ fn buttons(confirm: &Confirm, canvas: &mut Canvas<'_>, inner: Rect, y: u16) {
             otherwise
         }
     };
-    let is_typing = !matches!(confirm.focus, Field::Cancel | Field::Go);
     let hint = match confirm.act.tier() {
-        _ if is_typing => "enter next   esc cancel",
+        _ if confirm.focus.is_typed() => "enter next   esc cancel",
         Tier::Reversible => "y/N   tab next   esc cancel",
         Tier::Irreversible => "tab next   esc cancel",
     };

@@ -5,6 +5,7 @@ use ratatui::style::Style;
 
 use crate::client::ReviewedCredential;
 use crate::tui::state::credentials::Kind;
+use crate::tui::state::times::Times;
 use crate::tui::state::{Link, State};
 use crate::tui::style::{credential_symbol, faint, heading};
 
@@ -42,7 +43,7 @@ pub(super) fn crumbs(state: &State, canvas: &mut Canvas<'_>) {
 }
 
 pub(super) fn render(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
-    let columns = columns(body.width);
+    let columns = columns(body.width, state);
     canvas.headings(3, body.y, &columns);
     let list = &state.credentials;
     let height = usize::from(body.height.saturating_sub(1));
@@ -70,31 +71,37 @@ pub(super) fn render(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
     }
 }
 
-/// The columns that there is room for; those at the end are given up first.
-fn columns(width: u16) -> Vec<Column> {
-    const ALL: [(&str, u16); 6] = [
+/// The columns that there is room for; those at the end are given up first, and what is left over is first
+/// the agent's and then the owner's.
+fn columns(width: u16, state: &State) -> Vec<Column> {
+    const AGENT: u16 = 20;
+    let ends = if state.times == Times::Age { 7 } else { 10 };
+    let all = [
         ("CREDENTIAL", 10),
         ("STATUS", 10),
         ("USED", 10),
-        ("ENDS", 7),
+        ("ENDS", ends),
         ("ISSUED", 10),
         ("OWNER", 16),
     ];
-    const AGENT: u16 = 20;
     let mut room = width.saturating_sub(4 + AGENT);
     let mut columns = vec![Column {
         heading: "AGENT",
         width: AGENT,
     }];
-    for (heading, width) in ALL {
+    for (heading, width) in all {
         if room < width + 2 {
             break;
         }
         room -= width + 2;
         columns.push(Column { heading, width });
     }
-    if let Some(agent) = columns.first_mut() {
-        agent.width += room.min(24);
+    for (heading, most) in [("AGENT", 64), ("OWNER", 32)] {
+        if let Some(column) = columns.iter_mut().find(|it| it.heading == heading) {
+            let more = room.min(most - column.width);
+            column.width += more;
+            room -= more;
+        }
     }
     columns
 }

@@ -139,13 +139,19 @@ fn activity(state: &State, canvas: &mut Canvas<'_>, detail: &Detail, body: Rect)
 }
 
 fn credentials(state: &State, canvas: &mut Canvas<'_>, detail: &Detail, list: Rect) {
+    let (issued, ends) = match state.times {
+        Times::Age => (17, 6),
+        // A day takes more room than how long it is until then.
+        _ if list.width < WIDE => (10, 10),
+        _ => (17, 10),
+    };
     let columns = [
         ("CREDENTIAL", 10),
         ("KIND", 13),
         ("STATUS", 10),
-        ("ISSUED", 17),
+        ("ISSUED", issued),
         ("USED", 10),
-        ("ENDS", 6),
+        ("ENDS", ends),
     ]
     .map(|(heading, width)| Column { heading, width });
     let plain = Style::new();
@@ -159,7 +165,7 @@ fn credentials(state: &State, canvas: &mut Canvas<'_>, detail: &Detail, list: Re
         .saturating_sub(height.saturating_sub(1));
     for (row, credential) in (1..).zip(rows.iter().skip(top).take(height)) {
         let y = list.y + row;
-        let cells = credential_cells(state, canvas, credential);
+        let cells = credential_cells(state, canvas, credential, issued);
         canvas.row(3, y, &columns, &cells);
         if Some(credential.id) == detail.selected {
             canvas.text(1, y, ">", plain);
@@ -187,6 +193,7 @@ fn credential_cells(
     state: &State,
     canvas: &Canvas<'_>,
     credential: &Credential,
+    room: u16,
 ) -> Vec<(String, Style)> {
     let plain = Style::new();
     let status = credential.status_at(state.now);
@@ -195,8 +202,13 @@ fn credential_cells(
         Times::Age => Times::Utc,
         times => times,
     };
-    let issued = state.clock().minute(times, credential.created_at);
     let zone = if times == Times::Utc { "Z" } else { "" };
+    let issued = if room < 17 {
+        state.clock().short(times, credential.created_at)
+    } else {
+        let minute = state.clock().minute(times, credential.created_at);
+        format!("{minute}{zone}")
+    };
     let end = match (credential.retires_at, credential.expires_at) {
         (Some(retires), Some(expires)) => Some(retires.min(expires)),
         (one, other) => one.or(other),
@@ -205,7 +217,8 @@ fn credential_cells(
         _ if status == CredentialStatus::Revoked => "-".to_owned(),
         None => "never".to_owned(),
         Some(end) if end <= state.now => "over".to_owned(),
-        Some(end) => duration::short(end.since(state.now)),
+        Some(end) if state.times == Times::Age => duration::short(end.since(state.now)),
+        Some(end) => state.clock().short(state.times, end),
     };
     vec![
         (short_id(&credential.id.to_string()).to_owned(), plain),
@@ -214,7 +227,7 @@ fn credential_cells(
             format!("{} {status}", credential_symbol(status)),
             canvas.palette.credential(status),
         ),
-        (format!("{issued}{zone}"), plain),
+        (issued, plain),
         (time(state, credential.last_used_at), plain),
         (ends, plain),
     ]
@@ -263,7 +276,8 @@ fn grants(state: &State, canvas: &mut Canvas<'_>, detail: &Detail, list: Rect) {
     canvas.headings(3, list.y, &columns);
     let height = usize::from(list.height.saturating_sub(2));
     let rows: Vec<_> = scopes.chain(audiences).chain(default).collect();
-    for (y, (kind, value, time)) in (list.y + 1..).zip(rows.iter().take(height)) {
+    let top = detail.grant.min(rows.len().saturating_sub(height));
+    for (y, (kind, value, time)) in (list.y + 1..).zip(rows.iter().skip(top).take(height)) {
         let time = time.map_or_else(|| "-".to_owned(), |it| state.clock().short(state.times, it));
         let plain = Style::new();
         let cells = [
@@ -273,14 +287,13 @@ fn grants(state: &State, canvas: &mut Canvas<'_>, detail: &Detail, list: Rect) {
         ];
         canvas.row(3, y, &columns, &cells);
     }
-    let more = match rows.len().saturating_sub(height) {
-        0 => String::new(),
-        more => format!("{more} more: e shows all.  "),
-    };
     let count = detail.entries.len();
-    let text = format!(
-        "{more}LAST: in the agent's newest {count} entries; a token gets no scope but these"
-    );
+    let text = match rows.len().saturating_sub(top + height) {
+        0 => {
+            format!("LAST: in the agent's newest {count} entries; a token gets no scope but these")
+        }
+        more => format!("{more} more below: j and k move.  LAST: in its newest {count} entries"),
+    };
     let y = list.bottom().saturating_sub(1);
     canvas.clipped(3, y, &text, list.width.saturating_sub(4), faint());
 }

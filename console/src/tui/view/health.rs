@@ -31,7 +31,8 @@ pub(super) fn crumbs(state: &State, canvas: &mut Canvas<'_>) {
         _ => ("NOT KNOWN", canvas.palette.bad()),
     };
     x = canvas.text(x, 1, word, style) + 3;
-    let Some(status) = &state.status else {
+    // What it says of itself is of now, and while it is away nobody says it.
+    let Some(status) = state.status.as_ref().filter(|_| state.link == Link::Live) else {
         return;
     };
     let store = if status.ready { "rw" } else { "ro" };
@@ -45,6 +46,12 @@ pub(super) fn crumbs(state: &State, canvas: &mut Canvas<'_>) {
         state.audit.gaps,
     );
     canvas.text(x, 1, &text, Style::new());
+}
+
+/// Whose the rates are, where they are not of all.
+fn of_whom(state: &State) -> Option<String> {
+    let only = state.only_of()?;
+    Some(format!("of {only} only"))
 }
 
 pub(super) fn render(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
@@ -89,8 +96,8 @@ pub(super) fn render(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
     y += 4;
     for (name, value) in facts {
         canvas.text(1, y, name, heading());
-        canvas.text(13, y, &value, Style::new());
-        y += 1;
+        let place = Rect::new(13, y, body.width.saturating_sub(14), 2);
+        y = canvas.wrapped(place, &value, Style::new());
     }
     y = connections(state, canvas, y);
     canvas.rule(y);
@@ -113,6 +120,10 @@ fn connections(state: &State, canvas: &mut Canvas<'_>, y: u16) -> u16 {
         })
         .collect();
     canvas.text(1, y, "CONNECTED", heading());
+    if state.link != Link::Live {
+        canvas.text(13, y, "not known while the daemon is away", faint());
+        return y + 1;
+    }
     let rows = if canvas.area().height < TALL {
         FEW
     } else {
@@ -166,6 +177,14 @@ fn counts(state: &State, canvas: &mut Canvas<'_>, y: u16) {
 }
 
 fn rates(state: &State, canvas: &mut Canvas<'_>, y: u16) {
+    const NAMES: [&str; 2] = ["ISSUED/s", "DENIED/s"];
+    if state.link != Link::Live {
+        for (y, name) in (y..).zip(NAMES) {
+            canvas.text(1, y, name, heading());
+            canvas.text(13, y, "not counted while the daemon is away", faint());
+        }
+        return;
+    }
     let seen = &state.health.rates;
     let counts = state.health.counts.as_ref();
     // Counted by the daemon, for whoever may know of all; otherwise by what of its log came here.
@@ -176,16 +195,15 @@ fn rates(state: &State, canvas: &mut Canvas<'_>, y: u16) {
     );
     let p99 = counted
         .and_then(|it| it.p99)
-        .map(|it| format!("p99 {}/60 s", spark::brief(it)));
+        .map(|it| format!("p99 {}/60 s", spark::brief(it)))
+        .or_else(|| of_whom(state).filter(|_| counted.is_none()));
     let top = seen.top_denied(state.now).map(|(who, of_hundred)| {
         let name = if who.len() == 36 {
-            let email = state.agent_name(who);
-            let local = email.split('@').next().unwrap_or_default();
-            local.to_owned()
+            state.brief_name(who)
         } else {
             who.to_owned()
         };
-        format!("top {of_hundred}% {name}")
+        format!("{of_hundred}% of 60 s: {name}")
     });
     // On the smallest terminal only the last seconds.
     let room = if canvas.area().width < WIDE {
@@ -198,8 +216,7 @@ fn rates(state: &State, canvas: &mut Canvas<'_>, y: u16) {
         spark::digits(spark::last(&denied, room)),
     ];
     let more = [(p99, Style::new()), (top, canvas.palette.warn())];
-    let names = ["ISSUED/s", "DENIED/s"];
-    let lines = names.iter().zip([issued, denied]).zip(drawn).zip(more);
+    let lines = NAMES.iter().zip([issued, denied]).zip(drawn).zip(more);
     for (y, (((name, counts), drawn), (more, style))) in (y..).zip(lines) {
         canvas.text(1, y, name, heading());
         let x = canvas.text(13, y, &drawn, Style::new());

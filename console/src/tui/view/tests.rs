@@ -20,6 +20,7 @@ use crate::tui::style::Palette;
 
 mod every;
 mod limits;
+mod room;
 
 fn screen(state: &State) -> TestBackend {
     let (width, height) = state.size;

@@ -248,6 +248,14 @@ impl Agents {
         self.rows().position(|it| it.agent.id == id)
     }
 
+    /// Which row of all the selected one is, counted from 1; none while that is not known.
+    pub(crate) fn place(&self) -> Option<usize> {
+        let before = self.first * usize::try_from(PAGE).unwrap_or(0);
+        let is_known = !self.is_from_end && (before == 0 || self.filter.words.is_empty());
+        let index = self.selected_index().filter(|_| is_known)?;
+        Some(before + index + 1)
+    }
+
     fn id_at(&self, index: usize) -> Option<AgentId> {
         self.rows().nth(index).map(|it| it.agent.id)
     }

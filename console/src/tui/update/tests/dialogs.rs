@@ -32,7 +32,7 @@ fn a_reason_is_typed_at_once_and_no_letter_of_it_confirms_or_cancels() {
 
 #[test]
 fn enter_alone_goes_to_cancel_and_cancels() {
-    for (action, fields) in [("s", 1), ("x", 2), ("d", 2), ("i", 0)] {
+    for (action, fields) in [("s", 1), ("x", 2), ("d", 2), ("i", 1)] {
         let mut world = World::live();
         world.dialog(action);
         for _ in 0..fields {
@@ -120,7 +120,7 @@ fn a_refusal_stands_in_the_dialog_and_nothing_is_lost() {
     world.net(NetEvent::Changed(Box::new(
         crate::tui::event::ChangeResult {
             change: suspend("leak"),
-            outcome: Err("the agent changed since".to_owned()),
+            outcome: Err("the agent changed since".to_owned().into()),
         },
     )));
     let Some(Dialog::Confirm(confirm)) = &world.state.dialog else {
@@ -227,7 +227,7 @@ fn a_secret_is_masked_stored_and_only_then_let_go() {
 fn a_secret_is_shown_even_when_its_dialog_was_left() {
     let mut world = World::in_detail();
     world.dialog("i");
-    world.key("y");
+    world.keys(&["enter", "y"]);
     assert!(world.change().is_some());
     world.key("esc");
     world.keys(&["5", ":"]);
@@ -239,7 +239,6 @@ fn a_secret_is_shown_even_when_its_dialog_was_left() {
 fn a_rotation_names_its_grace() {
     let mut world = World::in_detail();
     world.dialog("r");
-    world.keys(&["backtab", "^u"]);
     world.type_text("1h30m");
     world.keys(&["enter", "y"]);
     assert_eq!(
@@ -280,7 +279,7 @@ fn a_secret_is_piped_to_a_command_that_is_typed_and_counts_as_stored_when_that_e
 
 #[test]
 fn an_answer_that_comes_late_leaves_another_dialog_as_it_is() {
-    for outcome in [Err("the revision is another".to_owned()), Ok(())] {
+    for outcome in [Err("the revision is another".to_owned().into()), Ok(())] {
         let mut world = World::live();
         world.dialog("s");
         world.type_text("odd requests");

@@ -184,7 +184,7 @@ fn marked_agents_are_changed_each_at_the_revision_that_was_seen() {
     assert_eq!((matched, done, unchanged, refused), (4, 2, 1, 1));
     world.type_text("leak");
     world.key("enter");
-    world.type_text("4");
+    world.type_text("2");
     world.keys(&["tab", "tab", "enter"]);
     let order = order(&world);
     assert_eq!(
@@ -238,11 +238,11 @@ fn what_a_filter_lets_through_is_counted_first_and_pinned_to_the_count() {
     world.type_text("incident 12");
     world.key("enter");
     // A paste is no count.
-    world.event(Event::Paste("4".to_owned()));
+    world.event(Event::Paste("2".to_owned()));
     world.keys(&["tab", "tab", "enter"]);
     assert!(world.sent().is_empty());
     world.keys(&["backtab", "backtab"]);
-    world.type_text("4");
+    world.type_text("2");
     world.keys(&["tab", "tab", "enter"]);
     let order = order(&world);
     assert!(!order.is_dry_run);
@@ -327,7 +327,7 @@ fn what_a_filter_suspended_is_taken_back_one_by_one_at_the_revision_that_it_came
     let mut world = suspending_what_a_filter_lets_through();
     world.type_text("incident");
     world.key("tab");
-    world.type_text("4");
+    world.type_text("2");
     world.keys(&["tab", "tab", "enter"]);
     let ticket = world.state.bulk_ticket;
     world.net(NetEvent::Bulk {
@@ -354,7 +354,7 @@ fn enter_goes_through_the_fields_to_what_they_are_for() {
     let mut world = suspending_what_a_filter_lets_through();
     world.type_text("odd");
     world.key("enter");
-    world.type_text("4");
+    world.type_text("2");
     world.key("enter");
     assert!(world.sent().is_empty());
     world.key("enter");
@@ -366,7 +366,7 @@ fn working() -> World {
     let mut world = suspending_what_a_filter_lets_through();
     world.type_text("odd");
     world.key("tab");
-    world.type_text("4");
+    world.type_text("2");
     world.keys(&["tab", "tab", "enter"]);
     assert_eq!(stage(&world), Stage::Working);
     world

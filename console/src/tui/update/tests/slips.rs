@@ -52,9 +52,9 @@ fn who_mistypes_the_count_goes_on_typing_and_loses_nothing() {
         panic!("no dialog");
     };
     assert_eq!(bulk.focus, Field::Typed);
-    assert_eq!(bulk.note.as_deref(), Some("that is not 4: type it again"));
+    assert_eq!(bulk.note.as_deref(), Some("that is not 2: type it again"));
     world.key("^u");
-    world.type_text("4");
+    world.type_text("2");
     world.keys(&["enter", "enter"]);
     assert!(matches!(world.sent()[..], [Command::Bulk(_)]));
 }
@@ -63,7 +63,6 @@ fn who_mistypes_the_count_goes_on_typing_and_loses_nothing() {
 fn a_grace_that_is_no_duration_is_told_where_it_is_typed() {
     let mut world = World::in_detail();
     world.dialog("r");
-    world.keys(&["backtab", "^u"]);
     world.type_text("2x");
     world.key("enter");
     let Some(Dialog::Confirm(confirm)) = &world.state.dialog else {
@@ -112,7 +111,8 @@ fn what_many_did_is_undone_without_closing_the_dialog_first() {
 fn a_filter_that_nothing_can_pass_is_refused_in_words_of_what_was_typed() {
     for (screen, text, part) in [
         ("5", "outcome=denyed", "outcome must be one of success"),
-        ("5", "action=token.isue", "action must be one of"),
+        ("5", "action=token.isue", "did you mean token.issue?"),
+        ("5", "since=5m until=10m", "since is not before until"),
         ("5", "since=yesterday", "since must be how long ago"),
         ("2", "status=foo", "status must be one of active"),
         ("2", "capability=xx", "capability must be"),
@@ -129,6 +129,17 @@ fn a_filter_that_nothing_can_pass_is_refused_in_words_of_what_was_typed() {
         assert!(world.sent().is_empty());
         assert_eq!(world.state.agents.filter.text, "");
         assert_eq!(world.state.audit.filter.text, "");
+        // What was typed stays, to be put right.
+        let prompt = world.state.prompt.as_ref().unwrap();
+        assert_eq!(prompt.input.value(), text);
+        world.key("^u");
+        world.type_text(if screen == "5" {
+            "outcome=denied"
+        } else {
+            "status=active"
+        });
+        world.key("enter");
+        assert!(world.state.prompt.is_none() && world.state.message.is_none());
     }
 }
 
