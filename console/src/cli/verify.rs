@@ -298,7 +298,9 @@ mod tests {
         let pruned = Pruned::new(0..30, &kept).unwrap();
         let entry = |seq: u64| {
             let pruned = (seq == 30).then(|| serde_json::to_string(&pruned).unwrap());
-            let said = pruned.map_or_else(String::new, |it| format!(",\"pruned\":{it}"));
+            let said = pruned.map_or_else(String::new, |it| {
+                format!(",\"action\":\"audit.prune\",\"outcome\":\"success\",\"pruned\":{it}")
+            });
             format!("{{\"v\":1,\"seq\":{seq}{said}}}").into_bytes()
         };
         let mut edge = Edge::default();
