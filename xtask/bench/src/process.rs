@@ -7,12 +7,14 @@ use anyhow::{Context as _, ensure};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::{Pid, SysconfVar, sysconf};
 
-/// Pins this process, and what it starts from now on, to one core.
-pub(crate) fn pin_to(core: usize) -> anyhow::Result<()> {
-    let mut cores = CpuSet::new();
-    cores.set(core)?;
-    sched_setaffinity(Pid::from_raw(0), &cores)
-        .with_context(|| format!("cannot pin to core {core}"))
+/// Pins this process, and what it starts from now on, to some cores.
+pub(crate) fn pin_to(cores: &[usize]) -> anyhow::Result<()> {
+    let mut set = CpuSet::new();
+    for core in cores {
+        set.set(*core)?;
+    }
+    sched_setaffinity(Pid::from_raw(0), &set)
+        .with_context(|| format!("cannot pin to the cores {cores:?}"))
 }
 
 /// Makes sure that there is a core for the server and another for the load.

@@ -23,8 +23,8 @@ const START: Duration = Duration::from_mins(2);
 const LOOK: Duration = Duration::from_millis(5);
 
 /// The cores of the server and of everything else.
-const SERVER_CORE: usize = 0;
-const LOAD_CORE: usize = 1;
+const SERVER_CORES: &[usize] = &[0];
+const LOAD_CORES: &[usize] = &[1];
 
 /// A running daemon. Dropping it ends it, and removes its files if they are only for now.
 pub(crate) struct Server {
@@ -44,8 +44,17 @@ pub(crate) struct Usage {
 }
 
 impl Server {
-    /// Starts the daemon on the store of a place, which is made when there is none.
+    /// Starts the daemon on a core of its own, on the store of a place, which is made when there is none.
     pub(crate) fn start(
+        place: Place,
+        algorithm: &'static str,
+        interrupt: &Interrupt,
+    ) -> anyhow::Result<Self> {
+        Self::start_on(SERVER_CORES, place, algorithm, interrupt)
+    }
+
+    fn start_on(
+        cores: &[usize],
         place: Place,
         algorithm: &'static str,
         interrupt: &Interrupt,
@@ -60,11 +69,11 @@ impl Server {
 
         let mut run = agentidpd();
         run.arg("run").arg("--config").arg(&config);
-        // The daemon inherits the core it is started on, before it counts its cores.
-        pin_to(SERVER_CORE)?;
+        // The daemon inherits the cores it is started on, before it counts them.
+        pin_to(cores)?;
         let start = Instant::now();
         let daemon = Daemon::start(&mut run, &place.path().join("stderr"));
-        pin_to(LOAD_CORE)?;
+        pin_to(LOAD_CORES)?;
         let mut daemon = daemon?;
         daemon.wait_for(&socket, START, interrupt)?;
         let operator = Operator::connect(&socket)?;
@@ -93,6 +102,15 @@ impl Server {
 
     /// Ends it and starts it again on the same store.
     pub(crate) fn restart(self, interrupt: &Interrupt) -> anyhow::Result<Self> {
+        self.restart_on(SERVER_CORES, interrupt)
+    }
+
+    /// The same on both cores, which a start makes use of.
+    pub(crate) fn restart_on_both_cores(self, interrupt: &Interrupt) -> anyhow::Result<Self> {
+        self.restart_on(&[SERVER_CORES, LOAD_CORES].concat(), interrupt)
+    }
+
+    fn restart_on(self, cores: &[usize], interrupt: &Interrupt) -> anyhow::Result<Self> {
         let Self {
             operator,
             daemon,
@@ -102,7 +120,7 @@ impl Server {
         } = self;
         drop(operator);
         daemon.stop()?;
-        Self::start(place, algorithm, interrupt)
+        Self::start_on(cores, place, algorithm, interrupt)
     }
 
     /// The operators' interface.
