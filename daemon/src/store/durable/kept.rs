@@ -119,6 +119,10 @@ impl Kept {
         let key = key_bytes(&it.key)?;
         let before = self.live.read().get(&it.key).copied();
         if let Some(before) = before {
+            // Read again, as by a start: a later entry has put it here.
+            if before.seq > seq {
+                return Ok(());
+            }
             tally.kept.remove(&key, before.seq);
         }
         // What was forgotten since the last mark is counted by that mark nevertheless.

@@ -81,6 +81,10 @@ impl Index {
         let (mut settled, mut length_before) = (NONE, 0);
         if let Some(before) = &before {
             let header = Header::read(before)?.0;
+            if header.seq > seq {
+                // Read again, as by a start: as an earlier entry left it, it would be what no mark is of.
+                return Ok(false);
+            }
             length_before = header.length;
             settled = if header.seq < tally.marked {
                 header.seq

@@ -3,6 +3,7 @@
 use super::*;
 use crate::store::durable::layout::write_json;
 use crate::store::durable::tally::Mark;
+use crate::store::form;
 
 /// A store with some bundles of entries, closed in good order.
 async fn full(root: &Path) -> StoreOptions {
@@ -97,4 +98,33 @@ async fn an_older_mark_is_that_of_a_crash_and_none_of_a_store_that_was_closed_in
     assert!(!was_set_aside(&options));
     let found = store.agent(agent(7, "a@b.example", 1).id).unwrap().unwrap();
     assert_eq!(found.record.revision, 2);
+}
+
+#[tokio::test]
+async fn a_start_that_is_killed_while_it_reads_the_journal_costs_no_index() {
+    let root = tempfile::tempdir().unwrap();
+    let options = create(root.path());
+    let store = JournaledStore::open(&options).unwrap();
+    store.commit(register(7)).await.unwrap();
+    let changed = Record::Agent(agent(7, "a7@acme.example", 2));
+    let change = Commit::new(entry(Action::AgentSuspend)).put(changed);
+    store.commit(change).await.unwrap();
+    store.shutdown();
+    drop(store);
+    // It had come as far as the first of the two entries, both of which the mark is of.
+    let folder = options.path.join("index");
+    let mark = index::Index::read_mark(&folder).unwrap();
+    let index = index::Index::open(&folder).unwrap();
+    assert!(index.verify(&mark).unwrap().is_some());
+    let first = Record::Agent(agent(7, "a7@acme.example", 1));
+    let stored = form::encode(&first).unwrap();
+    index.apply(Some((&first, &stored)), &[], 1).unwrap();
+    drop(index);
+    fs::write(options.path.join("running"), "").unwrap();
+    let store = JournaledStore::open(&options).unwrap();
+    assert!(!was_set_aside(&options));
+    assert_eq!(emails(&store), ["a7@acme.example"]);
+    store.shutdown();
+    drop(store);
+    assert_eq!(found(&options), Vec::<String>::new());
 }
