@@ -8,13 +8,12 @@ use ratatui::style::Style;
 
 use crate::client::ListedAgent;
 use crate::duration;
-use crate::text;
 use crate::tui::state::order::By;
 use crate::tui::state::times::Times;
 use crate::tui::state::{Link, State};
 use crate::tui::style::{agent_symbol, faint, heading};
 
-use super::canvas::{Canvas, Column, cells as cells_of};
+use super::canvas::{Canvas, Column};
 
 /// From this width on, the selected agent is shown beside the list.
 const SPLIT_FROM: u16 = 120;
@@ -94,28 +93,20 @@ struct Wish {
 }
 
 /// The columns that there is room for. What tells agents apart gets the first of what is left over, so that
-/// a wider terminal never shows less of it; then come the columns that the smallest has no room for.
+/// a wider terminal never shows less of it; then come the columns that the smallest has no room for. What is in
+/// the cells has no say in it: who names an agent would move what is said of others.
 fn columns(width: u16, state: &State) -> Vec<Column> {
-    let longest = |of: fn(&State, &ListedAgent) -> usize, most: usize| {
-        let all = state.agents.loaded().map(|it| of(state, it));
-        cells_of(all.max().unwrap_or_default().min(most))
-    };
-    let wish = |heading, least, most: u16| Wish {
+    let wish = |heading, least, most| Wish {
         heading,
         least,
-        most: most.max(least),
+        most,
     };
-    let of_email = |_: &State, it: &ListedAgent| it.agent.email.as_str().len();
-    let of_owner = |_: &State, it: &ListedAgent| text::width(it.agent.owner.as_str());
-    let of_status = |_: &State, it: &ListedAgent| it.agent.status.as_str().len() + 2;
-    let of_organization =
-        |state: &State, it: &ListedAgent| state.organization(it.agent.organization_id).len();
     // A day takes more room than how long it is until then.
     let expires = if state.times == Times::Age { 7 } else { 10 };
     let first = [
-        wish("AGENT", 20, longest(of_email, 64)),
-        wish("OWNER", 8, longest(of_owner, 24)),
-        wish("STATUS", 11, longest(of_status, 16)),
+        wish("AGENT", 20, 40),
+        wish("OWNER", 8, 24),
+        wish("STATUS", 11, 16),
         wish("CREDS", 5, 5),
         wish("LAST AUTH", 10, 10),
         wish("EXPIRES", expires, expires),
@@ -123,7 +114,7 @@ fn columns(width: u16, state: &State) -> Vec<Column> {
     let more = [
         wish("TYPE", 12, 12),
         wish("ENV", 11, 11),
-        wish("ORG", 8, longest(of_organization, 32)),
+        wish("ORG", 8, 32),
     ];
     let mut room = width.saturating_sub(2);
     let mut columns = Vec::new();
@@ -155,6 +146,10 @@ fn columns(width: u16, state: &State) -> Vec<Column> {
     };
     add(&first, &mut room);
     add(&more, &mut room);
+    let has_all = columns.len() == first.len() + more.len();
+    if let Some(agent) = columns.first_mut().filter(|_| has_all) {
+        agent.width += room.min(24);
+    }
     let order = state.agents.order;
     // The heading of what it is sorted by says which way.
     for column in &mut columns {
