@@ -176,7 +176,7 @@ fn keep(screens: &[(&str, String)], recording: &str) {
 }
 
 /// Screens without ids, times, ages and ports, which are others each time.
-fn alike(screens: &str) -> Vec<String> {
+pub(crate) fn alike(screens: &str) -> Vec<String> {
     let word = |word: &str| {
         let is_other = word.contains(|c: char| c.is_ascii_digit());
         if is_other { "#" } else { word }.to_owned()

@@ -33,6 +33,7 @@ mod matrix;
 mod metadata;
 mod metrics;
 mod operator;
+mod picture;
 mod pressure;
 mod recovery;
 mod refusal;

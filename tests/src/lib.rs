@@ -5,6 +5,7 @@
 //!   running on it.
 //! - [`Cli`] runs `agentidp` as a command; [`TestConsole`] runs it in a real pseudo-terminal.
 //! - [`Client`] is an agent that asks for tokens, [`Http`] a browser-like nobody.
+//! - [`picture()`] draws what a terminal shows.
 //! - [`Process`] is what they all stand on. Whatever a process does arrives as an event, so tests
 //!   wait for what they expect, up to [`DEADLINE`], and never sleep.
 //!
@@ -33,6 +34,7 @@ mod meddler;
 mod memory;
 mod multiplexer;
 mod namespace;
+mod picture;
 mod process;
 mod tree;
 pub mod users;
@@ -53,6 +55,7 @@ pub use meddler::meddle;
 pub use memory::{forms, traces_in_memory};
 pub use multiplexer::{Multiplexed, Multiplexer};
 pub use namespace::MountNamespace;
+pub use picture::picture;
 pub use process::{Finished, Process};
 pub use tree::{Tree, find_in_files};
 

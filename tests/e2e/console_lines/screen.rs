@@ -37,6 +37,12 @@ impl Screen {
         }
         console.press("2");
         console.wait_for("LAST AUTH");
+        // Of how many a filter finds some is known when all were read.
+        let counted = |line: &str| {
+            let count = line.trim_start().strip_prefix("Agents ");
+            count.is_some_and(|it| it.starts_with(|c: char| c.is_ascii_digit()))
+        };
+        console.wait_until("all agents", |screen| screen.lines().any(counted));
         let both = matches!(place, Place::Marked | Place::All);
         let filter = if both {
             agents[0].split("a@").next().unwrap().to_owned()

@@ -1,7 +1,7 @@
 //! The agents' interface, asked over a connection that is kept alive.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agentidp_shared::{AgentId, CredentialId, TokenId};
 use anyhow::{Context as _, bail, ensure};
@@ -14,6 +14,8 @@ use tokio::time::timeout;
 
 /// No answer takes this long, unless the daemon hangs.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// A connection that was idle for longer is left: the daemon closes it soon (`docs/operations.md`).
+const IDLE: Duration = Duration::from_secs(2);
 /// An answer larger than this is not one to what is asked here.
 const LARGEST: usize = 64 * 1_024;
 
@@ -66,13 +68,16 @@ impl Token {
 pub(crate) struct Http {
     address: SocketAddr,
     stream: Option<TcpStream>,
+    /// When the connection had its last answer.
+    used: Instant,
 }
 
 impl Http {
-    pub(crate) const fn new(address: SocketAddr) -> Self {
+    pub(crate) fn new(address: SocketAddr) -> Self {
         Self {
             address,
             stream: None,
+            used: Instant::now(),
         }
     }
 
@@ -113,9 +118,13 @@ impl Http {
             self.address,
             body.len()
         );
+        if self.used.elapsed() > IDLE {
+            self.stream = None;
+        }
         let answer = timeout(PATIENCE, self.exchange(request.as_bytes()))
             .await
             .with_context(|| format!("{path} has not answered for {} s", PATIENCE.as_secs()))??;
+        self.used = Instant::now();
         if matches!(answer, Answer::Gone) {
             self.stream = None;
         }

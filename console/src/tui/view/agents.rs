@@ -84,68 +84,51 @@ fn empty(state: &State) -> &'static str {
     }
 }
 
-/// What a column has to have, and what it may have when there is room.
-#[derive(Debug, Clone, Copy)]
-struct Wish {
-    heading: &'static str,
-    least: u16,
-    most: u16,
-}
+/// How far columns grow with the room that is left over, in this order, so that a wider terminal never shows
+/// less of one: whom it is about first, then whose it is, then how it is with it.
+const GROWTH: [(&str, u16); 8] = [
+    ("AGENT", 25),
+    ("OWNER", 12),
+    ("AGENT", 32),
+    ("OWNER", 16),
+    ("AGENT", 40),
+    ("STATUS", 16),
+    ("OWNER", 24),
+    ("ORG", 32),
+];
 
-/// The columns that there is room for. What tells agents apart gets the first of what is left over, so that
-/// a wider terminal never shows less of it; then come the columns that the smallest has no room for. What is in
-/// the cells has no say in it: who names an agent would move what is said of others.
+/// The columns that there is room for: those that the smallest terminal shows, which grow before the others
+/// come. What is in the cells has no say in it: who names an agent would move what is said of others.
 fn columns(width: u16, state: &State) -> Vec<Column> {
-    let wish = |heading, least, most| Wish {
-        heading,
-        least,
-        most,
-    };
     // A day takes more room than how long it is until then.
     let expires = if state.times == Times::Age { 7 } else { 10 };
     let first = [
-        wish("AGENT", 20, 40),
-        wish("OWNER", 8, 24),
-        wish("STATUS", 11, 16),
-        wish("CREDS", 5, 5),
-        wish("LAST AUTH", 10, 10),
-        wish("EXPIRES", expires, expires),
+        ("AGENT", 20),
+        ("OWNER", 8),
+        ("STATUS", 11),
+        ("CREDS", 5),
+        ("LAST AUTH", 10),
+        ("EXPIRES", expires),
     ];
-    let more = [
-        wish("TYPE", 12, 12),
-        wish("ENV", 11, 11),
-        wish("ORG", 8, 32),
-    ];
+    let more = [("TYPE", 12), ("ENV", 11), ("ORG", 8)];
     let mut room = width.saturating_sub(2);
-    let mut columns = Vec::new();
-    let mut add = |wishes: &[Wish], room: &mut u16| {
-        let from = columns.len();
-        for wish in wishes {
-            let Some(rest) = room.checked_sub(wish.least + 2) else {
+    let mut columns: Vec<Column> = Vec::new();
+    for wished in [&first[..], &more[..]] {
+        for &(heading, width) in wished {
+            let Some(rest) = room.checked_sub(width + 2) else {
                 break;
             };
-            *room = rest;
-            columns.push(Column {
-                heading: wish.heading,
-                width: wish.least,
-            });
+            room = rest;
+            columns.push(Column { heading, width });
         }
-        // Whom it is about, then how it is with it, and then whose it is.
-        for heading in ["AGENT", "STATUS", "OWNER", "ORG"] {
-            let wished = wishes.iter().find(|it| it.heading == heading);
-            let column = columns
-                .iter_mut()
-                .skip(from)
-                .find(|it| it.heading == heading);
-            if let (Some(wish), Some(column)) = (wished, column) {
-                let more = (wish.most - wish.least).min(*room);
+        for (heading, most) in GROWTH {
+            if let Some(column) = columns.iter_mut().find(|it| it.heading == heading) {
+                let more = most.saturating_sub(column.width).min(room);
                 column.width += more;
-                *room -= more;
+                room -= more;
             }
         }
-    };
-    add(&first, &mut room);
-    add(&more, &mut room);
+    }
     let has_all = columns.len() == first.len() + more.len();
     if let Some(agent) = columns.first_mut().filter(|_| has_all) {
         agent.width += room.min(24);
