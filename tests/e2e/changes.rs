@@ -183,8 +183,12 @@ fn the_console_follows_what_somebody_else_changes_by_id() {
 #[test]
 fn a_daemon_that_hangs_is_told_of_and_is_found_again_when_it_goes_on() {
     let daemon = TestDaemon::start();
+    daemon.organization("acme");
+    daemon.register(&Registration::new("a@acme.example"));
     let mut console = TestConsole::start(&daemon.installation.config.socket);
     console.wait_for("LIVE");
+    // Nothing is asked for any more whose failure would be told in place of the silence.
+    console.wait_for("a@acme.example");
     daemon.process.signal(Signal::SIGSTOP);
     console.wait_for("STALE");
     console.wait_for("no word from the daemon");

@@ -146,6 +146,10 @@ pub(crate) fn create(
         let path = folder.join(file_name(now, read.manifest.cut.entries));
         rename(&partial, &path).map_err(BackupError::io(&path))?;
         let synced = File::open(folder).and_then(|folder| folder.sync_all());
+        if synced.is_err() {
+            // Its name may not last: it would be counted on, and be gone after a cut of power.
+            let _ = fs::remove_file(&path);
+        }
         synced.map_err(BackupError::io(folder))?;
         Ok(Whole { path, ..read })
     });

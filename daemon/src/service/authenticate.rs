@@ -94,6 +94,12 @@ impl Failure {
             why: None,
         }
     }
+
+    /// Its assertion was used before: whoever sends it a second time has not proved to be the agent.
+    pub(super) fn replayed(agent: Arc<Stored<Agent>>, credential: &CredentialRecord) -> Self {
+        Self::with(agent, credential, Code::ReplayedAssertion)
+            .because("the assertion's jti was used before")
+    }
 }
 
 /// The credential whose key signed an assertion, and what the assertion says.
@@ -216,8 +222,7 @@ impl Service {
             body: Vec::new(),
         };
         if self.store.temporary(&used.key, now)?.is_some() {
-            let failure = Failure::with(agent, &credential.record, Code::ReplayedAssertion);
-            return Ok(Err(failure.because("the assertion's jti was used before")));
+            return Ok(Err(Failure::replayed(agent, &credential.record)));
         }
         Ok(Ok(Authenticated {
             organization,

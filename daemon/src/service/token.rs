@@ -51,14 +51,7 @@ impl Service {
             let now = self.now();
             let client = match self.authenticate(&request.client, now).await? {
                 Ok(client) => client,
-                Err(failure) => {
-                    let origin = request.origin;
-                    self.deny_authentication(origin, now, &failure, Action::TokenIssue);
-                    return Err(ServiceError::new(
-                        failure.code,
-                        "client authentication failed",
-                    ));
-                }
+                Err(failure) => return Err(self.refuse_client(request, now, &failure)),
             };
             let headroom = match counted {
                 Some(headroom) => headroom,
@@ -67,8 +60,8 @@ impl Service {
             match self.issue_to(request, &client, now).await {
                 // Found out only by the commit: another request with the same assertion was before it.
                 Err(error) if error.code == Code::ReplayedAssertion => {
-                    self.deny_grant(request, &client, now, error.code);
-                    return Err(error);
+                    let failure = Failure::replayed(client.agent, &client.credential.record);
+                    return Err(self.refuse_client(request, now, &failure));
                 }
                 Ok(token) => return Ok(IssuedToken { headroom, ..token }),
                 // A record changed while the token was made: it is decided anew on what is true now.
@@ -198,6 +191,17 @@ impl Service {
         if let Some(why) = failure.why.as_ref().filter(|_| has_entry) {
             tracing::info!(error = %why, "a client assertion was refused");
         }
+    }
+
+    /// Notes that a client is not authenticated; gives what it is told.
+    fn refuse_client(
+        &self,
+        request: &IssueRequest,
+        now: Timestamp,
+        failure: &Failure,
+    ) -> ServiceError {
+        self.deny_authentication(request.origin, now, failure, Action::TokenIssue);
+        ServiceError::new(failure.code, "client authentication failed")
     }
 
     /// Gives whether the failure has an entry of its own.

@@ -173,3 +173,48 @@ async fn low_on_space_no_refusal_is_written_to_use_up_an_assertion() {
     }
     assert_eq!(bench.log().len(), from);
 }
+
+#[tokio::test]
+async fn of_two_who_ask_for_a_token_with_one_assertion_at_once_the_second_is_nobody() {
+    let bench = Bench::new().await;
+    let asker = Keyed::new(&bench, "asker@demo.example", "data:read").await;
+    let request = || {
+        let Presents::Client(client) = asker.presents(&bench, "a") else {
+            unreachable!("an assertion is a client's");
+        };
+        IssueRequest {
+            client,
+            token: TokenRequest::default(),
+            origin: bench.origin(),
+        }
+    };
+    let (one, other) = (request(), request());
+    bench.store.queue_up();
+    let both_wait = async {
+        while bench.store.queued() < 2 {
+            tokio::task::yield_now().await;
+        }
+        bench.store.settle();
+    };
+    let (first, second, ()) = tokio::join!(
+        bench.service.issue(&one),
+        bench.service.issue(&other),
+        both_wait
+    );
+    assert!(first.is_ok());
+    let refused = second.err().unwrap();
+    assert_eq!(refused.code, Code::ReplayedAssertion);
+    assert_eq!(refused.message, "client authentication failed");
+    let newest = bench.store.entries_before(None, &EntryFilter::default(), 1);
+    let entry: Entry = serde_json::from_slice(&newest.unwrap().entries[0].json).unwrap();
+    assert_eq!(
+        (entry.action, entry.code, entry.agent_id),
+        (
+            Action::TokenIssue,
+            Some(Code::ReplayedAssertion),
+            Some(asker.id)
+        )
+    );
+    // It has not proved to be the agent.
+    assert_eq!((entry.actor.id, entry.actor.name), (None, None));
+}

@@ -10,8 +10,8 @@ use super::glance::Glance;
 use super::image::{Cut, ImageError, section};
 use super::index::{Index, bundle_key};
 use super::places::ORGANIZATION;
-use super::records::{HEADER, MAX_VALUE, glance, part_key};
-use super::tally::{NONE, Tally};
+use super::records::{HEADER, Header, MAX_VALUE, glance, part_key};
+use super::tally::{Past, Tally};
 
 /// How many pairs go to sled at once.
 const BATCH: usize = 512;
@@ -109,11 +109,8 @@ impl Builder {
     fn record(&mut self, key: &[u8], value: &[u8]) -> Result<(), ImageError> {
         let (seq, stored) = value.split_first_chunk::<8>().ok_or_else(damaged)?;
         let seq = u64::from_be_bytes(*seq);
-        let length = u32::try_from(stored.len()).map_err(|_error| damaged())?;
         let mut whole = Vec::with_capacity(HEADER + stored.len().min(MAX_VALUE));
-        whole.extend_from_slice(&seq.to_be_bytes());
-        whole.extend_from_slice(&NONE.to_be_bytes());
-        whole.extend_from_slice(&length.to_be_bytes());
+        Header::write(Past::new(seq), stored.len(), &mut whole);
         if stored.len() <= MAX_VALUE {
             whole.extend_from_slice(stored);
         } else {

@@ -117,8 +117,8 @@ impl JournaledStore {
             .filter(|mark| mark.store_id == self.id)
             .ok_or_else(|| ReadError("the index has no mark".to_owned()))?;
         self.state.index.export(mark.open_seq, sink)?;
-        // From here on nothing is copied but frames.
-        let end = self.state.journal.lock().0;
+        // From here on nothing is copied but frames. What is being applied may be in it in part.
+        let end = self.state.applied();
         sink.section(section::FRAMES)?;
         let mut frames = Frames::open(&self.layout.journal(), self.id, mark.frame)?;
         let (mut bytes, mut last) = (Vec::new(), None);
@@ -247,7 +247,7 @@ impl Index {
         sink.section(section::RECORDS)?;
         for record in self.all_records() {
             let (key, header, stored) = record?;
-            let value = [header.seq.to_be_bytes().as_slice(), &stored].concat();
+            let value = [header.past.seq.to_be_bytes().as_slice(), &stored].concat();
             sink.pair(&key, &value)?;
         }
         sink.section(section::KEPT)?;

@@ -28,9 +28,27 @@ use crate::store::ReadError;
 
 /// The version of the index's form, summaries of bundles included. An index of another one is made
 /// anew: what it lacks would be hidden from queries.
-const FORM: u32 = 2;
+const FORM: u32 = 3;
 
 type Read<T> = Result<T, ReadError>;
+
+/// The newest mark, which the next one comes after.
+#[derive(Default)]
+pub(super) struct Marking {
+    mark: Option<Mark>,
+    /// Whether it is known to be on the disk; else the one before it may be there.
+    is_on_disk: bool,
+}
+
+impl Marking {
+    /// With the mark that was found on the disk.
+    pub(super) const fn on_disk(mark: Mark) -> Self {
+        Self {
+            mark: Some(mark),
+            is_on_disk: true,
+        }
+    }
+}
 
 /// The sled database, and what is known of it.
 pub(super) struct Index {
@@ -45,8 +63,8 @@ pub(super) struct Index {
     pub(super) tally: Mutex<Tally>,
     /// What is pruned while a check is under way, which cannot know of it otherwise.
     pub(super) prunings: Mutex<Option<Places>>,
-    /// Held while a mark is made.
-    marking: Mutex<()>,
+    /// The newest mark; held while one is made.
+    pub(super) marking: Mutex<Marking>,
     /// Whether no mark is to be made any more.
     is_distrusted: AtomicBool,
 }
@@ -67,7 +85,7 @@ impl Index {
             parts_lock: RwLock::new(()),
             tally: Mutex::default(),
             prunings: Mutex::default(),
-            marking: Mutex::new(()),
+            marking: Mutex::default(),
             is_distrusted: AtomicBool::new(false),
         })
     }
@@ -103,8 +121,8 @@ impl Index {
     ///
     /// When the disk does not take it; the mark then stays where it was.
     pub(super) fn flush(&self, store_id: StoreId, frame: u64, open_seq: u64) -> Read<()> {
-        let _marking = self.marking.lock();
-        self.settle(&self.trees(), store_id, frame, open_seq)
+        let mut marking = self.marking.lock();
+        self.settle(&mut marking, &self.trees(), (store_id, frame, open_seq))
     }
 
     /// Puts the copy that [`Index::copy`] has made into use, once it is durable.
@@ -118,50 +136,28 @@ impl Index {
         frame: u64,
         open_seq: u64,
     ) -> Read<()> {
-        let _marking = self.marking.lock();
+        let mut marking = self.marking.lock();
         let Some(next) = self.database.hold().clone() else {
             return Ok(());
         };
-        self.settle(&next, store_id, frame, open_seq)?;
+        let place = (store_id, frame, open_seq);
+        self.settle(&mut marking, &next, place)?;
         if self.database.next_is_whole() {
             return self.database.switch();
         }
         // The mark must not name what is about to go.
-        self.settle(&self.trees(), store_id, frame, open_seq)?;
+        self.settle(&mut marking, &self.trees(), place)?;
         self.database.abandon_next();
         Err(ReadError("the new index did not take a write".to_owned()))
     }
 
     /// Makes what was applied durable in `trees`, and then says so in the mark.
-    fn settle(&self, trees: &Trees, store_id: StoreId, frame: u64, open_seq: u64) -> Read<()> {
-        let (tally, kept_after) = {
-            let mut tally = self.tally.lock();
-            let kept_after = self.kept.forget(&mut tally)?;
-            self.kept.release();
-            tally.marked = tally.entries;
-            (*tally, kept_after)
-        };
-        let folder = self.database.folder();
-        trees.sync(folder)?;
-        let mark = Mark {
-            form: FORM,
-            store_id,
-            database: trees.name.to_owned(),
-            generation: trees.generation,
-            frame,
-            open_seq,
-            entries: tally.entries,
-            bytes: tally.bytes,
-            records: tally.records.count,
-            sum: tally.records.hex(),
-            kept: tally.kept.count,
-            kept_sum: tally.kept.hex(),
-            kept_after,
-        };
-        if !self.is_distrusted.load(Ordering::Relaxed) {
-            write_json(&mark_file(folder), &mark)
-                .map_err(|error| ReadError(format!("the index could not be marked: {error}")))?;
-        }
+    fn settle(&self, marking: &mut Marking, trees: &Trees, place: (StoreId, u64, u64)) -> Read<()> {
+        // One that could not be written comes first: of two and no more it is kept what they count, and a crash
+        // may find either.
+        self.finish(marking, trees)?;
+        self.begin(marking, place)?;
+        self.finish(marking, trees)?;
         loop {
             // Commits get their turn in between.
             let tally = self.tally.lock();
@@ -169,6 +165,65 @@ impl Index {
                 return Ok(());
             }
         }
+    }
+
+    /// Begins a mark of what is applied now.
+    fn begin(&self, marking: &mut Marking, place: (StoreId, u64, u64)) -> Read<()> {
+        let (store_id, frame, open_seq) = place;
+        let mut tally = self.tally.lock();
+        let mark = match &marking.mark {
+            // After as many entries there is one mark only.
+            Some(mark) if mark.entries == tally.entries => Mark {
+                frame,
+                open_seq,
+                ..mark.clone()
+            },
+            _ => {
+                let kept_after = self.kept.forget(&mut tally)?;
+                self.kept.leave();
+                tally.begun = tally.entries;
+                Mark {
+                    form: FORM,
+                    store_id,
+                    database: String::new(),
+                    generation: 0,
+                    frame,
+                    open_seq,
+                    entries: tally.entries,
+                    bytes: tally.bytes,
+                    records: tally.records.count,
+                    sum: tally.records.hex(),
+                    kept: tally.kept.count,
+                    kept_sum: tally.kept.hex(),
+                    kept_after,
+                }
+            }
+        };
+        *marking = Marking {
+            mark: Some(mark),
+            is_on_disk: false,
+        };
+        Ok(())
+    }
+
+    /// Brings the mark that was begun to the disk, after what it is of in `trees`.
+    fn finish(&self, marking: &mut Marking, trees: &Trees) -> Read<()> {
+        let Some(mark) = marking.mark.as_mut().filter(|_| !marking.is_on_disk) else {
+            return Ok(());
+        };
+        trees.name.clone_into(&mut mark.database);
+        mark.generation = trees.generation;
+        let folder = self.database.folder();
+        trees.sync(folder)?;
+        if !self.is_distrusted.load(Ordering::Relaxed) {
+            write_json(&mark_file(folder), mark)
+                .map_err(|error| ReadError(format!("the index could not be marked: {error}")))?;
+        }
+        marking.is_on_disk = true;
+        let mut tally = self.tally.lock();
+        tally.marked = mark.entries;
+        self.kept.release();
+        Ok(())
     }
 
     /// Has the next opening make the index anew, whatever is written until then.
@@ -306,3 +361,6 @@ pub(super) fn bundle_key(number: u64, part: usize) -> Vec<u8> {
 fn mark_file(folder: &Path) -> PathBuf {
     folder.join("mark.json")
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use parking_lot::{Mutex, RwLock};
 use sled::Batch;
 
 use super::database::{Database, damaged, failed};
-use super::tally::{Mark, NONE, NowAndThen, Tally};
+use super::tally::{Mark, NowAndThen, Past, Tally};
 use crate::store::{ReadError, Temporary, TemporaryKey, form};
 
 /// For how long something is kept after it has expired, in milliseconds: entries carry the time at
@@ -23,10 +23,6 @@ pub(super) const MARGIN: i64 = 60_000;
 const MANY: usize = 65_536;
 /// How many are removed from the index while commits wait.
 const SWEPT_AT_ONCE: usize = 256;
-/// What stands before the stored form: the entry that it was kept with, and that of what the last
-/// mark counted in its place ([`NONE`]: nothing).
-const HEADER: usize = 16;
-
 type Read<T> = Result<T, ReadError>;
 
 #[derive(Debug, Clone, Copy)]
@@ -40,9 +36,11 @@ struct Live {
 /// What has been forgotten, and is still in the index.
 #[derive(Debug, Default)]
 struct Expired {
-    /// What the mark on the disk may count.
+    /// What every mark so far may count.
     counted: HashSet<TemporaryKey>,
-    /// What it does not.
+    /// What the mark that is being made does not count, and the one on the disk may.
+    leaving: HashSet<TemporaryKey>,
+    /// What none that a crash may find counts.
     uncounted: Vec<TemporaryKey>,
 }
 
@@ -62,15 +60,9 @@ fn key_bytes(key: &TemporaryKey) -> Read<Vec<u8>> {
     form::encode(key).map_err(|_error| damaged())
 }
 
-/// Takes a value apart: its two entries, and the stored form.
-fn parts(value: &[u8]) -> Read<(u64, u64, &[u8])> {
-    let (seq, rest) = value.split_first_chunk::<8>().ok_or_else(damaged)?;
-    let (settled, stored) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
-    Ok((
-        u64::from_be_bytes(*seq),
-        u64::from_be_bytes(*settled),
-        stored,
-    ))
+/// Takes a value apart: its entries, and the stored form.
+fn parts(value: &[u8]) -> Read<(Past, &[u8])> {
+    Past::read(value).ok_or_else(damaged)
 }
 
 impl Kept {
@@ -92,16 +84,16 @@ impl Kept {
         let (mut live, mut expired) = (self.live.write(), self.expired.lock());
         for pair in &self.database.trees().kept {
             let (key, value) = pair.map_err(failed)?;
-            let (seq, settled, stored) = parts(&value)?;
+            let (past, stored) = parts(&value)?;
             let it: Temporary = form::decode(stored).map_err(|_error| damaged())?;
             if it.expires_at.as_millis() <= mark.kept_after {
                 expired.uncounted.push(it.key);
                 continue;
             }
-            sums.add(&key, seq, settled, mark.entries);
+            sums.add(&key, &past, mark.entries);
             let entry = Live {
                 expires_at: it.expires_at.as_millis(),
-                seq,
+                seq: past.seq,
                 has_body: !it.body.is_empty(),
             };
             live.insert(it.key, entry);
@@ -125,17 +117,20 @@ impl Kept {
             }
             tally.kept.remove(&key, before.seq);
         }
-        // What was forgotten since the last mark is counted by that mark nevertheless.
-        let is_counted = before.is_some() || self.expired.lock().counted.contains(&it.key);
-        let settled = if is_counted {
-            self.settled(tally, &key)?
-        } else {
-            NONE
+        // What was forgotten since a mark is counted by that mark nevertheless.
+        let (is_counted, is_leaving) = {
+            let expired = self.expired.lock();
+            let is_counted = before.is_some() || expired.counted.contains(&it.key);
+            (is_counted, expired.leaving.contains(&it.key))
+        };
+        let past = match self.past(&key)? {
+            Some(past) if is_counted => past.followed_by(seq, tally),
+            Some(past) if is_leaving => past.followed_by(seq, tally).left_out(),
+            _ => Past::new(seq),
         };
         let stored = form::encode(it).map_err(|_error| damaged())?;
-        let mut value = Vec::with_capacity(HEADER + stored.len());
-        value.extend_from_slice(&seq.to_be_bytes());
-        value.extend_from_slice(&settled.to_be_bytes());
+        let mut value = Vec::with_capacity(Past::LEAST + stored.len());
+        past.write(&mut value);
         value.extend_from_slice(&stored);
         self.database.write(|trees| {
             trees.kept.insert(&key, value.as_slice())?;
@@ -154,8 +149,9 @@ impl Kept {
         };
         if count >= self.forget_at.load(Ordering::Relaxed) {
             self.forget(tally)?;
-            if tally.marked == 0 {
+            if tally.begun == 0 {
                 // There is no mark, as when a long journal is read anew.
+                self.leave();
                 self.release();
                 while self.sweep(tally)? {}
             }
@@ -163,14 +159,11 @@ impl Kept {
         Ok(())
     }
 
-    /// The entry of what the last mark counted under `key`.
-    fn settled(&self, tally: &Tally, key: &[u8]) -> Read<u64> {
+    /// The entries of what is in the index under `key`.
+    fn past(&self, key: &[u8]) -> Read<Option<Past>> {
         let stored = self.database.trees().kept.get(key).map_err(failed)?;
-        Ok(match stored.as_deref().map(parts).transpose()? {
-            Some((seq, ..)) if seq < tally.marked => seq,
-            Some((_, settled, _)) => settled,
-            None => NONE,
-        })
+        let parts = stored.as_deref().map(parts).transpose()?;
+        Ok(parts.map(|(past, _)| past))
     }
 
     /// Forgets what has expired. Gives the time until which it did; what the index still has of it is
@@ -200,11 +193,18 @@ impl Kept {
         Ok(limit)
     }
 
-    /// Lets go of what was forgotten: the next mark does not count it.
-    pub(super) fn release(&self) {
+    /// What was forgotten is not counted by the mark that is begun now.
+    pub(super) fn leave(&self) {
         let mut expired = self.expired.lock();
         let counted = std::mem::take(&mut expired.counted);
-        expired.uncounted.extend(counted);
+        expired.leaving.extend(counted);
+    }
+
+    /// The mark that was begun is on the disk: what it does not count may go.
+    pub(super) fn release(&self) {
+        let mut expired = self.expired.lock();
+        let leaving = std::mem::take(&mut expired.leaving);
+        expired.uncounted.extend(leaving);
     }
 
     /// Removes a few of those that were let go of from the index; `false` when there were none. Call
@@ -260,7 +260,7 @@ impl Kept {
         else {
             return Ok(None);
         };
-        let it: Temporary = form::decode(parts(&value)?.2).map_err(|_error| damaged())?;
+        let it: Temporary = form::decode(parts(&value)?.1).map_err(|_error| damaged())?;
         Ok(Some(it).filter(|it| it.expires_at > now))
     }
 
@@ -269,10 +269,10 @@ impl Kept {
     pub(super) fn pairs(&self) -> impl Iterator<Item = Read<(Vec<u8>, Vec<u8>)>> + use<> {
         self.database.trees().kept.iter().map(|pair| {
             let (key, value) = pair.map_err(failed)?;
-            let (seq, _, stored) = parts(&value)?;
+            let (past, stored) = parts(&value)?;
             Ok((
                 key.to_vec(),
-                [seq.to_be_bytes().as_slice(), stored].concat(),
+                [past.seq.to_be_bytes().as_slice(), stored].concat(),
             ))
         })
     }
@@ -280,8 +280,11 @@ impl Kept {
     /// Puts what [`pairs`](Self::pairs) gave into an index that is being made.
     pub(super) fn put_pair(&self, tally: &mut Tally, key: &[u8], value: &[u8]) -> Read<()> {
         let (seq, stored) = value.split_first_chunk::<8>().ok_or_else(damaged)?;
-        let whole = [seq.as_slice(), &NONE.to_be_bytes(), stored].concat();
-        tally.kept.add(key, u64::from_be_bytes(*seq));
+        let seq = u64::from_be_bytes(*seq);
+        let mut whole = Vec::with_capacity(Past::LEAST + stored.len());
+        Past::new(seq).write(&mut whole);
+        whole.extend_from_slice(stored);
+        tally.kept.add(key, seq);
         self.database.write(|trees| {
             trees.kept.insert(key, whole.as_slice())?;
             Ok(())
@@ -292,9 +295,9 @@ impl Kept {
     pub(super) fn all(&self) -> impl Iterator<Item = Read<(u64, Temporary)>> + use<> {
         self.database.trees().kept.iter().map(|pair| {
             let (_, value) = pair.map_err(failed)?;
-            let (seq, _, stored) = parts(&value)?;
+            let (past, stored) = parts(&value)?;
             let it = form::decode(stored).map_err(|_error| damaged())?;
-            Ok((seq, it))
+            Ok((past.seq, it))
         })
     }
 }

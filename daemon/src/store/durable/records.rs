@@ -7,44 +7,40 @@ use super::database::{damaged, failed};
 use super::glance::Glance;
 use super::index::Index;
 use super::places::{self, Home};
-use super::tally::{NONE, Tally};
+use super::tally::{Past, Tally};
 use crate::store::{ReadError, Record, Stored, Temporary, form};
 
 /// The largest value that is put in one piece. sled writes sixteen neighbours as one, and what
 /// passes 128 KiB goes to files that it never syncs.
 pub(super) const MAX_VALUE: usize = 6 * 1_024;
-/// What stands before a record: the entry of its last change, the entry that was its last when the
-/// index was last marked ([`NONE`]: it was not there), and the length of its stored form. A record
-/// that is too large for one value has only this; the rest is in parts.
-pub(super) const HEADER: usize = 8 + 8 + 4;
+/// The least that stands before a record: its [`Past`], and the length of its stored form. A record that is
+/// too large for one value has only this; the rest is in parts.
+pub(super) const HEADER: usize = Past::LEAST + 4;
 
 type Read<T> = Result<T, ReadError>;
 
 /// The header of a record's value.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Header {
-    /// The entry of the last change.
-    pub(super) seq: u64,
-    /// The entry that was the last when the index was last marked, if the last one came later.
-    pub(super) settled: u64,
+    /// The entry of the last change, and those before it.
+    pub(super) past: Past,
     length: usize,
 }
 
 impl Header {
     /// Reads the header of a value; gives what follows it too.
     pub(super) fn read(value: &[u8]) -> Read<(Self, &[u8])> {
-        let (seq, rest) = value.split_first_chunk::<8>().ok_or_else(damaged)?;
-        let (settled, rest) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
+        let (past, rest) = Past::read(value).ok_or_else(damaged)?;
         let (length, rest) = rest.split_first_chunk::<4>().ok_or_else(damaged)?;
         let length = u32::from_be_bytes(*length) as usize;
-        Ok((
-            Self {
-                seq: u64::from_be_bytes(*seq),
-                settled: u64::from_be_bytes(*settled),
-                length,
-            },
-            rest,
-        ))
+        Ok((Self { past, length }, rest))
+    }
+
+    /// Writes the header of a stored form of `length` bytes.
+    pub(super) fn write(past: Past, length: usize, value: &mut Vec<u8>) {
+        past.write(value);
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        value.extend_from_slice(&length.to_be_bytes());
     }
 }
 
@@ -78,27 +74,20 @@ impl Index {
     fn put(&self, tally: &mut Tally, record: &Record, stored: &[u8], seq: u64) -> Read<bool> {
         let key = places::key_of(record);
         let before = self.trees().records.get(&key).map_err(failed)?;
-        let (mut settled, mut length_before) = (NONE, 0);
+        let (mut past, mut length_before) = (Past::new(seq), 0);
         if let Some(before) = &before {
             let header = Header::read(before)?.0;
-            if header.seq > seq {
+            if header.past.seq > seq {
                 // Read again, as by a start: as an earlier entry left it, it would be what no mark is of.
                 return Ok(false);
             }
             length_before = header.length;
-            settled = if header.seq < tally.marked {
-                header.seq
-            } else {
-                header.settled
-            };
-            tally.records.remove(&key, header.seq);
+            past = header.past.followed_by(seq, tally);
+            tally.records.remove(&key, header.past.seq);
             tally.resize(key.len() + HEADER + header.length, 0);
         }
-        let length = u32::try_from(stored.len()).unwrap_or(u32::MAX);
         let mut value = Vec::with_capacity(HEADER + stored.len());
-        value.extend_from_slice(&seq.to_be_bytes());
-        value.extend_from_slice(&settled.to_be_bytes());
-        value.extend_from_slice(&length.to_be_bytes());
+        Header::write(past, stored.len(), &mut value);
         let (parts, parts_before) = (parts_of(stored.len()), parts_of(length_before));
         let (mut needed, mut surplus) = (Batch::default(), Batch::default());
         if parts == 0 {
@@ -149,7 +138,7 @@ impl Index {
         let record = form::decode(&stored).map_err(|_error| damaged())?;
         Ok(Stored {
             record,
-            audit_seq: header.seq,
+            audit_seq: header.past.seq,
         })
     }
 

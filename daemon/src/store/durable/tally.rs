@@ -43,7 +43,111 @@ pub(super) struct Mark {
 }
 
 /// No entry.
-pub(super) const NONE: u64 = u64::MAX;
+const NONE: u64 = u64::MAX;
+
+/// The entry that something in the index came with, and those that what was there before it had come with
+/// at two marks: the newest that was begun, and the newest that is known to be on the disk. They are the same
+/// but while a mark is being made; until that is done a crash may find either of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Past {
+    /// The entry that it came with.
+    pub(super) seq: u64,
+    /// How many entries the newest mark was after.
+    begun: u64,
+    /// What that mark counted in its place.
+    newer: Option<u64>,
+    /// What the mark on the disk counted.
+    older: Option<u64>,
+}
+
+impl Past {
+    /// How many bytes [`Past::write`] writes of what no mark counted.
+    pub(super) const LEAST: usize = 8 + 1;
+
+    /// What came with entry `seq`, where nothing was.
+    pub(super) const fn new(seq: u64) -> Self {
+        Self {
+            seq,
+            begun: 0,
+            newer: None,
+            older: None,
+        }
+    }
+
+    /// What comes with entry `seq`, in the place of this.
+    pub(super) fn followed_by(&self, seq: u64, tally: &Tally) -> Self {
+        Self {
+            seq,
+            begun: tally.begun,
+            newer: self.at(tally.begun),
+            older: self.at(tally.marked),
+        }
+    }
+
+    /// The same, where the mark that is being made counts nothing of it.
+    pub(super) fn left_out(self) -> Self {
+        Self {
+            newer: None,
+            ..self
+        }
+    }
+
+    /// What a mark after `entries` entries counts: the newest that was begun, or the one on the disk.
+    fn at(&self, entries: u64) -> Option<u64> {
+        if self.seq < entries {
+            Some(self.seq)
+        } else if entries >= self.begun {
+            self.newer
+        } else {
+            self.older
+        }
+    }
+
+    /// Writes it.
+    pub(super) fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.seq.to_be_bytes());
+        let all = [
+            self.begun,
+            self.newer.unwrap_or(NONE),
+            self.older.unwrap_or(NONE),
+        ];
+        let numbers: &[u64] = match (self.newer, self.older) {
+            (None, None) => &[],
+            (Some(newer), Some(older)) if newer == older => &[newer],
+            _ => &all,
+        };
+        bytes.push(numbers.len().to_le_bytes()[0]);
+        for number in numbers {
+            bytes.extend_from_slice(&number.to_be_bytes());
+        }
+    }
+
+    /// Reads it from the front of `bytes`; gives what follows it too. `None` when it is not there.
+    pub(super) fn read(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (seq, bytes) = bytes.split_first_chunk::<8>()?;
+        let (count, bytes) = bytes.split_first()?;
+        let (numbers, bytes) = bytes.split_at_checked(usize::from(*count) * 8)?;
+        let number = |at: usize| {
+            let bytes = numbers.get(at * 8..)?.first_chunk::<8>()?;
+            Some(u64::from_be_bytes(*bytes))
+        };
+        let there = |at: usize| number(at).filter(|it| *it != NONE);
+        let (begun, newer, older) = match count {
+            0 => (0, None, None),
+            1 => (0, there(0), there(0)),
+            3 => (number(0)?, there(1), there(2)),
+            _ => return None,
+        };
+        let seq = u64::from_be_bytes(*seq);
+        let past = Self {
+            seq,
+            begun,
+            newer,
+            older,
+        };
+        Some((past, bytes))
+    }
+}
 
 /// Some keys with an entry each, as a number that any change of them changes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -89,16 +193,15 @@ pub(super) struct NowAndThen {
 }
 
 impl NowAndThen {
-    /// Counts a key in whose last entry is `seq`, and was `settled` at a mark after `entries` entries
-    /// if it has changed since.
-    pub(super) fn add(&mut self, key: &[u8], seq: u64, settled: u64, entries: u64) {
+    /// Counts a key in, as it is and as it was at a mark after `entries` entries.
+    pub(super) fn add(&mut self, key: &[u8], past: &Past, entries: u64) {
         let mut one = Sum::default();
-        one.add(key, seq);
+        one.add(key, past.seq);
         self.now.add_all(one);
-        if seq < entries {
-            self.then.add_all(one);
-        } else if settled != NONE {
-            self.then.add(key, settled);
+        match past.at(entries) {
+            Some(seq) if seq == past.seq => self.then.add_all(one),
+            Some(seq) => self.then.add(key, seq),
+            None => {}
         }
     }
 
@@ -119,7 +222,9 @@ pub(super) struct Tally {
     pub(super) kept: Sum,
     /// How many entries were applied.
     pub(super) entries: u64,
-    /// How many had been when the index was last marked.
+    /// How many had been when a mark was last begun.
+    pub(super) begun: u64,
+    /// How many had been at the mark that is known to be on the disk: the same, but while one is being made.
     pub(super) marked: u64,
     /// About how many bytes the records, bundles and summaries have.
     pub(super) bytes: u64,

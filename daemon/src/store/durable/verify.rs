@@ -10,7 +10,7 @@ use sled::IVec;
 use super::database::{failed, gave_up};
 use super::directory::Directory;
 use super::glance::Glance;
-use super::index::Index;
+use super::index::{Index, Marking};
 use super::places::{AGENT, CREDENTIAL, ORGANIZATION};
 use super::records::{Header, glance};
 use super::table::{LoadedCredential, NEVER, Table};
@@ -112,12 +112,14 @@ impl Index {
             records: walk.sums.now,
             kept: kept.now,
             entries: mark.entries,
+            begun: mark.entries,
             marked: mark.entries,
             bytes: mark.bytes,
         };
         if !is_marked || !is_found {
             return Ok(None);
         }
+        *self.marking.lock() = Marking::on_disk(mark.clone());
         let mut table = table.into_inner();
         table.complete(walk.credentials, auths);
         Ok(Some(table.into()))
@@ -159,7 +161,7 @@ impl Index {
         walk: &mut Walk,
     ) -> Read<()> {
         let (header, inline) = Header::read(value)?;
-        walk.sums.add(key, header.seq, header.settled, mark.entries);
+        walk.sums.add(key, &header.past, mark.entries);
         let kind = key.first().copied().unwrap_or_default();
         walk.organizations += usize::from(kind == ORGANIZATION);
         if kind != AGENT && kind != CREDENTIAL {

@@ -75,7 +75,7 @@ impl Check<'_> {
         };
         let (kind, id) = record.key().target();
         let last = expected.records.remove(&name_of(kind, &id));
-        let seq = header.seq;
+        let seq = header.past.seq;
         let problem = match last {
             Some(last) if last.seq == seq => (last.digest != short(&sha256(stored))).then(|| {
                 format!("the record was changed: it is not the one that entry {seq} names")

@@ -411,3 +411,42 @@ async fn a_check_that_would_take_what_is_kept_for_revocations_is_refused() {
     let copies = left.filter(|it| it.file_name().to_string_lossy().starts_with(Layout::COPY));
     assert_eq!(copies.count(), 0);
 }
+
+/// A sink that tells which sections it is given.
+struct Sections(std::sync::mpsc::Sender<String>);
+
+impl image::Sink for Sections {
+    fn section(&mut self, name: &str) -> Result<(), image::ImageError> {
+        let _ = self.0.send(name.to_owned());
+        Ok(())
+    }
+
+    fn pair(&mut self, _: &[u8], _: &[u8]) -> Result<(), image::ImageError> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn an_image_ends_with_no_frame_of_which_it_has_only_a_part() {
+    /// How long the image goes on, if it does, while a frame is being applied.
+    const WHILE: std::time::Duration = std::time::Duration::from_millis(300);
+    let root = tempfile::tempdir().unwrap();
+    let store = JournaledStore::open(&create(root.path())).unwrap();
+    fill(&store, 0, 3).await;
+    // With it the keeper has nothing to do any more that would wait for a frame too.
+    let (sender, _ignored) = std::sync::mpsc::channel();
+    store.write_image(&mut Sections(sender)).unwrap();
+    let (sender, sections) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        // As while a frame is applied.
+        let being_applied = store.state.tree.lock();
+        let making = scope.spawn(|| store.write_image(&mut Sections(sender)));
+        let is_frames = |name: String| name == image::section::FRAMES;
+        while let Ok(name) = sections.recv_timeout(WHILE) {
+            assert!(!is_frames(name), "it did not wait for the frame");
+        }
+        drop(being_applied);
+        assert!(making.join().unwrap().is_ok());
+        assert!(sections.iter().any(is_frames));
+    });
+}
