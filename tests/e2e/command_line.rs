@@ -143,7 +143,6 @@ fn a_dry_run_does_nothing_and_ends_as_the_thing_itself_would() {
         (0, "org update acme --tier unlimited".to_owned()),
         (5, "org update acme --tier unlimited --rev 9".to_owned()),
         (0, "org suspend acme".to_owned()),
-        (0, "org resume acme".to_owned()),
         (3, "org suspend nowhere".to_owned()),
         (0, register("b@acme.example", "1.0.0")),
         (5, register("a@acme.example", "1.0.0")),
@@ -187,6 +186,30 @@ fn a_dry_run_does_nothing_and_ends_as_the_thing_itself_would() {
     let list = "audit list --action organization.show --outcome denied -o ndjson";
     let refused = cli.ndjson(&list.split(' ').collect::<Vec<_>>());
     assert!(refused.len() <= 1, "{refused:?}");
+}
+
+#[test]
+fn an_organization_that_is_so_already_is_told_of() {
+    let daemon = daemon();
+    let cli = daemon.cli();
+    let words = |verb| ["org", verb, "acme", "--reason", "a test", "--yes"];
+    let dry = |verb| {
+        let told = cli.run(&["org", verb, "acme", "--dry-run"]).ok();
+        told.stderr().to_owned()
+    };
+    for (verb, state) in [("suspend", "suspended"), ("resume", "active")] {
+        let _ = cli.run(&words(verb)).ok();
+        let before = last_entry(&cli);
+        let told = format!("it is {state} already: nothing would be done");
+        assert!(dry(verb).contains(&told), "{}", dry(verb));
+        let again = cli.run(&words(verb)).ok();
+        let told = format!("acme was {state} already (audit ");
+        assert!(again.stderr().contains(&told), "{}", again.stderr());
+        assert_eq!(last_entry(&cli), before);
+    }
+    let _ = cli.run(&words("hold")).ok();
+    let told = "it is under legal hold already: the log would tell the reason too";
+    assert!(dry("hold").contains(told), "{}", dry("hold"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use agentidp_shared::{FieldError, Organization, OrganizationName};
+use agentidp_shared::{FieldError, Organization, OrganizationName, OrganizationStatus};
 
 use crate::args::{AgeLimit, HoldArgs, Limit, OrgCommand, Revision, Watch};
 use crate::client::{Changed, Client};
@@ -20,7 +20,7 @@ pub(super) async fn run(
     connect: impl AsyncFnOnce() -> Result<Client, Error>,
     output: &mut Output<impl Write>,
 ) -> Result<(), Error> {
-    let changed = match command {
+    match command {
         OrgCommand::Create { name, tier, dry } => {
             let client = connect().await?;
             if dry.dry_run {
@@ -31,7 +31,7 @@ pub(super) async fn run(
                 .await?;
             output.one(&created.record)?;
             tell(&format!("created (audit {})", created.audit_seq));
-            return Ok(());
+            Ok(())
         }
         OrgCommand::List { limit, watch } => {
             return list(limit, watch, &connect().await?, output).await;
@@ -64,7 +64,9 @@ pub(super) async fn run(
             let client = connect().await?;
             if dry.dry_run {
                 let what = "its limits would be changed";
-                return tell_of_change(organization, what, revision, &client, output).await;
+                let _ = look_at(organization, revision, &client, output).await?;
+                dry::would(what);
+                return Ok(());
             }
             let seen = revision.seen();
             let changed = client.update_organization(organization, tier, age, seen);
@@ -78,14 +80,15 @@ pub(super) async fn run(
             if dry.dry_run {
                 let what = "it would be suspended, and none of its agents would get a token";
                 let client = connect().await?;
-                return tell_of_change(organization, what, consent.revision, &client, output).await;
+                let it = look_at(organization, consent.revision, &client, output).await?;
+                let is_so = it.status == OrganizationStatus::Suspended;
+                tell_of_change(is_so, "suspended", what);
+                return Ok(());
             }
             let question = format!("Suspend {} and all its agents?", inert(&organization));
             let reason = consent::obtain(&consent, &question)?;
-            let client = connect().await?;
-            client
-                .set_organization_suspended(true, organization, reason, consent.revision.seen())
-                .await?
+            let (client, seen) = (connect().await?, consent.revision.seen());
+            set_suspended(true, organization, reason, seen, &client, output).await
         }
         OrgCommand::Resume {
             organization,
@@ -97,23 +100,42 @@ pub(super) async fn run(
             let client = connect().await?;
             if dry.dry_run {
                 let what = "it would be active, and its agents could ask for tokens again";
-                return tell_of_change(organization, what, revision, &client, output).await;
+                let it = look_at(organization, revision, &client, output).await?;
+                let is_so = it.status == OrganizationStatus::Active;
+                tell_of_change(is_so, "active", what);
+                return Ok(());
             }
-            client
-                .set_organization_suspended(
-                    false,
-                    organization,
-                    reason.unwrap_or_default(),
-                    revision.seen(),
-                )
-                .await?
+            let (reason, seen) = (reason.unwrap_or_default(), revision.seen());
+            set_suspended(false, organization, reason, seen, &client, output).await
         }
-        OrgCommand::Hold(args) => return set_held(true, args, connect, output).await,
-        OrgCommand::Release(args) => return set_held(false, args, connect, output).await,
-    };
+        OrgCommand::Hold(args) => set_held(true, args, connect, output).await,
+        OrgCommand::Release(args) => set_held(false, args, connect, output).await,
+    }
+}
+
+/// Suspends an organization, or has it active again.
+async fn set_suspended(
+    is_suspended: bool,
+    organization: String,
+    reason: String,
+    seen: u64,
+    client: &Client,
+    output: &mut Output<impl Write>,
+) -> Result<(), Error> {
+    let before = entries(client).await?;
+    let changed = client.set_organization_suspended(is_suspended, organization, reason, seen);
+    let changed = changed.await?;
     let is = &changed.record;
+    if changed.audit_seq < before {
+        return answer_already(&changed, is.status.as_str(), output);
+    }
     let now = format!("{} is {}, tier {}", is.name, is.status, is.tier);
     answer(&changed, &now, output)
+}
+
+/// How many entries the log has. What was so before has an entry from before.
+async fn entries(client: &Client) -> Result<u64, Error> {
+    Ok(client.status().await?.store.entries)
 }
 
 /// Puts an organization under legal hold, or lifts that.
@@ -128,8 +150,9 @@ async fn set_held(
         consent,
         dry,
     } = args;
-    let (would, question) = if is_held {
+    let (state, would, question) = if is_held {
         (
+            "under legal hold",
             "its entries would stay in the audit log, however old",
             format!(
                 "Keep every audit entry of {} from now on?",
@@ -138,6 +161,7 @@ async fn set_held(
         )
     } else {
         (
+            "under no legal hold",
             "its entries would be removed from the audit log when they are old",
             format!(
                 "Let old audit entries of {} go? What is removed cannot be brought back.",
@@ -147,7 +171,16 @@ async fn set_held(
     };
     if dry.dry_run {
         let client = connect().await?;
-        return tell_of_change(organization, would, consent.revision, &client, output).await;
+        let it = look_at(organization, consent.revision, &client, output).await?;
+        if it.is_held == is_held {
+            // Another case may need it, or need it no more, and that is to be found.
+            dry::would(&format!(
+                "it is {state} already: the log would tell the reason too"
+            ));
+        } else {
+            dry::would(would);
+        }
+        return Ok(());
     }
     let (reason, seen) = (
         consent::obtain(&consent, &question)?,
@@ -156,13 +189,8 @@ async fn set_held(
     let client = connect().await?;
     let changed = client.set_organization_held(is_held, organization, reason, seen);
     let changed = changed.await?;
-    let name = &changed.record.name;
-    let holds = if is_held {
-        "is under legal hold now"
-    } else {
-        "is under no legal hold now"
-    };
-    answer(&changed, &format!("{name} {holds}"), output)
+    let now = format!("{} is {state} now", changed.record.name);
+    answer(&changed, &now, output)
 }
 
 async fn list(
@@ -215,19 +243,26 @@ async fn tell_of_creation(name: String, client: &Client) -> Result<(), Error> {
     Ok(())
 }
 
-/// Shows an organization as it is, and tells what would be made of it.
-async fn tell_of_change(
+/// Shows an organization as it is.
+async fn look_at(
     organization: String,
-    what: &str,
     revision: Revision,
     client: &Client,
     output: &mut Output<impl Write>,
-) -> Result<(), Error> {
+) -> Result<Organization, Error> {
     let organization = client.organization(organization).await?;
     output.one(&organization)?;
     dry::check_revision(revision.seen(), organization.revision)?;
-    dry::would(what);
-    Ok(())
+    Ok(organization)
+}
+
+/// Tells what would be made of one, unless it is in that `state` already.
+fn tell_of_change(is_so: bool, state: &str, what: &str) {
+    if is_so {
+        tell(&format!("it is {state} already: nothing would be done"));
+    } else {
+        dry::would(what);
+    }
 }
 
 /// Prints an organization whose limits were changed, and tells them.
@@ -242,6 +277,20 @@ fn answer_limits(
     };
     let now = format!("{} has the tier {}, and its {age}", is.name, is.tier);
     answer(changed, &now, output)
+}
+
+/// Prints what was not changed, because it was in that `state` already.
+fn answer_already(
+    found: &Changed<Organization>,
+    state: &str,
+    output: &mut Output<impl Write>,
+) -> Result<(), Error> {
+    output.one(&found.record)?;
+    let (name, seq) = (&found.record.name, found.audit_seq);
+    tell(&format!(
+        "{name} was {state} already (audit {seq}): nothing was done"
+    ));
+    Ok(())
 }
 
 /// Prints what was changed, and tells what it is now.

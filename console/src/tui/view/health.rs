@@ -91,14 +91,21 @@ pub(super) fn render(state: &State, canvas: &mut Canvas<'_>, body: Rect) {
                 counted(store.journal_segments, "segment")
             ),
         ),
-        ("RETENTION", status.retention.to_string()),
     ];
     y += 4;
-    for (name, value) in facts {
+    let fact = |canvas: &mut Canvas<'_>, y: u16, rows: u16, name: &str, value: &str| {
         canvas.text(1, y, name, heading());
-        let place = Rect::new(13, y, body.width.saturating_sub(14), 2);
-        y = canvas.wrapped(place, &value, Style::new());
+        let place = Rect::new(13, y, body.width.saturating_sub(14), rows);
+        canvas.wrapped(place, value, Style::new())
+    };
+    for (name, value) in facts {
+        y = fact(canvas, y, 2, name, &value);
     }
+    // It may tell what is to be done, and what follows leaves some room: those connected, a rule, the keys.
+    let keys = state.keys.rows.as_ref().map_or(0, Vec::len);
+    let below = u16::try_from(FEW + 2 + keys.max(1)).unwrap_or(u16::MAX);
+    let rows = body.bottom().saturating_sub(y).saturating_sub(below).max(2);
+    y = fact(canvas, y, rows, "RETENTION", &status.retention.to_string());
     y = connections(state, canvas, y);
     canvas.rule(y);
     canvas.text(1, y, " SIGNING KEYS ", heading());

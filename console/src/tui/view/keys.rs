@@ -4,7 +4,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use crate::duration;
-use crate::tui::state::State;
+use crate::tui::state::{Link, State};
 use crate::tui::style::{faint, key_symbol};
 
 use super::agents::time;
@@ -66,6 +66,7 @@ pub(super) fn list(state: &State, canvas: &mut Canvas<'_>, body: Rect, has_curso
     if rows.is_empty() {
         let text = match (&state.keys.failed, &state.keys.rows) {
             (Some(why), _) => why.as_str(),
+            (None, None) if state.link != Link::Live => "not connected",
             (None, None) => "loading",
             (None, Some(_)) => "no signing keys",
         };
