@@ -1,9 +1,9 @@
 //! argon2id in memory that is used again.
 //!
-//! Each hash takes 19 MiB, which come from the system page by page. What one takes is kept for the next; what more
-//! take at once is given back: a daemon that had hashed sixty-four secrets would keep 1.2 GiB for good.
+//! Each hash takes 19 MiB, which come from the system page by page. What one takes is kept for the next that waits, and
+//! given back when none does: secrets are hashed in bursts, and between them nobody should pay for that.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -20,17 +20,33 @@ const OUTPUT: usize = 32;
 
 const FAILED: CryptoError = CryptoError::Library("hash a secret");
 
-/// argon2id with 19 MiB, two passes and one lane (RFC 9106), and the memory of one that is done.
-#[derive(Clone, Default)]
-pub(super) struct Argon {
-    idle: Arc<Mutex<Option<Vec<Block>>>>,
+/// The memory of a hash that is done.
+type Idle = Mutex<Option<Vec<Block>>>;
+
+/// argon2id with 19 MiB, two passes and one lane (RFC 9106).
+#[derive(Default)]
+pub(super) struct Argon(Mutex<Weak<Idle>>);
+
+/// What one holds from when it begins to wait until its hash is done. The last takes the memory along.
+pub(super) struct Turn(Arc<Idle>);
+
+impl Argon {
+    /// A place among those who wait.
+    pub(super) fn turn(&self) -> Turn {
+        let mut shared = self.0.lock();
+        Turn(shared.upgrade().unwrap_or_else(|| {
+            let idle = Arc::default();
+            *shared = Arc::downgrade(&idle);
+            idle
+        }))
+    }
 }
 
 fn params() -> Result<Params, CryptoError> {
     Params::new(19 * 1_024, 2, 1, Some(OUTPUT)).map_err(|_error| FAILED)
 }
 
-impl Argon {
+impl Turn {
     /// The PHC string of a new secret, under a salt of its own.
     pub(super) fn hash(&self, secret: &[u8]) -> Result<String, CryptoError> {
         let (params, mut salt) = (params()?, [0; SALT]);
@@ -72,13 +88,13 @@ impl Argon {
         salt: &[u8],
         params: &Params,
     ) -> Result<[u8; OUTPUT], CryptoError> {
-        let idle = self.idle.lock().take();
+        let idle = self.0.lock().take();
         let mut memory = idle.unwrap_or_else(|| vec![Block::default(); params.block_count()]);
         let mut output = [0; OUTPUT];
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
         let hashed =
             argon2.hash_password_into_with_memory(secret, salt, &mut output, memory.as_mut_slice());
-        *self.idle.lock() = Some(memory);
+        *self.0.lock() = Some(memory);
         hashed.map_err(|_error| FAILED)?;
         Ok(output)
     }
@@ -92,10 +108,9 @@ mod tests {
 
     #[test]
     fn a_hash_is_one_that_others_verify_and_memory_that_was_used_changes_nothing() {
-        let argon = Argon::default();
+        let argon = Argon::default().turn();
         let one = argon.hash(b"one").unwrap();
         let other = argon.hash(b"other").unwrap();
-        assert!(argon.idle.lock().is_some());
         for (secret, phc, is_of) in [
             (b"one".as_slice(), &one, true),
             (b"other", &other, true),
@@ -107,5 +122,16 @@ mod tests {
         }
         assert!(!argon.is_of(b"one", "$argon2id$"));
         assert!(!argon.is_of(b"one", &one.replace("t=2", "t=1")));
+    }
+
+    #[test]
+    fn memory_is_kept_for_those_who_wait_and_no_longer() {
+        let argon = Argon::default();
+        let (one, other) = (argon.turn(), argon.turn());
+        one.hash(b"one").unwrap();
+        drop(one);
+        assert!(other.0.lock().is_some());
+        drop(other);
+        assert!(argon.turn().0.lock().is_none());
     }
 }

@@ -196,9 +196,9 @@ impl SecretHasher {
     where
         K: Eq + Hash + Copy + Send + Sync + 'static,
     {
+        let argon = self.argon.turn();
         let permits = self.permits.clone();
         let permit = permits.acquire_owned().await.map_err(|_error| FAILED)?;
-        let argon = self.argon.clone();
         tokio::task::spawn_blocking(move || {
             // Held here and not by the request, which may be gone before the work is done.
             let _held = (place, permit);
@@ -229,6 +229,7 @@ impl SecretHasher {
         let Some(place) = self.place(&self.verifying, organization) else {
             return Verdict::Overloaded;
         };
+        let argon = self.argon.turn();
         let Ok(permit) = self.permits.clone().acquire_owned().await else {
             return Verdict::Overloaded;
         };
@@ -241,8 +242,7 @@ impl SecretHasher {
             hash.to_owned(),
             Arc::clone(&self.remembered),
         );
-        let (until, argon) = (now.plus(REMEMBERED_FOR), self.argon.clone());
-        let mac = mac.0;
+        let (until, mac) = (now.plus(REMEMBERED_FOR), mac.0);
         let verified = tokio::task::spawn_blocking(move || {
             // Held here and not by the request, which may be gone before the work is done.
             let _held = (place, permit);
