@@ -7,7 +7,8 @@ use super::super::index::Index;
 use super::super::kept::MARGIN;
 use super::super::places;
 use super::super::records::Header;
-use super::log::{Expected, name_of, short, tile_digest};
+use super::compact::Compact;
+use super::log::{Expected, short, tile_digest};
 use super::naming::Asked;
 use super::pruned::{bundle_digest, finds};
 use super::{Bounds, Check, Finding, Part, word};
@@ -52,10 +53,12 @@ impl Check<'_> {
             self.go_on(done)?;
         }
         self.report.records = there + expected.records.len() as u64;
-        let missing = expected.records.values();
+        let missing = expected.records.iter().map(|(_, last)| last);
         for last in missing.filter(|last| last.seq < bounds.settled) {
             asked.lost(last.seq);
         }
+        // What comes next takes memory too.
+        expected.records = Compact::default();
         Ok(())
     }
 
@@ -74,12 +77,15 @@ impl Check<'_> {
             return;
         };
         let (kind, id) = record.key().target();
-        let last = expected.records.remove(&name_of(kind, &id));
+        let last = expected.records.remove(&expected.tags.record(kind, &id));
         let seq = header.past.seq;
         let problem = match last {
-            Some(last) if last.seq == seq => (last.digest != short(&sha256(stored))).then(|| {
-                format!("the record was changed: it is not the one that entry {seq} names")
-            }),
+            Some(last) if last.seq == seq => {
+                let digest = expected.tags.digest(short(&sha256(stored)));
+                (last.digest != digest).then(|| {
+                    format!("the record was changed: it is not the one that entry {seq} names")
+                })
+            }
             Some(_) | None if seq >= bounds.unknown => None,
             Some(last) if last.seq >= bounds.settled => None,
             Some(last) => Some(format!(

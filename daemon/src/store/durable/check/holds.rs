@@ -86,6 +86,9 @@ impl Holds {
                 u32::try_from(self.organizations.len()).unwrap_or(NOBODY)
             })
         });
+        if self.owners.len() == self.owners.capacity() {
+            self.owners.reserve_exact(self.owners.len() / 8 + 1_024);
+        }
         self.owners.push(number);
     }
 

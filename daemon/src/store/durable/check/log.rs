@@ -1,6 +1,8 @@
 //! What the journal says, and with it the audit log: everything else is held against that.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
 use std::panic::AssertUnwindSafe;
 
 use agentidp_shared::count::counted;
@@ -16,6 +18,7 @@ use super::super::journal::{self, Position};
 use super::super::kept::MARGIN;
 use super::super::usage::{Count, UsageKey, Use};
 use super::super::{OpenError, progress::Progress};
+use super::compact::Compact;
 use super::holds::Holds;
 use super::marked::Marked;
 use super::{Check, Finding, Part, word};
@@ -33,20 +36,30 @@ pub(super) fn short(hash: &Hash) -> Short {
     hash.first_chunk().copied().unwrap_or_default()
 }
 
-/// What names a record in a map of many. Two of the same would be a finding.
-pub(super) fn name_of(kind: TargetKind, id: &str) -> u64 {
-    let hash = sha256(&[kind.as_str().as_bytes(), b"\0", id.as_bytes()].concat());
-    let first = hash.first_chunk().copied().unwrap_or_default();
-    u64::from_be_bytes(first)
-}
-
 /// The last change of a record.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Last {
     /// The entry.
     pub(super) seq: u64,
-    /// The digest that it names, as far as it is kept.
-    pub(super) digest: Short,
+    /// The tag of the digest that it names.
+    pub(super) digest: u64,
+}
+
+/// Tags that stand for records and digests: short, for there may be a million, and others in each check, so that
+/// nobody can choose a record by its tag. Two of the same would be a finding.
+#[derive(Default)]
+pub(super) struct Tags(RandomState);
+
+impl Tags {
+    /// The tag of a record.
+    pub(super) fn record(&self, kind: TargetKind, id: &str) -> u64 {
+        self.0.hash_one((kind.as_str(), id))
+    }
+
+    /// The tag of a digest.
+    pub(super) fn digest(&self, digest: Short) -> u64 {
+        self.0.hash_one(digest)
+    }
 }
 
 /// A full tile of the log's tree.
@@ -74,13 +87,14 @@ pub(super) struct Expected {
     /// Whether nothing is known of what was before the journal's begin: the tree is none of the whole log,
     /// and no index can be held against it.
     pub(super) is_partial: bool,
-    /// The last change of each record, by its name ([`name_of`]). There may be a million: a tree does not
-    /// double where it grows.
-    pub(super) records: BTreeMap<u64, Last>,
+    /// What records and digests are called here.
+    pub(super) tags: Tags,
+    /// The last change of each record, by its tag.
+    pub(super) records: Compact<u64, Last>,
     /// What is kept for a time: the entry, and what it is.
     pub(super) kept: HashMap<TemporaryKey, (u64, Temporary)>,
     /// How records were used.
-    pub(super) uses: BTreeMap<UsageKey, Count>,
+    pub(super) uses: Compact<UsageKey, Count>,
     /// The latest time of an entry, in milliseconds: what had expired by then may be gone, also when the
     /// clock was set back later.
     pub(super) latest: i64,
@@ -195,14 +209,16 @@ impl Expected {
         }
         if let Some(used) = Use::of(&entry) {
             for key in used.keys(&entry).into_iter().flatten() {
-                self.uses.entry(key).or_default().add(&entry);
+                self.uses.change(key, |count| count.add(&entry));
             }
         }
         if let Some((target, digest)) = named(&entry)
             && let Some(digest) = parse_digest(digest)
         {
-            let last = Last { seq, digest };
-            self.records.insert(name_of(target.kind, &target.id), last);
+            let tag = self.tags.record(target.kind, &target.id);
+            let digest = self.tags.digest(digest);
+            self.records
+                .change(tag, |last| *last = Last { seq, digest });
         }
         Some(entry)
     }

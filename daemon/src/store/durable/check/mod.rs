@@ -5,6 +5,7 @@
 //! something else against the log, add what it must say to [`log::Expected`] and a step to
 //! [`Check::index`].
 
+mod compact;
 mod contents;
 mod holds;
 mod log;
