@@ -283,21 +283,21 @@ impl Index {
         }
         let now = packed.len() + summary.len();
         self.tally.lock().resize(before + found, now);
+        self.database.note_large(now);
         Ok(())
     }
 
     /// The compressed form of a bundle.
     pub(super) fn bundle(&self, number: u64) -> Read<Vec<u8>> {
         let mut packed = Vec::new();
-        let _nobody_writes = self.parts_lock.read();
-        for part in self
-            .trees()
-            .bundles
-            .scan_prefix(number.to_be_bytes())
-            .values()
         {
-            packed.extend_from_slice(&part.map_err(failed)?);
+            let _nobody_writes = self.parts_lock.read();
+            let bundles = &self.trees().bundles;
+            for part in bundles.scan_prefix(number.to_be_bytes()).values() {
+                packed.extend_from_slice(&part.map_err(failed)?);
+            }
         }
+        self.database.note_large(packed.len());
         Ok(packed)
     }
 

@@ -3,7 +3,7 @@
 use agentidp_shared::{OrganizationId, OrganizationName, Timestamp};
 use sled::{Batch, IVec};
 
-use super::database::{damaged, failed};
+use super::database::{ASKED_AGAIN, damaged, failed};
 use super::glance::Glance;
 use super::index::Index;
 use super::places::{self, Home};
@@ -238,8 +238,12 @@ impl Index {
 
     /// Every record in its stored form, with its key and its header: what a check compares.
     pub(super) fn all_records(&self) -> impl Iterator<Item = Read<(Vec<u8>, Header, Vec<u8>)>> {
-        self.trees().records.iter().map(|pair| {
+        let trees = self.trees();
+        trees.records.iter().enumerate().map(move |(at, pair)| {
             let (key, value) = pair.map_err(failed)?;
+            if at.is_multiple_of(ASKED_AGAIN) {
+                trees.ask_again(&key)?;
+            }
             let (header, stored) = self.stored(&key, &value)?;
             Ok((key.to_vec(), header, stored))
         })

@@ -249,12 +249,12 @@ impl State {
         Ok(usage.count)
     }
 
-    /// Takes out of memory what the index can have as well, when there is much of it.
+    /// Takes out of memory what the index and the disk can have as well, when there is much of it.
     pub(super) fn relieve(&self) -> Read<()> {
         if self.uses.are_many() {
             self.uses.write(&self.index)?;
         }
-        Ok(())
+        self.index.database.relieve()
     }
 
     /// Notes what is the trouble with `what`, or that there is none any more.

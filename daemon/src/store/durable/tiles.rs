@@ -20,7 +20,9 @@ impl Index {
         self.database.write(|trees| {
             trees.tiles.insert(key(level, index), bytes.as_slice())?;
             Ok(())
-        })
+        })?;
+        self.database.note_large(bytes.len());
+        Ok(())
     }
 
     /// The hashes of a full tile; none when there is no such tile.
@@ -28,6 +30,7 @@ impl Index {
         let Some(bytes) = self.trees().tiles.get(key(level, index)).map_err(failed)? else {
             return Ok(Vec::new());
         };
+        self.database.note_large(bytes.len());
         let (hashes, rest) = bytes.as_chunks::<HASH>();
         if !rest.is_empty() {
             return Err(damaged());

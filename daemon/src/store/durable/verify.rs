@@ -7,7 +7,7 @@ use agentidp_shared::Timestamp;
 use parking_lot::Mutex;
 use sled::IVec;
 
-use super::database::{failed, gave_up};
+use super::database::{ASKED_AGAIN, failed, gave_up};
 use super::directory::Directory;
 use super::glance::Glance;
 use super::index::{Index, Marking};
@@ -133,7 +133,8 @@ impl Index {
         table: &Mutex<Table>,
     ) -> Read<Walk> {
         let mut walk = Walk::default();
-        let mut records = self.trees().records.iter();
+        let trees = self.trees();
+        let mut records = trees.records.iter();
         let next = std::iter::from_fn(|| match end {
             End::Front => records.next(),
             End::Back => records.next_back(),
@@ -145,6 +146,9 @@ impl Index {
             for (key, value) in &pairs {
                 self.look_at(key, value, mark, table, &mut walk)?;
             }
+            let some = pairs.iter().step_by(ASKED_AGAIN);
+            some.into_iter()
+                .try_for_each(|(key, _)| trees.ask_again(key))?;
             if pairs.len() < TAKEN {
                 return Ok(walk);
             }
