@@ -9,6 +9,7 @@ use agentidp_proto::v1::audit_service_client::AuditServiceClient;
 use agentidp_proto::v1::credential_service_client::CredentialServiceClient;
 use agentidp_proto::v1::organization_service_client::OrganizationServiceClient;
 use agentidp_proto::v1::status_service_client::StatusServiceClient;
+use agentidp_proto::v1::store_service_client::StoreServiceClient;
 use anyhow::Context as _;
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
@@ -137,6 +138,13 @@ impl Operator {
         let request = v1::ProveAuditEntryRequest { seq };
         let answer = self.wait(AuditServiceClient::new(self.channel()).prove(request));
         Ok(answer.context("cannot get a proof")?.proof)
+    }
+
+    /// Has the whole store checked; gives the place of the log's entry that says so.
+    pub(crate) fn check_store(&self) -> anyhow::Result<u64> {
+        let request = v1::CheckStoreRequest {};
+        let answer = self.wait(StoreServiceClient::new(self.channel()).check(request));
+        Ok(answer.context("cannot have the store checked")?.audit_seq)
     }
 
     /// What the daemon says of itself.

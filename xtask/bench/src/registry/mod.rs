@@ -1,5 +1,6 @@
 //! `cargo xtask bench registry`.
 
+mod check;
 mod compare;
 mod fill;
 mod list;
@@ -91,6 +92,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     list::measure(&server, arguments.repetitions, &interrupt)?;
     let name = "memory after the lists";
     println!("{}", judged(name, server.resident_mib()?, "MiB", MEMORY));
+    check::measure(&server, &interrupt)?;
     let time = Duration::from_secs(arguments.seconds);
     compare::measure(&server, time, &interrupt)?;
     let name = "memory after the tokens";
