@@ -13,6 +13,9 @@ use crate::server::Server;
 /// How long lies between two looks at the server.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// A check that takes longer than this has not been begun, or goes on for ever.
+const DEADLINE: Duration = Duration::from_mins(10);
+
 /// Has the store checked, and prints what that takes. It is over before anything else is measured, which it
 /// would be counted to.
 pub(super) fn measure(server: &Server, interrupt: &Interrupt) -> anyhow::Result<()> {
@@ -22,6 +25,11 @@ pub(super) fn measure(server: &Server, interrupt: &Interrupt) -> anyhow::Result<
     let mut most = server.resident_mib()?;
     let checked = loop {
         ensure!(!interrupt.raised(), "interrupted");
+        ensure!(
+            begun.elapsed() < DEADLINE,
+            "the check was not over after {} s",
+            DEADLINE.as_secs()
+        );
         thread::sleep(LOOK);
         most = most.max(server.resident_mib()?);
         let store = operator.status()?.store.unwrap_or_default();

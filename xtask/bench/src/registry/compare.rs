@@ -10,8 +10,8 @@ use crate::load::Load;
 use crate::server::Server;
 use crate::token::WARM_UP;
 
-/// How often each store has its turn: the machine is not equally fast all the time.
-const ROUNDS: usize = 5;
+/// How often each store has its turn, half of them first: the machine is not equally fast all the time.
+const ROUNDS: usize = 6;
 
 /// How many connections ask.
 const CONNECTIONS: usize = 64;

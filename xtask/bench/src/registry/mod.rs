@@ -15,7 +15,7 @@ use clap::value_parser;
 use serde_json::{Value, json};
 use xtask::signals::Interrupt;
 
-use crate::figures::{Goal, judged};
+use crate::figures::{Goal, judged, median};
 use crate::process::require_two_cores;
 use crate::server::{Place, Server};
 
@@ -24,6 +24,9 @@ const CONTENTS: &str = "contents.json";
 
 /// For so many agents the goals are meant.
 const MEANT: u64 = 1_000_000;
+
+/// How often it is started: the machine is not equally fast all the time.
+const STARTS: usize = 5;
 
 /// How much memory the daemon may take, in MiB.
 const MEMORY: Goal = Goal::AtMost(256.0);
@@ -81,11 +84,14 @@ pub(crate) fn filled(arguments: &Arguments, interrupt: &Interrupt) -> anyhow::Re
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     require_two_cores()?;
     let interrupt = Interrupt::catch()?;
-    let server = filled(arguments, &interrupt)?;
-    let server = server.restart_on_both_cores(&interrupt)?;
+    let mut server = filled(arguments, &interrupt)?;
+    let mut starts = Vec::with_capacity(STARTS);
+    for _ in 0..STARTS {
+        server = server.restart_on_both_cores(&interrupt)?;
+        starts.push(server.started_in().as_secs_f64());
+    }
     let name = "start until ready, on both cores";
-    let started_in = server.started_in().as_secs_f64();
-    println!("{}", judged(name, started_in, "s", Goal::AtMost(2.0)));
+    println!("{}", judged(name, median(&starts), "s", Goal::AtMost(2.0)));
     let server = server.restart(&interrupt)?;
     let name = "memory after the start";
     println!("{}", judged(name, server.resident_mib()?, "MiB", MEMORY));
