@@ -40,6 +40,12 @@ impl Argon {
             idle
         }))
     }
+
+    /// How many wait or hash.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.0.lock().strong_count()
+    }
 }
 
 fn params() -> Result<Params, CryptoError> {

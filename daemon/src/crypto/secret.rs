@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::CryptoError;
-use super::argon::Argon;
+use super::argon::{Argon, Turn};
 use crate::metrics::lookups::Lookups;
 use crate::shares::{Share, Shares};
 
@@ -176,27 +176,33 @@ impl SecretHasher {
         secret: ClientSecret,
         whose: For,
     ) -> Result<String, CryptoError> {
+        // Before anything is waited for, so that the memory of one hash is kept for the next of a burst.
+        let argon = self.argon.turn();
         match whose {
             For::Operator => {
                 let place = self.place(&self.operating, ());
-                self.hash_in(secret, place.ok_or(CryptoError::Overloaded)?)
-                    .await
+                let place = place.ok_or(CryptoError::Overloaded)?;
+                self.hash_in(secret, place, argon).await
             }
             For::Automation(organization) => {
                 let place = self.place(&self.issuing, organization);
                 let place = place.ok_or(CryptoError::Overloaded)?;
                 // Whoever presents a secret meanwhile waits for one of these, and not for all.
                 let _turn = self.turn.acquire().await.map_err(|_error| FAILED)?;
-                self.hash_in(secret, place).await
+                self.hash_in(secret, place, argon).await
             }
         }
     }
 
-    async fn hash_in<K>(&self, secret: ClientSecret, place: Share<K>) -> Result<String, CryptoError>
+    async fn hash_in<K>(
+        &self,
+        secret: ClientSecret,
+        place: Share<K>,
+        argon: Turn,
+    ) -> Result<String, CryptoError>
     where
         K: Eq + Hash + Copy + Send + Sync + 'static,
     {
-        let argon = self.argon.turn();
         let permits = self.permits.clone();
         let permit = permits.acquire_owned().await.map_err(|_error| FAILED)?;
         tokio::task::spawn_blocking(move || {
@@ -371,5 +377,19 @@ mod tests {
         drop(issuing);
         assert!(issue(1).await.is_ok(), "there is room again");
         assert_eq!(hasher.load().waiting, 0);
+    }
+
+    #[tokio::test]
+    async fn the_memory_of_a_hash_is_kept_for_all_that_automation_has_waiting() {
+        let hasher = SecretHasher::new(&[5; 32]);
+        let busy = u32::try_from(hasher.most).unwrap();
+        let _busy = hasher.permits.acquire_many(busy).await.unwrap();
+        let mut burst: Vec<_> = (0..3)
+            .map(|random| Box::pin(hasher.hash(secret(random), For::Automation(ONE))))
+            .collect();
+        for waits in &mut burst {
+            assert!(waits.now_or_never().is_none());
+        }
+        assert_eq!(hasher.argon.waiting(), 3);
     }
 }
