@@ -53,9 +53,9 @@ impl Check<'_> {
             self.go_on(done)?;
         }
         self.report.records = there + expected.records.len() as u64;
-        let missing = expected.records.iter().map(|(_, last)| last);
-        for last in missing.filter(|last| last.seq < bounds.settled) {
-            asked.lost(last.seq);
+        let missing = expected.records.iter().map(|(_, last)| last.seq());
+        for seq in missing.filter(|seq| *seq < bounds.settled) {
+            asked.lost(seq);
         }
         // What comes next takes memory too.
         expected.records = Compact::default();
@@ -80,17 +80,17 @@ impl Check<'_> {
         let last = expected.records.remove(&expected.tags.record(kind, &id));
         let seq = header.past.seq;
         let problem = match last {
-            Some(last) if last.seq == seq => {
+            Some(last) if last.seq() == seq => {
                 let digest = expected.tags.digest(short(&sha256(stored)));
                 (last.digest != digest).then(|| {
                     format!("the record was changed: it is not the one that entry {seq} names")
                 })
             }
             Some(_) | None if seq >= bounds.unknown => None,
-            Some(last) if last.seq >= bounds.settled => None,
+            Some(last) if last.seq() >= bounds.settled => None,
             Some(last) => Some(format!(
                 "the record was put back: it is as entry {seq} left it, and entry {} changed it last",
-                last.seq
+                last.seq()
             )),
             None => Some("the record was put there: no entry accounts for it".to_owned()),
         };
@@ -103,7 +103,7 @@ impl Check<'_> {
             })
         });
         if let Some(problem) = problem {
-            let seq = last.map_or(seq, |last| last.seq);
+            let seq = last.map_or(seq, |last| last.seq());
             let finding = Finding::new(Part::Index, word(kind), Some(id), problem);
             self.report.add(finding.of(seq));
         }

@@ -36,29 +36,61 @@ pub(super) fn short(hash: &Hash) -> Short {
     hash.first_chunk().copied().unwrap_or_default()
 }
 
-/// The last change of a record.
+/// The tag of a record.
+pub(super) type RecordTag = [u8; 7];
+
+/// The tag of a digest.
+pub(super) type DigestTag = [u8; 4];
+
+/// The last change of a record: nine bytes, with its tag sixteen, for there may be millions.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Last {
-    /// The entry.
-    pub(super) seq: u64,
-    /// The tag of the digest that it names.
-    pub(super) digest: u64,
+    seq: [u8; 5],
+    /// The tag of the digest that the entry names.
+    pub(super) digest: DigestTag,
 }
 
-/// Tags that stand for records and digests: short, for there may be a million, and others in each check, so that
-/// nobody can choose a record by its tag. Two of the same would be a finding.
+impl Last {
+    fn new(seq: u64, digest: DigestTag) -> Self {
+        let seq = first(seq);
+        Self { seq, digest }
+    }
+
+    /// The entry.
+    pub(super) fn seq(&self) -> u64 {
+        let mut bytes = [0; 8];
+        bytes
+            .iter_mut()
+            .zip(self.seq)
+            .for_each(|(to, byte)| *to = byte);
+        u64::from_le_bytes(bytes)
+    }
+}
+
+/// As much of a number as `N` bytes hold: of a hash, so many bits; of an entry's place, all.
+fn first<const N: usize>(number: u64) -> [u8; N] {
+    number
+        .to_le_bytes()
+        .first_chunk()
+        .copied()
+        .unwrap_or([0; N])
+}
+
+/// Tags that stand for records and digests, others in each check, so that nobody can choose a record by its tag. That
+/// two records of a million have the same, which would be a finding, happens once in a hundred thousand checks; that a
+/// digest has the tag of another, once in four thousand million.
 #[derive(Default)]
 pub(super) struct Tags(RandomState);
 
 impl Tags {
     /// The tag of a record.
-    pub(super) fn record(&self, kind: TargetKind, id: &str) -> u64 {
-        self.0.hash_one((kind.as_str(), id))
+    pub(super) fn record(&self, kind: TargetKind, id: &str) -> RecordTag {
+        first(self.0.hash_one((kind.as_str(), id)))
     }
 
     /// The tag of a digest.
-    pub(super) fn digest(&self, digest: Short) -> u64 {
-        self.0.hash_one(digest)
+    pub(super) fn digest(&self, digest: Short) -> DigestTag {
+        first(self.0.hash_one(digest))
     }
 }
 
@@ -90,7 +122,7 @@ pub(super) struct Expected {
     /// What records and digests are called here.
     pub(super) tags: Tags,
     /// The last change of each record, by its tag.
-    pub(super) records: Compact<u64, Last>,
+    pub(super) records: Compact<RecordTag, Last>,
     /// What is kept for a time: the entry, and what it is.
     pub(super) kept: HashMap<TemporaryKey, (u64, Temporary)>,
     /// How records were used.
@@ -218,7 +250,7 @@ impl Expected {
             let tag = self.tags.record(target.kind, &target.id);
             let digest = self.tags.digest(digest);
             self.records
-                .change(tag, |last| *last = Last { seq, digest });
+                .change(tag, |last| *last = Last::new(seq, digest));
         }
         Some(entry)
     }
