@@ -72,10 +72,11 @@ impl Builder {
                 .map_err(failed)?;
         }
         self.pending = 0;
-        Ok(())
+        Ok(self.trees.relieve()?)
     }
 
     fn put(&mut self, key: &[u8], value: Vec<u8>) -> Result<(), ImageError> {
+        self.trees.note_large(value.len());
         self.batch.insert(key, value);
         self.pending += 1;
         if self.pending == BATCH {

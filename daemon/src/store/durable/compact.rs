@@ -42,7 +42,14 @@ impl Index {
             let trees = now.all().into_iter().zip(next.all());
             for (number, (from, to)) in trees.enumerate() {
                 // The first tree is that of the records, which are nearly all.
-                self.copy_tree(from, to, (progress, number == 0), disk)?;
+                let copied = |bytes| {
+                    // It was read from one and written to the other.
+                    [&now, &next].into_iter().try_for_each(|trees| {
+                        trees.note_large(bytes);
+                        trees.relieve()
+                    })
+                };
+                self.copy_tree((from, to), copied, (progress, number == 0), disk)?;
             }
             Ok(())
         }));
@@ -52,8 +59,8 @@ impl Index {
 
     fn copy_tree(
         &self,
-        from: &Tree,
-        to: &Tree,
+        (from, to): (&Tree, &Tree),
+        copied: impl Fn(usize) -> Result<(), ReadError>,
         (progress, is_counted): (&Progress, bool),
         disk: &Disk,
     ) -> Result<(), ReadError> {
@@ -65,15 +72,17 @@ impl Index {
                 .as_ref()
                 .map_or(Bound::Unbounded, |key| Bound::Excluded(key.clone()));
             let mut batch = Batch::default();
-            let (mut count, mut last) = (0, None);
+            let (mut count, mut bytes, mut last) = (0, 0, None);
             for pair in from.range((start, Bound::Unbounded)).take(AT_ONCE) {
                 let (key, value) = pair.map_err(failed)?;
                 last = Some(key.to_vec());
+                bytes += value.len();
                 batch.insert(key, value);
                 count += 1;
             }
             to.apply_batch(batch).map_err(failed)?;
             drop(held);
+            copied(bytes)?;
             done += count;
             if is_counted {
                 progress.reach(done);

@@ -5,7 +5,7 @@ use std::fs::{self, File, TryLockError};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,23 +13,11 @@ use arc_swap::ArcSwap;
 use parking_lot::{RwLock, RwLockWriteGuard};
 use sled::{Db, Tree};
 
+use super::memory::Uncounted;
 use crate::store::ReadError;
 
 /// How much memory sled may use for its pages.
 const CACHE_BYTES: u64 = 12 * 1_024 * 1_024;
-
-// sled counts what it has in memory in 256 parts of its pages, each only once it was asked 64 times for a page
-// of that part, whatever the size of those. Whoever asks for many pages once each has sixteen thousand of them in
-// memory before sled lets go of the first, and what allocations they leave behind stays scattered.
-
-/// In a walk over all records, of so many one is asked for again, which is a few times for each page.
-pub(super) const ASKED_AGAIN: usize = 4;
-/// After so many bytes of large values sled is made to count.
-const LARGE_BYTES: usize = 4 * 1_024 * 1_024;
-/// For that, so many records are asked for, from as many pages or nearly, and each so often.
-const COUNTED_BY: (usize, usize) = (2_048, 16);
-/// How many records are likely to be on one page, less a few.
-const ON_A_PAGE: usize = 8;
 
 /// The names that a database's folder may have: the one that is made takes the other.
 pub(super) const NAMES: [&str; 2] = ["sled", "sled.2"];
@@ -91,6 +79,8 @@ pub(super) struct Trees {
     pub(super) summaries: Tree,
     /// The full tiles of the log's tree.
     pub(super) tiles: Tree,
+    /// What of them sled has not counted.
+    pub(super) uncounted: Uncounted,
     /// What has them all.
     pub(super) db: Db,
 }
@@ -130,6 +120,7 @@ impl Trees {
                 bundles: db.open_tree("bundles")?,
                 summaries: db.open_tree("summaries")?,
                 tiles: db.open_tree("tiles")?,
+                uncounted: Uncounted::default(),
                 db,
             })
         };
@@ -166,23 +157,6 @@ impl Trees {
             .map_err(|error| ReadError(format!("the index could not be synced: {error}")))
     }
 
-    /// Asks again for a record that was asked for already.
-    pub(super) fn ask_again(&self, key: &[u8]) -> Read<()> {
-        self.records.contains_key(key).map(drop).map_err(failed)
-    }
-
-    /// Has sled count what it has in memory, and let go of what is too much.
-    fn let_go(&self) -> Read<()> {
-        let (records, times) = COUNTED_BY;
-        for pair in self.records.iter().step_by(ON_A_PAGE).take(records) {
-            let (key, _) = pair.map_err(failed)?;
-            for _ in 0..times {
-                self.ask_again(&key)?;
-            }
-        }
-        Ok(())
-    }
-
     /// How many bytes it has on the disk.
     pub(super) fn size(&self) -> u64 {
         self.db.size_on_disk().unwrap_or_default()
@@ -198,8 +172,6 @@ pub(super) struct Database {
     next: RwLock<Option<Arc<Trees>>>,
     /// Whether the next one has failed.
     is_abandoned: AtomicBool,
-    /// How many bytes of large values came into memory since sled was last made to count.
-    large: AtomicUsize,
 }
 
 impl Database {
@@ -210,8 +182,6 @@ impl Database {
             now: ArcSwap::from_pointee(Trees::open(folder, name)?),
             next: RwLock::default(),
             is_abandoned: AtomicBool::new(false),
-            // Whoever opens it reads all of it.
-            large: AtomicUsize::new(LARGE_BYTES),
         })
     }
 
@@ -223,21 +193,6 @@ impl Database {
     /// What is to be read from.
     pub(super) fn trees(&self) -> Arc<Trees> {
         self.now.load_full()
-    }
-
-    /// Notes that a large value was read or written, of so many bytes.
-    pub(super) fn note_large(&self, bytes: usize) {
-        self.large.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// Has sled let go of what it has in memory beyond what it may, if there can be much of that. It takes a
-    /// twentieth of a second.
-    pub(super) fn relieve(&self) -> Read<()> {
-        if self.large.load(Ordering::Relaxed) < LARGE_BYTES {
-            return Ok(());
-        }
-        self.large.store(0, Ordering::Relaxed);
-        self.now.load().let_go()
     }
 
     /// Writes to the database in use, and to the next one when there is one.

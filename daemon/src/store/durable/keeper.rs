@@ -23,6 +23,7 @@ const HEADS_PER_FLUSH: u32 = 5;
 pub(super) const HEAD: &str = "head file";
 const DISK: &str = "disk";
 const INDEX: &str = "index";
+const MEMORY: &str = "index in memory";
 
 /// The thread that does it.
 pub(super) struct Keeper {
@@ -198,9 +199,12 @@ impl Work {
     }
 
     fn relieve(&mut self) {
-        if let Err(error) = self.state.relieve() {
-            self.index_trouble(Some(error.to_string()));
-        }
+        let trouble = self.state.relieve().err().map(|error| {
+            format!(
+                "the index cannot be read in part: {error}; the journal has everything that was acknowledged, and it is tried again every second: if it lasts, have the store looked through with `agentidp store check`"
+            )
+        });
+        self.state.trouble(MEMORY, trouble);
     }
 
     /// Makes the index durable; whether it is as far as the journal was when it was called.

@@ -28,6 +28,7 @@ mod keeper;
 mod kept;
 mod layout;
 mod listing;
+mod memory;
 mod open;
 mod open_error;
 mod output;

@@ -3,9 +3,10 @@
 use agentidp_shared::{OrganizationId, OrganizationName, Timestamp};
 use sled::{Batch, IVec};
 
-use super::database::{ASKED_AGAIN, damaged, failed};
+use super::database::{damaged, failed};
 use super::glance::Glance;
 use super::index::Index;
+use super::memory::ASKED_AGAIN;
 use super::places::{self, Home};
 use super::tally::{Past, Tally};
 use crate::store::{ReadError, Record, Stored, Temporary, form};

@@ -7,10 +7,11 @@ use agentidp_shared::Timestamp;
 use parking_lot::Mutex;
 use sled::IVec;
 
-use super::database::{ASKED_AGAIN, failed, gave_up};
+use super::database::{failed, gave_up};
 use super::directory::Directory;
 use super::glance::Glance;
 use super::index::{Index, Marking};
+use super::memory::ASKED_AGAIN;
 use super::places::{AGENT, CREDENTIAL, ORGANIZATION};
 use super::records::{Header, glance};
 use super::table::{LoadedCredential, NEVER, Table};
