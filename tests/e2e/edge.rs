@@ -194,6 +194,72 @@ fn who_introspects_too_often_is_refused_by_token_and_by_secret_alike() {
     assert_eq!(api.token(&[]).status, 200, "tokens are counted apart");
 }
 
+/// Limits of one kind of bucket, so low that it is empty before the others.
+const TIGHTEST: [[(&str, &str); 2]; 3] = [
+    [("read.per_address", "20/h"), ("write.per_address", "20/h")],
+    [("read.per_agent", "20/h"), ("write.per_agent", "20/h")],
+    [
+        ("read.per_organization", "20/h"),
+        ("write.per_organization", "20/h"),
+    ],
+];
+
+#[test]
+fn every_success_tells_of_the_bucket_that_will_be_empty_first() {
+    for limits in TIGHTEST {
+        let (daemon, _) = daemon_with(&[], &limits);
+        let scopes = "tokens:read agents:read agents:write health:read";
+        let registration = Registration::new("api@acme.example");
+        let api = daemon.enrol(
+            &scopes
+                .split(' ')
+                .fold(registration, Registration::capability),
+        );
+        let token = api.token(&[("scope", scopes)]).token();
+        let bearer = |request: Request| {
+            let request = request.header("authorization", &format!("Bearer {token}"));
+            api.http.send(&request)
+        };
+        let agents = |body: &str| {
+            let request = Request::new("POST", "/api/v1/agents")
+                .header("content-type", "application/json")
+                .body(body.as_bytes().to_vec());
+            bearer(request)
+        };
+        let agent = r#"{"email": "b@acme.example", "agent_type": "screener", "version": "1.0.0",
+            "owner": "team-a", "deployment_env": "production"}"#;
+        let about = Request::form("/oauth2/introspect", &[("token", &token)]);
+        for (what, answer, status, remaining) in [
+            ("introspection by secret", api.introspect(&token), 200, 19),
+            ("by token", bearer(about), 200, 18),
+            ("of nothing", api.introspect("x"), 200, 17),
+            (
+                "a list",
+                bearer(Request::new("GET", "/api/v1/agents")),
+                200,
+                16,
+            ),
+            (
+                "health",
+                bearer(Request::new("GET", "/health/detailed")),
+                200,
+                15,
+            ),
+            ("a change", agents(agent), 201, 19),
+            ("a revocation of nothing", api.revoke("x"), 200, 18),
+            ("a revocation", api.revoke(&token), 200, 17),
+        ] {
+            assert_eq!(answer.status, status, "{what}: {}", answer.text());
+            for family in ["", "x-"] {
+                let told = ["limit", "remaining"]
+                    .map(|name| number(&answer, &format!("{family}ratelimit-{name}")));
+                assert_eq!(told, [20, remaining], "{what}, {limits:?}");
+                assert!(number(&answer, &format!("{family}ratelimit-reset")) > 0);
+            }
+        }
+    }
+}
+
 #[test]
 fn what_is_beyond_the_daemon_s_strength_is_refused_at_once() {
     let (_daemon, client) = daemon_with(&["max_requests = 1"], &[]);

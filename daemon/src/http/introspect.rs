@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::client::presents;
 use super::error::{OAuthError, Started};
 use super::form::Form;
-use super::{App, Arrival};
+use super::{App, Arrival, limit};
 use crate::crypto::jose::AccessToken;
 use crate::service::ServiceError;
 use crate::service::bearer::Presents;
@@ -67,11 +67,16 @@ pub(super) async fn introspect(
         .service
         .introspect(&presents, &token, arrival.into())
         .await;
-    match found {
-        Ok(Some(token)) => Ok(active(&app.service.settings().issuer, &token)),
-        Ok(None) => Ok(Json(Inactive { active: false }).into_response()),
-        Err(error) => Err(started.even(error.into()).await),
-    }
+    let counted = match found {
+        Ok(counted) => counted,
+        Err(error) => return Err(started.even(error.into()).await),
+    };
+    let mut response = match &counted.value {
+        Some(token) => active(&app.service.settings().issuer, token),
+        None => Json(Inactive { active: false }).into_response(),
+    };
+    limit::tell_tighter(response.headers_mut(), arrival, counted.headroom);
+    Ok(response)
 }
 
 fn active(issuer: &str, token: &AccessToken) -> Response {

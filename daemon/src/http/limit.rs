@@ -3,6 +3,9 @@
 use agentidp_shared::{Headroom, RequestKind};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use super::Arrival;
+use crate::service::limits::tighter;
+
 /// How many there may be at once, how many are left, and in how many seconds all of them are there
 /// again: the three headers that HTTPAPI's drafts named, and as everyone has spelled them before.
 const NAMES: [[HeaderName; 3]; 2] = [
@@ -45,6 +48,14 @@ pub(super) fn tell(headers: &mut HeaderMap, headroom: Headroom) {
         for (name, value) in family.iter().zip(&values) {
             headers.insert(name, value.clone());
         }
+    }
+}
+
+/// Writes the headers of an answer to one who is known, whose request was counted for the address that it
+/// came `from` and for whoever made it: they tell of the bucket that will be empty first.
+pub(super) fn tell_tighter(headers: &mut HeaderMap, from: Arrival, headroom: Option<Headroom>) {
+    if let Some(headroom) = tighter(from.headroom, headroom) {
+        tell(headers, headroom);
     }
 }
 

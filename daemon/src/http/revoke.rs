@@ -11,7 +11,7 @@ use http::header::HeaderMap;
 
 use super::error::{OAuthError, Started};
 use super::introspect::TokenRequest;
-use super::{App, Arrival};
+use super::{App, Arrival, limit};
 
 /// Answers a request to revoke a token.
 pub(super) async fn revoke(
@@ -32,8 +32,11 @@ pub(super) async fn revoke(
         .service
         .revoke_for_client(&presents, &token, arrival.into())
         .await;
-    match revoked {
-        Ok(()) => Ok(StatusCode::OK.into_response()),
-        Err(error) => Err(started.even(error.into()).await),
-    }
+    let counted = match revoked {
+        Ok(counted) => counted,
+        Err(error) => return Err(started.even(error.into()).await),
+    };
+    let mut response = StatusCode::OK.into_response();
+    limit::tell_tighter(response.headers_mut(), arrival, counted.headroom);
+    Ok(response)
 }

@@ -17,7 +17,7 @@ use super::error::{OAuthError, Started};
 use super::form::Form;
 use super::{App, Arrival, limit};
 use crate::service::ServiceError;
-use crate::service::limits::tighter;
+use crate::service::bearer::Counted;
 use crate::service::token::{IssueRequest, IssuedToken};
 
 #[derive(Serialize)]
@@ -65,7 +65,8 @@ pub(super) async fn token(
     }
 }
 
-fn answer(issued: &IssuedToken, arrival: Arrival) -> Result<Response, OAuthError> {
+fn answer(counted: &Counted<IssuedToken>, arrival: Arrival) -> Result<Response, OAuthError> {
+    let issued = &counted.value;
     let scope = issued.scope.to_string();
     // As long as it will be: growing would copy the token three times.
     let mut json = Vec::with_capacity(issued.access_token.len() + scope.len() + 128);
@@ -83,9 +84,7 @@ fn answer(issued: &IssuedToken, arrival: Arrival) -> Result<Response, OAuthError
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     // RFC 6749, section 5.1. `Cache-Control: no-store` has every answer that does not say otherwise.
     headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
-    if let Some(headroom) = tighter(arrival.headroom, issued.headroom) {
-        limit::tell(headers, headroom);
-    }
+    limit::tell_tighter(headers, arrival, counted.headroom);
     Ok(response)
 }
 

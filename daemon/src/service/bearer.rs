@@ -4,8 +4,8 @@
 use std::net::IpAddr;
 
 use agentidp_shared::{
-    Action, Actor, Agent, AgentId, Code, CredentialId, Entry, OrganizationId, Outcome, RequestId,
-    RequestKind,
+    Action, Actor, Agent, AgentId, Code, CredentialId, Entry, Headroom, OrganizationId, Outcome,
+    RequestId, RequestKind,
 };
 
 use zeroize::Zeroizing;
@@ -21,6 +21,15 @@ pub(crate) struct Origin {
     pub(crate) address: IpAddr,
     /// Its id.
     pub(crate) request_id: RequestId,
+}
+
+/// What came of a request that was counted for whoever made it.
+#[derive(Debug)]
+pub(crate) struct Counted<T> {
+    /// What came of it.
+    pub(crate) value: T,
+    /// What the agent may still ask, or its organization where that is less.
+    pub(crate) headroom: Option<Headroom>,
 }
 
 /// What a request presents to say who it is from: a secret, which is never printed.
@@ -44,6 +53,8 @@ pub(crate) struct Identified {
     /// Whether an access token said so, and not client authentication.
     is_by_token: bool,
     address: IpAddr,
+    /// What is left since the request was counted.
+    headroom: Option<Headroom>,
     /// What proved it in client authentication.
     pub(super) credential: Option<CredentialId>,
     /// The client assertion that did, which is used up by the request that it came with.
@@ -59,6 +70,14 @@ impl Identified {
         match &self.used {
             Some(assertion) => commit.keep(assertion.clone()),
             None => commit,
+        }
+    }
+
+    /// What came of the caller's request, with what may still be asked.
+    pub(super) const fn counted<T>(&self, value: T) -> Counted<T> {
+        Counted {
+            value,
+            headroom: self.headroom,
         }
     }
 
@@ -80,10 +99,13 @@ impl Service {
         scope: &str,
         action: Action,
         origin: Origin,
-    ) -> Result<Caller, ServiceError> {
+    ) -> Result<Counted<Caller>, ServiceError> {
         let identified = self.identify_bearer(bearer, scope, action, origin)?;
         if identified.is_allowed {
-            return Ok(identified.caller);
+            return Ok(Counted {
+                value: identified.caller,
+                headroom: identified.headroom,
+            });
         }
         let code = Code::InsufficientScope;
         self.deny(self.refusal(&identified, action, code), identified.agent);
@@ -250,18 +272,18 @@ impl Service {
             ..identified(&agent.record, origin)
         };
         identified.caller.ceiling = Some(power);
-        self.count(&identified, scope, action)?;
+        identified.headroom = self.count(&identified, scope, action)?;
         Ok(identified)
     }
 
     /// Counts a request of a caller who is known, by the scope that it takes: whoever may only read
-    /// changes nothing.
+    /// changes nothing. Gives what is left.
     fn count(
         &self,
         identified: &Identified,
         scope: &str,
         action: Action,
-    ) -> Result<(), ServiceError> {
+    ) -> Result<Option<Headroom>, ServiceError> {
         let kind = if scope.ends_with(":read") {
             RequestKind::Read
         } else {
@@ -271,8 +293,7 @@ impl Service {
             let mut entry = self.entry(&identified.caller, action, Outcome::Denied);
             entry.organization_id = Some(identified.organization);
             entry
-        })?;
-        Ok(())
+        })
     }
 
     async fn identify_client(
@@ -294,14 +315,14 @@ impl Service {
             }
         };
         let agent = &authenticated.agent.record;
-        let identified = Identified {
+        let mut identified = Identified {
             is_allowed: agent.capabilities.iter().any(|has| has.as_str() == scope),
             credential: Some(authenticated.credential.record.credential.id),
             used: authenticated.used,
             ..identified(agent, origin)
         };
         // Before the assertion is used up: it is still good for another try.
-        self.count(&identified, scope, action)?;
+        identified.headroom = self.count(&identified, scope, action)?;
         Ok(identified)
     }
 }
@@ -333,6 +354,7 @@ fn identified(agent: &Agent, origin: Origin) -> Identified {
         is_allowed: false,
         is_by_token: false,
         address: origin.address,
+        headroom: None,
         credential: None,
         used: None,
     }

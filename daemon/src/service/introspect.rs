@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use agentidp_shared::{Action, Code, Outcome};
 
-use super::bearer::{Origin, Presents};
+use super::bearer::{Counted, Origin, Presents};
 use super::{Caller, Service, ServiceError};
 use crate::crypto::jose::AccessToken;
 
@@ -33,7 +33,7 @@ impl Service {
         presents: &Presents,
         token: &str,
         origin: Origin,
-    ) -> Result<Option<Arc<AccessToken>>, ServiceError> {
+    ) -> Result<Counted<Option<Arc<AccessToken>>>, ServiceError> {
         let action = Action::TokenIntrospect;
         let identified = self.identify(presents, SCOPE, action, origin).await?;
         if !identified.is_allowed {
@@ -50,11 +50,12 @@ impl Service {
         }
         let now = self.now();
         let Some(token) = self.verified(token, now) else {
-            return Ok(None);
+            return Ok(identified.counted(None));
         };
         let is_own = token.organization_id == identified.organization;
         let is_live = self.check_live(&token, now)?.is_ok();
-        Ok(Some(token).filter(|_| is_own && is_live))
+        let told = Some(token).filter(|_| is_own && is_live);
+        Ok(identified.counted(told))
     }
 
     /// Tells an operator what a token is, and whether it counts.

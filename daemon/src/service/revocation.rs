@@ -10,7 +10,7 @@ use agentidp_shared::{
     TargetKind, Timestamp, TokenId,
 };
 
-use super::bearer::{Origin, Presents};
+use super::bearer::{Counted, Identified, Origin, Presents};
 use super::credential::name_credential;
 use super::{Caller, Changed, Decided, Service, ServiceError};
 use crate::crypto::jose::AccessToken;
@@ -82,23 +82,29 @@ impl Service {
         presents: &Presents,
         token: &str,
         origin: Origin,
-    ) -> Result<(), ServiceError> {
+    ) -> Result<Counted<()>, ServiceError> {
         let action = Action::TokenRevoke;
         let identified = self.identify(presents, SCOPE, action, origin).await?;
+        self.revoke_for(&identified, token).await?;
+        Ok(identified.counted(()))
+    }
+
+    async fn revoke_for(&self, identified: &Identified, token: &str) -> Result<(), ServiceError> {
+        let action = Action::TokenRevoke;
         let token = self.verified(token, self.now());
         let own = token.filter(|it| it.organization_id == identified.organization);
         let Some(token) = own else {
-            return self.refuse(&identified, action, Code::InvalidToken).await;
+            return self.refuse(identified, action, Code::InvalidToken).await;
         };
         if token.sub != identified.agent && !identified.is_allowed {
             let code = Code::InsufficientScope;
-            self.refuse(&identified, action, code).await?;
+            self.refuse(identified, action, code).await?;
             return Err(to_client(code));
         }
         let doomed = Doomed::from(token.as_ref());
         let entry = self.revocation(&identified.caller, &doomed, None);
         let commit = doomed.revoked_by(identified.commit_of(entry.clone()));
-        let revoked = self.commit_identified(&identified, commit, action).await;
+        let revoked = self.commit_identified(identified, commit, action).await;
         match revoked {
             Err(error) if error.code == Code::InvalidState => {}
             done => return done.map(drop),
@@ -106,7 +112,7 @@ impl Service {
         // It was revoked before, and that is what was asked for: only the assertion is left to be used up.
         if identified.uses_assertion() {
             let commit = identified.commit_of(entry);
-            self.commit_identified(&identified, commit, action).await?;
+            self.commit_identified(identified, commit, action).await?;
         }
         Ok(())
     }

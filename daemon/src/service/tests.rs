@@ -179,6 +179,7 @@ impl Bench {
         self.service
             .issue(&request)
             .await
+            .map(|issued| issued.value)
             .map_err(|error| error.code)
     }
 

@@ -9,7 +9,7 @@ use agentidp_shared::{
 use zeroize::Zeroizing;
 
 use super::authenticate::{Authenticated, Failure, Presented};
-use super::bearer::Origin;
+use super::bearer::{Counted, Origin};
 use super::{ATTEMPTS, Service, ServiceError};
 use crate::clock::random;
 use crate::store::{Commit, RecordKey};
@@ -32,8 +32,6 @@ pub(crate) struct IssuedToken {
     pub(crate) expires_in: Duration,
     /// What it grants.
     pub(crate) scope: ScopeSet,
-    /// What the agent may still ask.
-    pub(crate) headroom: Option<Headroom>,
 }
 
 impl Service {
@@ -43,7 +41,10 @@ impl Service {
     ///
     /// One of the codes of client authentication, `SCOPE_NOT_ALLOWED`, `RESOURCE_NOT_ALLOWED`,
     /// `RATE_LIMITED`, `OVERLOADED`, `STORE_UNAVAILABLE`, `STORAGE_LOW`, `CLOCK_AHEAD`.
-    pub(crate) async fn issue(&self, request: &IssueRequest) -> Result<IssuedToken, ServiceError> {
+    pub(crate) async fn issue(
+        &self,
+        request: &IssueRequest,
+    ) -> Result<Counted<IssuedToken>, ServiceError> {
         self.check_issuing(request.origin)?;
         // However often it is decided, it is one request.
         let mut counted = None;
@@ -63,7 +64,7 @@ impl Service {
                     let failure = Failure::replayed(client.agent, &client.credential.record);
                     return Err(self.refuse_client(request, now, &failure));
                 }
-                Ok(token) => return Ok(IssuedToken { headroom, ..token }),
+                Ok(value) => return Ok(Counted { value, headroom }),
                 // A record changed while the token was made: it is decided anew on what is true now.
                 Err(error) if error.code == Code::RevisionConflict => {}
                 Err(error) => return Err(error),
@@ -149,7 +150,6 @@ impl Service {
             access_token,
             expires_in: self.settings.token_lifetime,
             scope: grant.scope,
-            headroom: None,
         })
     }
 

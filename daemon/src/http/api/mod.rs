@@ -32,7 +32,7 @@ use serde::Serialize;
 
 use super::body::BodyError;
 use super::client::bearer;
-use super::{App, Arrival, body};
+use super::{App, Arrival, body, limit};
 use crate::service::Caller;
 use crate::service::bearer::Origin;
 pub(super) use error::ApiError;
@@ -205,17 +205,19 @@ async fn work(
     let authorized = app
         .service
         .authorize(token.unwrap_or_default(), scope, action, origin);
-    let caller = authorized.map_err(|error| match (token, error.code) {
+    let counted = authorized.map_err(|error| match (token, error.code) {
         (None, Code::InvalidToken) => ApiError::no_token(),
         _ => error.into(),
     })?;
+    let (caller, headroom) = (counted.value, counted.headroom);
     let (service, asking) = (Arc::clone(&app.service), caller.clone());
     let organization = caller.reach.single();
     let answer = match app.unsent.check(organization) {
         Ok(()) => run(Arc::clone(&app), caller, operation, parts, body).await,
         Err(error) => Err(error.into()),
     };
-    let answer = answer.and_then(|answer| {
+    let answer = answer.and_then(|mut answer| {
+        limit::tell_tighter(&mut answer.headers, arrival, headroom);
         let body = answer.body.clone();
         let body = if operation.is_read() {
             app.unsent.told(organization, body)?

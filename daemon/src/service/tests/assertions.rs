@@ -77,7 +77,7 @@ impl Bench {
         let found = self.service.introspect(&presents, token, self.origin());
         found
             .await
-            .map(|it| it.is_some())
+            .map(|it| it.value.is_some())
             .map_err(|error| error.code)
     }
 
@@ -85,7 +85,8 @@ impl Bench {
         let revoked = self
             .service
             .revoke_for_client(&presents, token, self.origin());
-        revoked.await.map_err(|error| error.code)
+        let revoked = revoked.await.map(|it| it.value);
+        revoked.map_err(|error| error.code)
     }
 }
 

@@ -61,7 +61,8 @@ impl Seen {
                 .service
                 .introspect(&presents, token, bench.origin())
                 .await
-                .unwrap();
+                .unwrap()
+                .value;
             if found.is_none() {
                 self.ended_tokens.insert(number);
             }

@@ -94,13 +94,14 @@ async fn a_token_is_worth_what_it_says_and_its_agent_still_has() {
         .await;
     let mut request = bench.request(&issued);
     request.token.scope = Some("credentials:write".parse().unwrap());
-    let token = bench.service.issue(&request).await.unwrap();
+    let token = bench.service.issue(&request).await.unwrap().value;
     let authorize = |scope| {
         let bearer = token.access_token.as_str();
         let action = Action::AgentUpdate;
         bench
             .service
             .authorize(bearer, scope, action, bench.origin())
+            .map(|it| it.value)
     };
     // What the agent could have asked for besides is not in the token, nor given on by it.
     assert_eq!(
