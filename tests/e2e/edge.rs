@@ -330,6 +330,14 @@ fn pages_of_listed_origins_may_read_the_answers_and_no_others() {
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("access-control-allow-origin"), Some(ORIGIN));
     assert_eq!(answer.header("vary"), Some("origin"));
+    let exposed = answer.header("access-control-expose-headers").unwrap();
+    let exposed: Vec<_> = exposed.split(", ").collect();
+    let rates = answer.headers.iter().map(|(name, _)| name.as_str());
+    let rates: Vec<_> = rates.filter(|it| it.contains("ratelimit")).collect();
+    assert_eq!(rates.len(), 6, "{rates:?}");
+    for name in rates {
+        assert!(exposed.contains(&name), "{name}: {exposed:?}");
+    }
 
     for answer in [
         preflight("https://evil.example"),

@@ -20,7 +20,8 @@ const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
 );
 const ANSWER_HEADERS: HeaderValue = HeaderValue::from_static(
     "etag, location, retry-after, www-authenticate, x-request-id, ratelimit-limit, \
-     ratelimit-remaining, ratelimit-reset",
+     ratelimit-remaining, ratelimit-reset, x-ratelimit-limit, x-ratelimit-remaining, \
+     x-ratelimit-reset",
 );
 /// For how many seconds a browser may remember what it may send.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
@@ -98,6 +99,7 @@ fn is_for_pages(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::limit;
 
     const LISTED: &str = "https://app.example";
 
@@ -147,6 +149,15 @@ mod tests {
                 allowed.then_some(origin.as_bytes())
             );
             assert!(!headers.contains_key("access-control-allow-credentials"));
+        }
+    }
+
+    #[test]
+    fn a_page_may_read_what_is_left_by_every_name_that_tells_it() {
+        let answer_headers = ANSWER_HEADERS;
+        let listed: Vec<_> = answer_headers.to_str().unwrap().split(", ").collect();
+        for name in limit::NAMES.iter().flatten() {
+            assert!(listed.contains(&name.as_str()), "{name}");
         }
     }
 

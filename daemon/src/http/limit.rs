@@ -8,7 +8,7 @@ use crate::service::limits::tighter;
 
 /// How many there may be at once, how many are left, and in how many seconds all of them are there
 /// again: the three headers that HTTPAPI's drafts named, and as everyone has spelled them before.
-const NAMES: [[HeaderName; 3]; 2] = [
+pub(super) const NAMES: [[HeaderName; 3]; 2] = [
     [
         HeaderName::from_static("ratelimit-limit"),
         HeaderName::from_static("ratelimit-remaining"),
