@@ -587,6 +587,42 @@ fn a_request_that_is_repeated_under_its_key_is_done_once() {
 }
 
 #[test]
+fn a_rotation_tells_how_the_old_credential_was_used_also_when_it_is_repeated() {
+    let daemon = TestDaemon::start();
+    let acme = Automation::of(&daemon, "acme");
+    let credentials = format!("{}/credentials", path_of(&acme.register("a@acme.example")));
+    let old = client(&acme, &acme.post(&credentials, &json!({})).json());
+    let rotate = || {
+        let path = format!("{credentials}/{}/rotate", old.credential);
+        let request = acme.json("POST", &path, &json!({}));
+        let request = request.header("idempotency-key", "a-rotation");
+        let answer = acme.http.send(&request);
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        answer.json()
+    };
+    let shown = || {
+        acme.get(&format!("{credentials}/{}", old.credential))
+            .json()
+    };
+    for _ in 0..2 {
+        assert_eq!(old.token(&[]).status, 200);
+    }
+    let first = rotate();
+    assert_eq!(first["retiring"], shown());
+    assert_eq!(first["retiring"]["use_count"], 2);
+    assert!(first["retiring"]["last_used_at"].is_string(), "{first}");
+    // What has happened meanwhile is told as well.
+    assert_eq!(old.token(&[]).status, 200);
+    let new = client(&acme, &first);
+    assert_eq!(new.token(&[]).status, 200);
+    let again = rotate();
+    assert_eq!(again["retiring"], shown());
+    assert_eq!(again["retiring"]["use_count"], 3);
+    assert_eq!(again["credential"]["id"], first["credential"]["id"]);
+    assert_eq!(again["credential"]["use_count"], 1);
+}
+
+#[test]
 fn a_change_of_what_has_changed_meanwhile_is_refused() {
     let daemon = TestDaemon::start();
     let acme = Automation::of(&daemon, "acme");

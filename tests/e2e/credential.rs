@@ -2,8 +2,12 @@
 
 use std::time::Instant;
 
+use agentidp_proto::v1::credential_service_client::CredentialServiceClient;
+use agentidp_proto::{REQUEST_ID_METADATA, v1};
 use agentidp_tests::{Client, DEADLINE, Registration, Request, TestDaemon};
 use serde_json::Value;
+use tokio::runtime::Runtime;
+use tonic::transport::Endpoint;
 
 fn daemon() -> (TestDaemon, Client) {
     let daemon = TestDaemon::start();
@@ -172,6 +176,34 @@ fn the_last_use_of_a_credential_is_seen() {
         .cli()
         .json(&["agent", "show", "a@acme.example", "-o", "json"]);
     assert!(agent["last_auth_at"].is_string());
+}
+
+#[test]
+fn a_rotation_on_the_socket_tells_how_the_old_credential_was_used_also_when_it_is_repeated() {
+    let (daemon, old) = daemon();
+    let runtime = Runtime::new().unwrap();
+    let socket = daemon.installation.config.socket.display().to_string();
+    let rotate = || {
+        runtime.block_on(async {
+            let endpoint = Endpoint::from_shared(format!("unix://{socket}")).unwrap();
+            let channel = endpoint.connect().await.unwrap();
+            let mut request = tonic::Request::new(v1::RotateCredentialRequest {
+                credential_id: old.credential.clone(),
+                ..v1::RotateCredentialRequest::default()
+            });
+            let name = "0193f2c4-0000-7000-8000-000000009b23".parse().unwrap();
+            request.metadata_mut().insert(REQUEST_ID_METADATA, name);
+            let rotated = CredentialServiceClient::new(channel).rotate(request).await;
+            rotated.unwrap().into_inner()
+        })
+    };
+    for uses in 1..=2 {
+        assert_eq!(old.token(&[]).status, 200);
+        let retiring = rotate().retiring.unwrap();
+        assert_eq!(retiring.id, old.credential);
+        assert_eq!(retiring.use_count, uses);
+        assert!(retiring.last_used_at.is_some());
+    }
 }
 
 #[test]

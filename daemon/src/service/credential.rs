@@ -54,7 +54,7 @@ pub(crate) fn public_key(jwk: &[u8]) -> Result<PublicKey, ServiceError> {
 pub(crate) struct Issued {
     /// The credential.
     pub(crate) credential: Credential,
-    /// The one that it replaces.
+    /// The one that it replaces, with how that was used.
     pub(crate) retiring: Option<Credential>,
     /// Its secret, if that is what it is.
     pub(crate) secret: Option<ClientSecret>,
@@ -209,11 +209,13 @@ impl Service {
             .and(issued)
             .put(Record::Credential(record.clone()))
             .require(RecordKey::Agent(agent.record.id), agent.record.revision);
+        // Its use is no part of the record. Read first: what is committed must not fail afterwards.
+        let retiring = self.shown_credential(&retiring.credential)?;
         let made = self.made_credential(caller, &record.credential, Some(id), secret.as_ref())?;
         let seq = self.commit(self.remembering(caller, commit, made)?).await?;
         Ok(Issued {
             credential: record.credential,
-            retiring: Some(retiring.credential),
+            retiring: Some(retiring),
             secret,
             audit_seq: seq,
         })
@@ -352,16 +354,14 @@ impl Service {
             return Ok(None);
         };
         let stored = self.require_credential(caller, id)?;
-        let retiring = retiring.map(|id| self.require_credential(caller, id));
+        let retiring = retiring.map(|id| self.find_credential(caller, id));
         let secret = match stored.record.credential.kind {
             CredentialKind::ClientSecret => Some(self.secret_again(id, secret.as_ref())?),
             CredentialKind::PublicKey => None,
         };
         Ok(Some(Issued {
-            credential: stored.record.credential.clone(),
-            retiring: retiring
-                .transpose()?
-                .map(|stored| stored.record.credential.clone()),
+            credential: self.shown_credential(&stored.record.credential)?,
+            retiring: retiring.transpose()?,
             secret,
             audit_seq: stored.audit_seq,
         }))
