@@ -46,6 +46,10 @@ fn both_metadata_documents_say_what_clients_need_to_know() {
         "MCP clients require one"
     );
 
+    let empty = document.as_object().unwrap().iter();
+    let empty: Vec<_> = empty.filter(|(_, value)| **value == json!([])).collect();
+    assert_eq!(empty, [], "RFC 8414, section 3.2: they are left out");
+
     let other = daemon.http().get("/.well-known/openid-configuration");
     assert_eq!(other.json(), document);
 }

@@ -12,8 +12,8 @@ use serde::Serialize;
 use super::App;
 use crate::crypto::jose::JwsAlgorithm;
 
-/// What the server offers. `scopes_supported` is empty because scopes are the agents' own, and a
-/// client that finds a list there asks for all of it.
+/// What the server offers. There is no `scopes_supported`: scopes are the agents' own, a client that
+/// finds a list there asks for all of it, and an empty list must be left out (RFC 8414, section 3.2).
 #[derive(Serialize)]
 struct Metadata<'a> {
     issuer: &'a str,
@@ -22,7 +22,6 @@ struct Metadata<'a> {
     introspection_endpoint: String,
     revocation_endpoint: String,
     jwks_uri: String,
-    scopes_supported: &'a [&'a str],
     response_types_supported: &'a [&'a str],
     grant_types_supported: &'a [&'a str],
     token_endpoint_auth_methods_supported: &'a [&'a str],
@@ -61,7 +60,6 @@ pub(super) fn document(issuer: &str) -> serde_json::Result<Bytes> {
         introspection_endpoint: format!("{base}/oauth2/introspect"),
         revocation_endpoint: format!("{base}/oauth2/revoke"),
         jwks_uri: format!("{base}/.well-known/jwks.json"),
-        scopes_supported: &[],
         response_types_supported: &["code"],
         grant_types_supported: &["client_credentials"],
         token_endpoint_auth_methods_supported: METHODS,
