@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, also in what several tests share"
 )]
 
+mod about_token;
 mod api;
 mod audit;
 mod backup;
