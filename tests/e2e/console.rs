@@ -3,7 +3,7 @@
 use agentidp_tests::{DevDaemon, Registration, TestConsole, TestDaemon};
 use nix::sys::signal::Signal;
 
-use super::journey::{ESC, demo, secret_in, select, short};
+use super::journey::{ESC, demo, secret_in, select, short, wait_for_the_whole_secret};
 use super::matrix::rpc::with_role;
 
 #[test]
@@ -171,8 +171,7 @@ fn a_secret_is_masked_until_it_is_revealed_and_is_gone_afterwards() {
     console.wait_for("[ Issue ]");
     console.press_until("\t", "y/N");
     console.press_until_screen("y", "the answer", |screen| !screen.contains("[ Issue ]"));
-    console.wait_for("SHOWN ONCE");
-    console.wait_for("aidp_");
+    wait_for_the_whole_secret(&mut console);
     assert_eq!(secret_in(&console.written()), None, "it is masked");
 
     console.press_until_screen("v", "the secret", |screen| secret_in(screen).is_some());
@@ -299,9 +298,10 @@ fn what_a_filter_suspended_is_taken_back_and_what_was_so_before_stays_so() {
     console.press("\r");
     console.wait_for("U resume 2 agents");
     console.press("U");
-    console.wait_for("2 agents are as they were");
     console.wait_until("the agents as before", |screen| {
-        screen.matches("* active").count() == 2 && screen.matches("~ suspended").count() == 1
+        screen.matches("* active").count() == 2
+            && screen.matches("~ suspended").count() == 1
+            && screen.contains("2 agents are as they were")
     });
     assert_eq!(client.token(&[]).status, 200);
 
@@ -362,7 +362,11 @@ fn what_a_change_of_many_did_before_it_was_stopped_is_taken_back() {
     console.press("\r");
     console.wait_until("that some are done", |screen| done(screen) > 1);
     console.press(ESC);
-    console.wait_for(" OVER ");
+    // The title is drawn before the sums, and the note after them: it says the same.
+    console.wait_until("the sums that it was stopped at", |screen| {
+        screen.contains(" OVER ")
+            && screen.contains(&format!("stays; U takes back {}", done(screen)))
+    });
     let told = done(&console.screen());
     console.press("\r");
     console.wait_for(&format!("U resume {told} agents"));
@@ -391,12 +395,12 @@ fn what_an_agent_got_by_the_hour_and_within_which_time_is_seen() {
     console.press(&format!("/email={}\r", short(&emails[0])));
     console.wait_for("1/3");
     console.press("\r");
-    console.wait_for("peak 3");
-    let screen = console.screen();
-    let line = screen.lines().find(|it| it.contains("denied/h")).unwrap();
-    // The hour may have changed meanwhile, and before the daemon nobody counted.
-    let denied = line.split("denied/h").nth(1).unwrap();
-    assert!(matches!(denied.trim(), "2" | ".2" | "2." | "11"), "{line}");
+    console.wait_until("what it got and was refused", |screen| {
+        let line = screen.lines().find(|it| it.contains("peak 3"));
+        let denied = line.and_then(|it| it.split("denied/h").nth(1));
+        // The hour may have changed meanwhile, and before the daemon nobody counted.
+        denied.is_some_and(|it| matches!(it.trim(), "2" | ".2" | "2." | "11"))
+    });
     console.press("1");
     console.wait_for("p99 ");
     console.wait_for("3 peak  p99 ");
@@ -415,8 +419,12 @@ fn an_operator_of_one_organization_is_told_no_rate_of_all() {
     let mut console = TestConsole::start(&daemon.installation.config.socket);
     console.wait_for("bot@acme");
     console.press("1");
-    console.wait_for("active 1");
-    console.wait_for("ISSUED/s");
+    // The line of the rates, and the one below it.
+    console.wait_until("its own agents and rates", |screen| {
+        ["active 1", "ISSUED/s", "DENIED/s"]
+            .iter()
+            .all(|it| screen.contains(it))
+    });
     assert!(!console.screen().contains("p99"), "{}", console.screen());
     console.press("2\r");
     console.wait_for("issued/h");

@@ -72,12 +72,27 @@ pub(crate) fn select(console: &mut TestConsole, text: &str) {
 }
 
 /// Waits until the keys that were pressed so far have done what they do: the help opens only after
-/// them, and it closes again.
+/// them, and it closes again. What stands below its last line may still be drawn.
 pub(crate) fn settle(console: &mut TestConsole) {
+    // Its title and its last line: a frame comes from the top to the bottom, and in parts.
+    let (title, last) = ("Help", "esc close");
     console.press("?");
-    console.wait_for("Help");
+    console.wait_until("the whole help", |screen| {
+        screen.contains(title) && screen.contains(last)
+    });
     console.press(ESC);
-    console.wait_until("no help", |screen| !screen.contains("Help"));
+    console.wait_until("no help", |screen| {
+        !screen.contains(title) && !screen.contains(last)
+    });
+}
+
+/// Waits for the dialog of a new secret down to its last line, which stands below the secret.
+pub(crate) fn wait_for_the_whole_secret(console: &mut TestConsole) {
+    console.wait_until("the whole dialog of the secret", |screen| {
+        screen.contains("SHOWN ONCE")
+            && screen.contains("aidp_")
+            && screen.contains("it can never be shown again")
+    });
 }
 
 /// The secret that stands in `text` in full, if one does.
@@ -159,8 +174,7 @@ impl Day {
         console.wait_for("[ Rotate ]");
         console.press_until("\t", "y/N");
         console.press_until_screen("y", "the answer", |screen| !screen.contains("[ Rotate ]"));
-        console.wait_for("SHOWN ONCE");
-        console.wait_for("aidp_");
+        wait_for_the_whole_secret(console);
         assert_eq!(secret_in(&console.screen()), None, "it is masked");
         console.press_until_screen("v", "the secret", |screen| secret_in(screen).is_some());
         self.secret = secret_in(&console.screen()).unwrap();
@@ -184,8 +198,10 @@ impl Day {
         console.press(" ");
         console.wait_for("[x] I have stored it");
         console.press("\r");
-        console.wait_until("no dialog", |screen| !screen.contains("SHOWN ONCE"));
-        assert!(!console.screen().contains(&self.secret));
+        // Both, since the one may be painted over before the other.
+        console.wait_until("neither the dialog nor the secret", |screen| {
+            !screen.contains("SHOWN ONCE") && !screen.contains(&self.secret)
+        });
     }
 
     /// Revokes the credential that was replaced, by typing the end of its id.

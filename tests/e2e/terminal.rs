@@ -150,8 +150,9 @@ fn spend_inside(which: Multiplexer) {
     let mut kept = Vec::new();
     let day = day.spend(&mut shell.terminal, &mut |console, daemon, secret| {
         console.press("\u{1a}");
-        console.wait_for("Stopped");
-        assert!(!console.screen().contains(secret));
+        console.wait_until("a stopped console and no secret", |screen| {
+            screen.contains("Stopped") && !screen.contains(secret)
+        });
         console.press("fg\r");
         console.wait_for("SHOWN ONCE");
         daemon
