@@ -176,8 +176,9 @@ fn the_console_follows_what_somebody_else_changes_by_id() {
         selected(screen).contains("a@acme.example") && selected(screen).contains("suspended")
     });
     daemon.register(&Registration::new("c@acme.example"));
-    console.wait_for("c@acme.example");
-    assert!(selected(&console.screen()).contains("a@acme.example"));
+    console.wait_until("a new row and the same selection", |screen| {
+        screen.contains("c@acme.example") && selected(screen).contains("a@acme.example")
+    });
 }
 
 #[test]

@@ -87,16 +87,32 @@ fn different(one: &[String], other: &[String]) -> Vec<usize> {
         .collect()
 }
 
+/// Waits until the whole screen is as the keys left it, where nothing else has a frame.
+fn settle_to_the_bottom(console: &mut TestConsole) {
+    settle(console);
+    // A frame comes from the top to the bottom.
+    console.wait_until("no frame of the help", |screen| !screen.contains("--+"));
+}
+
+/// Waits until what stands in a frame is there to its bottom.
+fn wait_for_the_frame(console: &mut TestConsole, text: &str) {
+    console.wait_until(&format!("{text} in its frame"), |screen| {
+        screen.contains(text) && screen.matches("--+").count() == 2
+    });
+}
+
 /// Looks at an agent, in the list and on its own screen, and gives both.
 fn look(daemon: &TestDaemon) -> (TestConsole, [Vec<String>; 2]) {
     let mut console = TestConsole::start(&daemon.installation.config.socket);
     console.wait_for("LIVE");
     console.wait_for("bot@acme");
+    settle_to_the_bottom(&mut console);
     let list = rows(&console);
     console.press("\r");
     console.wait_for("notes");
     console.wait_for("no credentials");
     console.wait_for("peak 0");
+    settle_to_the_bottom(&mut console);
     let detail = rows(&console);
     (console, [list, detail])
 }
@@ -147,7 +163,7 @@ fn hostile_metadata_and_owners_change_nothing_but_their_own_cell() {
         }
         // As JSON it stands in a frame, and the frame holds.
         console.press("e");
-        console.wait_for("capabilities");
+        wait_for_the_frame(&mut console, "capabilities");
         let size = console.cells().size();
         let cell = |row, column| {
             let cell = console.cells().cell(row, column);
@@ -298,9 +314,7 @@ fn tour(socket: &Path) -> [Vec<String>; 3] {
     let mut console = TestConsole::start(socket);
     console.wait_for("bot@acme");
     let take = |console: &mut TestConsole, title: &str| {
-        settle(console);
-        // A frame comes from the top to the bottom.
-        console.wait_until("no frame of the help", |screen| !screen.contains("--+"));
+        settle_to_the_bottom(console);
         let rows = rows(console);
         let header = rows.first().unwrap();
         let is_whole = header.starts_with(" 0g0nti0p  ") && header.trim_end().ends_with("LIV0");
@@ -317,9 +331,7 @@ fn tour(socket: &Path) -> [Vec<String>; 3] {
     console.wait_for("1 of ");
     let log = take(&mut console, " Audit  FOLLOW  /action=agent.register ");
     console.press("k\r");
-    console.wait_until("an entry in its frame", |screen| {
-        screen.contains("+- Audit entry") && screen.matches("--+").count() == 2
-    });
+    wait_for_the_frame(&mut console, "+- Audit entry");
     let entry = rows(&console);
     console.press("G");
     console.wait_for("? help");

@@ -96,7 +96,14 @@ fn an_incident_takes_eight_keys_besides_what_is_typed_to_confirm() {
     it.key("/");
     it.paste(&emails[0]);
     it.key("\r");
-    it.console.wait_for("1/4");
+    let (agent, others) = emails.split_first().unwrap();
+    // The count stands over the rows and is drawn before them.
+    it.console.wait_until("the found agent alone", |screen| {
+        let mut gone = others.iter().map(|it| short(it)).chain(["checker"]);
+        screen.contains("1/4")
+            && screen.contains(short(agent))
+            && !gone.any(|it| screen.contains(it))
+    });
     let found = it.console.screen();
     it.key("a");
     it.key("x");
@@ -109,10 +116,16 @@ fn an_incident_takes_eight_keys_besides_what_is_typed_to_confirm() {
     let id = &client.id;
     it.confirm(&id[id.len() - 6..]);
     it.key("\r");
-    it.console.wait_for("[ Revoke ]");
+    // The button has the focus: it was unlocked a key before.
+    it.console.wait_until("the button", |screen| {
+        screen.contains("[ Revoke ]") && screen.contains("tab next   esc cancel")
+    });
     let confirmed = it.console.screen();
     it.key("\r");
-    it.console.wait_for("x revoked");
+    // The row may tell before the answer does.
+    it.console.wait_until("the end of it", |screen| {
+        screen.contains("x revoked") && screen.contains("is revoked (audit ")
+    });
 
     for token in &tokens {
         assert_eq!(checker.introspect(token).json()["active"], false);

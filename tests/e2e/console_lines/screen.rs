@@ -130,8 +130,11 @@ impl Screen {
         let console = &mut self.0;
         console.press(&offer.key.to_string());
         console.wait_for("same as: ");
+        // What is typed to confirm stands below the count, and is drawn after it.
         console.wait_until("the count", |it| {
-            !it.contains("counting") && !it.contains("DRY RUN")
+            !it.contains("counting")
+                && !it.contains("DRY RUN")
+                && (it.contains("Type ") || !it.contains("would change"))
         });
         let screen = console.screen();
         // Keys are dropped for a moment; a letter that stands there tells that it is over.
@@ -152,9 +155,13 @@ impl Screen {
             console.wait_for(&format!("{label}:  {word}"));
             console.press("\t");
         }
-        // The button stands below the line, and is drawn after it.
+        // The button stands below the line, and is drawn after it. It is unlocked before all is
+        // typed; the keys that are named beside it are others when the focus has left the fields.
         console.wait_until("a button", |screen| {
-            screen.contains("[ Cancel ]") && !screen.contains("(locked)")
+            let has_left = screen.contains("tab next   esc") || screen.contains("enter cancel");
+            screen.contains("[ Cancel ]")
+                && !screen.contains("(locked)")
+                && (has_left || !screen.contains("Reason  "))
         });
     }
 
