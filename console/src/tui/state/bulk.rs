@@ -181,6 +181,19 @@ impl Bulk {
         self.sums.first_refused.splice(0..0, first);
     }
 
+    /// Begins the change, of which nothing is done yet: what was counted before only tells who is meant.
+    pub(crate) fn begin(&mut self) {
+        self.stage = Stage::Working;
+        let meant = match &self.left {
+            Some(counted) => counted.done,
+            None => self.sums.matched,
+        };
+        self.went_on(Sums {
+            matched: meant,
+            ..Sums::default()
+        });
+    }
+
     /// Whether something else than the count was typed.
     pub(crate) fn is_mistyped(&self) -> bool {
         let typed = self.typed.value().trim();

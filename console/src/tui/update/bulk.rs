@@ -121,7 +121,7 @@ fn go(state: &mut State, why_read_only: Option<String>) -> Vec<Effect> {
     let Some(order) = bulk.order(false) else {
         return Vec::new();
     };
-    bulk.stage = Stage::Working;
+    bulk.begin();
     state.undo = None;
     let asked = AnswerTo::Bulk(bulk.ticket);
     state.log.begin(state.now, asked, order.command_lines());

@@ -186,7 +186,9 @@ fn inputs(
 fn buttons(bulk: &Bulk, canvas: &mut Canvas<'_>, inner: Rect, y: u16) {
     let hint = match bulk.stage {
         Stage::Working => "esc stop: what was done stays",
-        Stage::Over if bulk.act.tier() == Tier::Reversible => "enter close   U undo",
+        Stage::Over if bulk.act.tier() == Tier::Reversible && bulk.sums.done > 0 => {
+            "enter close   U undo"
+        }
         Stage::Stopping | Stage::Over => "enter close",
         _ if bulk.focus == Field::Cancel => "tab next   enter cancel   esc cancel",
         _ if bulk.focus == Field::Go => "tab next   enter go on   esc cancel",

@@ -5,7 +5,7 @@ use agentidp_shared::agent::Transition;
 use crate::tui::event::{BulkOrder, Command, Effect, Event, NetEvent};
 use crate::tui::fixtures::{World, agent_id, agents, sums};
 use crate::tui::state::Tone;
-use crate::tui::state::bulk::{Many, Stage, Sums};
+use crate::tui::state::bulk::{Bulk, Many, Stage, Sums};
 use crate::tui::state::dialog::Dialog;
 use crate::tui::state::marks::Pinned;
 
@@ -27,11 +27,27 @@ fn order(world: &World) -> BulkOrder {
     (**order).clone()
 }
 
-fn stage(world: &World) -> Stage {
+fn dialog(world: &World) -> &Bulk {
     let Some(Dialog::Bulk(bulk)) = &world.state.dialog else {
         panic!("no dialog");
     };
-    bulk.stage
+    bulk
+}
+
+fn stage(world: &World) -> Stage {
+    dialog(world).stage
+}
+
+/// How many are meant, done, there already, and refused, as the dialog has it.
+fn counts(world: &World) -> (u64, u64, u64, u64) {
+    let Sums {
+        matched,
+        done,
+        unchanged,
+        refused,
+        ..
+    } = dialog(world).sums;
+    (matched, done, unchanged, refused)
 }
 
 /// Two agents as they are after they were suspended.
@@ -171,22 +187,17 @@ fn marked_agents_are_changed_each_at_the_revision_that_was_seen() {
     world.keys(&["v", "G", "v"]);
     world.dialog("s");
     assert!(world.effects.is_empty(), "they are counted here");
-    let Some(Dialog::Bulk(bulk)) = &world.state.dialog else {
-        panic!("no dialog");
-    };
-    let Sums {
-        matched,
-        done,
-        unchanged,
-        refused,
-        ..
-    } = bulk.sums;
-    assert_eq!((matched, done, unchanged, refused), (4, 2, 1, 1));
+    assert_eq!(counts(&world), (4, 2, 1, 1));
     world.type_text("leak");
     world.key("enter");
     world.type_text("2");
     world.keys(&["tab", "tab", "enter"]);
     let order = order(&world);
+    assert_eq!(
+        counts(&world),
+        (4, 0, 1, 1),
+        "of those who are asked for, none is done yet"
+    );
     assert_eq!(
         (order.transition, order.reason.as_str()),
         (Transition::Suspend, "leak")
@@ -370,6 +381,58 @@ fn working() -> World {
     world.keys(&["tab", "tab", "enter"]);
     assert_eq!(stage(&world), Stage::Working);
     world
+}
+
+#[test]
+fn a_change_of_many_that_ends_before_a_word_of_the_daemon_has_done_nothing_that_is_known() {
+    for keys in [&[][..], &["esc"]] {
+        let mut world = working();
+        assert_eq!(
+            counts(&world),
+            (4, 0, 0, 0),
+            "what a dry run counted is not done"
+        );
+        world.keys(keys);
+        world.bulk(Sums::default(), Some(Err("stopped".to_owned())));
+        assert_eq!(stage(&world), Stage::Over);
+        assert_eq!(counts(&world), (4, 0, 0, 0));
+        world.key("U");
+        assert!(world.sent().is_empty(), "there is nothing to take back");
+        let note = dialog(&world).note.as_deref();
+        assert!(note.is_some_and(|it| it.contains("nothing to undo")));
+    }
+}
+
+#[test]
+fn as_many_are_taken_back_as_were_told_to_be_done() {
+    let mut world = working();
+    world.bulk(
+        Sums {
+            matched: 4,
+            done: 1,
+            ..Sums::default()
+        },
+        None,
+    );
+    assert_eq!(counts(&world), (4, 1, 0, 0));
+    world.key("esc");
+    let ticket = world.state.bulk_ticket;
+    world.net(NetEvent::Bulk {
+        ticket,
+        sums: Box::new(Sums {
+            matched: 4,
+            done: 1,
+            ..Sums::default()
+        }),
+        over: Some(Err("stopped".to_owned())),
+        moved: moved().into_iter().take(1).collect(),
+    });
+    assert_eq!(
+        dialog(&world).note.as_deref(),
+        Some("stopped; U takes back 1")
+    );
+    world.key("U");
+    assert!(matches!(world.sent()[..], [Command::Change(_)]), "the one");
 }
 
 /// The connection tells that it ended before its end.
