@@ -245,7 +245,8 @@ impl Refusal {
                 "agentidp org show ORG tells the tier; an admin changes it: agentidp org update ORG --tier TIER"
             }
             "PERMISSION_DENIED" => {
-                "agentidp status shows who you are to the daemon, your role and the organizations it is for"
+                "agentidp diagnose says who you are to the daemon and your role, or what gives one; \
+                 agentidp status the organizations that it is for"
             }
             "READ_ONLY" => {
                 "start agentidp without --read-only and without AGENTIDP_READ_ONLY to change something"

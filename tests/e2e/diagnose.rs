@@ -131,7 +131,20 @@ fn a_user_who_is_kept_out_learns_by_what() {
     assert_eq!(code, Some(4));
     let (word, found) = verdict(&findings, "permissions");
     assert!(word == "failed" && found.contains("nobody"), "{found}");
+    let finding = findings.iter().find(|it| it["check"] == "permissions");
+    let next = finding.and_then(|it| it["next"].as_str()).unwrap();
+    assert!(
+        next.contains("agentidp-operator nobody") && next.contains("[[operator.roles]]"),
+        "{next}"
+    );
     assert_eq!(verdict(&findings, "daemon").0, "ok");
+    // And every other command leads there.
+    let refused = nobody.run(&["status"]).failing_with(4);
+    assert!(
+        refused.stderr().contains("hint:  agentidp diagnose"),
+        "{}",
+        refused.stderr()
+    );
 }
 
 #[test]

@@ -224,14 +224,20 @@ pub(super) fn permissions(socket: Option<Gid>, error: Option<&Error>) -> Finding
     match error {
         Some(error @ Error::Refused(_)) if error.exit_code() == 4 => {
             Finding::failed(CHECK, format!("{who}: {error}"))
-                .next(
-                    "ask an administrator for a role (usermod --append --groups \
-                     agentidp-operator USER), then log in anew",
-                )
+                .next(way_to_a_role(&name))
                 .code(4)
         }
         _ => Finding::skipped(CHECK, format!("{who}; the role is the daemon's to say")),
     }
+}
+
+/// What an administrator does for a user who has no role.
+fn way_to_a_role(name: &str) -> String {
+    format!(
+        "an administrator gives a role by its group (usermod --append --groups agentidp-operator \
+         {name}; agentidp-auditor is for reading alone), or by [[operator.roles]] in the \
+         configuration, of which the first table there replaces those groups; then log in anew"
+    )
 }
 
 pub(super) const LOGIN: &str =
@@ -366,6 +372,14 @@ mod tests {
         let open = socket(&at("open")).await;
         assert!(open.is_open);
         assert_eq!(open.finding.verdict, Verdict::Ok);
+    }
+
+    #[test]
+    fn who_has_no_role_learns_which_group_and_which_key_give_one() {
+        insta::assert_snapshot!(
+            way_to_a_role("alice"),
+            @"an administrator gives a role by its group (usermod --append --groups agentidp-operator alice; agentidp-auditor is for reading alone), or by [[operator.roles]] in the configuration, of which the first table there replaces those groups; then log in anew"
+        );
     }
 
     #[test]
