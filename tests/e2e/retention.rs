@@ -224,6 +224,16 @@ fn the_daemon_keeps_what_it_is_told_to_and_says_so() {
         "{}",
         nothing.stderr()
     );
+    assert_eq!(nothing.stdout(), "", "a sentence says it all");
+    let dry = ["audit", "prune", "--dry-run"];
+    let dry = daemon.cli().run(&dry).ok();
+    assert!(
+        dry.stderr().contains("nothing to remove"),
+        "{}",
+        dry.stderr()
+    );
+    let record = ["audit", "prune", "--dry-run", "-o", "json"];
+    assert_eq!(daemon.cli().json(&record)["entries"], 0);
     let refused = daemon.cli().run(&["audit", "prune", "--yes"]);
     assert!(refused.failing_with(2).stderr().contains("--reason"));
     let hidden = daemon

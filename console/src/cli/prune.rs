@@ -7,10 +7,10 @@ use agentidp_proto::v1;
 use agentidp_shared::Timestamp;
 use serde::Serialize;
 
-use crate::args::{Consent, PruneArgs, Revision};
+use crate::args::{Consent, Format, PruneArgs, Revision};
 use crate::client::Client;
 use crate::error::Error;
-use crate::text::inert;
+use crate::text::{inert, thousands};
 
 use super::output::{Output, Record};
 use super::{consent, tell};
@@ -100,8 +100,13 @@ pub(super) async fn run(
             ..request
         };
         found = follow(client, request, "removed to").await?;
-    } else if !is_dry {
-        tell("there is nothing to remove");
+    }
+    if found.entries == 0 {
+        tell(&nothing(&found));
+        // A program gets the record; a person has read all that is in it.
+        if output.format() == Format::Table {
+            return Ok(());
+        }
     }
     output.one(&Pruned {
         is_dry_run: is_dry,
@@ -112,6 +117,19 @@ pub(super) async fn run(
         newest: found.newest.map(to_domain_timestamp),
         audit_seq: found.audit_seq,
     })
+}
+
+/// That there was nothing to remove, and what stays for another reason than its age.
+fn nothing(found: &v1::PruneAuditResponse) -> String {
+    let held = match found.held {
+        0 => String::new(),
+        1 => "; 1 entry is under legal hold".to_owned(),
+        held => format!("; {} entries are under legal hold", thousands(held)),
+    };
+    format!(
+        "there is nothing to remove: all entries are within what is to be kept{held} (audit {})",
+        found.audit_seq
+    )
 }
 
 fn ages(oldest: Timestamp, newest: Timestamp) -> String {
@@ -133,4 +151,29 @@ async fn follow(
         last = step;
     }
     Ok(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_to_remove_is_a_sentence() {
+        let told = |held| {
+            nothing(&v1::PruneAuditResponse {
+                held,
+                audit_seq: 7,
+                ..v1::PruneAuditResponse::default()
+            })
+        };
+        assert_eq!(
+            told(0),
+            "there is nothing to remove: all entries are within what is to be kept (audit 7)"
+        );
+        assert_eq!(
+            told(1_204),
+            "there is nothing to remove: all entries are within what is to be kept; \
+             1,204 entries are under legal hold (audit 7)"
+        );
+    }
 }
