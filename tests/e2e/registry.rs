@@ -523,19 +523,40 @@ fn a_token_is_inspected_and_revoked_without_being_on_a_command_line() {
         "{}",
         told.stdout()
     );
-    let nothing = inspect("nothing");
+    let path = file(&daemon, "token", "nothing");
+    let nothing = ["token", "inspect", path.to_str().unwrap(), "-o", "json"];
+    let nothing = cli.run(&nothing).failing_with(3);
+    let told = nothing.json();
     assert_eq!(
-        (&nothing["active"], &nothing["jti"]),
+        (&told["active"], &told["jti"]),
         (&false.into(), &Value::Null)
+    );
+    let says = nothing.stderr();
+    assert!(
+        says.starts_with("error: it is no token of this server"),
+        "{says}"
     );
 
     // By itself.
     let path = file(&daemon, "first", &first);
+    let dry = ["token", "revoke", path.to_str().unwrap(), "--dry-run"];
+    let told = cli.run(&dry).ok().stderr().to_owned();
+    for what in [
+        seen["jti"].as_str().unwrap(),
+        " of a@acme.example would be revoked",
+        seen["expires_at"].as_str().unwrap(),
+        "nothing was done",
+    ] {
+        assert!(told.contains(what), "{what}: {told}");
+    }
+    assert_eq!(inspect(&first)["active"], true);
     let told = revoke(&[path.to_str().unwrap()]);
     assert!(told.stderr().contains("JWKS"), "{}", told.stderr());
     let seen = inspect(&first);
     assert_eq!(seen["active"], false);
     assert!(seen["code"].is_string(), "{seen}");
+    let told = cli.run(&dry).ok().stderr().to_owned();
+    assert!(told.contains("is revoked already"), "{told}");
     // By its id.
     let second = token();
     let jti = inspect(&second)["jti"].as_str().unwrap().to_owned();

@@ -8,13 +8,17 @@ use agentidp_proto::v1;
 use zeroize::Zeroizing;
 
 use crate::args::{RevokeTokenArgs, TokenCommand, WhichTokens};
-use crate::client::{Client, InspectedToken, RevokedTokens};
+use crate::client::{Client, InspectedToken, RevokedTokens, TokenClaims};
 use crate::error::Error;
 use crate::text::inert;
 
 use super::named::Named;
 use super::output::{Output, Record};
 use super::{consent, dry, of_input, tell};
+
+/// Why nothing can be told of a token: which of it holds, the daemon tells nobody.
+const NO_TOKEN: &str =
+    "it is no token of this server, has expired, or is of an organization that is not yours to see";
 
 /// The longest token that is read.
 const MAX_TOKEN: u64 = 64 << 10;
@@ -31,7 +35,9 @@ pub(super) async fn run(
             let inspected = client.inspect_token(token.to_string()).await?;
             let claims = inspected.claims.as_ref();
             let organization = claims.map(|it| it.organization_id.clone());
-            output.one(&Named::of(inspected, organization, &client, output.format()).await?)
+            let is_token = claims.is_some();
+            output.one(&Named::of(inspected, organization, &client, output.format()).await?)?;
+            if is_token { Ok(()) } else { Err(no_token()) }
         }
         TokenCommand::Revoke(args) => revoke(args, connect, output).await,
     }
@@ -88,33 +94,87 @@ async fn revoke(
     Ok(())
 }
 
+/// That what was given cannot be told anything about.
+fn no_token() -> Error {
+    Error::Told {
+        what: NO_TOKEN.to_owned(),
+        hint: "give it whole, as it was issued; agentidp audit list --action token.issue shows \
+               what was"
+            .to_owned(),
+        code: 3,
+    }
+}
+
 /// Shows the token, or whose tokens, would be revoked.
 async fn tell_of_revocation(
     which: WhichTokens,
     client: &Client,
     output: &mut Output<impl Write>,
 ) -> Result<(), Error> {
-    if let Some(file) = which.file {
-        let token = read(&file)?;
-        let token = client.inspect_token(token.to_string()).await?;
-        output.one(&token)?;
-        if token.claims.is_none() {
-            let why = "it is no token of this server";
-            return Err(dry::refused("INVALID_TOKEN", why));
-        }
+    let whose = if let Some(file) = which.file {
+        return tell_of_one(&read(&file)?, client, output).await;
     } else if let Some(jti) = which.jti {
         // Tokens are not stored: whether there is one of this id, nobody knows.
-        dry::would(&format!("the token {} would be revoked", inert(&jti)));
+        dry::would(&format!(
+            "the token {} would be revoked for good, if it was issued here and has not expired",
+            inert(&jti)
+        ));
         return Ok(());
     } else if let Some(agent) = which.agent {
-        output.one(&client.agent(agent).await?)?;
+        let agent = client.agent(agent).await?;
+        output.one(&agent)?;
+        agent.email.to_string()
     } else if let Some(credential) = which.credential {
-        output.one(&client.credential(credential).await?)?;
-    } else if let Some(organization) = which.org {
-        output.one(&client.organization(organization).await?)?;
-    }
-    dry::would("what was issued until now would be revoked for good");
+        let credential = client.credential(credential).await?;
+        output.one(&credential)?;
+        format!("the credential {}", credential.id)
+    } else {
+        let organization = which.org.unwrap_or_default();
+        let organization = client.organization(organization).await?;
+        output.one(&organization)?;
+        format!("agents of {}", organization.name)
+    };
+    dry::would(&format!(
+        "every token issued until now for {} would be revoked for good",
+        inert(&whose)
+    ));
     Ok(())
+}
+
+/// Shows a token, and tells what its revocation would end.
+async fn tell_of_one(
+    token: &str,
+    client: &Client,
+    output: &mut Output<impl Write>,
+) -> Result<(), Error> {
+    let token = client.inspect_token(token.to_owned()).await?;
+    output.one(&token)?;
+    let Some(claims) = &token.claims else {
+        return Err(dry::refused("INVALID_TOKEN", NO_TOKEN));
+    };
+    let agent = dry::if_found(client.agent(claims.agent_id.clone()).await)?;
+    let whose = agent.map_or_else(|| claims.agent_id.clone(), |it| it.email.to_string());
+    dry::would(&doom(&token, claims, &whose));
+    Ok(())
+}
+
+/// What the revocation of a token of `whose` would end.
+fn doom(token: &InspectedToken, claims: &TokenClaims, whose: &str) -> String {
+    let it = format!("the token {} of {}", inert(&claims.jti), inert(whose));
+    let end = claims
+        .expires_at
+        .map_or_else(|| "it expires".to_owned(), |time| time.to_string());
+    match token.code.as_str() {
+        _ if token.active => {
+            format!("{it} would be revoked for good; without that it is accepted until {end}")
+        }
+        "TOKEN_REVOKED" => format!("{it} is revoked already"),
+        code => format!(
+            "{it} would be revoked for good; it is not accepted now ({}), and without that could \
+             be until {end}",
+            inert(code)
+        ),
+    }
 }
 
 /// Reads a token from a file, or from standard input that is not a terminal.
@@ -208,7 +268,34 @@ impl Record for RevokedTokens {
 
 #[cfg(test)]
 mod tests {
+    use agentidp_shared::Timestamp;
+
     use super::*;
+
+    #[test]
+    fn a_dry_run_names_the_token_its_agent_and_its_end() {
+        let claims = TokenClaims {
+            jti: "0193f2c5".to_owned(),
+            agent_id: "0193f2c4".to_owned(),
+            organization_id: String::new(),
+            credential_id: String::new(),
+            scope: String::new(),
+            audience: Vec::new(),
+            issued_at: None,
+            expires_at: Some(Timestamp::from_millis(0)),
+        };
+        let told = |active, code: &str| {
+            let token = InspectedToken {
+                active,
+                code: code.to_owned(),
+                claims: Some(claims.clone()),
+            };
+            doom(&token, &claims, "a@acme.example")
+        };
+        insta::assert_snapshot!(told(true, ""), @"the token 0193f2c5 of a@acme.example would be revoked for good; without that it is accepted until 1970-01-01T00:00:00.000Z");
+        insta::assert_snapshot!(told(false, "AGENT_SUSPENDED"), @"the token 0193f2c5 of a@acme.example would be revoked for good; it is not accepted now (AGENT_SUSPENDED), and without that could be until 1970-01-01T00:00:00.000Z");
+        insta::assert_snapshot!(told(false, "TOKEN_REVOKED"), @"the token 0193f2c5 of a@acme.example is revoked already");
+    }
 
     #[test]
     fn a_token_in_place_of_its_file_is_not_repeated() {
