@@ -226,7 +226,9 @@ fn filter(args: FilterArgs) -> Result<v1::AgentFilter, Error> {
             value,
             is_not,
         };
-        agent_filter::add(&mut filter, &term, now).map_err(not_a_filter)?;
+        let option = if key == "email" { "email-prefix" } else { key };
+        agent_filter::add(&mut filter, &term, now)
+            .map_err(|rule| not_a_filter(of_option(option, &term, &rule)))?;
     }
     if let Some(within) = args.expires_within {
         if filter.expires_before.is_some() {
@@ -235,6 +237,13 @@ fn filter(args: FilterArgs) -> Result<v1::AgentFilter, Error> {
         filter.expires_before = Some(timestamp(now.plus(within)));
     }
     Ok(filter)
+}
+
+/// A rule of a filter in the words of the option that breaks it, with what was given.
+fn of_option(option: &str, term: &Term, rule: &str) -> String {
+    let rule = rule.strip_prefix(term.key.as_str()).unwrap_or(rule);
+    let not = if term.is_not { "!" } else { "" };
+    format!("--{option} {not}{}:{rule}", inert(&term.value))
 }
 
 fn parse_filter(text: &str) -> Result<v1::AgentFilter, Error> {
@@ -372,6 +381,30 @@ mod tests {
         );
         assert_eq!(filter.text, "!x", "a text may begin as it likes");
         assert!(filter.owner.is_some());
+    }
+
+    #[test]
+    fn an_option_with_a_value_that_no_agent_has_is_named_with_those_that_there_are() {
+        let refused = |args| filter(args).unwrap_err().to_string();
+        let by_status = |value: &str| FilterArgs {
+            status: Some(value.to_owned()),
+            ..FilterArgs::default()
+        };
+        assert_eq!(
+            refused(by_status("foo")),
+            "--status foo: must be one of active, suspended, revoked, decommissioned, archived"
+        );
+        assert_eq!(
+            refused(by_status("!f\u{1b}")),
+            "--status !f\\u{1b}: must be one of active, suspended, revoked, decommissioned, archived"
+        );
+        assert_eq!(
+            refused(FilterArgs {
+                email_prefix: Some(String::new()),
+                ..FilterArgs::default()
+            }),
+            "--email-prefix : has no value"
+        );
     }
 
     #[test]
