@@ -189,6 +189,27 @@ fn a_dry_run_does_nothing_and_ends_as_the_thing_itself_would() {
 }
 
 #[test]
+fn an_agent_and_a_credential_that_are_so_already_are_told_of() {
+    let daemon = daemon();
+    let client = daemon.enrol(&Registration::new("a@acme.example"));
+    let cli = daemon.cli();
+    let revoke = ["credential", "revoke", &client.credential];
+    let revoke = [&revoke[..], &["--reason", "a test", "--yes"]].concat();
+    let update = ["agent", "update", "a@acme.example", "--owner", "other"];
+    for words in [&update[..], &revoke] {
+        let told = cli.run(words).ok();
+        assert!(!told.stderr().contains("already"), "{}", told.stderr());
+        let before = last_entry(&cli);
+        let again = cli.run(words).ok();
+        for what in ["already (audit ", "nothing to change, nothing was done"] {
+            assert!(again.stderr().contains(what), "{}", again.stderr());
+        }
+        assert_eq!(last_entry(&cli), before);
+        assert_eq!(again.stdout(), told.stdout());
+    }
+}
+
+#[test]
 fn an_organization_that_is_so_already_is_told_of() {
     let daemon = daemon();
     let cli = daemon.cli();

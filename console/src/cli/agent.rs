@@ -66,12 +66,16 @@ pub(super) async fn run(
             if is_dry {
                 return dry::update(&request, &client, output).await;
             }
+            let entries = client.status().await?.store.entries;
             let updated = client.update_agent(request).await?;
             output.one(&updated.record)?;
-            tell(&format!(
-                "revision {} (audit {})",
-                updated.record.revision, updated.audit_seq
-            ));
+            let (email, seq) = (&updated.record.email, updated.audit_seq);
+            let revision = updated.record.revision;
+            tell(&if was_before(seq, entries) {
+                format!("{email} is so already (audit {seq}): nothing to change, nothing was done")
+            } else {
+                format!("revision {revision} (audit {seq})")
+            });
             Ok(())
         }
         AgentCommand::Suspend(args) => end(Transition::Suspend, args, connect, output).await,
@@ -335,6 +339,11 @@ async fn plain(
     change.make(&connect().await?, output).await
 }
 
+/// Whether an entry is from before a log of so many: what was so already has an entry from before.
+const fn was_before(seq: u64, entries: u64) -> bool {
+    seq < entries
+}
+
 struct Change {
     transition: Transition,
     agent: String,
@@ -351,8 +360,7 @@ impl Change {
         output.one(&changed.record)?;
         let (email, status) = (&changed.record.email, changed.record.status);
         let seq = changed.audit_seq;
-        // What was so before has an entry from before.
-        tell(&if seq < entries {
+        tell(&if was_before(seq, entries) {
             format!("{email} was {status} already (audit {seq}): nothing was done")
         } else {
             format!("{email} is {status} (audit {seq})")

@@ -146,7 +146,13 @@ async fn revoke(
         .revoke_credential(credential, reason, args.revision.seen())
         .await?;
     output.one(&revoked.record)?;
-    tell(&format!("revoked (audit {})", revoked.audit_seq));
+    let seq = revoked.audit_seq;
+    tell(&match current.status {
+        CredentialStatus::Revoked => {
+            format!("it was revoked already (audit {seq}): nothing to change, nothing was done")
+        }
+        _ => format!("revoked (audit {seq})"),
+    });
     Ok(())
 }
 
