@@ -76,7 +76,7 @@ impl Builder {
     }
 
     fn put(&mut self, key: &[u8], value: Vec<u8>) -> Result<(), ImageError> {
-        self.trees.note_large(value.len());
+        self.trees.note_many(value.len());
         self.batch.insert(key, value);
         self.pending += 1;
         if self.pending == BATCH {
@@ -115,6 +115,7 @@ impl Builder {
         if stored.len() <= MAX_VALUE {
             whole.extend_from_slice(stored);
         } else {
+            self.trees.note_many(stored.len());
             for (part, chunk) in stored.chunks(MAX_VALUE).enumerate() {
                 let place = part_key(key, part);
                 self.trees.parts.insert(place, chunk).map_err(failed)?;

@@ -42,14 +42,14 @@ impl Index {
             let trees = now.all().into_iter().zip(next.all());
             for (number, (from, to)) in trees.enumerate() {
                 // The first tree is that of the records, which are nearly all.
-                let copied = |bytes| {
-                    // It was read from one and written to the other.
+                let note = |bytes| {
+                    // Read from one and written to the other.
                     [&now, &next].into_iter().try_for_each(|trees| {
-                        trees.note_large(bytes);
+                        trees.note_many(bytes);
                         trees.relieve()
                     })
                 };
-                self.copy_tree((from, to), copied, (progress, number == 0), disk)?;
+                self.copy_tree((from, to), note, (progress, number == 0), disk)?;
             }
             Ok(())
         }));
@@ -60,7 +60,7 @@ impl Index {
     fn copy_tree(
         &self,
         (from, to): (&Tree, &Tree),
-        copied: impl Fn(usize) -> Result<(), ReadError>,
+        note: impl Fn(usize) -> Result<(), ReadError>,
         (progress, is_counted): (&Progress, bool),
         disk: &Disk,
     ) -> Result<(), ReadError> {
@@ -82,7 +82,7 @@ impl Index {
             }
             to.apply_batch(batch).map_err(failed)?;
             drop(held);
-            copied(bytes)?;
+            note(bytes)?;
             done += count;
             if is_counted {
                 progress.reach(done);

@@ -137,8 +137,9 @@ impl Trees {
             &self.names,
             &self.usage,
             &self.kept,
-            &self.bundles,
+            // Before what is large: see `relieve`.
             &self.summaries,
+            &self.bundles,
             &self.tiles,
         ]
     }

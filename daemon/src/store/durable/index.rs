@@ -283,7 +283,7 @@ impl Index {
         }
         let now = packed.len() + summary.len();
         self.tally.lock().resize(before + found, now);
-        self.database.note_large(now);
+        self.trees().note_many(now);
         Ok(())
     }
 
@@ -297,7 +297,7 @@ impl Index {
                 packed.extend_from_slice(&part.map_err(failed)?);
             }
         }
-        self.database.note_large(packed.len());
+        self.trees().note_many(packed.len());
         Ok(packed)
     }
 
@@ -323,8 +323,10 @@ impl Index {
 
     /// A count of uses.
     pub(super) fn usage(&self, key: UsageKey) -> Read<Count> {
-        let found = self.trees().usage.get(key.bytes()).map_err(failed)?;
+        let trees = self.trees();
+        let found = trees.usage.get(key.bytes()).map_err(failed)?;
         found.map_or(Ok(Count::default()), |bytes| {
+            trees.note_one(bytes.len());
             Count::read(&bytes).ok_or_else(damaged)
         })
     }

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use agentidp_shared::StoreId;
 
+use super::database::gave_up;
 use super::head::Head;
 use super::layout::Layout;
 use super::open::Trust;
 use super::room::{failed_call, remedy};
 use super::state::State;
+use crate::store::ReadError;
 
 /// How often the head file is written while the log grows.
 const HEAD_EVERY: Duration = Duration::from_secs(1);
@@ -84,7 +86,7 @@ impl Keeper {
                         Err(RecvTimeoutError::Timeout) => {
                             work.look_at_disk();
                             work.write_head();
-                            work.guard(Work::relieve);
+                            work.relieve(State::relieve);
                             if tick.is_multiple_of(HEADS_PER_FLUSH) {
                                 work.guard(Work::flush);
                             }
@@ -198,10 +200,12 @@ impl Work {
         self.state.trouble(INDEX, trouble);
     }
 
-    fn relieve(&mut self) {
-        let trouble = self.state.relieve().err().map(|error| {
+    fn relieve(&self, relieve: fn(&State) -> Result<(), ReadError>) {
+        let relieved = std::panic::catch_unwind(AssertUnwindSafe(|| relieve(&self.state)));
+        let relieved = relieved.unwrap_or_else(|panic| Err(gave_up(panic)));
+        let trouble = relieved.err().map(|error| {
             format!(
-                "the index cannot be read in part: {error}; the journal has everything that was acknowledged, and it is tried again every second: if it lasts, have the store looked through with `agentidp store check`"
+                "what the index has in memory cannot be given back: {error}; the journal has everything that was acknowledged, and it is tried again every second: if it lasts, have the store looked through with `agentidp store check`"
             )
         });
         self.state.trouble(MEMORY, trouble);
@@ -231,6 +235,8 @@ impl Work {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use agentidp_shared::Timestamp;
 
     use super::super::StoreOptions;
@@ -238,29 +244,28 @@ mod tests {
     use super::super::index::Index;
     use super::*;
 
-    #[test]
-    fn an_index_that_sled_gives_up_on_is_told_until_it_is_durable_again() {
-        let root = tempfile::tempdir().unwrap();
-        let state = State::new(
-            Index::open(root.path()).unwrap(),
-            Directory::default(),
-            0,
-            1,
-        )
-        .unwrap();
-        let mut work = Work {
+    fn work(root: &Path) -> Work {
+        let index = Index::open(root).unwrap();
+        let state = State::new(index, Directory::default(), 0, 1).unwrap();
+        let (store, head) = (root.to_owned(), root.join("head"));
+        let options = StoreOptions::new(store, head, Timestamp::from_millis(0));
+        Work {
             state: Arc::new(state),
-            layout: Layout::new(&StoreOptions::new(
-                root.path().to_owned(),
-                root.path().join("head"),
-                Timestamp::from_millis(0),
-            )),
+            layout: Layout::new(&options),
             store_id: StoreId::from_bytes([7; 16]),
             headed: 0,
             flushed: 1,
-        };
-        let troubles =
-            |work: &Work| -> Vec<String> { work.state.troubles.lock().values().cloned().collect() };
+        }
+    }
+
+    fn troubles(work: &Work) -> Vec<String> {
+        work.state.troubles.lock().values().cloned().collect()
+    }
+
+    #[test]
+    fn an_index_that_sled_gives_up_on_is_told_until_it_is_durable_again() {
+        let root = tempfile::tempdir().unwrap();
+        let mut work = work(root.path());
         work.guard(|_| panic!("a page is damaged"));
         let told = troubles(&work);
         assert!(
@@ -269,5 +274,25 @@ mod tests {
         );
         work.guard(Work::flush);
         assert_eq!(troubles(&work), Vec::<String>::new());
+    }
+
+    #[test]
+    fn memory_that_cannot_be_given_back_is_told_until_it_can_whatever_else_succeeds() {
+        let root = tempfile::tempdir().unwrap();
+        let mut work = work(root.path());
+        for fails in [
+            (|_| panic!("a page is damaged")) as fn(&State) -> Result<(), ReadError>,
+            |_| Err(ReadError("it failed".to_owned())),
+        ] {
+            work.relieve(fails);
+            work.guard(Work::flush);
+            let told = troubles(&work);
+            assert!(
+                matches!(told.as_slice(), [only] if only.contains("cannot be given back")),
+                "{told:?}"
+            );
+            work.relieve(State::relieve);
+            assert_eq!(troubles(&work), Vec::<String>::new());
+        }
     }
 }

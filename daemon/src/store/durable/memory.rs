@@ -6,13 +6,13 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::database::{Database, Trees, failed};
+use super::database::{Trees, failed};
 use crate::store::ReadError;
 
 /// In a walk over all records, of so many one is asked for again, which is a few times for each page.
 pub(super) const ASKED_AGAIN: usize = 4;
-/// After so many bytes of large values sled is made to count.
-const LARGE_BYTES: usize = 4 * 1_024 * 1_024;
+/// After so many bytes that came into memory sled is made to count.
+const MUCH: usize = 4 * 1_024 * 1_024;
 /// For that it is asked so often,
 const REQUESTS: usize = 32 * 1_024;
 /// for values of as many pages or nearly, if there are as many.
@@ -22,13 +22,13 @@ const ON_A_PAGE: usize = 8;
 
 type Read<T> = Result<T, ReadError>;
 
-/// How many bytes of large values came into memory since sled was last made to count.
+/// How many bytes may have come into memory since sled was last made to count.
 pub(super) struct Uncounted(AtomicUsize);
 
 impl Default for Uncounted {
     fn default() -> Self {
-        // Whoever opens a database reads all of it.
-        Self(AtomicUsize::new(LARGE_BYTES))
+        // Whoever opens a database that is not empty reads all of it.
+        Self(AtomicUsize::new(MUCH))
     }
 }
 
@@ -38,18 +38,23 @@ impl Trees {
         self.records.contains_key(key).map(drop).map_err(failed)
     }
 
-    /// Notes that large values were read or written, of so many bytes.
-    pub(super) fn note_large(&self, bytes: usize) {
+    /// Notes that values of so many bytes, one after the other in their tree, were read or written.
+    pub(super) fn note_many(&self, bytes: usize) {
         self.uncounted.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Notes that one value of so many bytes was read or written, and with it its page.
+    pub(super) fn note_one(&self, bytes: usize) {
+        self.note_many(bytes.saturating_mul(ON_A_PAGE));
     }
 
     /// Has sled let go of what it has in memory beyond what it may, if there can be much of that. It takes a
     /// twentieth of a second.
     pub(super) fn relieve(&self) -> Read<()> {
-        if self.uncounted.0.load(Ordering::Relaxed) < LARGE_BYTES {
+        let noted = self.uncounted.0.load(Ordering::Relaxed);
+        if noted < MUCH {
             return Ok(());
         }
-        self.uncounted.0.store(0, Ordering::Relaxed);
         // Where records are few, a long log has summaries, which are small as well.
         let mut asked = Vec::with_capacity(PAGES);
         for tree in [&self.records, &self.summaries] {
@@ -61,18 +66,8 @@ impl Trees {
         for (tree, key) in asked.iter().cycle().take(REQUESTS) {
             tree.contains_key(key).map_err(failed)?;
         }
+        // Not before: what failed is to be tried again.
+        self.uncounted.0.fetch_sub(noted, Ordering::Relaxed);
         Ok(())
-    }
-}
-
-impl Database {
-    /// [`Trees::note_large`] of the database in use.
-    pub(super) fn note_large(&self, bytes: usize) {
-        self.trees().note_large(bytes);
-    }
-
-    /// [`Trees::relieve`] for the database in use.
-    pub(super) fn relieve(&self) -> Read<()> {
-        self.trees().relieve()
     }
 }

@@ -74,7 +74,9 @@ impl Index {
 
     fn put(&self, tally: &mut Tally, record: &Record, stored: &[u8], seq: u64) -> Read<bool> {
         let key = places::key_of(record);
-        let before = self.trees().records.get(&key).map_err(failed)?;
+        let trees = self.trees();
+        trees.note_one(stored.len());
+        let before = trees.records.get(&key).map_err(failed)?;
         let (mut past, mut length_before) = (Past::new(seq), 0);
         if let Some(before) = &before {
             let header = Header::read(before)?.0;
@@ -129,8 +131,12 @@ impl Index {
 
     /// The record under `key`.
     pub(super) fn get(&self, key: &[u8]) -> Read<Option<Stored<Record>>> {
-        let value = self.trees().records.get(key).map_err(failed)?;
-        value.map(|value| self.whole(key, &value)).transpose()
+        let trees = self.trees();
+        let Some(value) = trees.records.get(key).map_err(failed)? else {
+            return Ok(None);
+        };
+        trees.note_one(value.len());
+        self.whole(key, &value).map(Some)
     }
 
     /// The record of which `found` stands under its key.

@@ -186,17 +186,21 @@ impl Sequencer {
     pub(super) fn run(mut self) {
         let _says_so = SaysWhenItPanics(Arc::clone(&self.state));
         let mut batch = Vec::new();
+        let mut are_many = false;
         while let Some(first) = self.queue.blocking_recv() {
             batch.push(first);
-            // Those who are about to hand in come first, where they have to share a core with this thread: the disk's
-            // work is the same for more of them, and costs as much as the rest.
-            std::thread::yield_now();
+            if are_many {
+                // Those who are about to hand in come first, where they share a core with this thread: a write, a
+                // sync and what they wake cost the same for more of them. One alone does not wait for anybody.
+                std::thread::yield_now();
+            }
             while batch.len() < BATCH {
                 let Ok(next) = self.queue.try_recv() else {
                     break;
                 };
                 batch.push(next);
             }
+            are_many = batch.len() > 1;
             let mut waiting = std::mem::take(&mut batch).into_iter();
             while waiting.len() > 0 {
                 self.commit(&mut waiting);

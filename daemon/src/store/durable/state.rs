@@ -254,7 +254,7 @@ impl State {
         if self.uses.are_many() {
             self.uses.write(&self.index)?;
         }
-        self.index.database.relieve()
+        self.index.trees().relieve()
     }
 
     /// Notes what is the trouble with `what`, or that there is none any more.

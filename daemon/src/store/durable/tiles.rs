@@ -21,7 +21,7 @@ impl Index {
             trees.tiles.insert(key(level, index), bytes.as_slice())?;
             Ok(())
         })?;
-        self.database.note_large(bytes.len());
+        self.trees().note_many(bytes.len());
         Ok(())
     }
 
@@ -30,7 +30,7 @@ impl Index {
         let Some(bytes) = self.trees().tiles.get(key(level, index)).map_err(failed)? else {
             return Ok(Vec::new());
         };
-        self.database.note_large(bytes.len());
+        self.trees().note_many(bytes.len());
         let (hashes, rest) = bytes.as_chunks::<HASH>();
         if !rest.is_empty() {
             return Err(damaged());
