@@ -9,6 +9,7 @@ use super::database::{Trees, damaged, failed};
 use super::glance::Glance;
 use super::image::{Cut, ImageError, section};
 use super::index::{Index, bundle_key};
+use super::memory::ask_again;
 use super::places::ORGANIZATION;
 use super::records::{HEADER, Header, MAX_VALUE, glance, part_key};
 use super::tally::{Past, Tally};
@@ -26,6 +27,8 @@ pub(super) struct Builder {
     tree: Option<Tree>,
     batch: Batch,
     pending: usize,
+    /// How many bytes of values went to sled, or will with the batch, since it was asked for one again.
+    bytes: usize,
 }
 
 impl Builder {
@@ -41,6 +44,7 @@ impl Builder {
             tree: None,
             batch: Batch::default(),
             pending: 0,
+            bytes: 0,
         })
     }
 
@@ -72,15 +76,18 @@ impl Builder {
                 .map_err(failed)?;
         }
         self.pending = 0;
-        Ok(self.trees.relieve()?)
+        Ok(())
     }
 
     fn put(&mut self, key: &[u8], value: Vec<u8>) -> Result<(), ImageError> {
-        self.trees.note_many(value.len());
+        self.bytes += value.len();
         self.batch.insert(key, value);
         self.pending += 1;
         if self.pending == BATCH {
             self.flush()?;
+            if let Some(tree) = &self.tree {
+                ask_again(tree, key, std::mem::take(&mut self.bytes))?;
+            }
         }
         Ok(())
     }
@@ -115,10 +122,11 @@ impl Builder {
         if stored.len() <= MAX_VALUE {
             whole.extend_from_slice(stored);
         } else {
-            self.trees.note_many(stored.len());
             for (part, chunk) in stored.chunks(MAX_VALUE).enumerate() {
                 let place = part_key(key, part);
-                self.trees.parts.insert(place, chunk).map_err(failed)?;
+                let parts = &self.trees.parts;
+                parts.insert(&place, chunk).map_err(failed)?;
+                ask_again(parts, &place, chunk.len())?;
             }
         }
         self.tally.records.add(key, seq);

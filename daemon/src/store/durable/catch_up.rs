@@ -174,7 +174,6 @@ impl Opening<'_> {
                     &mut state.tree.lock(),
                 )?;
             }
-            state.relieve()?;
             self.options.progress.reach(frame.first_seq);
             if frame.first_seq >= told + PROGRESS {
                 told = frame.first_seq;

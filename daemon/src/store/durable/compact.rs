@@ -8,6 +8,7 @@ use sled::{Batch, Tree};
 
 use super::database::{Trees, failed, gave_up};
 use super::index::Index;
+use super::memory::ask_again;
 use super::progress::Progress;
 use super::room::Disk;
 use crate::store::ReadError;
@@ -42,14 +43,7 @@ impl Index {
             let trees = now.all().into_iter().zip(next.all());
             for (number, (from, to)) in trees.enumerate() {
                 // The first tree is that of the records, which are nearly all.
-                let note = |bytes| {
-                    // Read from one and written to the other.
-                    [&now, &next].into_iter().try_for_each(|trees| {
-                        trees.note_many(bytes);
-                        trees.relieve()
-                    })
-                };
-                self.copy_tree((from, to), note, (progress, number == 0), disk)?;
+                self.copy_tree(from, to, (progress, number == 0), disk)?;
             }
             Ok(())
         }));
@@ -59,8 +53,8 @@ impl Index {
 
     fn copy_tree(
         &self,
-        (from, to): (&Tree, &Tree),
-        note: impl Fn(usize) -> Result<(), ReadError>,
+        from: &Tree,
+        to: &Tree,
         (progress, is_counted): (&Progress, bool),
         disk: &Disk,
     ) -> Result<(), ReadError> {
@@ -82,7 +76,10 @@ impl Index {
             }
             to.apply_batch(batch).map_err(failed)?;
             drop(held);
-            note(bytes)?;
+            if let Some(last) = &last {
+                ask_again(from, last, bytes)?;
+                ask_again(to, last, bytes)?;
+            }
             done += count;
             if is_counted {
                 progress.reach(done);

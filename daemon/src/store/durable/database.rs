@@ -13,7 +13,6 @@ use arc_swap::ArcSwap;
 use parking_lot::{RwLock, RwLockWriteGuard};
 use sled::{Db, Tree};
 
-use super::memory::Uncounted;
 use crate::store::ReadError;
 
 /// How much memory sled may use for its pages.
@@ -79,8 +78,6 @@ pub(super) struct Trees {
     pub(super) summaries: Tree,
     /// The full tiles of the log's tree.
     pub(super) tiles: Tree,
-    /// What of them sled has not counted.
-    pub(super) uncounted: Uncounted,
     /// What has them all.
     pub(super) db: Db,
 }
@@ -120,7 +117,6 @@ impl Trees {
                 bundles: db.open_tree("bundles")?,
                 summaries: db.open_tree("summaries")?,
                 tiles: db.open_tree("tiles")?,
-                uncounted: Uncounted::default(),
                 db,
             })
         };
@@ -137,9 +133,8 @@ impl Trees {
             &self.names,
             &self.usage,
             &self.kept,
-            // Before what is large: see `relieve`.
-            &self.summaries,
             &self.bundles,
+            &self.summaries,
             &self.tiles,
         ]
     }

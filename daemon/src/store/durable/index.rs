@@ -19,6 +19,7 @@ use super::database::{Database, NAMES, Trees};
 pub(super) use super::database::{damaged, failed};
 use super::kept::Kept;
 use super::layout::{read_json, write_json};
+use super::memory::ask_again;
 use super::progress::Progress;
 use super::records::MAX_VALUE;
 use super::room::Disk;
@@ -283,21 +284,19 @@ impl Index {
         }
         let now = packed.len() + summary.len();
         self.tally.lock().resize(before + found, now);
-        self.trees().note_many(now);
-        Ok(())
+        ask_again(&self.trees().bundles, bundle_key(number, 0), packed.len())
     }
 
     /// The compressed form of a bundle.
     pub(super) fn bundle(&self, number: u64) -> Read<Vec<u8>> {
-        let mut packed = Vec::new();
+        let (trees, mut packed) = (self.trees(), Vec::new());
         {
             let _nobody_writes = self.parts_lock.read();
-            let bundles = &self.trees().bundles;
-            for part in bundles.scan_prefix(number.to_be_bytes()).values() {
+            for part in trees.bundles.scan_prefix(number.to_be_bytes()).values() {
                 packed.extend_from_slice(&part.map_err(failed)?);
             }
         }
-        self.trees().note_many(packed.len());
+        ask_again(&trees.bundles, bundle_key(number, 0), packed.len())?;
         Ok(packed)
     }
 
@@ -323,10 +322,8 @@ impl Index {
 
     /// A count of uses.
     pub(super) fn usage(&self, key: UsageKey) -> Read<Count> {
-        let trees = self.trees();
-        let found = trees.usage.get(key.bytes()).map_err(failed)?;
+        let found = self.trees().usage.get(key.bytes()).map_err(failed)?;
         found.map_or(Ok(Count::default()), |bytes| {
-            trees.note_one(bytes.len());
             Count::read(&bytes).ok_or_else(damaged)
         })
     }

@@ -8,13 +8,11 @@ use std::time::Duration;
 
 use agentidp_shared::StoreId;
 
-use super::database::gave_up;
 use super::head::Head;
 use super::layout::Layout;
 use super::open::Trust;
 use super::room::{failed_call, remedy};
 use super::state::State;
-use crate::store::ReadError;
 
 /// How often the head file is written while the log grows.
 const HEAD_EVERY: Duration = Duration::from_secs(1);
@@ -25,7 +23,6 @@ const HEADS_PER_FLUSH: u32 = 5;
 pub(super) const HEAD: &str = "head file";
 const DISK: &str = "disk";
 const INDEX: &str = "index";
-const MEMORY: &str = "index in memory";
 
 /// The thread that does it.
 pub(super) struct Keeper {
@@ -86,7 +83,7 @@ impl Keeper {
                         Err(RecvTimeoutError::Timeout) => {
                             work.look_at_disk();
                             work.write_head();
-                            work.relieve(State::relieve);
+                            work.guard(Work::relieve);
                             if tick.is_multiple_of(HEADS_PER_FLUSH) {
                                 work.guard(Work::flush);
                             }
@@ -200,15 +197,10 @@ impl Work {
         self.state.trouble(INDEX, trouble);
     }
 
-    fn relieve(&self, relieve: fn(&State) -> Result<(), ReadError>) {
-        let relieved = std::panic::catch_unwind(AssertUnwindSafe(|| relieve(&self.state)));
-        let relieved = relieved.unwrap_or_else(|panic| Err(gave_up(panic)));
-        let trouble = relieved.err().map(|error| {
-            format!(
-                "what the index has in memory cannot be given back: {error}; the journal has everything that was acknowledged, and it is tried again every second: if it lasts, have the store looked through with `agentidp store check`"
-            )
-        });
-        self.state.trouble(MEMORY, trouble);
+    fn relieve(&mut self) {
+        if let Err(error) = self.state.relieve() {
+            self.index_trouble(Some(error.to_string()));
+        }
     }
 
     /// Makes the index durable; whether it is as far as the journal was when it was called.
@@ -235,8 +227,6 @@ impl Work {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use agentidp_shared::Timestamp;
 
     use super::super::StoreOptions;
@@ -244,28 +234,29 @@ mod tests {
     use super::super::index::Index;
     use super::*;
 
-    fn work(root: &Path) -> Work {
-        let index = Index::open(root).unwrap();
-        let state = State::new(index, Directory::default(), 0, 1).unwrap();
-        let (store, head) = (root.to_owned(), root.join("head"));
-        let options = StoreOptions::new(store, head, Timestamp::from_millis(0));
-        Work {
-            state: Arc::new(state),
-            layout: Layout::new(&options),
-            store_id: StoreId::from_bytes([7; 16]),
-            headed: 0,
-            flushed: 1,
-        }
-    }
-
-    fn troubles(work: &Work) -> Vec<String> {
-        work.state.troubles.lock().values().cloned().collect()
-    }
-
     #[test]
     fn an_index_that_sled_gives_up_on_is_told_until_it_is_durable_again() {
         let root = tempfile::tempdir().unwrap();
-        let mut work = work(root.path());
+        let state = State::new(
+            Index::open(root.path()).unwrap(),
+            Directory::default(),
+            0,
+            1,
+        )
+        .unwrap();
+        let mut work = Work {
+            state: Arc::new(state),
+            layout: Layout::new(&StoreOptions::new(
+                root.path().to_owned(),
+                root.path().join("head"),
+                Timestamp::from_millis(0),
+            )),
+            store_id: StoreId::from_bytes([7; 16]),
+            headed: 0,
+            flushed: 1,
+        };
+        let troubles =
+            |work: &Work| -> Vec<String> { work.state.troubles.lock().values().cloned().collect() };
         work.guard(|_| panic!("a page is damaged"));
         let told = troubles(&work);
         assert!(
@@ -274,25 +265,5 @@ mod tests {
         );
         work.guard(Work::flush);
         assert_eq!(troubles(&work), Vec::<String>::new());
-    }
-
-    #[test]
-    fn memory_that_cannot_be_given_back_is_told_until_it_can_whatever_else_succeeds() {
-        let root = tempfile::tempdir().unwrap();
-        let mut work = work(root.path());
-        for fails in [
-            (|_| panic!("a page is damaged")) as fn(&State) -> Result<(), ReadError>,
-            |_| Err(ReadError("it failed".to_owned())),
-        ] {
-            work.relieve(fails);
-            work.guard(Work::flush);
-            let told = troubles(&work);
-            assert!(
-                matches!(told.as_slice(), [only] if only.contains("cannot be given back")),
-                "{told:?}"
-            );
-            work.relieve(State::relieve);
-            assert_eq!(troubles(&work), Vec::<String>::new());
-        }
     }
 }

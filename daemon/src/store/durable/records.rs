@@ -6,7 +6,7 @@ use sled::{Batch, IVec};
 use super::database::{damaged, failed};
 use super::glance::Glance;
 use super::index::Index;
-use super::memory::ASKED_AGAIN;
+use super::memory::{ASKED_AGAIN, ask_again, ask_for_page};
 use super::places::{self, Home};
 use super::tally::{Past, Tally};
 use crate::store::{ReadError, Record, Stored, Temporary, form};
@@ -74,9 +74,7 @@ impl Index {
 
     fn put(&self, tally: &mut Tally, record: &Record, stored: &[u8], seq: u64) -> Read<bool> {
         let key = places::key_of(record);
-        let trees = self.trees();
-        trees.note_one(stored.len());
-        let before = trees.records.get(&key).map_err(failed)?;
+        let before = self.trees().records.get(&key).map_err(failed)?;
         let (mut past, mut length_before) = (Past::new(seq), 0);
         if let Some(before) = &before {
             let header = Header::read(before)?.0;
@@ -135,7 +133,7 @@ impl Index {
         let Some(value) = trees.records.get(key).map_err(failed)? else {
             return Ok(None);
         };
-        trees.note_one(value.len());
+        ask_for_page(&trees.records, key, value.len())?;
         self.whole(key, &value).map(Some)
     }
 
@@ -208,14 +206,12 @@ impl Index {
 
     /// The credentials of a home, newest first.
     pub(super) fn credentials_of(&self, home: &Home) -> Read<Vec<Stored<Record>>> {
-        let found = self
-            .trees()
-            .records
-            .scan_prefix(places::credentials(home))
-            .rev();
+        let trees = self.trees();
+        let found = trees.records.scan_prefix(places::credentials(home)).rev();
         found
             .map(|pair| {
                 let (key, value) = pair.map_err(failed)?;
+                ask_again(&trees.records, &key, value.len())?;
                 self.whole(&key, &value)
             })
             .collect()
@@ -249,7 +245,7 @@ impl Index {
         trees.records.iter().enumerate().map(move |(at, pair)| {
             let (key, value) = pair.map_err(failed)?;
             if at.is_multiple_of(ASKED_AGAIN) {
-                trees.ask_again(&key)?;
+                ask_again(&trees.records, &key, value.len())?;
             }
             let (header, stored) = self.stored(&key, &value)?;
             Ok((key.to_vec(), header, stored))

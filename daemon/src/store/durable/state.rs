@@ -254,7 +254,7 @@ impl State {
         if self.uses.are_many() {
             self.uses.write(&self.index)?;
         }
-        self.index.trees().relieve()
+        Ok(())
     }
 
     /// Notes what is the trouble with `what`, or that there is none any more.

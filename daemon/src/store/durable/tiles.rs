@@ -5,6 +5,7 @@ use agentidp_shared::merkle::{Edge, Grown, NodeHash, TileError, TileSource, root
 
 use super::database::{damaged, failed};
 use super::index::Index;
+use super::memory::{ask_again, ask_for_page};
 use super::state::State;
 use crate::store::ReadError;
 
@@ -21,16 +22,16 @@ impl Index {
             trees.tiles.insert(key(level, index), bytes.as_slice())?;
             Ok(())
         })?;
-        self.trees().note_many(bytes.len());
-        Ok(())
+        ask_again(&self.trees().tiles, key(level, index), bytes.len())
     }
 
     /// The hashes of a full tile; none when there is no such tile.
     pub(super) fn tile(&self, level: u8, index: u64) -> Read<Vec<NodeHash>> {
-        let Some(bytes) = self.trees().tiles.get(key(level, index)).map_err(failed)? else {
+        let (tiles, key) = (&self.trees().tiles, key(level, index));
+        let Some(bytes) = tiles.get(key).map_err(failed)? else {
             return Ok(Vec::new());
         };
-        self.trees().note_many(bytes.len());
+        ask_for_page(tiles, key, bytes.len())?;
         let (hashes, rest) = bytes.as_chunks::<HASH>();
         if !rest.is_empty() {
             return Err(damaged());

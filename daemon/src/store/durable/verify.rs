@@ -11,7 +11,7 @@ use super::database::{failed, gave_up};
 use super::directory::Directory;
 use super::glance::Glance;
 use super::index::{Index, Marking};
-use super::memory::ASKED_AGAIN;
+use super::memory::{ASKED_AGAIN, ask_again};
 use super::places::{AGENT, CREDENTIAL, ORGANIZATION};
 use super::records::{Header, glance};
 use super::table::{LoadedCredential, NEVER, Table};
@@ -104,6 +104,7 @@ impl Index {
             (joined(some), joined(others), joined(beside))
         });
         let walk = some?.and(others?);
+        self.trees().let_go()?;
         let (names, auths, kept) = beside?;
         // A record is put before its name; the one that a crash came between is put again.
         let is_found = names + 1 >= walk.organizations;
@@ -149,7 +150,7 @@ impl Index {
             }
             let some = pairs.iter().step_by(ASKED_AGAIN);
             some.into_iter()
-                .try_for_each(|(key, _)| trees.ask_again(key))?;
+                .try_for_each(|(key, value)| ask_again(&trees.records, key, value.len()))?;
             if pairs.len() < TAKEN {
                 return Ok(walk);
             }
