@@ -15,7 +15,7 @@ use crate::store::{AgentFilter, AgentQuery, Commit, CredentialRecord, Record};
 
 /// How many organizations or agents are looked at at a time. Each look at agents goes through the
 /// whole directory, so there should be few.
-const BATCH: usize = 10_000;
+const BATCH: usize = 2_000;
 
 /// How old credentials may become, of the organizations that say so.
 type Ages = BTreeMap<OrganizationId, Duration>;

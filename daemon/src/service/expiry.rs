@@ -14,7 +14,7 @@ use crate::store::{AgentFilter, AgentOrder, AgentQuery, Commit, Temporary, Tempo
 
 /// How many agents are looked at at a time. Each look goes through the whole directory, so there
 /// should be few.
-const BATCH: usize = 10_000;
+const BATCH: usize = 2_000;
 
 impl Service {
     /// Warns of every credential that has come nearer to its expiry than the next of the thresholds;
