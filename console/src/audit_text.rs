@@ -60,6 +60,9 @@ pub(crate) fn details_with(
     if !entry.audience.is_empty() {
         words.push(format!("for {}", entry.audience.join(" ")));
     }
+    if !entry.changed.is_empty() {
+        words.push(format!("changed {}", entry.changed.join(", ")));
+    }
     if let Some(reason) = &entry.reason {
         words.push(format!("\"{reason}\""));
     }

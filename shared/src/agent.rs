@@ -219,7 +219,7 @@ impl Agent {
     /// The names of the fields in which the two differ, as the wire spells them, without what every
     /// change changes.
     #[must_use]
-    pub fn differences(&self, other: &Self) -> Vec<&'static str> {
+    pub fn differences(&self, other: &Self) -> Vec<String> {
         let fields = [
             ("agent_type", self.agent_type == other.agent_type),
             ("version", self.version == other.version),
@@ -234,7 +234,7 @@ impl Agent {
             ("metadata", self.metadata == other.metadata),
         ];
         let differs = fields.into_iter().filter(|(_, is_same)| !is_same);
-        differs.map(|(name, _)| name).collect()
+        differs.map(|(name, _)| name.to_owned()).collect()
     }
 
     /// Whether the agent's status lets it have tokens.

@@ -293,6 +293,9 @@ pub struct Entry {
     /// What it was done to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
+    /// The fields of the target that an update changed, as the wire spells them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changed: Vec<String>,
     /// How it ended.
     pub outcome: Outcome,
     /// Why it did not succeed.
@@ -348,6 +351,7 @@ impl Entry {
             actor,
             action,
             target: None,
+            changed: Vec::new(),
             outcome,
             code: None,
             reason: None,

@@ -98,6 +98,22 @@ pub struct OrganizationUpdate {
     pub max_credential_age: Option<Option<Duration>>,
 }
 
+impl Organization {
+    /// The names of the fields in which the two differ that an update can change, as the wire spells them.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let fields = [
+            ("tier", self.tier == other.tier),
+            (
+                "max_credential_age",
+                self.max_credential_age == other.max_credential_age,
+            ),
+        ];
+        let differs = fields.into_iter().filter(|(_, is_same)| !is_same);
+        differs.map(|(name, _)| name.to_owned()).collect()
+    }
+}
+
 impl OrganizationUpdate {
     /// The organization with the changes; its revision and times are as they were.
     #[must_use]

@@ -639,6 +639,7 @@ fn a_change_of_what_has_changed_meanwhile_is_refused() {
         (&details["revision"], &details["action"]),
         (&json!("2"), &json!("agent.update"))
     );
+    assert_eq!(details["changed"], "owner");
     assert_eq!(change("*", "team-d").header("etag"), Some("\"3\""));
     for malformed in ["3", "W/\"3\"", "\"3\", \"4\"", "\"\"", "\"x\""] {
         assert_eq!(

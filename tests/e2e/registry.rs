@@ -157,6 +157,20 @@ fn an_agent_s_record_changes_where_it_is_asked_to_and_nowhere_else() {
 fn a_stale_revision_is_a_conflict_that_says_what_changed() {
     let daemon = daemon();
     daemon.register(&Registration::new("a@acme.example"));
+    let cli = daemon.cli();
+    let of = |change: &[&str]| {
+        let change = ["agent", "update", "a@acme.example"].iter().chain(change);
+        cli.run(&change.copied().collect::<Vec<_>>())
+    };
+    let _ = of(&["--owner", "team-b", "--env", "staging"]).ok();
+    let refused = of(&["--owner", "x", "--revision", "1"]).failing_with(5);
+    let stderr = refused.stderr();
+    assert!(
+        stderr.contains(
+            "revision 2 now, not 1; the last change is agent.update of owner, deployment_env by"
+        ),
+        "{stderr}"
+    );
     daemon.change("suspend", "a@acme.example");
     let stale = [
         "agent",
@@ -169,10 +183,10 @@ fn a_stale_revision_is_a_conflict_that_says_what_changed() {
     ];
     let refused = daemon.cli().run(&stale).failing_with(5);
     let stderr = refused.stderr();
-    assert!(stderr.contains("revision 2 now, not 1"), "{stderr}");
+    assert!(stderr.contains("revision 3 now, not 1"), "{stderr}");
     assert!(
-        stderr.contains("agent.suspend"),
-        "says what was done: {stderr}"
+        stderr.contains("the last of 2 changes since then is agent.suspend by"),
+        "{stderr}"
     );
     assert!(stderr.contains("REVISION_CONFLICT"), "{stderr}");
 }

@@ -241,11 +241,13 @@ impl Service {
             let mut changed = update.clone().apply(&current.record);
             let held = &current.record.capabilities;
             Self::check_power(caller, &changed.capabilities, Some(held))?;
-            if changed.differences(&current.record).is_empty() {
+            let differences = changed.differences(&current.record);
+            if differences.is_empty() {
                 return Ok(Decided::Already(changed, current.audit_seq));
             }
             let mut entry = self.entry(caller, Action::AgentUpdate, Outcome::Success);
             entry.organization_id = Some(changed.organization_id);
+            entry.changed = differences;
             changed.updated_at = entry.time;
             changed.revision += 1;
             let commit = Commit::new(entry).put(Record::Agent(changed.clone()));

@@ -49,13 +49,22 @@ impl ServiceError {
         }
     }
 
-    /// `REVISION_CONFLICT`: the caller saw revision `seen` of a record whose last change is `entry`.
+    /// `REVISION_CONFLICT`: the caller saw revision `seen` of a record whose last change is `entry`. Which fields an
+    /// update changed is told too, and how many changes there were if it was not the only one.
     pub(crate) fn revision_conflict(seen: u64, current: u64, entry: Option<&Entry>) -> Self {
         let change = entry.map_or_else(String::new, |entry| {
             let name = entry.actor.name.as_deref().or(entry.actor.id.as_deref());
             let actor = name.unwrap_or(entry.actor.kind.as_str());
+            let fields = match entry.changed.as_slice() {
+                [] => String::new(),
+                fields => format!(" of {}", fields.join(", ")),
+            };
+            let which = match current.saturating_sub(seen) {
+                0 | 1 => "the last change".to_owned(),
+                many => format!("the last of {many} changes since then"),
+            };
             format!(
-                "; the last change is {} by {actor} at {} (audit {})",
+                "; {which} is {}{fields} by {actor} at {} (audit {})",
                 entry.action, entry.time, entry.seq
             )
         });
@@ -63,12 +72,14 @@ impl ServiceError {
             "the record has revision {current} now, not {seen}{change}: look at it again and repeat"
         );
         let error = Self::new(Code::RevisionConflict, message).with("revision", current);
-        match entry {
-            Some(entry) => error
-                .with("action", entry.action)
-                .with("time", entry.time)
-                .with("audit_seq", entry.seq),
-            None => error,
+        let Some(entry) = entry else { return error };
+        let error = error
+            .with("action", entry.action)
+            .with("time", entry.time)
+            .with("audit_seq", entry.seq);
+        match entry.changed.as_slice() {
+            [] => error,
+            fields => error.with("changed", fields.join(" ")),
         }
     }
 

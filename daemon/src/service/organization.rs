@@ -206,6 +206,7 @@ impl Service {
             let mut entry = self.entry(caller, action, Outcome::Success);
             entry.organization_id = Some(changed.id);
             entry.reason.clone_from(&reason);
+            entry.changed = changed.differences(&current.record);
             changed.updated_at = entry.time;
             changed.revision += 1;
             let commit = Commit::new(entry).put(Record::Organization(changed.clone()));

@@ -389,6 +389,7 @@ fn entry() -> Value {
             "actor": actor,
             "action": action(),
             "target": target,
+            "changed": { "type": "array", "items": text() },
             "outcome": outcome(),
             "code": words(Code::ALL.iter().map(|it| it.as_str())),
             "reason": text(),
