@@ -119,15 +119,16 @@ pub(super) async fn run(
     })
 }
 
-/// That there was nothing to remove, and what stays for another reason than its age.
+/// That there was nothing to remove, and how much of what is due stays because of a legal hold.
 fn nothing(found: &v1::PruneAuditResponse) -> String {
     let held = match found.held {
         0 => String::new(),
-        1 => "; 1 entry is under legal hold".to_owned(),
-        held => format!("; {} entries are under legal hold", thousands(held)),
+        1 => "; 1 entry of that is under legal hold".to_owned(),
+        held => format!("; {} entries of that are under legal hold", thousands(held)),
     };
     format!(
-        "there is nothing to remove: all entries are within what is to be kept{held} (audit {})",
+        "there is nothing to remove: nothing is due but what is gone already or is kept for another \
+         reason{held} (audit {})",
         found.audit_seq
     )
 }
@@ -168,12 +169,13 @@ mod tests {
         };
         assert_eq!(
             told(0),
-            "there is nothing to remove: all entries are within what is to be kept (audit 7)"
+            "there is nothing to remove: nothing is due but what is gone already or is kept for another \
+             reason (audit 7)"
         );
         assert_eq!(
             told(1_204),
-            "there is nothing to remove: all entries are within what is to be kept; \
-             1,204 entries are under legal hold (audit 7)"
+            "there is nothing to remove: nothing is due but what is gone already or is kept for another \
+             reason; 1,204 entries of that are under legal hold (audit 7)"
         );
     }
 }
