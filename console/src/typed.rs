@@ -195,6 +195,39 @@ mod tests {
     }
 
     #[test]
+    fn an_option_of_a_list_is_named_and_its_value_quoted() {
+        for (option, value, field, told_as) in [
+            ("--org", "", "org", "--org ''"),
+            ("--status", "!f\u{1b}", "status", r"--status '!f\u{1b}'"),
+            ("--owner", "!", "owner", "--owner '!'"),
+            ("--type", "a,b c", "agent_type", "--type 'a,b c'"),
+            ("--env", "live", "env", "--env 'live'"),
+            ("--capability", "xx", "capability", "--capability 'xx'"),
+            ("--email-prefix", "", "email_prefix", "--email-prefix ''"),
+            ("--text", "", "text", "--text ''"),
+            (
+                "--expires-within",
+                "7d",
+                "expires_within",
+                "--expires-within '7d'",
+            ),
+        ] {
+            let list = [
+                "agent",
+                "list",
+                "--filter",
+                "owner=x type=foo",
+                option,
+                value,
+            ];
+            assert_eq!(
+                told(&list, &format!("{field}: must be so")),
+                format!("{told_as}: must be so")
+            );
+        }
+    }
+
+    #[test]
     fn a_term_of_a_filter_is_named_as_it_was_typed() {
         let list = ["agent", "list", "--filter", "owner=x type=foo"];
         assert_eq!(

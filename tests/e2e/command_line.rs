@@ -109,6 +109,7 @@ fn a_usage_error_names_what_is_missing_and_nothing_of_the_environment() {
         ("org update acme", "--max-credential-age"),
         ("agent suspend --reason x --yes", "--filter"),
         ("credential list", "<AGENT>"),
+        ("agent list --status foo", "--status 'foo': must be one of"),
     ] {
         let words: Vec<_> = words.split(' ').collect();
         let refused = cli.run(&words).failing_with(2);

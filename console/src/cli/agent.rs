@@ -44,7 +44,7 @@ pub(super) async fn run(
             Ok(())
         }
         AgentCommand::RegisterMany(args) => register_many::run(args, connect, output).await,
-        AgentCommand::List(args) => list(args, &connect().await?, output).await,
+        AgentCommand::List(args) => list(args, connect, output).await,
         AgentCommand::Show { agent, watch } => {
             let client = connect().await?;
             let format = output.format();
@@ -148,7 +148,7 @@ fn update(args: UpdateArgs) -> Result<v1::UpdateAgentRequest, Error> {
 
 async fn list(
     args: AgentListArgs,
-    client: &Client,
+    connect: impl AsyncFnOnce() -> Result<Client, Error>,
     output: &mut Output<impl Write>,
 ) -> Result<(), Error> {
     let (order, is_usually_ascending) = match args.sort {
@@ -164,6 +164,7 @@ async fn list(
             .order
             .map_or(is_usually_ascending, |it| it == Direction::Asc),
     };
+    let client = &connect().await?;
     let limit = args.limit.limit;
     if let Some(interval) = args.watch.watch {
         let look = async |client: &Client| {
@@ -209,15 +210,15 @@ fn filter(args: FilterArgs) -> Result<v1::AgentFilter, Error> {
         Some(text) => parse_filter(text)?,
         None => v1::AgentFilter::default(),
     };
-    for (key, value) in [
-        ("org", args.org),
-        ("status", args.status),
-        ("owner", args.owner),
-        ("type", args.agent_type),
-        ("env", args.env),
-        ("capability", args.capability),
-        ("email", args.email_prefix),
-        ("text", args.text),
+    for (key, field, value) in [
+        ("org", "org", args.org),
+        ("status", "status", args.status),
+        ("owner", "owner", args.owner),
+        ("type", "agent_type", args.agent_type),
+        ("env", "env", args.env),
+        ("capability", "capability", args.capability),
+        ("email", "email_prefix", args.email_prefix),
+        ("text", "text", args.text),
     ] {
         let Some(value) = value else { continue };
         let takes_not = matches!(key, "status" | "owner" | "type" | "env");
@@ -230,24 +231,19 @@ fn filter(args: FilterArgs) -> Result<v1::AgentFilter, Error> {
             value,
             is_not,
         };
-        let option = if key == "email" { "email-prefix" } else { key };
-        agent_filter::add(&mut filter, &term, now)
-            .map_err(|rule| not_a_filter(of_option(option, &term, &rule)))?;
+        agent_filter::add(&mut filter, &term, now).map_err(|rule| {
+            // The option's name and its value are put before it like before any field's rule.
+            let rule = rule.strip_prefix(key).unwrap_or(&rule).trim_start();
+            not_a_filter(format!("{field}: {rule}"))
+        })?;
     }
     if let Some(within) = args.expires_within {
         if filter.expires_before.is_some() {
-            return Err(not_a_filter("expires-within stands twice".to_owned()));
+            return Err(not_a_filter("expires_within: stands twice".to_owned()));
         }
         filter.expires_before = Some(timestamp(now.plus(within)));
     }
     Ok(filter)
-}
-
-/// A rule of a filter in the words of the option that breaks it, with what was given.
-fn of_option(option: &str, term: &Term, rule: &str) -> String {
-    let rule = rule.strip_prefix(term.key.as_str()).unwrap_or(rule);
-    let not = if term.is_not { "!" } else { "" };
-    format!("--{option} {not}{}:{rule}", inert(&term.value))
 }
 
 fn parse_filter(text: &str) -> Result<v1::AgentFilter, Error> {
@@ -392,26 +388,30 @@ mod tests {
     }
 
     #[test]
-    fn an_option_with_a_value_that_no_agent_has_is_named_with_those_that_there_are() {
+    fn an_option_that_breaks_a_rule_of_the_filter_is_told_like_a_field_that_does() {
         let refused = |args| filter(args).unwrap_err().to_string();
-        let by_status = |value: &str| FilterArgs {
-            status: Some(value.to_owned()),
-            ..FilterArgs::default()
-        };
         assert_eq!(
-            refused(by_status("foo")),
-            "--status foo: must be one of active, suspended, revoked, decommissioned, archived"
-        );
-        assert_eq!(
-            refused(by_status("!f\u{1b}")),
-            "--status !f\\u{1b}: must be one of active, suspended, revoked, decommissioned, archived"
+            refused(FilterArgs {
+                status: Some("!foo".to_owned()),
+                ..FilterArgs::default()
+            }),
+            "status: must be one of active, suspended, revoked, decommissioned, archived"
         );
         assert_eq!(
             refused(FilterArgs {
-                email_prefix: Some(String::new()),
+                agent_type: Some("screener".to_owned()),
+                filter: Some("type=screener".to_owned()),
                 ..FilterArgs::default()
             }),
-            "--email-prefix : has no value"
+            "agent_type: stands twice: several values are apart by commas"
+        );
+        assert_eq!(
+            refused(FilterArgs {
+                expires_within: Some(std::time::Duration::from_secs(1)),
+                filter: Some("expires-within=1h".to_owned()),
+                ..FilterArgs::default()
+            }),
+            "expires_within: stands twice"
         );
     }
 
