@@ -1,8 +1,10 @@
 //! Credentials: how an agent proves that it is itself.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-use crate::error::Code;
+use crate::error::{Code, FieldError};
 use crate::id::{AgentId, CredentialId, OrganizationId};
 use crate::text::word_enum;
 use crate::time::Timestamp;
@@ -42,6 +44,21 @@ pub struct PublicKey {
 
 /// How many credentials an agent may have that are not revoked or expired.
 pub const MAX_LIVE_CREDENTIALS: usize = 16;
+
+/// The longest time that a rotated credential is still accepted.
+pub const MAX_GRACE: Duration = Duration::from_hours(90 * 24);
+
+/// Whether a rotated credential may be accepted for so long.
+///
+/// # Errors
+///
+/// When that is longer than [`MAX_GRACE`].
+pub fn check_grace(grace: Duration) -> Result<(), FieldError> {
+    if grace > MAX_GRACE {
+        return Err(FieldError::new("grace", "must be at most 90 days"));
+    }
+    Ok(())
+}
 
 /// A credential, without what proves it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

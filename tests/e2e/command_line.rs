@@ -160,6 +160,7 @@ fn a_dry_run_does_nothing_and_ends_as_the_thing_itself_would() {
         (0, "credential issue a@acme.example".to_owned()),
         (5, "credential issue ended@acme.example".to_owned()),
         (0, format!("credential rotate {own} --grace 0s")),
+        (2, format!("credential rotate {own} --grace 91d")),
         (5, format!("credential rotate {revoked}")),
         (0, format!("credential revoke {own}")),
         (5, format!("credential revoke {own} --rev 9")),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use agentidp_proto::{convert, v1};
 use agentidp_shared::agent::{Transition, parse_version};
+use agentidp_shared::credential::check_grace;
 use agentidp_shared::{
     Agent, AgentType, CredentialStatus, DeploymentEnv, FieldError, Metadata, Owner,
 };
@@ -202,6 +203,8 @@ pub(super) async fn rotation(
     client: &Client,
     output: &mut Output<impl Write>,
 ) -> Result<(), Error> {
+    check_grace(grace.unwrap_or_default())
+        .map_err(|rule| Error::usage(rule.to_string(), "give a shorter one"))?;
     let current = client.credential(credential).await?;
     output.one(&current)?;
     check_revision(revision.seen(), current.revision)?;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentidp_shared::credential::MAX_LIVE_CREDENTIALS;
+pub(crate) use agentidp_shared::credential::MAX_GRACE;
+use agentidp_shared::credential::{MAX_LIVE_CREDENTIALS, check_grace};
 use agentidp_shared::{
     Action, ActorKind, Agent, AgentId, ClientSecret, Code, Credential, CredentialId,
     CredentialKind, CredentialStatus, Entry, Outcome, PublicKey, Reason, Timestamp,
@@ -19,8 +20,6 @@ use crate::store::{Commit, CredentialRecord, Record, RecordKey, SecretVerifier, 
 
 /// How long a rotated credential is still accepted when nothing else is said.
 pub(super) const DEFAULT_GRACE: Duration = Duration::from_hours(24);
-/// The longest grace.
-pub(crate) const MAX_GRACE: Duration = Duration::from_hours(90 * 24);
 /// The longest life that a credential may be given.
 pub(crate) const MAX_EXPIRY: Duration = Duration::from_hours(10 * 365 * 24);
 
@@ -150,12 +149,7 @@ impl Service {
         rotation: Rotation,
     ) -> Result<Issued, ServiceError> {
         let grace = rotation.grace.unwrap_or(DEFAULT_GRACE);
-        if grace > MAX_GRACE {
-            return Err(ServiceError::new(
-                Code::InvalidArgument,
-                "grace: must be at most 90 days",
-            ));
-        }
+        check_grace(grace)?;
         let old = self.require_credential(caller, id)?;
         let agent = self.require_agent(caller, old.record.credential.agent_id)?;
         Self::check_power(caller, &agent.record.capabilities, None)?;
