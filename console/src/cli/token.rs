@@ -168,10 +168,16 @@ fn doom(token: &InspectedToken, claims: &TokenClaims, whose: &str) -> String {
         _ if token.active => {
             format!("{it} would be revoked for good; without that it is accepted until {end}")
         }
-        "TOKEN_REVOKED" => format!("{it} is revoked already"),
+        // What is suspended may be resumed.
+        code @ ("AGENT_SUSPENDED" | "ORGANIZATION_SUSPENDED") => format!(
+            "{it} would be revoked for good; it is not accepted now ({code}), and without that could \
+             be until {end}"
+        ),
+        // By itself, which is not done twice, or with all that were issued until then.
+        "TOKEN_REVOKED" => format!("{it} is revoked already, for good"),
         code => format!(
-            "{it} would be revoked for good; it is not accepted now ({}), and without that could \
-             be until {end}",
+            "{it} is dead for good already ({}); it would be revoked by itself too, which changes nothing \
+             for it",
             inert(code)
         ),
     }
@@ -294,7 +300,18 @@ mod tests {
         };
         insta::assert_snapshot!(told(true, ""), @"the token 0193f2c5 of a@acme.example would be revoked for good; without that it is accepted until 1970-01-01T00:00:00.000Z");
         insta::assert_snapshot!(told(false, "AGENT_SUSPENDED"), @"the token 0193f2c5 of a@acme.example would be revoked for good; it is not accepted now (AGENT_SUSPENDED), and without that could be until 1970-01-01T00:00:00.000Z");
-        insta::assert_snapshot!(told(false, "TOKEN_REVOKED"), @"the token 0193f2c5 of a@acme.example is revoked already");
+        let for_now = told(false, "ORGANIZATION_SUSPENDED");
+        assert!(for_now.contains("without that could be until"), "{for_now}");
+        insta::assert_snapshot!(told(false, "TOKEN_REVOKED"), @"the token 0193f2c5 of a@acme.example is revoked already, for good");
+        for code in ["AGENT_ENDED", "CREDENTIAL_REVOKED"] {
+            assert_eq!(
+                told(false, code),
+                format!(
+                    "the token 0193f2c5 of a@acme.example is dead for good already ({code}); it would be \
+                     revoked by itself too, which changes nothing for it"
+                )
+            );
+        }
     }
 
     #[test]
