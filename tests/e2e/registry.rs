@@ -571,6 +571,12 @@ fn a_token_is_inspected_and_revoked_without_being_on_a_command_line() {
     assert!(seen["code"].is_string(), "{seen}");
     let told = cli.run(&dry).ok().stderr().to_owned();
     assert!(told.contains("is revoked already"), "{told}");
+    let again = revoke(&[path.to_str().unwrap()]);
+    assert!(
+        again.stderr().contains("was revoked already (audit "),
+        "{}",
+        again.stderr()
+    );
     // By its id.
     let second = token();
     let jti = inspect(&second)["jti"].as_str().unwrap().to_owned();

@@ -20,6 +20,7 @@ use crate::text::{counted, inert};
 use crate::tui::read_stakes;
 
 use super::agent_many::Many;
+use super::already::Before;
 use super::named::Named;
 use super::output::Output;
 use super::watch::{self, Look, Shape};
@@ -66,12 +67,12 @@ pub(super) async fn run(
             if is_dry {
                 return dry::update(&request, &client, output).await;
             }
-            let entries = client.status().await?.store.entries;
+            let before = Before::call(&client).await?;
             let updated = client.update_agent(request).await?;
             output.one(&updated.record)?;
             let (email, seq) = (&updated.record.email, updated.audit_seq);
             let revision = updated.record.revision;
-            tell(&if was_before(seq, entries) {
+            tell(&if before.has(seq) {
                 format!("{email} is so already (audit {seq}): nothing to change, nothing was done")
             } else {
                 format!("revision {revision} (audit {seq})")
@@ -335,11 +336,6 @@ async fn plain(
     change.make(&connect().await?, output).await
 }
 
-/// Whether an entry is from before a log of so many: what was so already has an entry from before.
-const fn was_before(seq: u64, entries: u64) -> bool {
-    seq < entries
-}
-
 struct Change {
     transition: Transition,
     agent: String,
@@ -349,14 +345,14 @@ struct Change {
 
 impl Change {
     async fn make(self, client: &Client, output: &mut Output<impl Write>) -> Result<(), Error> {
-        let entries = client.status().await?.store.entries;
+        let before = Before::call(client).await?;
         let changed = client
             .transition(self.transition, self.agent, self.reason, self.revision)
             .await?;
         output.one(&changed.record)?;
         let (email, status) = (&changed.record.email, changed.record.status);
         let seq = changed.audit_seq;
-        tell(&if was_before(seq, entries) {
+        tell(&if before.has(seq) {
             format!("{email} was {status} already (audit {seq}): nothing was done")
         } else {
             format!("{email} is {status} (audit {seq})")

@@ -17,6 +17,7 @@ use crate::secret_file::SecretFile;
 use crate::text::{counted, inert};
 use crate::tui::read_stakes;
 
+use super::already::Before;
 use super::named::Named;
 use super::output::{Output, Record};
 use super::watch::{self, Look, Shape};
@@ -142,16 +143,16 @@ async fn revoke(
     }
     let question = format!("Revoke credential {} for good?", inert(&credential));
     let reason = consent::obtain(args, &question)?;
+    let before = Before::call(client).await?;
     let revoked = client
         .revoke_credential(credential, reason, args.revision.seen())
         .await?;
     output.one(&revoked.record)?;
     let seq = revoked.audit_seq;
-    tell(&match current.status {
-        CredentialStatus::Revoked => {
-            format!("it was revoked already (audit {seq}): nothing to change, nothing was done")
-        }
-        _ => format!("revoked (audit {seq})"),
+    tell(&if before.has(seq) {
+        format!("it was revoked already (audit {seq}): nothing to change, nothing was done")
+    } else {
+        format!("revoked (audit {seq})")
     });
     Ok(())
 }

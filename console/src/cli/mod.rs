@@ -5,6 +5,7 @@ pub mod output;
 
 mod agent;
 mod agent_many;
+mod already;
 mod audit;
 mod consent;
 mod credential;

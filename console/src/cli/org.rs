@@ -11,6 +11,7 @@ use crate::duration;
 use crate::error::Error;
 use crate::text::inert;
 
+use super::already::Before;
 use super::output::Output;
 use super::watch::{self, Look, Shape};
 use super::{consent, dry, pages, tell};
@@ -122,20 +123,15 @@ async fn set_suspended(
     client: &Client,
     output: &mut Output<impl Write>,
 ) -> Result<(), Error> {
-    let before = entries(client).await?;
+    let before = Before::call(client).await?;
     let changed = client.set_organization_suspended(is_suspended, organization, reason, seen);
     let changed = changed.await?;
     let is = &changed.record;
-    if changed.audit_seq < before {
+    if before.has(changed.audit_seq) {
         return answer_already(&changed, is.status.as_str(), output);
     }
     let now = format!("{} is {}, tier {}", is.name, is.status, is.tier);
     answer(&changed, &now, output)
-}
-
-/// How many entries the log has. What was so before has an entry from before.
-async fn entries(client: &Client) -> Result<u64, Error> {
-    Ok(client.status().await?.store.entries)
 }
 
 /// Puts an organization under legal hold, or lifts that.

@@ -12,6 +12,7 @@ use crate::client::{Client, InspectedToken, RevokedTokens, TokenClaims};
 use crate::error::Error;
 use crate::text::inert;
 
+use super::already::Before;
 use super::named::Named;
 use super::output::{Output, Record};
 use super::{consent, dry, of_input, tell};
@@ -19,6 +20,9 @@ use super::{consent, dry, of_input, tell};
 /// Why nothing can be told of a token: which of it holds, the daemon tells nobody.
 const NO_TOKEN: &str =
     "it is no token of this server, has expired, or is of an organization that is not yours to see";
+
+/// Who does not hear of a revocation.
+const BY_JWKS: &str = "resource servers that verify by JWKS alone accept";
 
 /// The longest token that is read.
 const MAX_TOKEN: u64 = 64 << 10;
@@ -53,8 +57,7 @@ async fn revoke(
     if args.dry.dry_run {
         return tell_of_revocation(which, &connect().await?, output).await;
     }
-    let is_one = which.file.is_some() || which.jti.is_some();
-    let revoked = if which.file.is_some() || which.jti.is_some() {
+    let told = if which.file.is_some() || which.jti.is_some() {
         // Read before anything is asked: standard input is the token's then.
         let token = which.file.as_deref().map(read).transpose()?;
         let what = which.jti.as_deref().map_or("this token".into(), inert);
@@ -64,7 +67,11 @@ async fn revoke(
             jti: which.jti.unwrap_or_default(),
             reason,
         };
-        connect().await?.revoke_token(request).await?
+        let client = connect().await?;
+        let before = Before::call(&client).await?;
+        let revoked = client.revoke_token(request).await?;
+        output.one(&revoked)?;
+        one_done(&revoked, &before)
     } else {
         let named = [&which.agent, &which.credential, &which.org];
         let whose = named.into_iter().flatten().next();
@@ -76,22 +83,24 @@ async fn revoke(
             credential_id: which.credential.unwrap_or_default(),
             organization: which.org.unwrap_or_default(),
         };
-        connect().await?.revoke_issued_tokens(request).await?
+        let revoked = connect().await?.revoke_issued_tokens(request).await?;
+        output.one(&revoked)?;
+        let at = revoked.in_log();
+        format!("every token issued until now is revoked{at}; {BY_JWKS} them until they expire")
     };
-    output.one(&revoked)?;
-    let (what, them) = if is_one {
-        ("the token is revoked", "it until it expires")
-    } else {
-        (
-            "every token issued until now is revoked",
-            "them until they expire",
-        )
-    };
-    tell(&format!(
-        "{what} (audit {}); resource servers that verify by JWKS alone accept {them}",
-        revoked.audit_seq
-    ));
+    tell(&told);
     Ok(())
+}
+
+/// What is told of the revocation of one token.
+fn one_done(revoked: &RevokedTokens, before: &Before) -> String {
+    let at = revoked.in_log();
+    let done = if revoked.audit_seq.is_none_or(|seq| before.has(seq)) {
+        format!("the token was revoked already{at}: nothing was done")
+    } else {
+        format!("the token is revoked{at}")
+    };
+    format!("{done}; {BY_JWKS} it until it expires")
 }
 
 /// That what was given cannot be told anything about.
@@ -265,10 +274,8 @@ impl Record for RevokedTokens {
     fn fields(&self) -> Vec<(&'static str, String)> {
         let until = self.revoked_until;
         let until = until.map(|time| ("revoked_until", time.to_string()));
-        until
-            .into_iter()
-            .chain([("audit_seq", self.audit_seq.to_string())])
-            .collect()
+        let seq = self.audit_seq.map(|seq| ("audit_seq", seq.to_string()));
+        until.into_iter().chain(seq).collect()
     }
 }
 
@@ -311,6 +318,31 @@ mod tests {
                      revoked by itself too, which changes nothing for it"
                 )
             );
+        }
+    }
+
+    #[test]
+    fn a_token_that_was_revoked_already_is_told_of_with_the_entry_that_is_still_there() {
+        let told = |audit_seq| {
+            let answer = v1::TokenChange {
+                audit_seq,
+                ..v1::TokenChange::default()
+            };
+            let revoked = RevokedTokens::from(answer);
+            let fields = revoked.fields().len();
+            (one_done(&revoked, &Before::of(7)), fields)
+        };
+        let jwks = "; resource servers that verify by JWKS alone accept it until it expires";
+        for (seq, is, fields) in [
+            (7, "the token is revoked (audit 7)", 1),
+            (
+                6,
+                "the token was revoked already (audit 6): nothing was done",
+                1,
+            ),
+            (0, "the token was revoked already: nothing was done", 0),
+        ] {
+            assert_eq!(told(seq), (format!("{is}{jwks}"), fields));
         }
     }
 

@@ -49,15 +49,25 @@ pub struct RevokedTokens {
     /// All that were issued until then are dead; none for a single one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revoked_until: Option<Timestamp>,
-    /// The entry's place in the log.
-    pub audit_seq: u64,
+    /// The entry's place in the log; none for that of an earlier revocation that is not there any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit_seq: Option<u64>,
+}
+
+impl RevokedTokens {
+    /// Where it is in the log, to be put behind what it is told with.
+    pub(crate) fn in_log(&self) -> String {
+        let seq = self.audit_seq.map(|seq| format!(" (audit {seq})"));
+        seq.unwrap_or_default()
+    }
 }
 
 impl From<v1::TokenChange> for RevokedTokens {
     fn from(it: v1::TokenChange) -> Self {
         Self {
             revoked_until: it.revoked_until.map(to_domain_timestamp),
-            audit_seq: it.audit_seq,
+            // The log begins with the daemon's own entry.
+            audit_seq: Some(it.audit_seq).filter(|seq| *seq > 0),
         }
     }
 }

@@ -283,8 +283,8 @@ fn changed(state: &mut State, result: ChangeResult) -> Vec<Effect> {
             super::secret::show_next(state);
         }
         ChangeDone::Tokens(revoked) => state.say(format!(
-            "every token issued until now is dead (audit {})",
-            revoked.audit_seq
+            "every token issued until now is dead{}",
+            revoked.in_log()
         )),
         ChangeDone::Keys(rotated) => {
             let kid: String = rotated.key.key.kid.chars().take(8).collect();
