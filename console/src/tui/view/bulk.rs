@@ -5,7 +5,7 @@ use ratatui::style::Style;
 
 use crate::text::{counted, inert, it_or_them, thousands, wrap};
 use crate::tui::state::bulk::{Bulk, Many, Stage, Sums};
-use crate::tui::state::confirm::{Field, Tier};
+use crate::tui::state::confirm::Field;
 use crate::tui::style::{faint, focus, heading};
 
 use super::canvas::{Canvas, cells};
@@ -20,7 +20,8 @@ const MOST: (usize, usize) = (3, 3);
 /// How many of the marked agents are named at most.
 const NAMED: usize = 8;
 
-pub(super) fn render(bulk: &Bulk, canvas: &mut Canvas<'_>) -> Option<Position> {
+/// Paints it; `has_undo` is whether there is a change to be taken back.
+pub(super) fn render(bulk: &Bulk, has_undo: bool, canvas: &mut Canvas<'_>) -> Option<Position> {
     let title = format!("{} many agents", bulk.act.verb());
     let height = HEIGHT.min(canvas.area().height);
     let inner = canvas.window((width_on(canvas), height), &title, badge(bulk));
@@ -54,7 +55,7 @@ pub(super) fn render(bulk: &Bulk, canvas: &mut Canvas<'_>) -> Option<Position> {
     let y = canvas.lines(inner, below, &command, faint());
     let style = canvas.palette.warn();
     canvas.lines(inner, y, &note, style);
-    buttons(bulk, canvas, inner, bottom);
+    buttons(bulk, has_undo, canvas, inner, bottom);
     cursor
 }
 
@@ -183,12 +184,10 @@ fn inputs(
     cursor
 }
 
-fn buttons(bulk: &Bulk, canvas: &mut Canvas<'_>, inner: Rect, y: u16) {
+fn buttons(bulk: &Bulk, has_undo: bool, canvas: &mut Canvas<'_>, inner: Rect, y: u16) {
     let hint = match bulk.stage {
         Stage::Working => "esc stop: what was done stays",
-        Stage::Over if bulk.act.tier() == Tier::Reversible && bulk.sums.done > 0 => {
-            "enter close   U undo"
-        }
+        Stage::Over if has_undo => "enter close   U undo",
         Stage::Stopping | Stage::Over => "enter close",
         _ if bulk.focus == Field::Cancel => "tab next   enter cancel   esc cancel",
         _ if bulk.focus == Field::Go => "tab next   enter go on   esc cancel",

@@ -54,7 +54,7 @@ pub(crate) fn render(state: &State, buffer: &mut Buffer) -> Option<Position> {
         None => cursor,
         Some(Dialog::Confirm(confirm)) => confirm::render(confirm, &mut canvas),
         Some(Dialog::Secret(dialog)) => secret::render(dialog, state.now, &mut canvas),
-        Some(Dialog::Bulk(bulk)) => bulk::render(bulk, &mut canvas),
+        Some(Dialog::Bulk(bulk)) => bulk::render(bulk, state.undo.is_some(), &mut canvas),
         Some(Dialog::Reader(dialog)) => {
             reader::render(dialog, &mut canvas);
             None

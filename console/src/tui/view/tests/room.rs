@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::tui::event::{ChangeResult, Doubt, NotDone};
-use crate::tui::fixtures::{agent, agents, health};
+use crate::tui::fixtures::{agent, agents, health, sums};
 use crate::tui::state::dialog::Dialog;
+use crate::tui::state::marks::Pinned;
 
 /// The rows of the screen.
 fn rows(state: &State) -> Vec<String> {
@@ -138,6 +139,41 @@ fn of_many_that_are_meant_it_is_said_how_many_are_not_named() {
         let rest = format!("  and {} more", 11 - named);
         assert!(line(&rest).is_some(), "{rest}: {shown:#?}");
     }
+}
+
+#[test]
+fn an_undo_of_many_is_shown_for_as_long_as_there_is_one() {
+    let shows_undo = |world: &World| text(&world.state).contains("U undo");
+    let over = |moved: Vec<Pinned>| {
+        let mut world = World::live();
+        world.keys(&["v", "j", "v"]);
+        world.dialog("s");
+        world.type_text("leak");
+        world.key("enter");
+        world.type_text("2");
+        world.keys(&["enter", "enter"]);
+        let ticket = world.state.bulk_ticket;
+        world.net(NetEvent::Bulk {
+            ticket,
+            sums: Box::new(sums()),
+            over: Some(Ok(())),
+            moved,
+        });
+        assert!(text(&world.state).contains("enter close"));
+        world
+    };
+    let moved = agents().into_iter().take(2).map(|agent| Pinned {
+        status: AgentStatus::Suspended,
+        ..Pinned::new(&agent)
+    });
+    let mut world = over(moved.collect());
+    assert!(shows_undo(&world));
+    world.wait(30_000);
+    assert!(!shows_undo(&world), "the offer has run out");
+    assert!(
+        !shows_undo(&over(Vec::new())),
+        "too many to be taken back by a key"
+    );
 }
 
 #[test]
