@@ -87,6 +87,13 @@ pub(crate) enum Stage {
     Over,
 }
 
+impl Stage {
+    /// Whether the fields and buttons are there.
+    pub(crate) const fn has_fields(self) -> bool {
+        matches!(self, Self::Counting | Self::Deciding)
+    }
+}
+
 /// A change of many agents.
 #[derive(Debug)]
 pub(crate) struct Bulk {

@@ -48,12 +48,13 @@ pub(super) fn press(state: &mut State, key: KeyEvent) -> Vec<Effect> {
         bulk.note = Some("nothing to undo, or not any more".to_owned());
         return Vec::new();
     }
+    if !bulk.stage.has_fields() {
+        let closes = key.code == KeyCode::Enter && bulk.stage != Stage::Working;
+        return if closes { leave(state) } else { Vec::new() };
+    }
     bulk.note = None;
     let on_button = !bulk.focus.is_typed();
     match key.code {
-        KeyCode::Enter if matches!(bulk.stage, Stage::Stopping | Stage::Over) => {
-            return leave(state);
-        }
         KeyCode::Tab | KeyCode::Down => bulk.turn(true),
         KeyCode::BackTab | KeyCode::Up => bulk.turn(false),
         KeyCode::Left | KeyCode::Right if on_button => {
@@ -223,7 +224,9 @@ fn undone(state: &mut State, sums: &Sums, result: Result<(), String>) {
 
 /// The count is typed: a paste may hold anything.
 pub(super) fn refuse_paste(state: &mut State) {
-    if let Some(Dialog::Bulk(bulk)) = &mut state.dialog {
+    if let Some(Dialog::Bulk(bulk)) = &mut state.dialog
+        && bulk.stage.has_fields()
+    {
         bulk.note = Some("pasting is refused here: type it".to_owned());
     }
 }

@@ -194,7 +194,7 @@ fn buttons(bulk: &Bulk, has_undo: bool, canvas: &mut Canvas<'_>, inner: Rect, y:
         _ => "tab next   enter next   esc cancel",
     };
     canvas.text(inner.x, y, hint, faint());
-    if matches!(bulk.stage, Stage::Working | Stage::Stopping | Stage::Over) {
+    if !bulk.stage.has_fields() {
         return;
     }
     let verb = bulk.act.verb();

@@ -384,6 +384,22 @@ fn working() -> World {
 }
 
 #[test]
+fn while_many_are_changed_there_is_nothing_to_type_in_or_to_go_to() {
+    let mut world = working();
+    let focus = dialog(&world).focus;
+    world.keys(&["tab", "enter", "7", "left", "backtab", "enter"]);
+    world.event(Event::Paste("7".to_owned()));
+    let bulk = dialog(&world);
+    assert_eq!((bulk.focus, bulk.note.as_deref()), (focus, None));
+    assert_eq!(bulk.stage, Stage::Working);
+    assert!(world.sent().is_empty());
+    world.key("esc");
+    assert_eq!(stage(&world), Stage::Stopping);
+    world.keys(&["tab", "7"]);
+    assert_eq!(dialog(&world).note.as_deref(), Some("stopping"));
+}
+
+#[test]
 fn a_change_of_many_that_ends_before_a_word_of_the_daemon_has_done_nothing_that_is_known() {
     for keys in [&[][..], &["esc"]] {
         let mut world = working();
