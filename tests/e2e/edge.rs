@@ -1,10 +1,13 @@
 //! Where requests arrive: whose they are, how many may be asked, and what every answer says.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use agentidp_tests::{Client, DEADLINE, Installation, Registration, Request, Response, TestDaemon};
 use serde_json::Value;
+
+use crate::counted::assert_counted;
 
 const ORIGIN: &str = "https://app.example";
 
@@ -168,6 +171,42 @@ fn reading_is_limited_and_health_is_not() {
         .map(|it| it["action"].clone())
         .collect();
     assert_eq!(actions, ["http.refuse"]);
+}
+
+#[test]
+fn what_is_refused_unread_has_an_entry_that_tells_nothing_of_it() {
+    use std::io::{Read as _, Write as _};
+
+    let (daemon, client) = daemon_with(&[], &[]);
+    let query = format!("client_id={}&client_secret={}", client.id, client.secret);
+    let mut ids = Vec::new();
+    for path in ["/oauth2/token", "/oauth2/introspect", "/oauth2/revoke"] {
+        let answer = daemon.http().get(&format!("{path}?{query}"));
+        assert_eq!(answer.status, 405, "{path}");
+        ids.push(answer.header("x-request-id").unwrap().to_owned());
+    }
+    let request = format!(
+        "GET /oauth2/token?{query} HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\n\r\n"
+    );
+    let mut stream = std::net::TcpStream::connect(daemon.http().address).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+
+    let denied = assert_counted(daemon, 4);
+    let codes: BTreeSet<_> = denied.iter().map(|it| it["code"].as_str()).collect();
+    let expected = ["INVALID_REQUEST", "METHOD_NOT_ALLOWED"].map(Some);
+    assert_eq!(codes, BTreeSet::from(expected));
+    let first = denied.iter().find(|it| it["request_id"] == *ids[0]);
+    assert!(first.is_some(), "the first is told at once: {denied:?}");
+    for entry in &denied {
+        assert_eq!(entry["action"], "http.refuse", "{entry}");
+        assert_eq!(entry["actor"]["address"], "127.0.0.0/24", "{entry}");
+        for told in [&client.id, &client.secret, "client_secret"] {
+            assert!(!entry.to_string().contains(told), "{entry}");
+        }
+    }
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod command_line;
 mod console;
 mod console_lines;
 mod contract;
+mod counted;
 mod crash;
 mod credential;
 mod dev;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use agentidp_shared::{Code, Exhausted, RequestId};
+use agentidp_shared::{Action, Code, Exhausted, RequestId};
 use axum::Json;
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
@@ -223,6 +223,14 @@ pub(super) fn refused(
     }
 }
 
+/// Puts into the log, or counts, that a request was refused before anyone looked at what it asks. Nothing that
+/// it says stands there: credentials may be in its query.
+pub(super) fn log_refusal(app: &App, arrival: Arrival, code: Code) {
+    let (address, id) = (arrival.address, Some(arrival.request_id));
+    app.service
+        .deny_stranger(address, code, id, Action::RequestRefuse);
+}
+
 /// 404 for what is not in the table, in the form that errors have at the path.
 pub(super) async fn not_found(
     State(app): State<Arc<App>>,
@@ -244,6 +252,7 @@ pub(super) async fn method_not_allowed(
     uri: Uri,
 ) -> Response {
     const MESSAGE: &str = "what is at this path does not answer to the method";
+    log_refusal(&app, arrival, Code::MethodNotAllowed);
     if api::is_api(uri.path(), app.issuer_path()) {
         return ApiError::new(Code::MethodNotAllowed, MESSAGE).answer(arrival.request_id);
     }

@@ -171,6 +171,7 @@ impl Server {
         // (RFC 9112, section 3.2).
         let hosts = request.headers().get_all(HOST).iter().count();
         if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+            error::log_refusal(app, arrival, Code::InvalidRequest);
             let error = ServiceError::new(Code::InvalidRequest, "there must be one Host header");
             return error::refused(app, request.uri().path(), arrival.request_id, error);
         }
