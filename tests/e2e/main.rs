@@ -9,6 +9,7 @@
 
 mod about_token;
 mod api;
+mod assertion;
 mod audit;
 mod backup;
 mod changes;

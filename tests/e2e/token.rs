@@ -5,6 +5,9 @@ use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde_json::Value;
 
+use crate::assertion::JWT_BEARER;
+use crate::counted::assert_counted;
+
 fn daemon_with_client() -> (TestDaemon, Client) {
     let daemon = TestDaemon::start();
     daemon.organization("acme");
@@ -197,6 +200,16 @@ fn bad_input_gets_the_standard_s_error_and_never_a_fault_of_the_server() {
     let grant = ("grant_type", "client_credentials");
     let id = ("client_id", client.id.as_str());
     let secret = ("client_secret", client.secret.as_str());
+    let query = format!("client_id={}&client_secret={}", id.1, secret.1);
+    let with_query = |method: &str| {
+        let path = format!("/oauth2/token?grant_type=client_credentials&{query}");
+        Request::new(method, &path)
+    };
+    let assertion = [
+        ("client_assertion_type", JWT_BEARER),
+        ("client_assertion", "x"),
+    ];
+    let large = "x".repeat(1_000_000);
     let long_scope = "resume:read ".repeat(2_000);
     let many_scopes = (0..100)
         .map(|n| format!("s{n}:read"))
@@ -258,6 +271,30 @@ fn bad_input_gets_the_standard_s_error_and_never_a_fault_of_the_server() {
             400,
             "invalid_request",
         ),
+        (
+            "a secret in the header and an assertion",
+            client.basic(&assertion),
+            400,
+            "invalid_request",
+        ),
+        (
+            "a secret in the form and an assertion",
+            form(&[grant, id, secret, assertion[0], assertion[1]]),
+            400,
+            "invalid_request",
+        ),
+        (
+            "a doubled assertion",
+            form(&[grant, assertion[0], assertion[1], assertion[1]]),
+            400,
+            "invalid_request",
+        ),
+        (
+            "a doubled header",
+            authenticated(client.basic(&[])),
+            400,
+            "invalid_request",
+        ),
         ("no authentication", form(&[grant]), 401, "invalid_client"),
         ("an id alone", form(&[grant, id]), 401, "invalid_client"),
         (
@@ -277,6 +314,18 @@ fn bad_input_gets_the_standard_s_error_and_never_a_fault_of_the_server() {
             form(&[grant]).header("authorization", "Basic YWJj"),
             400,
             "invalid_request",
+        ),
+        (
+            "a client id of a megabyte",
+            form(&[grant, ("client_id", &large), secret]),
+            413,
+            "invalid_request",
+        ),
+        (
+            "a client id as long as a body may be",
+            form(&[grant, ("client_id", &large[..60_000]), secret]),
+            401,
+            "invalid_client",
         ),
         (
             "scopes with two spaces",
@@ -315,6 +364,24 @@ fn bad_input_gets_the_standard_s_error_and_never_a_fault_of_the_server() {
             "invalid_request",
         ),
         (
+            "a NUL as it is",
+            raw(b"grant_type=client_credentials&scope=a\x00b"),
+            400,
+            "invalid_request",
+        ),
+        (
+            "an encoding that ends early",
+            raw(b"grant_type=client_credentials&scope=a%4"),
+            400,
+            "invalid_request",
+        ),
+        (
+            "an encoding that is none",
+            raw(b"grant_type=client_credentials&scope=%zz"),
+            400,
+            "invalid_request",
+        ),
+        (
             "bytes that are no text",
             raw(b"grant_type=client_credentials&scope=%ff%fe"),
             400,
@@ -331,13 +398,45 @@ fn bad_input_gets_the_standard_s_error_and_never_a_fault_of_the_server() {
             "invalid_request",
         ),
         (
+            "another character set",
+            authenticated(Request::new("POST", "/oauth2/token"))
+                .header(
+                    "content-type",
+                    "application/x-www-form-urlencoded; charset=utf-16",
+                )
+                .body(b"grant_type=client_credentials".to_vec()),
+            400,
+            "invalid_request",
+        ),
+        (
             "no content type",
             authenticated(Request::new("POST", "/oauth2/token"))
                 .body(b"grant_type=client_credentials".to_vec()),
             400,
             "invalid_request",
         ),
+        (
+            "everything in the query",
+            with_query("POST").header("content-type", "application/x-www-form-urlencoded"),
+            400,
+            "invalid_request",
+        ),
+        (
+            "a secret in the query beside a good request",
+            authenticated(with_query("POST"))
+                .header("content-type", "application/x-www-form-urlencoded")
+                .body(b"grant_type=client_credentials".to_vec()),
+            400,
+            "invalid_request",
+        ),
+        (
+            "a GET with everything in the query",
+            with_query("GET"),
+            405,
+            "invalid_request",
+        ),
     ];
+    let refused = u64::try_from(cases.len()).unwrap();
     for (what, request, status, error) in cases {
         let answer = http.send(&request);
         assert_eq!(
@@ -354,6 +453,9 @@ fn bad_input_gets_the_standard_s_error_and_never_a_fault_of_the_server() {
         );
     }
     assert_eq!(client.token(&[]).status, 200, "the daemon still serves");
+    for entry in assert_counted(daemon, refused) {
+        assert!(!entry.to_string().contains(&client.secret), "{entry}");
+    }
 }
 
 #[test]
