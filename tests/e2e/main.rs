@@ -12,6 +12,7 @@ mod api;
 mod assertion;
 mod audit;
 mod backup;
+mod bad_api;
 mod changes;
 mod clients;
 mod command_line;
