@@ -158,6 +158,13 @@ macro_rules! operator {
     };
 }
 
+/// An entry that is another organization's is as one that nobody made.
+const ENTRY: Check = Check::Record {
+    own: Code::Ok,
+    ended: Code::Ok,
+    none: Code::PermissionDenied,
+};
+
 /// A token that is not the caller's is none of this server's.
 const TOKEN: Check = Check::Record {
     own: Code::Ok,
@@ -334,9 +341,10 @@ pub(super) const ROWS: &[Row] = &[
             credential_id: of.credential.clone(),
         })
     }),
-    row(operator!("CredentialService/Review"), Check::Public, |_| {
+    row(operator!("CredentialService/Review"), Check::List, |_| {
         bytes(&v1::ReviewCredentialsRequest {
             kind: "never_used".to_owned(),
+            limit: 1_000,
             ..v1::ReviewCredentialsRequest::default()
         })
     }),
@@ -424,6 +432,9 @@ pub(super) const ROWS: &[Row] = &[
     // The first entry is the installation's.
     row(operator!("AuditService/Prove"), Check::Installation, |_| {
         bytes(&v1::ProveAuditEntryRequest { seq: 0 })
+    }),
+    row(operator!("AuditService/Prove"), ENTRY, |of| {
+        bytes(&v1::ProveAuditEntryRequest { seq: of.seq })
     }),
     row(
         operator!("AuditService/Export"),

@@ -32,8 +32,12 @@ pub(super) struct Subject {
     pub(super) agent: String,
     pub(super) email: String,
     pub(super) credential: String,
+    /// Another one, which was never used.
+    pub(super) unused: String,
     pub(super) token: String,
     pub(super) jti: String,
+    /// The number of an entry about the agent.
+    pub(super) seq: u64,
 }
 
 /// What a row does with its call.
@@ -65,8 +69,10 @@ fn absent() -> Subject {
         agent: "0193f2c4-0000-7000-8000-000000009b20".to_owned(),
         email: "nobody@nowhere.example".to_owned(),
         credential: "0193f2c4-0000-7000-8000-000000009b21".to_owned(),
+        unused: "0193f2c4-0000-7000-8000-000000009b23".to_owned(),
         token: "e30.e30.AA".to_owned(),
         jti: "0193f2c4-0000-7000-8000-000000009b22".to_owned(),
+        seq: 4_000_000_000,
     }
 }
 
@@ -76,14 +82,21 @@ pub(super) fn subject(daemon: &TestDaemon, organization: &Value, name: &str) -> 
     let email = format!("{name}@{organization_name}.example");
     let client: Client = daemon.enrol(&Registration::new(&email).of(&organization_name));
     let token = client.token(&[]).token();
+    let unused = daemon.issue(&email, &[]).credential;
+    let list = [
+        "audit", "list", "--agent", &email, "--limit", "1", "-o", "ndjson",
+    ];
+    let seq = daemon.cli().ndjson(&list)[0]["seq"].as_u64().unwrap();
     Subject {
         organization: organization["id"].as_str().unwrap().to_owned(),
         organization_name,
         agent: client.id,
         email,
         credential: client.credential,
+        unused,
         jti: Client::claims(&token)["jti"].as_str().unwrap().to_owned(),
         token,
+        seq,
     }
 }
 
@@ -234,6 +247,7 @@ fn assert_nothing_foreign(row: &Row, answer: &Answer, foreign: &[Subject]) {
             &it.organization,
             &it.agent,
             &it.credential,
+            &it.unused,
             &it.jti,
             &it.email,
         ] {
