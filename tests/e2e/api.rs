@@ -823,7 +823,28 @@ fn the_daemon_s_health_is_shown_in_parts_to_one_who_may_see_it() {
     let automation = Automation::with(&client, "health:read");
     let health = automation.get("/health/detailed");
     assert_eq!(health.status, 200, "{}", health.text());
-    assert!(!health.json()["parts"].as_array().unwrap().is_empty());
+    let parts = health.json()["parts"].clone();
+    for part in parts.as_array().unwrap() {
+        assert!(part["latency_ms"].as_f64() >= Some(0.0), "{part}");
+    }
+    let names = parts
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["name"].clone());
+    assert_eq!(
+        names.collect::<Vec<_>>(),
+        [
+            "store",
+            "index",
+            "signing_keys",
+            "disk",
+            "clock",
+            "secret_verification",
+            "checkpoints",
+            "certificate"
+        ]
+    );
     assert_eq!(
         code(&daemon.http().get("/health/detailed")),
         (401, "INVALID_TOKEN".to_owned())

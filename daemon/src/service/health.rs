@@ -60,7 +60,8 @@ pub(crate) struct Part {
     pub(crate) name: &'static str,
     /// How it is.
     pub(crate) state: Condition,
-    /// How long it took to answer, or took the last time; in milliseconds when written.
+    /// How long it took to answer; of the store, how long its last write took. Absent where there was none, and
+    /// where nothing could be asked. In milliseconds when written.
     #[serde(
         rename = "latency_ms",
         serialize_with = "milliseconds",
@@ -107,6 +108,13 @@ impl Part {
     }
 }
 
+/// A part as `look` finds it, with how long it took to answer.
+fn timed(look: impl FnOnce() -> Part) -> Part {
+    let begun = Instant::now();
+    let part = look();
+    part.took(begun.elapsed())
+}
+
 /// What the log says more of.
 const SEE_THE_LOG: &str = "the daemon's log says why";
 /// The names of the parts that are read from the disk.
@@ -125,8 +133,8 @@ impl Service {
             .read(move |store| {
                 Ok([
                     index(store),
-                    signing_keys(store, schedule, &signing, now),
-                    disk(store.status().room),
+                    timed(|| signing_keys(store, schedule, &signing, now)),
+                    timed(|| disk(store.status().room)),
                 ])
             })
             .await;
@@ -140,14 +148,16 @@ impl Service {
         );
         let mut parts = vec![checked(written, status.upkeep.checked.as_ref())];
         parts.extend(from_disk);
-        let by_clock = self.clock.clock().now();
-        parts.push(match standing(self.clock_standing()) {
-            Some(part) => part,
-            None => clock(self.begun, (by_clock, Instant::now())),
-        });
-        parts.push(secrets(self.secrets.load()));
-        parts.push(self.checkpoints_part());
-        parts.push(certificate(self.certificate_failure.lock().is_some()));
+        parts.push(timed(|| {
+            let by_clock = self.clock.clock().now();
+            standing(self.clock_standing())
+                .unwrap_or_else(|| clock(self.begun, (by_clock, Instant::now())))
+        }));
+        parts.push(timed(|| secrets(self.secrets.load())));
+        parts.push(timed(|| self.checkpoints_part()));
+        parts.push(timed(|| {
+            certificate(self.certificate_failure.lock().is_some())
+        }));
         Health {
             state: parts
                 .iter()
@@ -246,13 +256,12 @@ fn index(store: &dyn Store) -> Part {
         Ok(Some(_)) => Part::new(INDEX, Condition::Degraded, "reading a record is slow").took(took),
         Ok(None) | Err(_) => {
             let detail = format!("a record could not be read: {SEE_THE_LOG}");
-            Part::new(INDEX, Condition::Unreachable, detail)
+            Part::new(INDEX, Condition::Unreachable, detail).took(took)
         }
     }
 }
 
 fn signing_keys(store: &dyn Store, schedule: KeySchedule, signing: &str, now: Timestamp) -> Part {
-    let begun = Instant::now();
     let Ok(stored) = store.signing_keys() else {
         let detail = format!("the keys could not be read: {SEE_THE_LOG}");
         return Part::new(KEYS, Condition::Unreachable, detail);
@@ -274,7 +283,7 @@ fn signing_keys(store: &dyn Store, schedule: KeySchedule, signing: &str, now: Ti
         (true, true) => (Condition::Degraded, "a key should have been moved on"),
         (true, false) => (Condition::Healthy, "a key signs, and none is late"),
     };
-    Part::new(KEYS, state, detail).took(begun.elapsed())
+    Part::new(KEYS, state, detail)
 }
 
 fn disk(room: Room) -> Part {
