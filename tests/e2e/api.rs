@@ -623,6 +623,23 @@ fn a_rotation_tells_how_the_old_credential_was_used_also_when_it_is_repeated() {
 }
 
 #[test]
+fn a_revocation_tells_how_the_credential_was_used_also_when_it_is_repeated() {
+    let daemon = TestDaemon::start();
+    let acme = Automation::of(&daemon, "acme");
+    let credentials = format!("{}/credentials", path_of(&acme.register("a@acme.example")));
+    let client = client(&acme, &acme.post(&credentials, &json!({})).json());
+    assert_eq!(client.token(&[]).status, 200);
+    let one = format!("{credentials}/{}", client.credential);
+    for key in ["one", "one", "two"] {
+        let request = acme.request("DELETE", &one).header("idempotency-key", key);
+        let revoked = acme.http.send(&request);
+        assert_eq!(revoked.status, 200, "{}", revoked.text());
+        assert_eq!(revoked.json()["use_count"], 1, "{key}");
+        assert_eq!(revoked.json(), acme.get(&one).json(), "{key}");
+    }
+}
+
+#[test]
 fn a_change_of_what_has_changed_meanwhile_is_refused() {
     let daemon = TestDaemon::start();
     let acme = Automation::of(&daemon, "acme");

@@ -82,10 +82,8 @@ impl CredentialService for Adapter {
             .revoke_credential(&caller, id, reason, request.revision)
             .await;
         let changed = changed.map_err(|error| status(&error))?;
-        let shown = self.0.shown_credential(&changed.record);
-        let shown = shown.map_err(|error| status(&error))?;
         Ok(Response::new(v1::CredentialChange {
-            credential: Some(shown.into()),
+            credential: Some(changed.record.into()),
             audit_seq: changed.audit_seq,
         }))
     }

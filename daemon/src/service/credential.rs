@@ -230,8 +230,8 @@ impl Service {
         .await
     }
 
-    /// Cuts a credential off, and the tokens that were issued for it. One that is cut off already is
-    /// answered with the first time.
+    /// Cuts a credential off, and the tokens that were issued for it, and gives it as it is shown. One that is
+    /// cut off already is answered with the first time.
     ///
     /// # Errors
     ///
@@ -254,7 +254,7 @@ impl Service {
             && made == id
         {
             return Ok(Changed {
-                record: known.record.credential.clone(),
+                record: self.shown_credential(&known.record.credential)?,
                 audit_seq: known.audit_seq,
             });
         }
@@ -263,10 +263,8 @@ impl Service {
             let revision = current.record.credential.revision;
             if current.record.credential.status == CredentialStatus::Revoked {
                 self.check_done_already(seen, revision, current.audit_seq)?;
-                return Ok(Decided::Already(
-                    current.record.credential.clone(),
-                    current.audit_seq,
-                ));
+                let shown = self.shown_credential(&current.record.credential)?;
+                return Ok(Decided::Already(shown, current.audit_seq));
             }
             self.check_revision(seen, revision, current.audit_seq)?;
             let mut entry = self.entry(caller, Action::CredentialRevoke, Outcome::Success);
@@ -276,7 +274,9 @@ impl Service {
             let commit = Commit::new(entry).put(Record::Credential(revoked.clone()));
             let made = self.made_credential(caller, &revoked.credential, None, None)?;
             let commit = self.remembering(caller, commit, made)?;
-            Ok(Decided::Now(revoked.credential, commit))
+            // As in a rotation: what is committed must not fail afterwards.
+            let shown = self.shown_credential(&revoked.credential)?;
+            Ok(Decided::Now(shown, commit))
         })
         .await
     }

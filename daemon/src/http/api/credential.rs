@@ -97,7 +97,7 @@ pub(super) async fn revoke(mut call: Call) -> Result<Answer, ApiError> {
     let revoked = service
         .revoke_credential(&call.caller, credential.id, Some(reason), call.seen())
         .await?;
-    answer(&service.shown_credential(&revoked.record)?)
+    answer(&revoked.record)
 }
 
 /// The credential that the path names. One of another agent than the path says is not there.
