@@ -9,6 +9,10 @@ FORMS = {"POST /oauth2/token", "POST /oauth2/introspect", "POST /oauth2/revoke"}
 # What proves it in a form instead.
 PROOFS = ("client_id", "client_secret", "client_assertion", "client_assertion_type")
 
+# What was ended with DELETE, by its path, and how it may stand from then on.
+ENDED = set()
+ENDS = {"revoked", "expired", "decommissioned", "archived"}
+
 # What may be wrong with a request that has the right form. `schemathesis.toml` says why.
 MEANINGS = {"cursor", "public_key", "invalid_scope", "invalid_target"}
 
@@ -45,3 +49,21 @@ def refused_only_for_what_it_means(ctx, response, case) -> None:
     document = response.json()
     named = document.get("error") or document.get("details", {}).get("field")
     assert named in MEANINGS, f"refused for {named}: {response.text}"
+
+
+def ended_at(path: str) -> str | None:
+    """The path of what was ended that is read at `path`: itself, or the agent whose credentials are listed."""
+    return next((it for it in (path, path.removesuffix("/credentials")) if it in ENDED), None)
+
+
+@schemathesis.check
+def what_was_ended_is_shown_as_ended(ctx, response, case) -> None:
+    """DELETE leaves a record to be read for ever: whoever reads it must see that it has ended."""
+    path = case.formatted_path
+    if case.method.upper() == "DELETE" and response.status_code == 200:
+        ENDED.add(path)
+    elif case.method.upper() == "GET" and response.status_code == 200 and ended_at(path):
+        document = response.json()
+        records = document.get("items", [document]) if isinstance(document, dict) else document
+        for record in records:
+            assert record["status"] in ENDS, f"it was ended, and is {record['status']}: {response.text}"

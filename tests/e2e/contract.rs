@@ -1,5 +1,5 @@
 //! The contract in `/openapi.json`, held against the running daemon by schemathesis with all its
-//! checks.
+//! checks; what stands for one of them where records outlive their DELETE, the configuration says.
 
 use std::process::Command;
 use std::time::Duration;
